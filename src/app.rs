@@ -1,0 +1,208 @@
+//! The seam between the transport and whatever is served over it.
+//!
+//! [`crate::net`] owns sockets, frames and clocks and knows nothing of the
+//! protocol; an [`App`] knows the protocol and never sees a socket, a file or a
+//! clock. The transport tells the app what happened and with which time; the
+//! app answers with [`Effects`], which the transport drains after every call.
+//! The engine is the app of the server; the echo example and the simulation
+//! are others.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The time of an event, always an argument, never asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Milliseconds on the monotonic clock since an arbitrary start. Timers use it.
+    pub mono: u64,
+    /// Unix time in milliseconds. What clients see.
+    pub wall: u64,
+}
+
+/// Names one connection for ever: the slot of the transport's slab and a
+/// generation, so that an event for an earlier owner of a slot is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId {
+    pub slot: u32,
+    pub generation: u32,
+}
+
+/// What the transport knows of a peer when the upgrade is complete.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Client address as text (the proxy's word for it behind a trusted proxy;
+    /// IPv4-mapped IPv6 is written as IPv4).
+    pub address: std::net::IpAddr,
+    /// `User-Agent` of the handshake, cut to 256 characters.
+    pub user_agent: Option<String>,
+}
+
+/// What became of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Feed the next message of this connection.
+    Continue,
+    /// The message waits for a background job: feed nothing more of this
+    /// connection until [`Effect::Resume`].
+    Wait,
+}
+
+/// Identifies a background job; never reused.
+pub type JobId = u64;
+
+/// A slow pure function (password hashing, an embedder's validator) that runs
+/// on the worker thread; its result comes back through [`App::job_done`].
+pub struct Job {
+    pub id: JobId,
+    pub run: Box<dyn FnOnce() -> JobOutput + Send>,
+}
+
+/// What a job returns; the app that made the job knows the type. A job that
+/// panicked yields `Err` with the panic's text.
+pub type JobOutput = Box<dyn std::any::Any + Send>;
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// The number of a commit. Output is tagged with the newest commit that it
+/// reveals and leaves when that commit is durable; 0 depends on nothing.
+pub type CommitSeq = u64;
+
+/// Something the app wants done.
+#[derive(Debug)]
+pub enum Effect {
+    /// One text message: `head`, then `body`, then `tail`, where head and tail
+    /// are ranges of [`Effects::bytes`] and the body is shared with other
+    /// connections.
+    Send {
+        conn: ConnId,
+        head: Range<usize>,
+        body: Option<Arc<[u8]>>,
+        tail: Range<usize>,
+        needs: CommitSeq,
+    },
+    /// Close after everything queued so far; nothing more is read or sent.
+    /// The app has already forgotten the connection.
+    Close { conn: ConnId, code: u16, reason: &'static str },
+    /// The job that held this connection back is finished.
+    Resume { conn: ConnId },
+    /// Run this on the worker.
+    Job(Job),
+    /// Close the listener; new connections are refused from now on.
+    StopAccepting,
+    /// Everything is finished: leave the loop after flushing.
+    Stop,
+}
+
+/// The effects of one call, drained by the transport. The bytes of small
+/// messages lie in one arena that is reused, so that a response costs no
+/// allocation.
+#[derive(Debug, Default)]
+pub struct Effects {
+    pub list: Vec<Effect>,
+    pub bytes: Vec<u8>,
+}
+
+/// A position to go back to: what a failed handler has queued is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EffectsMark {
+    list: usize,
+    bytes: usize,
+}
+
+impl Effects {
+    pub fn clear(&mut self) {
+        self.list.clear();
+        self.bytes.clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub fn mark(&self) -> EffectsMark {
+        EffectsMark { list: self.list.len(), bytes: self.bytes.len() }
+    }
+
+    /// Takes back everything queued since `mark`.
+    pub fn rollback(&mut self, mark: EffectsMark) {
+        self.list.truncate(mark.list);
+        self.bytes.truncate(mark.bytes);
+    }
+
+    /// Queues one message; returns its length in bytes.
+    pub fn send(
+        &mut self,
+        conn: ConnId,
+        head: &[u8],
+        body: Option<&Arc<[u8]>>,
+        tail: &[u8],
+        needs: CommitSeq,
+    ) -> usize {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(head);
+        let middle = self.bytes.len();
+        self.bytes.extend_from_slice(tail);
+        let end = self.bytes.len();
+        let body_len = body.map_or(0, |body| body.len());
+        self.list.push(Effect::Send {
+            conn,
+            head: start..middle,
+            body: body.cloned(),
+            tail: middle..end,
+            needs,
+        });
+        head.len() + body_len + tail.len()
+    }
+}
+
+/// What the app may ask the transport about a connection while timers run.
+pub trait TransportView {
+    /// Input of this connection has arrived and has not been handled yet, in
+    /// the transport's buffer or, as far as it knows, in the socket's.
+    fn has_unread_input(&self, conn: ConnId) -> bool;
+    /// The transport is not reading this connection because it does not read
+    /// its output.
+    fn is_read_paused(&self, conn: ConnId) -> bool;
+    /// Monotonic time at which the socket last took some output.
+    fn last_output_progress(&self, conn: ConnId) -> u64;
+}
+
+/// What is answered to a plain HTTP request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpAnswer {
+    pub status: u16,
+    pub content_type: &'static str,
+    pub body: Vec<u8>,
+}
+
+/// A state machine without I/O. Every call may leave effects behind.
+///
+/// The transport promises: `message`, `wrote` and `closed` only for connections
+/// announced by `connected` and not yet ended by [`Effect::Close`] or `closed`.
+pub trait App {
+    /// The upgrade is complete. The app answers with a welcome or with a close.
+    fn connected(&mut self, conn: ConnId, peer: &Peer, now: Now);
+    /// One complete text message.
+    fn message(&mut self, conn: ConnId, text: &str, now: Now) -> Flow;
+    /// The peer closed, was lost, or broke the frame protocol: forget it.
+    fn closed(&mut self, conn: ConnId, now: Now);
+    /// The socket took output; `buffered` bytes are still queued. Called when
+    /// `buffered` fell, at most once per connection and turn.
+    fn wrote(&mut self, conn: ConnId, buffered: usize, now: Now);
+    /// The earliest monotonic time at which `timers` has something to do.
+    fn next_deadline(&self) -> Option<u64>;
+    /// Time has passed.
+    fn timers(&mut self, now: Now, view: &dyn TransportView);
+    /// A job has finished.
+    fn job_done(&mut self, id: JobId, output: Result<JobOutput, String>, now: Now);
+    /// Begin to stop: announce, wait for `grace_ms`, close everyone.
+    fn shutdown(&mut self, grace_ms: u64, now: Now);
+    /// The answer to `GET path` on the listener, if the app has one.
+    fn http(&mut self, path: &str, peer: std::net::IpAddr, now: Now) -> Option<HttpAnswer>;
+    /// What the calls since the last drain want done.
+    fn effects(&mut self) -> &mut Effects;
+}

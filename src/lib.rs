@@ -1,0 +1,4 @@
+//! noexd: a live data backend in one small binary.
+#![forbid(unsafe_code)]
+
+pub mod app;
