@@ -2,4 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod json;
+pub mod protocol;
 pub mod wheel;

@@ -1,0 +1,148 @@
+//! Messages from the client: the checks of section 3 of the protocol, in order.
+
+use std::borrow::Cow;
+
+use super::{ErrorCode, OpError};
+use crate::json::{Fields, JsonError, Kind, Raw, parse_fields, write_number};
+
+/// A parsed message.
+#[derive(Debug)]
+pub enum Incoming<'a> {
+    /// The answer to a heartbeat; gets no answer.
+    Pong {
+        timestamp: f64,
+    },
+    Request(Request<'a>),
+}
+
+/// One request: its id, its type and its fields, borrowed from the message.
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub id: RequestId,
+    pub operation: Cow<'a, str>,
+    pub fields: Fields<'a>,
+}
+
+/// The `id` as it is echoed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RequestId {
+    /// A plain integer of at most 15 digits needs no detour over doubles.
+    Integer(i64),
+    Number(f64),
+}
+
+impl RequestId {
+    pub fn write(self, out: &mut Vec<u8>) {
+        match self {
+            RequestId::Integer(value) => write_number(out, value as f64),
+            RequestId::Number(value) => write_number(out, value),
+        }
+    }
+}
+
+/// A message that is not a request: answered with id 0.
+pub type Rejected = OpError;
+
+/// Checks one text message.
+pub fn parse_message(text: &str, max_depth: u32) -> Result<Incoming<'_>, Rejected> {
+    let parse_error = |message: Cow<'static, str>| OpError::new(ErrorCode::ParseError, message);
+    let invalid = |message| Err(OpError::new(ErrorCode::InvalidRequest, message));
+    let fields = parse_fields(text, max_depth).map_err(|error| match error {
+        JsonError::TooDeep { max } => {
+            parse_error(format!("Message is nested too deeply (max {max} levels)").into())
+        }
+        JsonError::NotAnObject => parse_error("Message must be a JSON object".into()),
+        _ => parse_error("Invalid JSON".into()),
+    })?;
+    let operation = match fields.get("type").and_then(Raw::as_str) {
+        Some(name) if !name.is_empty() => name,
+        _ => return invalid("Message must include non-empty string \"type\""),
+    };
+    if operation == "pong" {
+        return match finite(fields.get("timestamp")) {
+            Some(timestamp) => Ok(Incoming::Pong { timestamp }),
+            None => invalid("Pong must include finite numeric \"timestamp\""),
+        };
+    }
+    let Some(id) = fields.get("id").and_then(read_id) else {
+        return invalid("Request must include finite numeric \"id\"");
+    };
+    Ok(Incoming::Request(Request { id, operation, fields }))
+}
+
+fn finite(raw: Option<Raw<'_>>) -> Option<f64> {
+    raw.and_then(Raw::as_number).filter(|number| number.is_finite())
+}
+
+fn read_id(raw: Raw<'_>) -> Option<RequestId> {
+    let text = raw.text();
+    if text.len() <= 15
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && let Ok(value) = text.parse()
+    {
+        return Some(RequestId::Integer(value));
+    }
+    finite(Some(raw)).map(RequestId::Number)
+}
+
+/// Reading fields in the protocol's words. The order in which an operation
+/// calls these is the order of its checks.
+impl<'a> Request<'a> {
+    /// A field that is there, `null` included.
+    pub fn field(&self, name: &str) -> Option<Raw<'a>> {
+        self.fields.get(name)
+    }
+
+    /// A field that is there and not `null`.
+    pub fn present(&self, name: &str) -> Option<Raw<'a>> {
+        self.field(name).filter(|raw| !raw.is_null())
+    }
+
+    /// A field if it is a string, the empty one included.
+    pub fn str_field(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.field(name).and_then(Raw::as_str)
+    }
+
+    /// `Missing or invalid "{name}": expected non-empty string`
+    pub fn require_string(&self, name: &str) -> Result<Cow<'a, str>, OpError> {
+        self.str_field(name).filter(|text| !text.is_empty()).ok_or_else(|| {
+            OpError::validation(format!("Missing or invalid \"{name}\": expected non-empty string"))
+        })
+    }
+
+    /// `Missing or invalid "{name}": expected object`
+    pub fn require_object(&self, name: &str) -> Result<Raw<'a>, OpError> {
+        self.field(name).filter(|raw| raw.kind() == Kind::Object).ok_or_else(|| {
+            OpError::validation(format!("Missing or invalid \"{name}\": expected object"))
+        })
+    }
+
+    /// Absent or `null` is none; else `Invalid "{name}": expected object`
+    pub fn optional_object(&self, name: &str) -> Result<Option<Raw<'a>>, OpError> {
+        match self.present(name) {
+            None => Ok(None),
+            Some(raw) if raw.kind() == Kind::Object => Ok(Some(raw)),
+            Some(_) => Err(OpError::validation(format!("Invalid \"{name}\": expected object"))),
+        }
+    }
+
+    /// `Missing "{name}": expected non-null value`
+    pub fn require_value(&self, name: &str) -> Result<Raw<'a>, OpError> {
+        self.present(name).ok_or_else(|| {
+            OpError::validation(format!("Missing \"{name}\": expected non-null value"))
+        })
+    }
+
+    /// `Missing or invalid "{name}": expected positive integer`. Numbers beyond
+    /// `usize` mean "as many as there are".
+    pub fn require_positive_integer(&self, name: &str) -> Result<usize, OpError> {
+        finite(self.field(name))
+            .filter(|number| *number >= 1.0 && *number == number.trunc())
+            .map(|number| number as usize)
+            .ok_or_else(|| {
+                OpError::validation(format!(
+                    "Missing or invalid \"{name}\": expected positive integer"
+                ))
+            })
+    }
+}

@@ -1,0 +1,19 @@
+//! Bytes to typed requests and typed answers to bytes; error codes; the table
+//! of operations. Pure functions: knows nothing of connections, sessions or
+//! data. Fuzzed as a whole.
+
+mod error;
+mod message;
+mod operation;
+mod reply;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{ErrorCode, OpError};
+pub use message::{Incoming, Rejected, Request, RequestId, parse_message};
+pub use operation::{Family, Operation, Resource, Tier};
+pub use reply::{Reply, write_error, write_push_head};
+
+/// The version of the protocol that `welcome` announces.
+pub const PROTOCOL_VERSION: &str = "1.0.0";

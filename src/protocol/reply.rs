@@ -1,0 +1,70 @@
+//! Messages to the client.
+
+use super::{OpError, RequestId};
+use crate::json::write_string;
+
+/// One response under construction. The handler appends the JSON of `data` to
+/// [`Reply::data`]; what it does not finish is thrown away with the reply.
+#[derive(Debug)]
+pub struct Reply {
+    out: Vec<u8>,
+    data_at: usize,
+}
+
+impl Reply {
+    /// Begins the response to `id` in `out`, whose capacity is reused.
+    pub fn new(id: RequestId, mut out: Vec<u8>) -> Self {
+        out.clear();
+        out.extend_from_slice(b"{\"id\":");
+        id.write(&mut out);
+        out.extend_from_slice(b",\"type\":\"result\",\"data\":");
+        let data_at = out.len();
+        Self { out, data_at }
+    }
+
+    /// Where the handler writes the JSON text of `data`. Nothing written means
+    /// "undefined": the member is omitted.
+    pub fn data(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    /// Ends a successful response and returns its text.
+    pub fn finish(mut self) -> Vec<u8> {
+        if self.out.len() == self.data_at {
+            self.out.truncate(self.data_at - b",\"data\":".len());
+        }
+        self.out.push(b'}');
+        self.out
+    }
+
+    /// Throws the response away and returns the buffer.
+    pub fn discard(self) -> Vec<u8> {
+        self.out
+    }
+}
+
+/// Appends an error message. `id` 0 answers what was not a request.
+pub fn write_error(out: &mut Vec<u8>, id: RequestId, error: &OpError, expose_details: bool) {
+    out.extend_from_slice(b"{\"id\":");
+    id.write(out);
+    out.extend_from_slice(b",\"type\":\"error\",\"code\":\"");
+    out.extend_from_slice(error.code.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"message\":");
+    write_string(out, &error.message);
+    if expose_details && let Some(details) = &error.details {
+        out.extend_from_slice(b",\"details\":");
+        details.write(out);
+    }
+    out.push(b'}');
+}
+
+/// Appends the part of a push in front of its shared body. After the body
+/// comes `}`; without a body, [`write_push_head`] with `has_data` false already
+/// lacks the `data` member.
+pub fn write_push_head(out: &mut Vec<u8>, channel: &str, subscription_id: &str, has_data: bool) {
+    out.extend_from_slice(b"{\"type\":\"push\",\"channel\":\"");
+    out.extend_from_slice(channel.as_bytes());
+    out.extend_from_slice(b"\",\"subscriptionId\":\"");
+    out.extend_from_slice(subscription_id.as_bytes());
+    out.extend_from_slice(if has_data { b"\",\"data\":".as_slice() } else { b"\"" });
+}
