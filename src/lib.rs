@@ -4,4 +4,5 @@
 pub mod app;
 pub mod json;
 pub mod protocol;
+pub mod store;
 pub mod wheel;

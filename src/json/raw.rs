@@ -34,6 +34,11 @@ impl<'a> Raw<'a> {
         Raw(text)
     }
 
+    /// The value at the start of `text`, which may go on behind it.
+    pub(crate) fn first_of(text: &'a str) -> Self {
+        Walker { text, at: 0 }.value()
+    }
+
     /// The text of the value.
     pub fn text(self) -> &'a str {
         self.0

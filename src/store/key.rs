@@ -1,0 +1,90 @@
+//! Primary keys and their strict identity.
+
+use std::hash::{Hash, Hasher};
+
+use crate::json::{Json, Kind, Raw, number_text, write_number, write_string};
+
+/// A primary key: a string, a number or a boolean. `1` and `"1"` are different
+/// keys, `0` and `-0` the same.
+#[derive(Clone, Debug)]
+pub enum Key {
+    Bool(bool),
+    /// Never NaN.
+    Number(f64),
+    String(Box<str>),
+}
+
+impl Key {
+    /// The key in a request; `None` for `null`, objects and arrays, which never
+    /// equal a stored key.
+    pub fn from_raw(raw: Raw<'_>) -> Option<Key> {
+        match raw.kind() {
+            Kind::String => raw.as_str().map(|text| Key::String(text.into())),
+            Kind::Number => raw.as_number().map(Key::Number),
+            Kind::Bool => raw.as_bool().map(Key::Bool),
+            Kind::Null | Kind::Array | Kind::Object => None,
+        }
+    }
+
+    pub fn from_json(json: &Json) -> Option<Key> {
+        match json {
+            Json::Bool(value) => Some(Key::Bool(*value)),
+            Json::Number(value) => Some(Key::Number(*value)),
+            Json::String(text) => Some(Key::String(text.clone())),
+            Json::Null | Json::Array(_) | Json::Object(_) => None,
+        }
+    }
+
+    pub fn to_json(&self) -> Json {
+        match self {
+            Key::Bool(value) => Json::Bool(*value),
+            Key::Number(value) => Json::Number(*value),
+            Key::String(text) => Json::String(text.clone()),
+        }
+    }
+
+    /// Appends the JSON text of the key.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Key::Bool(true) => out.extend_from_slice(b"true"),
+            Key::Bool(false) => out.extend_from_slice(b"false"),
+            Key::Number(value) => write_number(out, *value),
+            Key::String(text) => write_string(out, text),
+        }
+    }
+}
+
+/// `String(key)`, as messages have it.
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Key::Bool(value) => write!(f, "{value}"),
+            Key::Number(value) => f.write_str(&number_text(*value)),
+            Key::String(text) => f.write_str(text),
+        }
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Key::Bool(a), Key::Bool(b)) => a == b,
+            (Key::Number(a), Key::Number(b)) => a == b,
+            (Key::String(a), Key::String(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Key::Bool(value) => value.hash(state),
+            // Adding zero turns -0 into 0, so that equal keys hash alike.
+            Key::Number(value) => (value + 0.0).to_bits().hash(state),
+            Key::String(text) => text.hash(state),
+        }
+    }
+}
