@@ -211,7 +211,8 @@ impl<'l> RowBuilder<'l> {
         let wide = self.text.len() >= 1 << 21;
         let width = if wide { 5 } else { 3 };
         let mut row = Vec::with_capacity(HEADER + self.offsets.len() * width + self.text.len());
-        row.push(u8::from(wide) * WIDE | u8::from(self.non_finite) * NON_FINITE);
+        let flags = if wide { WIDE } else { 0 };
+        row.push(if self.non_finite { flags | NON_FINITE } else { flags });
         push_digits(&mut row, self.offsets.len(), 2);
         for &offset in &self.offsets {
             push_digits(&mut row, offset, width);
@@ -222,7 +223,7 @@ impl<'l> RowBuilder<'l> {
     }
 }
 
-fn push_digits(out: &mut Vec<u8>, value: usize, count: u32) {
+fn push_digits(out: &mut Vec<u8>, value: usize, count: usize) {
     for place in (0..count).rev() {
         out.push((value >> (7 * place) & 0x7f) as u8);
     }
