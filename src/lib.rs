@@ -1,6 +1,7 @@
 //! noexd: a live data backend in one small binary.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod app;
 pub mod json;
 pub mod protocol;
