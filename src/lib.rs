@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod app;
+pub mod config;
 pub mod json;
 pub mod protocol;
 pub mod store;

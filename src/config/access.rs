@@ -1,0 +1,170 @@
+//! Settings of authentication and permissions.
+
+use std::path::PathBuf;
+
+use crate::json::Object;
+
+/// Text that is never printed: its `Debug` shows only that it is there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Secret(text.into())
+    }
+
+    /// The text itself, for comparing and deriving; never for a message.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// Who decides who a client is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Auth {
+    /// Users, roles and sessions that the server keeps itself (`identity.*`).
+    BuiltIn(BuiltIn),
+    /// Tokens that somebody else has issued (`auth.*`).
+    External(External),
+}
+
+/// Settings of the built-in users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuiltIn {
+    /// Secret of the virtual superadmin; not empty.
+    pub admin_secret: Secret,
+    /// Where the secret came from, if it can be read again.
+    pub admin_secret_file: Option<PathBuf>,
+    pub session_ttl_ms: u64,
+    pub password_min_length: usize,
+    pub max_sessions_per_user: usize,
+    pub login_rate_limit: LoginRateLimit,
+}
+
+impl BuiltIn {
+    /// The defaults with this secret.
+    pub fn new(admin_secret: impl Into<String>) -> Self {
+        BuiltIn {
+            admin_secret: Secret::new(admin_secret),
+            admin_secret_file: None,
+            session_ttl_ms: 86_400_000,
+            password_min_length: 8,
+            max_sessions_per_user: 10,
+            login_rate_limit: LoginRateLimit::default(),
+        }
+    }
+}
+
+/// At most `max_attempts` failed logins in `window_ms`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginRateLimit {
+    pub max_attempts: u32,
+    pub window_ms: u64,
+}
+
+impl Default for LoginRateLimit {
+    fn default() -> Self {
+        Self { max_attempts: 5, window_ms: 900_000 }
+    }
+}
+
+/// Settings of external tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct External {
+    /// `None` when the file has no `tokens`; an empty list lets nobody in.
+    pub tokens: Option<Vec<StaticToken>>,
+    /// Whether a connection must log in before it may do anything else.
+    pub required: bool,
+    pub permissions: Option<Permissions>,
+    /// Roles of connections that are not logged in (with `required: false`).
+    pub anonymous_roles: Option<Vec<String>>,
+    pub custom_role_tier: CustomRoleTier,
+    pub login_rate_limit: Option<LoginRateLimit>,
+}
+
+impl Default for External {
+    fn default() -> Self {
+        External {
+            tokens: None,
+            required: true,
+            permissions: None,
+            anonymous_roles: None,
+            custom_role_tier: CustomRoleTier::default(),
+            login_rate_limit: None,
+        }
+    }
+}
+
+/// One entry of `auth.tokens`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StaticToken {
+    pub key: TokenKey,
+    pub user_id: String,
+    pub roles: Vec<String>,
+    /// For embedded hooks only.
+    pub metadata: Option<Object>,
+    /// Unix time in milliseconds.
+    pub expires_at: Option<f64>,
+}
+
+/// A token, or what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenKey {
+    Plain(Secret),
+    /// The SHA-256 of the token, so that the file need not contain it.
+    Sha256([u8; 32]),
+}
+
+/// The level of sessions that have none of the built-in roles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CustomRoleTier {
+    /// Every operation that has a tier is denied.
+    None,
+    Read,
+    Write,
+    #[default]
+    Admin,
+}
+
+/// Declarative permission rules: the first that matches allows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permissions {
+    pub default: PermissionDefault,
+    pub rules: Vec<PermissionRule>,
+}
+
+/// What happens when no rule matches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PermissionDefault {
+    #[default]
+    Allow,
+    Deny,
+}
+
+/// Allows `role` the operations of `allow`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PermissionRule {
+    pub role: String,
+    pub allow: Vec<String>,
+    pub buckets: Option<Vec<String>>,
+    pub topics: Option<Vec<String>>,
+}
+
+/// The list of revoked users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// How long a revocation is remembered.
+    pub blacklist_ttl_ms: u64,
+}
+
+impl Default for Revocation {
+    fn default() -> Self {
+        Self { blacklist_ttl_ms: 3_600_000 }
+    }
+}

@@ -1,0 +1,143 @@
+//! The configuration: what the operator wants, checked before anything opens.
+//!
+//! Owns the settings of the server ([`Config`], one part per section of the
+//! configuration file) and their defaults. Knows nothing of sockets, buckets or
+//! sessions: whoever needs a setting is handed it.
+
+mod access;
+mod subsystems;
+mod transport;
+
+pub use access::{
+    Auth, BuiltIn, CustomRoleTier, External, LoginRateLimit, PermissionDefault, PermissionRule,
+    Permissions, Revocation, Secret, StaticToken, TokenKey,
+};
+pub use subsystems::{
+    Audit, AuditFile, AuditSync, Durability, Logic, Persistence, Procedures, RuleGroup, Rules,
+    Store, StoreEvents,
+};
+pub use transport::{
+    Backpressure, ConnectionLimits, Console, Health, Heartbeat, Metrics, Network, RateLimit, Tls,
+    TlsVersion,
+};
+
+use crate::json::Object;
+
+/// Everything that can be configured, with the defaults of the reference
+/// documentation as [`Default`].
+///
+/// Times are in milliseconds and sizes in bytes wherever a name says nothing
+/// else. A configuration that was read from a file is checked as a whole; one
+/// that is put together in code is checked when the server is built.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Shown in `server.stats`, and as the store's name in `store.stats`.
+    pub name: String,
+    /// IP address or host name to listen on; `None` is [`Config::bind_host`]'s
+    /// choice.
+    pub host: Option<String>,
+    /// 0 takes any free port.
+    pub port: u16,
+    /// Path of the WebSocket endpoint.
+    pub path: String,
+    /// Longest message that a client may send.
+    pub max_payload_bytes: usize,
+    /// Deepest nesting in a message; the message itself is level 1.
+    pub max_json_depth: u32,
+    /// Time for a complete request head, TLS handshake included.
+    pub handshake_timeout_ms: u64,
+    /// Time for the closing handshake.
+    pub close_timeout_ms: u64,
+    /// Grace period of a shutdown that a signal asked for.
+    pub shutdown_grace_ms: u64,
+    /// Whether errors carry `details`.
+    pub expose_error_details: bool,
+    /// Origins that may connect, compared byte for byte; `None` checks nothing.
+    pub allowed_origins: Option<Vec<String>>,
+    /// Peers whose `X-Forwarded-For` and `X-Real-IP` are believed.
+    pub trusted_proxies: Vec<Network>,
+
+    /// Sockets at once; `None` follows the limit of open files.
+    pub max_connections: Option<usize>,
+    /// Connections at once of one client address.
+    pub max_connections_per_ip: Option<usize>,
+    pub connection_limits: ConnectionLimits,
+    pub rate_limit: Option<RateLimit>,
+    pub heartbeat: Heartbeat,
+    pub backpressure: Backpressure,
+
+    /// `None` is an open server: whoever connects may do everything.
+    pub auth: Option<Auth>,
+    pub revocation: Revocation,
+
+    /// `None` switches the family of operations off, as for the next three.
+    pub rules: Option<Rules>,
+    pub procedures: Option<Procedures>,
+    pub logic: Option<Logic>,
+    pub audit: Option<Audit>,
+
+    /// Bucket definitions by name, in the order in which they are defined; each
+    /// is what `store.defineBucket` takes.
+    pub buckets: Object,
+    /// Query definitions by name, as `store.defineQuery` takes them.
+    pub queries: Object,
+    pub store: Store,
+    pub persistence: Persistence,
+
+    pub tls: Option<Tls>,
+    pub health: Option<Health>,
+    pub metrics: Option<Metrics>,
+    pub console: Option<Console>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            name: "noex-server".into(),
+            host: None,
+            port: 8080,
+            path: "/".into(),
+            max_payload_bytes: 1_048_576,
+            max_json_depth: 128,
+            handshake_timeout_ms: 10_000,
+            close_timeout_ms: 5_000,
+            shutdown_grace_ms: 0,
+            expose_error_details: true,
+            allowed_origins: None,
+            trusted_proxies: Vec::new(),
+            max_connections: None,
+            max_connections_per_ip: None,
+            connection_limits: ConnectionLimits::default(),
+            rate_limit: None,
+            heartbeat: Heartbeat::default(),
+            backpressure: Backpressure::default(),
+            auth: None,
+            revocation: Revocation::default(),
+            rules: Some(Rules::default()),
+            procedures: Some(Procedures::default()),
+            logic: Some(Logic::default()),
+            audit: None,
+            buckets: Object::new(),
+            queries: Object::new(),
+            store: Store::default(),
+            persistence: Persistence::default(),
+            tls: None,
+            health: Some(Health::default()),
+            metrics: None,
+            console: None,
+        }
+    }
+}
+
+impl Config {
+    /// The host to listen on: the configured one, else every interface for a
+    /// server with authentication and only loopback for one without. An open
+    /// database belongs on no other interface unless somebody says so.
+    pub fn bind_host(&self) -> &str {
+        match (&self.host, &self.auth) {
+            (Some(host), _) => host,
+            (None, Some(_)) => "0.0.0.0",
+            (None, None) => "127.0.0.1",
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Settings of the store, of its persistence and of the families of operations
+//! that can be switched off.
+
+use std::path::PathBuf;
+
+use crate::json::{Json, Object};
+use crate::protocol::Tier;
+
+/// Settings of the store and its live queries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// A push that has not left yet is superseded by a newer one.
+    pub coalesce_pushes: bool,
+    /// Least time between the response to a subscribe and its first push; 0 is
+    /// off.
+    pub first_push_delay_ms: u64,
+    /// Time between looks for expired records; 0 expires none by itself.
+    pub ttl_check_interval_ms: u64,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { coalesce_pushes: false, first_push_delay_ms: 10, ttl_check_interval_ms: 1_000 }
+    }
+}
+
+/// Where data is kept beyond the life of the process, and how safely.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Persistence {
+    pub data_dir: Option<PathBuf>,
+    /// Name of the database file instead of the default one in `data_dir`.
+    pub db: Option<PathBuf>,
+    pub durability: Durability,
+    /// Longest time between syncs with [`Durability::Interval`].
+    pub durability_interval_ms: u64,
+}
+
+impl Default for Persistence {
+    fn default() -> Self {
+        Self {
+            data_dir: None,
+            db: None,
+            durability: Durability::default(),
+            durability_interval_ms: 100,
+        }
+    }
+}
+
+impl Persistence {
+    /// Whether anything is kept at all.
+    pub fn is_enabled(&self) -> bool {
+        self.data_dir.is_some() || self.db.is_some()
+    }
+}
+
+/// When the response to a write may leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When the write is synced to disk.
+    #[default]
+    Always,
+    /// When the operating system has it; synced soon after.
+    Interval,
+    /// At once.
+    None,
+}
+
+/// Settings of the rule engine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    /// Rules registered at start, as `rules.registerRule` takes them.
+    pub definitions: Vec<Json>,
+    /// Groups created before the rules.
+    pub groups: Vec<RuleGroup>,
+    /// Depth of a chain of events that follow from each other.
+    pub max_forward_depth: u32,
+    /// Events that one trigger may produce.
+    pub max_cascade_events: usize,
+    /// Whether facts that rules set trigger rules.
+    pub chain_facts: bool,
+    /// Store changes as events, if wanted.
+    pub store_events: Option<StoreEvents>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            definitions: Vec::new(),
+            groups: Vec::new(),
+            max_forward_depth: 10,
+            max_cascade_events: 10_000,
+            chain_facts: false,
+            store_events: None,
+        }
+    }
+}
+
+/// A group that rules name and that is switched as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleGroup {
+    pub id: String,
+    pub name: String,
+    pub description: Option<String>,
+    pub enabled: bool,
+}
+
+/// Which store changes become events, and under which topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreEvents {
+    /// Only these buckets; `None` is all of them.
+    pub buckets: Option<Vec<String>>,
+    /// First segment of the topic.
+    pub prefix: String,
+}
+
+impl Default for StoreEvents {
+    fn default() -> Self {
+        Self { buckets: None, prefix: "bucket".into() }
+    }
+}
+
+/// Settings of procedures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Procedures {
+    /// Steps of one definition, nested ones included.
+    pub max_steps: usize,
+    /// Nesting of `if` steps.
+    pub max_condition_depth: u32,
+    /// Time for procedures that say nothing themselves; above 0.
+    pub default_timeout_ms: f64,
+    /// As `procedures.register` takes them.
+    pub definitions: Vec<Json>,
+}
+
+impl Default for Procedures {
+    fn default() -> Self {
+        Self {
+            max_steps: 100,
+            max_condition_depth: 5,
+            default_timeout_ms: 30_000.0,
+            definitions: Vec::new(),
+        }
+    }
+}
+
+/// Settings of computed fields, derived views and constraints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logic {
+    /// Bucket -> fields, as `logic.defineComputed` takes them.
+    pub computed: Object,
+    pub views: Vec<Json>,
+    pub constraints: Vec<Json>,
+    /// Of views, and separately of constraints.
+    pub max_definitions: usize,
+    pub max_expr_depth: u32,
+    pub max_expr_nodes: usize,
+    /// Joined rows before grouping.
+    pub max_view_rows: usize,
+}
+
+impl Default for Logic {
+    fn default() -> Self {
+        Self {
+            computed: Object::new(),
+            views: Vec::new(),
+            constraints: Vec::new(),
+            max_definitions: 1_000,
+            max_expr_depth: 32,
+            max_expr_nodes: 500,
+            max_view_rows: 1_000_000,
+        }
+    }
+}
+
+/// Settings of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Operations of these tiers are recorded.
+    pub tiers: Vec<Tier>,
+    /// Entries kept in memory.
+    pub max_entries: usize,
+    pub file: Option<AuditFile>,
+    /// Whether `auth.*` and what the server does to sessions is recorded too.
+    pub auth: bool,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { tiers: vec![Tier::Admin], max_entries: 10_000, file: None, auth: false }
+    }
+}
+
+/// The audit log's JSON Lines file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditFile {
+    pub path: PathBuf,
+    pub sync: AuditSync,
+    /// Rotate before the file would grow beyond this.
+    pub max_bytes: Option<u64>,
+    /// Rotated files that are kept.
+    pub max_files: usize,
+    /// Whether the last entries are read back at start.
+    pub restore: bool,
+}
+
+impl AuditFile {
+    /// The defaults with this path.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            sync: AuditSync::default(),
+            max_bytes: None,
+            max_files: 5,
+            restore: false,
+        }
+    }
+}
+
+/// When the audit file is synced to disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuditSync {
+    Never,
+    /// At most once a second.
+    #[default]
+    Interval,
+    /// After every batch; responses wait for it.
+    Always,
+}

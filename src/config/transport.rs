@@ -1,0 +1,182 @@
+//! Settings of the transport: limits, heartbeat, slow readers, TLS, HTTP.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// Limits on subscriptions of all kinds; 0 forbids them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    pub max_subscriptions_per_connection: usize,
+    pub max_total_subscriptions: usize,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { max_subscriptions_per_connection: 100, max_total_subscriptions: 10_000 }
+    }
+}
+
+/// At most `max_requests` in any `window_ms` for one user or address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    pub max_requests: u32,
+    pub window_ms: u64,
+}
+
+/// Pings of the protocol (not of WebSocket).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Time between pings; 0 sends none.
+    pub interval_ms: u64,
+    /// As configured; [`Heartbeat::effective_timeout_ms`] is what counts.
+    pub timeout_ms: u64,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self { interval_ms: 30_000, timeout_ms: 10_000 }
+    }
+}
+
+impl Heartbeat {
+    /// Time for the answer to a ping, never longer than the time to the next.
+    pub fn effective_timeout_ms(&self) -> u64 {
+        self.timeout_ms.min(self.interval_ms)
+    }
+}
+
+/// How much output may wait for one connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backpressure {
+    /// From this many buffered bytes on the connection is not read any more.
+    pub max_buffered_bytes: usize,
+    /// Share of `max_buffered_bytes` from which pushes are held back; above 0,
+    /// at most 1.
+    pub high_water_mark: f64,
+}
+
+impl Default for Backpressure {
+    fn default() -> Self {
+        Self { max_buffered_bytes: 1_048_576, high_water_mark: 0.8 }
+    }
+}
+
+impl Backpressure {
+    /// The number of buffered bytes that counts as over the high-water mark:
+    /// the smallest integer that is not below the exact product.
+    pub fn threshold(&self) -> usize {
+        (self.max_buffered_bytes as f64 * self.high_water_mark).ceil() as usize
+    }
+}
+
+/// An IP address, or a range of them in CIDR notation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    pub address: IpAddr,
+    /// Number of leading bits that count.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// Whether `address` lies inside. IPv4-mapped IPv6 counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address.to_canonical(), address.to_canonical()) {
+            (IpAddr::V4(net), IpAddr::V4(peer)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0);
+                (u32::from(net) ^ u32::from(peer)) & mask == 0
+            }
+            (IpAddr::V6(net), IpAddr::V6(peer)) => {
+                let shift = 128 - u32::from(self.prefix.min(128));
+                let mask = u128::MAX.checked_shl(shift).unwrap_or(0);
+                (u128::from(net) ^ u128::from(peer)) & mask == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl std::str::FromStr for Network {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected IP address or CIDR range such as 10.0.0.0/8";
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| EXPECTED)?;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            None => bits,
+            Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+                digits.parse().ok().filter(|prefix| *prefix <= bits).ok_or(EXPECTED)?
+            }
+            Some(_) => return Err(EXPECTED),
+        };
+        Ok(Network { address, prefix })
+    }
+}
+
+impl std::fmt::Display for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// Certificate of the listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file, leaf first.
+    pub cert: PathBuf,
+    /// PEM file.
+    pub key: PathBuf,
+    pub min_version: TlsVersion,
+}
+
+/// The oldest version of TLS that is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersion {
+    #[default]
+    V1_2,
+    V1_3,
+}
+
+/// `GET` of `path` answers whether the server is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    pub path: String,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { path: "/healthz".into() }
+    }
+}
+
+/// Metrics in the text format of Prometheus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    pub path: String,
+    /// A listener of its own.
+    pub listen: Option<SocketAddr>,
+    /// What `Authorization: Bearer` must carry.
+    pub token: Option<super::Secret>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { path: "/metrics".into(), listen: None, token: None }
+    }
+}
+
+/// The web console's static files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Console {
+    pub path: String,
+}
+
+impl Default for Console {
+    fn default() -> Self {
+        Self { path: "/console".into() }
+    }
+}
