@@ -5,6 +5,7 @@ pub mod access;
 pub mod app;
 pub mod config;
 pub mod json;
+pub mod net;
 pub mod protocol;
 pub mod store;
 pub mod wheel;

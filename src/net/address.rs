@@ -1,0 +1,251 @@
+//! Addresses of clients: ranges, trusted proxies, what counts as one client.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+/// An address or a CIDR range. IPv4-mapped IPv6 is IPv4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpNet {
+    /// The bits of the range; all others are zero.
+    bits: u128,
+    mask: u128,
+    is_v4: bool,
+}
+
+impl IpNet {
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let (bits, is_v4) = to_bits(address);
+        is_v4 == self.is_v4 && bits & self.mask == self.bits
+    }
+}
+
+fn to_bits(address: IpAddr) -> (u128, bool) {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => (u128::from(u32::from(v4)) << 96, true),
+        IpAddr::V6(v6) => (u128::from(v6), false),
+    }
+}
+
+/// The first `length` of 128 bits.
+fn prefix_mask(length: u32) -> u128 {
+    u128::MAX.checked_shl(128 - length.min(128)).unwrap_or(0)
+}
+
+/// What was wrong with the text of a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IpNetError(String);
+
+impl fmt::Display for IpNetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for IpNetError {}
+
+impl FromStr for IpNet {
+    type Err = IpNetError;
+
+    fn from_str(text: &str) -> Result<Self, IpNetError> {
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| {
+            IpNetError(format!(
+                "expected an IP address or a range such as 10.0.0.0/8, got {text:?}"
+            ))
+        })?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let length = match length {
+            None => width,
+            Some(digits) => {
+                match digits.parse::<u32>().ok().filter(|n| *n <= width && !digits.starts_with('+'))
+                {
+                    Some(length) => length,
+                    None => {
+                        return Err(IpNetError(format!(
+                            "expected a prefix length of 0..{width} after the /, got {text:?}"
+                        )));
+                    }
+                }
+            }
+        };
+        let mapped = address.is_ipv6() && address.to_canonical().is_ipv4();
+        // A range of mapped addresses that is wider than all of IPv4 is not one
+        // of IPv4 addresses only; its IPv6 part has no use here.
+        let length = if mapped { length.saturating_sub(96) } else { length };
+        let (bits, is_v4) = to_bits(address);
+        let mask = prefix_mask(length);
+        Ok(IpNet { bits: bits & mask, mask, is_v4 })
+    }
+}
+
+/// The address of a client (config.md C5): the peer's own, or what a trusted
+/// proxy says in `X-Forwarded-For` (the rightmost entry that is not itself
+/// trusted) or else in `X-Real-IP`. What is no IP address is not believed.
+pub fn client_address(
+    peer: IpAddr,
+    forwarded_for: Option<&[u8]>,
+    real_ip: Option<&[u8]>,
+    trusted: &[IpNet],
+) -> IpAddr {
+    let peer = peer.to_canonical();
+    let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(address));
+    if !is_trusted(peer) {
+        return peer;
+    }
+    match (forwarded_for, real_ip) {
+        (Some(entries), _) => entries
+            .rsplit(|byte| *byte == b',')
+            .map(parse_address)
+            .find(|entry| !entry.is_some_and(is_trusted))
+            .flatten()
+            .unwrap_or(peer),
+        (None, Some(entry)) => parse_address(entry).unwrap_or(peer),
+        (None, None) => peer,
+    }
+}
+
+fn parse_address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    Some(text.trim().parse::<IpAddr>().ok()?.to_canonical())
+}
+
+/// What counts as one client (protocol.md P22): an IPv4 address, or the /64 of
+/// an IPv6 address, which is the least that one customer gets.
+pub fn client_key(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & prefix_mask(64))),
+    }
+}
+
+/// Open connections per client. Empty while there is no limit, so that it
+/// costs nothing.
+#[derive(Debug)]
+pub struct PerClient {
+    limit: Option<u32>,
+    counts: HashMap<IpAddr, u32>,
+}
+
+impl PerClient {
+    pub fn new(limit: Option<u32>) -> Self {
+        PerClient { limit, counts: HashMap::new() }
+    }
+
+    /// Counts one more connection, or refuses it.
+    pub fn admit(&mut self, address: IpAddr) -> bool {
+        let Some(limit) = self.limit else { return true };
+        let count = self.counts.entry(client_key(address)).or_insert(0);
+        if *count >= limit {
+            // With a limit of zero nobody would ever take the entry out.
+            if *count == 0 {
+                self.counts.remove(&client_key(address));
+            }
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    /// An admitted connection has begun to close.
+    pub fn leave(&mut self, address: IpAddr) {
+        let key = client_key(address);
+        if let Some(count) = self.counts.get_mut(&key) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.counts.remove(&key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn ranges() {
+        let inside = [
+            ("10.0.0.0/8", "10.255.0.1"),
+            ("10.0.0.0/8", "::ffff:10.1.2.3"),
+            ("10.1.2.3", "10.1.2.3"),
+            ("0.0.0.0/0", "1.2.3.4"),
+            ("::ffff:10.0.0.0/104", "10.9.9.9"),
+            ("2001:db8::/32", "2001:db8:1::5"),
+            ("::/0", "2001:db8::1"),
+            ("::1", "::1"),
+        ];
+        for (range, address) in inside {
+            assert!(range.parse::<IpNet>().unwrap().contains(ip(address)), "{address} in {range}");
+        }
+        let outside = [
+            ("10.0.0.0/8", "11.0.0.1"),
+            ("10.1.2.3", "10.1.2.4"),
+            ("0.0.0.0/0", "2001:db8::1"),
+            ("::/0", "1.2.3.4"),
+            ("2001:db8::/32", "2001:db9::1"),
+        ];
+        for (range, address) in outside {
+            assert!(!range.parse::<IpNet>().unwrap().contains(ip(address)), "{address} in {range}");
+        }
+        for bad in ["", "10.0.0", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/+8", "a/8"] {
+            let error = bad.parse::<IpNet>().unwrap_err().to_string();
+            assert!(error.contains("expected"), "{error}");
+        }
+    }
+
+    #[test]
+    fn proxies_are_believed_when_trusted() {
+        let trusted: Vec<IpNet> =
+            ["10.0.0.0/8", "127.0.0.1"].map(|range| range.parse().unwrap()).to_vec();
+        // (peer, X-Forwarded-For, X-Real-IP, client)
+        let rows = [
+            ("9.9.9.9", Some("1.1.1.1"), Some("2.2.2.2"), "9.9.9.9"),
+            ("10.0.0.1", Some("1.1.1.1"), Some("2.2.2.2"), "1.1.1.1"),
+            ("::ffff:10.0.0.1", Some("1.1.1.1"), None, "1.1.1.1"),
+            ("10.0.0.1", Some("6.6.6.6, 1.1.1.1, 10.0.0.2"), None, "1.1.1.1"),
+            ("10.0.0.1", Some(" 2001:db8::1 ,127.0.0.1"), None, "2001:db8::1"),
+            ("10.0.0.1", Some("1.1.1.1, unknown"), None, "10.0.0.1"),
+            ("10.0.0.1", Some("1.1.1.1:80"), None, "10.0.0.1"),
+            ("10.0.0.1", Some("10.0.0.3, 10.0.0.2"), None, "10.0.0.1"),
+            ("10.0.0.1", Some(""), Some("2.2.2.2"), "10.0.0.1"),
+            ("10.0.0.1", None, Some("2.2.2.2"), "2.2.2.2"),
+            ("10.0.0.1", None, Some("nobody"), "10.0.0.1"),
+            ("10.0.0.1", None, None, "10.0.0.1"),
+        ];
+        for (peer, forwarded, real, client) in rows {
+            let found = client_address(
+                ip(peer),
+                forwarded.map(str::as_bytes),
+                real.map(str::as_bytes),
+                &trusted,
+            );
+            assert_eq!(found, ip(client), "{peer} {forwarded:?} {real:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_is_an_ipv4_address_or_a_64_bit_prefix() {
+        let mut counts = PerClient::new(Some(1));
+        assert!(counts.admit(ip("1.1.1.1")));
+        assert!(!counts.admit(ip("::ffff:1.1.1.1")));
+        assert!(counts.admit(ip("1.1.1.2")));
+        assert!(counts.admit(ip("2001:db8::1")));
+        assert!(!counts.admit(ip("2001:db8::ffff:2")));
+        assert!(counts.admit(ip("2001:db8:0:1::1")));
+        counts.leave(ip("2001:db8::1"));
+        assert!(counts.admit(ip("2001:db8::2")));
+        for address in ["1.1.1.1", "1.1.1.2", "2001:db8::2", "2001:db8:0:1::1"] {
+            counts.leave(ip(address));
+        }
+        assert!(counts.counts.is_empty(), "nobody is remembered for ever");
+    }
+}

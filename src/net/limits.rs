@@ -1,0 +1,78 @@
+//! Every limit of the transport that is not configurable, with its reason.
+//!
+//! What an operator may change is in [`Options`](super::Options).
+
+/// Longest request head of the handshake, in bytes. Part of the contract
+/// (protocol.md 1.1, row 2): one byte more is answered with 431.
+pub const HEAD_BYTES: usize = 16 * 1024;
+
+/// Most header fields that fit into a head of [`HEAD_BYTES`] (`a:` and a line
+/// feed each), so that the size is the only limit on them.
+pub const HEADER_FIELDS: usize = HEAD_BYTES / 3;
+
+/// Header fields that are parsed without an allocation. Browsers send about 20.
+pub const COMMON_HEADER_FIELDS: usize = 64;
+
+/// Characters of `User-Agent` that are kept.
+pub const USER_AGENT_CHARS: usize = 256;
+
+/// Most frames of one message. Part of the contract (protocol.md section 2):
+/// one more is answered with 1008. Bounds what a message of empty frames costs.
+pub const FRAGMENTS: u32 = 16_384;
+
+/// Longest payload of a control frame (RFC 6455 section 5.5).
+pub const CONTROL_PAYLOAD: u64 = 125;
+
+/// Bytes asked of a socket at a time, into one buffer that all connections
+/// share. A burst of 64 pipelined requests fits; larger reads gain nothing that
+/// shows against the work on their content.
+pub const READ_BYTES: usize = 64 * 1024;
+
+/// Messages of one connection and turn. More than a deep pipeline, so that an
+/// ordinary burst is answered in one write; fewer than would be noticed by the
+/// other connections.
+pub const MESSAGES_PER_CONNECTION: usize = 128;
+
+/// Bytes read from one connection in one turn, with the same reason.
+pub const BYTES_PER_CONNECTION: usize = 4 * READ_BYTES;
+
+/// Messages of all connections in one turn. Bounds the time between two polls,
+/// and so the age of the time that the turn works with.
+pub const MESSAGES_PER_TURN: usize = 2_048;
+
+/// Sockets accepted in one turn, so that a storm of connects does not stop
+/// those that are connected.
+pub const ACCEPTS_PER_TURN: usize = 128;
+
+/// Readiness events taken from the kernel at a time. When all are used the
+/// kernel is asked again before anything is handled.
+pub const EVENTS: usize = 1_024;
+
+/// A shared body of at least this many bytes is queued by reference, a smaller
+/// one is copied behind its head: below, an entry of its own in `writev` and
+/// the count of references cost more than the copy.
+pub const SHARE_FROM: usize = 1_024;
+
+/// An owned piece of an outbox takes no further message beyond this many bytes;
+/// then the next piece begins. Bounds what growing it copies.
+pub const PIECE_BYTES: usize = 32 * 1024;
+
+/// Slices per `writev`. Linux takes 1,024; a full socket buffer is reached
+/// with far fewer.
+pub const SLICES: usize = 64;
+
+/// Sockets beyond `maxConnections` that still may say what they want, so that
+/// their upgrade is refused with 503 in its place among the checks and
+/// `/healthz` is answered when the server is full. They fit into the 64
+/// descriptors which the default of `maxConnections` leaves free. Anybody
+/// beyond them gets 503 unheard.
+pub const SOCKETS_BEYOND_MAXIMUM: usize = 32;
+
+/// Milliseconds without `accept` after the process or the system ran out of
+/// descriptors. Long enough not to spin, short enough not to be felt once one
+/// is free.
+pub const ACCEPT_PAUSE_MS: u64 = 50;
+
+/// Room kept in the buffers that are reused by every turn. What a burst needed
+/// beyond it is given back.
+pub const KEPT_BYTES: usize = 256 * 1024;
