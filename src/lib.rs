@@ -4,6 +4,8 @@
 pub mod access;
 pub mod app;
 pub mod config;
+pub mod engine;
+pub mod ids;
 pub mod json;
 pub mod net;
 pub mod protocol;

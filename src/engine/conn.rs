@@ -1,0 +1,113 @@
+//! The connection table: what the engine keeps of each connection.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::app::{ConnId, JobId, Now, Peer};
+use crate::wheel::TimerId;
+
+/// Where a connection stands with its heartbeat.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Heartbeat {
+    pub timer: Option<TimerId>,
+    /// Wall time in the newest ping; pings are strictly increasing.
+    pub pinged: u64,
+    /// Monotonic time of the newest ping.
+    pub pinged_mono: u64,
+    /// Monotonic time at which the next ping is due.
+    pub next_ping: u64,
+    /// A pong for the newest ping has arrived, or none was sent yet.
+    pub answered: bool,
+}
+
+/// One open connection. A few hundred bytes: there may be tens of thousands.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub id: ConnId,
+    /// The `n` of `conn-{n}`; never reused.
+    pub number: u64,
+    pub address: IpAddr,
+    pub connected_at: u64,
+    pub heartbeat: Heartbeat,
+    /// Bytes queued that the socket has not taken, as far as the engine knows.
+    pub buffered: usize,
+    /// Bytes queued since the start and bytes the socket took: a message is out
+    /// when `written` reaches the `queued` of its end.
+    pub queued: u64,
+    pub written: u64,
+    /// The job that the current request waits for.
+    pub waiting: Option<JobId>,
+    pub store_subscriptions: u32,
+    pub rules_subscriptions: u32,
+}
+
+impl Conn {
+    pub fn new(id: ConnId, number: u64, peer: &Peer, now: Now) -> Self {
+        Self {
+            id,
+            number,
+            address: peer.address,
+            connected_at: now.wall,
+            heartbeat: Heartbeat { answered: true, ..Heartbeat::default() },
+            buffered: 0,
+            queued: 0,
+            written: 0,
+            waiting: None,
+            store_subscriptions: 0,
+            rules_subscriptions: 0,
+        }
+    }
+
+    /// Subscriptions of all kinds.
+    pub fn subscriptions(&self) -> usize {
+        self.store_subscriptions as usize + self.rules_subscriptions as usize
+    }
+
+    /// `conn-{n}`
+    pub fn name(&self) -> String {
+        format!("conn-{}", self.number)
+    }
+}
+
+/// All open connections. A connection that is closing is not in it.
+#[derive(Debug, Default)]
+pub(crate) struct Conns {
+    table: HashMap<ConnId, Box<Conn>>,
+    opened: u64,
+}
+
+impl Conns {
+    pub fn open(&mut self, id: ConnId, peer: &Peer, now: Now) -> &mut Conn {
+        self.opened += 1;
+        let conn = Box::new(Conn::new(id, self.opened, peer, now));
+        self.table.entry(id).insert_entry(conn).into_mut()
+    }
+
+    pub fn remove(&mut self, id: ConnId) -> Option<Box<Conn>> {
+        self.table.remove(&id)
+    }
+
+    pub fn get(&self, id: ConnId) -> Option<&Conn> {
+        self.table.get(&id).map(|conn| &**conn)
+    }
+
+    pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.table.get_mut(&id).map(|conn| &mut **conn)
+    }
+
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// In connect order. Sorts: for administration, not for hot paths.
+    pub fn in_order(&self) -> Vec<&Conn> {
+        let mut all: Vec<&Conn> = self.table.values().map(|conn| &**conn).collect();
+        all.sort_unstable_by_key(|conn| conn.number);
+        all
+    }
+
+    /// The ids in connect order.
+    pub fn ids(&self) -> Vec<ConnId> {
+        self.in_order().into_iter().map(|conn| conn.id).collect()
+    }
+}

@@ -1,0 +1,73 @@
+//! Pings and what happens without a pong.
+
+use super::{Engine, Timer};
+use crate::app::{ConnId, TransportView};
+
+impl Engine {
+    pub(super) fn start_heartbeat(&mut self, id: ConnId) {
+        let interval = self.options.heartbeat_interval_ms;
+        if interval == 0 {
+            return;
+        }
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.heartbeat.next_ping = self.now.mono.saturating_add(interval);
+        let timer = self.wheel.insert(conn.heartbeat.next_ping, Timer::Heartbeat(id));
+        conn.heartbeat.timer = Some(timer);
+    }
+
+    /// A pong answers the newest ping if it carries at least its time. One that
+    /// came before the ping answers nothing: the ping resets `answered`.
+    pub(super) fn pong(&mut self, id: ConnId, timestamp: f64) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && timestamp >= conn.heartbeat.pinged as f64
+        {
+            conn.heartbeat.answered = true;
+        }
+    }
+
+    /// Either the next ping is due, or the time to answer the last one is over.
+    pub(super) fn heartbeat_due(&mut self, id: ConnId, view: &dyn TransportView) {
+        let now = self.now;
+        let interval = self.options.heartbeat_interval_ms;
+        let timeout = self.options.pong_timeout_ms();
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let beat = &mut conn.heartbeat;
+        beat.timer = None;
+        let next = if !beat.answered {
+            // A connection that the server itself does not read is not blamed:
+            // a request that waits for a job holds its messages back, and a
+            // client that is slow to read is alive while it takes output.
+            let excused = conn.waiting.is_some()
+                || (view.is_read_paused(id) && view.last_output_progress(id) >= beat.pinged_mono);
+            if excused {
+                now.mono.saturating_add(timeout)
+            } else if view.has_unread_input(id) {
+                // The pong may be among what has arrived: read first.
+                now.mono.saturating_add(1)
+            } else {
+                self.close(id, 4001, "heartbeat_timeout");
+                return;
+            }
+        } else if now.mono < beat.next_ping {
+            beat.next_ping
+        } else {
+            beat.pinged = now.wall.max(beat.pinged.saturating_add(1));
+            beat.pinged_mono = now.mono;
+            beat.answered = false;
+            // Counted from the connect, so that pings do not drift; ticks that
+            // were missed are skipped.
+            let late = now.mono.saturating_sub(beat.next_ping) / interval.max(1);
+            beat.next_ping =
+                beat.next_ping.saturating_add(interval.saturating_mul(late.saturating_add(1)));
+            let text = format!("{{\"type\":\"ping\",\"timestamp\":{}}}", beat.pinged);
+            let due = now.mono.saturating_add(timeout);
+            self.send(id, text.as_bytes(), None, b"");
+            due
+        };
+        let timer = self.wheel.insert(next, Timer::Heartbeat(id));
+        match self.conns.get_mut(id) {
+            Some(conn) => conn.heartbeat.timer = Some(timer),
+            None => drop(self.wheel.cancel(timer)),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Counters since the start.
+
+use crate::app::Now;
+
+/// What has happened so far. Read by the metrics page and the tests.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pub started: Now,
+    /// Completed upgrades, refused ones included.
+    pub connections: u64,
+    /// Parsed requests.
+    pub requests: u64,
+    /// Error responses.
+    pub errors: u64,
+    /// Pushes queued.
+    pub pushes: u64,
+    /// Event pushes dropped because the connection does not read.
+    pub pushes_dropped: u64,
+    pub commits: u64,
+    /// Panics caught.
+    pub panics: u64,
+}
+
+impl Metrics {
+    pub(crate) fn new(started: Now) -> Self {
+        Self {
+            started,
+            connections: 0,
+            requests: 0,
+            errors: 0,
+            pushes: 0,
+            pushes_dropped: 0,
+            commits: 0,
+            panics: 0,
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! The pipeline from message to response and pushes, without I/O.
+//!
+//! Owns the connection table, the order of checks, the order of output, panic
+//! isolation, heartbeats and shutdown. It is told what happened and when
+//! ([`App`]), and answers with effects. It must not know sockets, files or
+//! clocks.
+//!
+//! One message: parse, purge what has expired, authorise, limit, route, handle,
+//! queue the response, publish what was committed, audit.
+
+// The families that use the rest arrive one by one.
+#![allow(dead_code)]
+
+mod conn;
+mod gate;
+mod heartbeat;
+mod metrics;
+mod ops;
+mod options;
+mod output;
+mod shutdown;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::ids::IdSource;
+pub use metrics::Metrics;
+pub use options::EngineOptions;
+
+pub(crate) use conn::{Conn, Conns};
+pub(crate) use ops::Outcome;
+
+use crate::access::RateLimiter;
+use crate::app::{
+    App, CommitSeq, ConnId, Effect, Effects, Flow, HttpAnswer, JobId, JobOutput, Now, Peer,
+    TransportView,
+};
+use crate::protocol::{
+    ErrorCode, Family, Incoming, OpError, Operation, Reply, Request, RequestId, parse_message,
+};
+use crate::store::{ChangeSet, Commit, Store};
+use crate::wheel::Wheel;
+use shutdown::Phase;
+
+/// What a timer of the engine's wheel is for. A connection's timers carry its
+/// id with the generation, so that a late one finds nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    Heartbeat(ConnId),
+    /// The periodic check for expired records.
+    Expiry,
+    /// The grace period of a shutdown is over.
+    GraceOver,
+    /// Jobs that a shutdown waits for have had their time.
+    JobsOver,
+}
+
+/// The server without its sockets. See the module's description.
+pub struct Engine {
+    pub(crate) options: EngineOptions,
+    pub(crate) store: Store,
+    pub(crate) conns: Conns,
+    pub(crate) effects: Effects,
+    pub(crate) wheel: Wheel<Timer>,
+    pub(crate) ids: IdSource,
+    pub(crate) now: Now,
+    pub(crate) metrics: Metrics,
+    pub(crate) limiter: Option<RateLimiter>,
+    phase: Phase,
+    /// The number of the newest commit.
+    commit_seq: CommitSeq,
+    /// Commits whose effects on views and rules have not been published yet.
+    unpublished: Vec<Commit>,
+    /// Set while the store is being changed: a panic then is fatal.
+    in_commit: bool,
+    /// Reused for building responses.
+    scratch: Vec<u8>,
+    /// Reused for expired timers.
+    due: Vec<Timer>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("name", &self.options.name)
+            .field("connections", &self.conns.len())
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An engine over a store that already holds its configured buckets.
+    pub fn new(options: EngineOptions, store: Store, now: Now) -> Self {
+        let mut engine = Engine {
+            ids: IdSource::new(options.seed),
+            store,
+            conns: Conns::default(),
+            effects: Effects::default(),
+            wheel: Wheel::new(now.mono),
+            now,
+            metrics: Metrics::new(now),
+            limiter: options.rate_limit.map(|(max, window)| RateLimiter::new(max, window)),
+            phase: Phase::Running,
+            commit_seq: 0,
+            unpublished: Vec::new(),
+            in_commit: false,
+            scratch: Vec::new(),
+            due: Vec::new(),
+            options,
+        };
+        if engine.options.ttl_check_interval_ms > 0 {
+            let first = now.mono.saturating_add(engine.options.ttl_check_interval_ms);
+            engine.wheel.insert(first, Timer::Expiry);
+        }
+        engine
+    }
+
+    /// The one door: applies what was prepared, and remembers it for the views,
+    /// the rules and the log. Cannot fail; a panic in here may have left the
+    /// data half changed, so the process does not survive it.
+    pub(crate) fn commit(&mut self, set: ChangeSet) -> CommitSeq {
+        if set.is_empty() {
+            return self.commit_seq;
+        }
+        self.in_commit = true;
+        let commit = self.store.commit(set);
+        self.in_commit = false;
+        self.commit_seq += 1;
+        self.metrics.commits += 1;
+        self.unpublished.push(commit);
+        self.commit_seq
+    }
+
+    /// Tells views and rules about the commits since the last call. Comes after
+    /// the response of the request that made them.
+    fn publish(&mut self) {
+        for _commit in std::mem::take(&mut self.unpublished) {}
+    }
+
+    /// Removes records whose time has come, as one commit per bucket.
+    fn purge_expired(&mut self) {
+        if self.options.ttl_check_interval_ms == 0 {
+            return;
+        }
+        while let Some(set) = self.store.prepare_expiry(self.now.wall) {
+            self.commit(set);
+        }
+    }
+
+    /// One request, from its first check to its response. `Err` is the error
+    /// response; the reply buffer then goes unused.
+    fn run_request(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+        reply: &mut Reply,
+    ) -> Result<Outcome, OpError> {
+        let operation = Operation::from_name(&request.operation);
+        self.authorise(conn, operation, request)?;
+        self.limit_rate(conn)?;
+        self.route(conn, operation, request, reply)
+    }
+
+    fn route(
+        &mut self,
+        conn: ConnId,
+        operation: Option<Operation>,
+        request: &Request<'_>,
+        reply: &mut Reply,
+    ) -> Result<Outcome, OpError> {
+        let name = &*request.operation;
+        let Some(family) = Family::of(name) else {
+            #[cfg(any(test, feature = "test-ops"))]
+            if let Some(result) = self.test_operation(name, request) {
+                return result;
+            }
+            return Err(OpError::new(
+                ErrorCode::UnknownOperation,
+                format!("Unknown operation \"{name}\""),
+            ));
+        };
+        self.family_available(family, operation)?;
+        let Some(operation) = operation else {
+            return Err(OpError::new(
+                ErrorCode::UnknownOperation,
+                format!("Unknown {} operation \"{name}\"", family.as_str()),
+            ));
+        };
+        self.handle(conn, operation, request, reply)
+    }
+
+    fn handle_message(&mut self, conn: ConnId, text: &str) -> Flow {
+        let request = match parse_message(text, self.options.max_json_depth) {
+            Ok(Incoming::Pong { timestamp }) => {
+                self.pong(conn, timestamp);
+                return Flow::Continue;
+            }
+            Err(rejected) => {
+                self.send_error(conn, RequestId::Integer(0), &rejected);
+                return Flow::Continue;
+            }
+            Ok(Incoming::Request(request)) => request,
+        };
+        self.metrics.requests += 1;
+        self.purge_expired();
+        let mut reply = Reply::new(request.id, std::mem::take(&mut self.scratch));
+        let mark = self.effects.mark();
+        let result =
+            catch_unwind(AssertUnwindSafe(|| self.run_request(conn, &request, &mut reply)));
+        let flow = match result {
+            Ok(Ok(Outcome::Done)) => {
+                let response = reply.finish();
+                self.send(conn, &response, None, b"");
+                self.scratch = response;
+                Flow::Continue
+            }
+            Ok(Ok(Outcome::Pending)) => {
+                self.scratch = reply.discard();
+                Flow::Wait
+            }
+            Ok(Err(error)) => {
+                self.scratch = reply.discard();
+                self.send_error(conn, request.id, &error);
+                Flow::Continue
+            }
+            Err(panic) => {
+                self.effects.rollback(mark);
+                self.survive_panic(&request.operation, panic.as_ref());
+                self.send_error(conn, request.id, &OpError::internal());
+                self.close(conn, 1011, "internal_error");
+                Flow::Continue
+            }
+        };
+        self.publish();
+        flow
+    }
+
+    /// Logs and counts a caught panic. One inside a commit is not survived.
+    fn survive_panic(&mut self, what: &str, panic: &(dyn std::any::Any + Send)) {
+        let text = panic_text(panic);
+        if self.in_commit {
+            log::error!(
+                "panic while applying a commit ({what}): {text}; the state is not to be trusted"
+            );
+            std::process::abort();
+        }
+        self.metrics.panics += 1;
+        log::error!("panic in {what:?}: {text}; its connection is closed");
+    }
+
+    /// Ends a connection from this side: everything it owns goes at once, the
+    /// close frame follows what is already queued.
+    pub(crate) fn close(&mut self, conn: ConnId, code: u16, reason: &'static str) {
+        if self.forget(conn) {
+            self.effects.list.push(Effect::Close { conn, code, reason });
+        }
+    }
+
+    /// Drops everything that belongs to a connection. The one place where a
+    /// connection ends, whatever the cause. False if it was not there.
+    fn forget(&mut self, id: ConnId) -> bool {
+        let Some(conn) = self.conns.remove(id) else { return false };
+        if let Some(timer) = conn.heartbeat.timer {
+            self.wheel.cancel(timer);
+        }
+        self.connection_left();
+        true
+    }
+
+    /// Holds what must always be true between two calls. For tests and fuzzing;
+    /// walks everything.
+    ///
+    /// # Panics
+    /// When something is not true.
+    pub fn check_invariants(&self) {
+        assert!(!self.in_commit, "a commit was left half-way");
+        assert!(self.unpublished.is_empty(), "a commit was not published");
+        for conn in self.conns.in_order() {
+            assert!(conn.written <= conn.queued, "{}: more written than queued", conn.name());
+            assert_eq!(
+                conn.queued - conn.written,
+                conn.buffered as u64,
+                "{}: buffered bytes",
+                conn.name()
+            );
+        }
+        self.store.check_invariants();
+    }
+
+    /// The data.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Counters since the start.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Open connections; those that are closing are not counted.
+    pub fn connection_count(&self) -> usize {
+        self.conns.len()
+    }
+}
+
+impl App for Engine {
+    fn connected(&mut self, id: ConnId, peer: &Peer, now: Now) {
+        self.now = now;
+        self.metrics.connections += 1;
+        if self.phase != Phase::Running {
+            self.effects.list.push(Effect::Close {
+                conn: id,
+                code: 1001,
+                reason: "server_shutting_down",
+            });
+            return;
+        }
+        self.conns.open(id, peer, now);
+        self.send_welcome(id);
+        self.start_heartbeat(id);
+    }
+
+    fn message(&mut self, conn: ConnId, text: &str, now: Now) -> Flow {
+        self.now = now;
+        if self.conns.get(conn).is_none() {
+            return Flow::Continue;
+        }
+        self.handle_message(conn, text)
+    }
+
+    fn closed(&mut self, conn: ConnId, now: Now) {
+        self.now = now;
+        self.forget(conn);
+        self.publish();
+    }
+
+    fn wrote(&mut self, id: ConnId, buffered: usize, now: Now) {
+        self.now = now;
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let taken = conn.buffered.saturating_sub(buffered);
+        conn.buffered -= taken;
+        conn.written += taken as u64;
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        self.wheel.next_deadline()
+    }
+
+    fn timers(&mut self, now: Now, view: &dyn TransportView) {
+        self.now = now;
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.advance(now.mono, &mut due);
+        for timer in due.drain(..) {
+            let run = catch_unwind(AssertUnwindSafe(|| self.fire(timer, view)));
+            if let Err(panic) = run {
+                self.survive_panic(&format!("{timer:?}"), panic.as_ref());
+                if let Timer::Heartbeat(conn) = timer {
+                    self.close(conn, 1011, "internal_error");
+                }
+            }
+            self.publish();
+        }
+        self.due = due;
+    }
+
+    fn job_done(&mut self, _id: JobId, _output: Result<JobOutput, String>, now: Now) {
+        self.now = now;
+    }
+
+    fn shutdown(&mut self, grace_ms: u64, now: Now) {
+        self.now = now;
+        self.begin_shutdown(grace_ms);
+    }
+
+    fn http(&mut self, path: &str, _peer: IpAddr, _now: Now) -> Option<HttpAnswer> {
+        if self.options.health_path.as_deref() != Some(path) {
+            return None;
+        }
+        let (status, body) =
+            if self.phase == Phase::Running { (200, "ok") } else { (503, "stopping") };
+        Some(HttpAnswer { status, content_type: "text/plain; charset=utf-8", body: body.into() })
+    }
+
+    fn effects(&mut self) -> &mut Effects {
+        &mut self.effects
+    }
+}
+
+impl Engine {
+    fn fire(&mut self, timer: Timer, view: &dyn TransportView) {
+        match timer {
+            Timer::Heartbeat(conn) => self.heartbeat_due(conn, view),
+            Timer::Expiry => {
+                self.purge_expired();
+                let next = self.now.mono.saturating_add(self.options.ttl_check_interval_ms);
+                self.wheel.insert(next, Timer::Expiry);
+            }
+            Timer::GraceOver => self.close_everyone(),
+            Timer::JobsOver => self.close_waiting(),
+        }
+    }
+}
+
+/// The text of a panic's payload.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
+}

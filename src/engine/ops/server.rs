@@ -1,0 +1,104 @@
+//! `server.*`: what the server says of itself.
+
+use super::Outcome;
+use crate::engine::{Conn, Engine};
+use crate::json::{Json, Object, write_number, write_string};
+use crate::protocol::{ErrorCode, OpError, Operation, Reply};
+
+impl Engine {
+    pub(super) fn server_operation(
+        &mut self,
+        operation: Operation,
+        reply: &mut Reply,
+    ) -> Result<Outcome, OpError> {
+        match operation {
+            Operation::ServerConnections => {
+                let out = reply.data();
+                out.push(b'[');
+                for (at, conn) in self.conns.in_order().into_iter().enumerate() {
+                    if at > 0 {
+                        out.push(b',');
+                    }
+                    self.write_connection(conn, out);
+                }
+                out.push(b']');
+            }
+            Operation::ServerStats => self.server_stats().write(reply.data()),
+            _ => {
+                return Err(OpError::new(
+                    ErrorCode::UnknownOperation,
+                    format!("\"{}\" is not available in this version", operation.name()),
+                ));
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// One row of `server.connections`: exactly eight members.
+    fn write_connection(&self, conn: &Conn, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"connectionId\":");
+        write_string(out, &conn.name());
+        out.extend_from_slice(b",\"remoteAddress\":");
+        write_string(out, &conn.address.to_string());
+        out.extend_from_slice(b",\"connectedAt\":");
+        write_number(out, conn.connected_at as f64);
+        let principal = self.principal(conn.id);
+        out.extend_from_slice(b",\"authenticated\":");
+        Json::Bool(principal.is_some()).write(out);
+        out.extend_from_slice(b",\"userId\":");
+        let (user, roles) = match principal {
+            Some((user, roles)) => {
+                (Json::String(user), roles.into_iter().map(Json::String).collect())
+            }
+            None => (Json::Null, Vec::new()),
+        };
+        user.write(out);
+        out.extend_from_slice(b",\"roles\":");
+        Json::Array(roles).write(out);
+        out.extend_from_slice(b",\"storeSubscriptionCount\":");
+        write_number(out, f64::from(conn.store_subscriptions));
+        out.extend_from_slice(b",\"rulesSubscriptionCount\":");
+        write_number(out, f64::from(conn.rules_subscriptions));
+        out.push(b'}');
+    }
+
+    /// Exactly the members of section 10.2 of the protocol.
+    pub(crate) fn server_stats(&self) -> Json {
+        let conns = self.conns.in_order();
+        let count = |number: usize| Json::Number(number as f64);
+        let authenticated = conns.iter().filter(|conn| self.principal(conn.id).is_some()).count();
+        let store_subscriptions = conns.iter().map(|c| c.store_subscriptions as usize).sum();
+        let rules_subscriptions = conns.iter().map(|c| c.rules_subscriptions as usize).sum();
+        let connections: Object = [
+            ("active", count(conns.len())),
+            ("authenticated", count(authenticated)),
+            ("totalStoreSubscriptions", count(store_subscriptions)),
+            ("totalRulesSubscriptions", count(rules_subscriptions)),
+        ]
+        .into_iter()
+        .collect();
+        let stats: Object = [
+            ("name", Json::from(self.options.name.as_str())),
+            ("connectionCount", count(conns.len())),
+            ("authEnabled", Json::Bool(self.auth_enabled())),
+            ("rateLimitEnabled", Json::Bool(self.limiter.is_some())),
+            ("rulesEnabled", Json::Bool(self.rules_stats().is_some())),
+            ("connections", Json::Object(connections)),
+            ("store", self.store_stats()),
+            ("rules", self.rules_stats().unwrap_or_default()),
+        ]
+        .into_iter()
+        .collect();
+        Json::Object(stats)
+    }
+
+    /// The object of `rules.stats`; `None` without a rule engine.
+    fn rules_stats(&self) -> Option<Json> {
+        None
+    }
+
+    /// The object of `store.stats`.
+    pub(crate) fn store_stats(&self) -> Json {
+        Json::Object(Object::new())
+    }
+}

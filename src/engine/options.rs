@@ -1,0 +1,68 @@
+//! What the engine is told at start. Defaults are the protocol's.
+
+/// Settings of the engine. The transport has its own
+/// (`crate::net::Options`); both are made from one configuration.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Shown in `server.stats` and as the store's name in `store.stats`.
+    pub name: String,
+    /// Levels of nesting allowed in a message; the message object is level 1.
+    pub max_json_depth: u32,
+    /// `false` removes `details` from every error.
+    pub expose_error_details: bool,
+    /// 0 switches the heartbeat off.
+    pub heartbeat_interval_ms: u64,
+    pub heartbeat_timeout_ms: u64,
+    pub max_buffered_bytes: usize,
+    /// Share of `max_buffered_bytes` above which pushes are not queued.
+    pub high_water_mark: f64,
+    pub max_subscriptions_per_connection: usize,
+    pub max_total_subscriptions: usize,
+    /// `(maxRequests, windowMs)`; `None`: no limit.
+    pub rate_limit: Option<(u32, u64)>,
+    /// Path of the health check; `None`: off.
+    pub health_path: Option<String>,
+    /// Time between automatic checks for expired records; 0: none.
+    pub ttl_check_interval_ms: u64,
+    /// Least time between the response to a subscribe and its first push.
+    pub first_push_delay_ms: u64,
+    /// A push that has not left yet is superseded by a newer one.
+    pub coalesce_pushes: bool,
+    /// Seed of everything random (ids). The same seed and the same inputs give
+    /// the same outputs.
+    pub seed: [u8; 32],
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            name: "noex-server".into(),
+            max_json_depth: crate::json::DEFAULT_MAX_DEPTH,
+            expose_error_details: true,
+            heartbeat_interval_ms: 30_000,
+            heartbeat_timeout_ms: 10_000,
+            max_buffered_bytes: 1 << 20,
+            high_water_mark: 0.8,
+            max_subscriptions_per_connection: 100,
+            max_total_subscriptions: 10_000,
+            rate_limit: None,
+            health_path: Some("/healthz".into()),
+            ttl_check_interval_ms: 1000,
+            first_push_delay_ms: 10,
+            coalesce_pushes: false,
+            seed: [0; 32],
+        }
+    }
+}
+
+impl EngineOptions {
+    /// Buffered bytes from which on pushes are not queued. Not rounded.
+    pub(crate) fn push_threshold(&self) -> f64 {
+        self.max_buffered_bytes as f64 * self.high_water_mark
+    }
+
+    /// `timeoutMs`, but never later than the next ping.
+    pub(crate) fn pong_timeout_ms(&self) -> u64 {
+        self.heartbeat_timeout_ms.min(self.heartbeat_interval_ms)
+    }
+}

@@ -1,0 +1,83 @@
+//! Everything a connection is sent goes through here, so that the engine knows
+//! how much is buffered.
+
+use std::sync::Arc;
+
+use super::Engine;
+use crate::app::ConnId;
+use crate::protocol::{OpError, PROTOCOL_VERSION, RequestId, write_error, write_push_head};
+
+/// Whether a push was queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Pushed {
+    Queued,
+    /// The connection reads too slowly: not queued.
+    OverMark,
+}
+
+/// The header of an unmasked frame of this payload.
+fn frame_header_len(payload: usize) -> usize {
+    match payload {
+        0..=125 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    }
+}
+
+impl Engine {
+    /// Queues one message, whatever is buffered already.
+    pub(crate) fn send(&mut self, id: ConnId, head: &[u8], body: Option<&Arc<[u8]>>, tail: &[u8]) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let payload = self.effects.send(id, head, body, tail, self.commit_seq);
+        let bytes = payload + frame_header_len(payload);
+        conn.buffered += bytes;
+        conn.queued += bytes as u64;
+    }
+
+    pub(crate) fn send_error(&mut self, conn: ConnId, id: RequestId, error: &OpError) {
+        self.metrics.errors += 1;
+        let mut out = std::mem::take(&mut self.scratch);
+        out.clear();
+        write_error(&mut out, id, error, self.options.expose_error_details);
+        self.send(conn, &out, None, b"");
+        self.scratch = out;
+    }
+
+    pub(super) fn send_welcome(&mut self, conn: ConnId) {
+        let text = format!(
+            "{{\"type\":\"welcome\",\"version\":\"{PROTOCOL_VERSION}\",\"serverTime\":{},\"requiresAuth\":{}}}",
+            self.now.wall,
+            self.requires_auth(),
+        );
+        self.send(conn, text.as_bytes(), None, b"");
+    }
+
+    /// Whether a push to this connection would be queued.
+    pub(crate) fn takes_pushes(&self, id: ConnId) -> bool {
+        self.conns
+            .get(id)
+            .is_some_and(|conn| (conn.buffered as f64) < self.options.push_threshold())
+    }
+
+    /// Queues one push, unless the connection is over the high-water mark.
+    /// Without a body the `data` member is omitted.
+    pub(crate) fn push(
+        &mut self,
+        conn: ConnId,
+        channel: &str,
+        subscription_id: &str,
+        body: Option<&Arc<[u8]>>,
+    ) -> Pushed {
+        if !self.takes_pushes(conn) {
+            return Pushed::OverMark;
+        }
+        let mut head = std::mem::take(&mut self.scratch);
+        head.clear();
+        write_push_head(&mut head, channel, subscription_id, body.is_some());
+        self.send(conn, &head, body, b"}");
+        self.scratch = head;
+        self.metrics.pushes += 1;
+        Pushed::Queued
+    }
+}

@@ -1,0 +1,87 @@
+//! Stopping: announce, wait, close everyone, leave.
+
+use super::{Engine, Timer};
+use crate::app::Effect;
+
+/// How long a shutdown waits for the jobs that requests wait for, in all.
+const JOBS_MS: u64 = 5000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Running,
+    /// Service goes on for those who are connected.
+    Grace,
+    /// Waiting for the jobs of the connections that are left.
+    Draining,
+    Stopped,
+}
+
+impl Engine {
+    /// The first call announces and waits for the grace period; a second one
+    /// cuts the period short.
+    pub(super) fn begin_shutdown(&mut self, grace_ms: u64) {
+        match self.phase {
+            Phase::Running => {
+                self.effects.list.push(Effect::StopAccepting);
+                if grace_ms > 0 && self.conns.len() > 0 {
+                    self.phase = Phase::Grace;
+                    let text = format!(
+                        "{{\"type\":\"system\",\"event\":\"shutdown\",\"gracePeriodMs\":{grace_ms}}}"
+                    );
+                    for conn in self.conns.ids() {
+                        self.send(conn, text.as_bytes(), None, b"");
+                    }
+                    self.wheel.insert(self.now.mono.saturating_add(grace_ms), Timer::GraceOver);
+                } else {
+                    self.close_everyone();
+                }
+            }
+            Phase::Grace => self.close_everyone(),
+            Phase::Draining | Phase::Stopped => {}
+        }
+    }
+
+    /// Closes all connections, newest first; those whose request waits for a
+    /// job have a little longer.
+    pub(super) fn close_everyone(&mut self) {
+        if matches!(self.phase, Phase::Draining | Phase::Stopped) {
+            return;
+        }
+        self.phase = Phase::Draining;
+        for id in self.conns.ids().into_iter().rev() {
+            if self.conns.get(id).is_some_and(|conn| conn.waiting.is_none()) {
+                self.close(id, 1000, "server_shutdown");
+            }
+        }
+        if self.conns.len() > 0 {
+            self.wheel.insert(self.now.mono.saturating_add(JOBS_MS), Timer::JobsOver);
+        }
+        self.connection_left();
+    }
+
+    /// The jobs did not finish in time.
+    pub(super) fn close_waiting(&mut self) {
+        for id in self.conns.ids().into_iter().rev() {
+            self.close(id, 1000, "server_shutdown");
+        }
+    }
+
+    /// While draining: whether this was the last.
+    pub(super) fn connection_left(&mut self) {
+        if self.conns.len() > 0 {
+            return;
+        }
+        match self.phase {
+            Phase::Running | Phase::Stopped => {}
+            Phase::Grace | Phase::Draining => {
+                self.phase = Phase::Stopped;
+                self.effects.list.push(Effect::Stop);
+            }
+        }
+    }
+
+    /// Whether the engine is still serving newcomers.
+    pub fn is_running(&self) -> bool {
+        self.phase == Phase::Running
+    }
+}

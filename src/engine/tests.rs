@@ -1,0 +1,337 @@
+//! The engine over simulated time: no sockets, no clock, no sleeps.
+
+use super::*;
+use crate::json::{Json, parse};
+
+/// Drives an engine and keeps what every connection was sent.
+pub(crate) struct Rig {
+    pub engine: Engine,
+    pub now: Now,
+    sent: Vec<(ConnId, Json)>,
+    pub closed: Vec<(ConnId, u16, &'static str)>,
+    pub stopped: bool,
+    next_slot: u32,
+    pub unread: Vec<ConnId>,
+}
+
+impl TransportView for Vec<ConnId> {
+    fn has_unread_input(&self, conn: ConnId) -> bool {
+        self.contains(&conn)
+    }
+
+    fn is_read_paused(&self, _conn: ConnId) -> bool {
+        false
+    }
+
+    fn last_output_progress(&self, _conn: ConnId) -> u64 {
+        0
+    }
+}
+
+impl Rig {
+    pub fn new(options: EngineOptions) -> Rig {
+        Rig::with_store(options, Store::default())
+    }
+
+    pub fn with_store(options: EngineOptions, store: Store) -> Rig {
+        let now = Now { mono: 1000, wall: 1_800_000_000_000 };
+        Rig {
+            engine: Engine::new(options, store, now),
+            now,
+            sent: Vec::new(),
+            closed: Vec::new(),
+            stopped: false,
+            next_slot: 0,
+            unread: Vec::new(),
+        }
+    }
+
+    /// Takes the effects; the sockets of this rig take everything at once.
+    pub fn drain(&mut self) {
+        let effects = std::mem::take(self.engine.effects());
+        let mut wrote = Vec::new();
+        for effect in effects.list {
+            match effect {
+                Effect::Send { conn, head, body, tail, .. } => {
+                    let mut text = effects.bytes[head].to_vec();
+                    text.extend(body.iter().flat_map(|body| body.iter()));
+                    text.extend_from_slice(&effects.bytes[tail]);
+                    let text = String::from_utf8(text).expect("UTF-8");
+                    self.sent.push((conn, parse(&text, 200).expect("JSON").to_json()));
+                    wrote.push(conn);
+                }
+                Effect::Close { conn, code, reason } => self.closed.push((conn, code, reason)),
+                Effect::Stop => self.stopped = true,
+                Effect::StopAccepting | Effect::Resume { .. } => {}
+                Effect::Job(job) => {
+                    let output = (job.run)();
+                    self.engine.job_done(job.id, Ok(output), self.now);
+                }
+            }
+        }
+        for conn in wrote {
+            self.engine.wrote(conn, 0, self.now);
+        }
+        self.engine.check_invariants();
+    }
+
+    pub fn connect(&mut self) -> ConnId {
+        let id = ConnId { slot: self.next_slot, generation: 7 };
+        self.next_slot += 1;
+        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+        self.engine.connected(id, &peer, self.now);
+        self.drain();
+        id
+    }
+
+    /// Moves time forward, stopping at every deadline on the way.
+    pub fn advance(&mut self, ms: u64) {
+        let end = self.now.mono + ms;
+        loop {
+            let next = self.engine.next_deadline().unwrap_or(u64::MAX).clamp(self.now.mono, end);
+            self.now.wall += next - self.now.mono;
+            self.now.mono = next;
+            let unread = self.unread.clone();
+            self.engine.timers(self.now, &unread);
+            self.drain();
+            if next == end {
+                return;
+            }
+            // A deadline may be early by less than a slot of the wheel.
+            if self.engine.next_deadline().is_some_and(|at| at <= self.now.mono) {
+                self.now.mono += 1;
+                self.now.wall += 1;
+            }
+        }
+    }
+
+    pub fn send(&mut self, conn: ConnId, text: &str) {
+        self.engine.message(conn, text, self.now);
+        self.drain();
+    }
+
+    /// What `conn` was sent since the last call.
+    pub fn received(&mut self, conn: ConnId) -> Vec<Json> {
+        let (mine, others) = self.sent.drain(..).partition(|(to, _)| *to == conn);
+        self.sent = others;
+        mine.into_iter().map(|(_, json)| json).collect()
+    }
+
+    /// Sends one request and returns the only message that came back.
+    pub fn call(&mut self, conn: ConnId, text: &str) -> Json {
+        self.received(conn);
+        self.send(conn, text);
+        let mut got = self.received(conn);
+        assert_eq!(got.len(), 1, "{text}: {got:?}");
+        got.remove(0)
+    }
+
+    pub fn is_closed(&self, conn: ConnId) -> Option<(u16, &'static str)> {
+        self.closed.iter().find(|(id, ..)| *id == conn).map(|(_, code, reason)| (*code, *reason))
+    }
+}
+
+fn timestamps(messages: &[Json]) -> Vec<f64> {
+    messages
+        .iter()
+        .filter(|message| message.get("type").and_then(Json::as_str) == Some("ping"))
+        .filter_map(|message| message.get("timestamp").and_then(Json::as_number))
+        .collect()
+}
+
+fn beating(interval: u64, timeout: u64) -> Rig {
+    Rig::new(EngineOptions {
+        heartbeat_interval_ms: interval,
+        heartbeat_timeout_ms: timeout,
+        ..EngineOptions::default()
+    })
+}
+
+#[test]
+fn the_welcome_comes_first() {
+    let mut rig = Rig::new(EngineOptions::default());
+    let conn = rig.connect();
+    let got = rig.received(conn);
+    assert_eq!(
+        got[0].to_text(),
+        r#"{"type":"welcome","version":"1.0.0","serverTime":1800000000000,"requiresAuth":false}"#
+    );
+    assert_eq!(got.len(), 1);
+}
+
+#[test]
+fn a_silent_client_is_closed_after_the_timeout() {
+    let mut rig = beating(1000, 300);
+    let conn = rig.connect();
+    rig.advance(999);
+    assert_eq!(timestamps(&rig.received(conn)).len(), 0);
+    rig.advance(1);
+    assert_eq!(timestamps(&rig.received(conn)).len(), 1);
+    rig.advance(299);
+    assert_eq!(rig.is_closed(conn), None);
+    rig.advance(1);
+    assert_eq!(rig.is_closed(conn), Some((4001, "heartbeat_timeout")));
+    assert_eq!(rig.engine.connection_count(), 0);
+}
+
+#[test]
+fn the_timeout_is_never_longer_than_the_interval() {
+    let mut rig = beating(1000, 5000);
+    let conn = rig.connect();
+    rig.advance(2000);
+    assert_eq!(rig.is_closed(conn), Some((4001, "heartbeat_timeout")));
+}
+
+#[test]
+fn answering_keeps_the_connection_and_pings_do_not_drift() {
+    let mut rig = beating(1000, 300);
+    let conn = rig.connect();
+    let start = rig.now.wall;
+    rig.received(conn);
+    for beat in 1..=5u64 {
+        rig.advance(1000 - if beat == 1 { 0 } else { 17 });
+        let pings = timestamps(&rig.received(conn));
+        assert_eq!(pings, [(start + beat * 1000) as f64], "beat {beat}");
+        rig.advance(17);
+        rig.send(conn, &format!(r#"{{"type":"pong","timestamp":{}}}"#, pings[0]));
+    }
+    assert_eq!(rig.is_closed(conn), None);
+}
+
+#[test]
+fn only_a_pong_after_the_ping_with_its_timestamp_answers() {
+    for forged in [
+        // Before the ping, from the far future.
+        (0, r#"{"type":"pong","timestamp":1e300}"#),
+        // After it, but older.
+        (1100, r#"{"type":"pong","timestamp":1}"#),
+        // Traffic is no pong.
+        (1100, r#"{"id":1,"type":"server.stats"}"#),
+    ] {
+        let mut rig = beating(1000, 300);
+        let conn = rig.connect();
+        rig.advance(forged.0);
+        rig.send(conn, forged.1);
+        rig.advance(1300 - forged.0);
+        assert_eq!(rig.is_closed(conn), Some((4001, "heartbeat_timeout")), "{forged:?}");
+    }
+}
+
+#[test]
+fn input_that_has_arrived_is_read_before_a_timeout_is_declared() {
+    let mut rig = beating(1000, 300);
+    let conn = rig.connect();
+    rig.unread.push(conn);
+    rig.advance(1500);
+    assert_eq!(rig.is_closed(conn), None);
+    let pinged = timestamps(&rig.received(conn))[0];
+    rig.send(conn, &format!(r#"{{"type":"pong","timestamp":{pinged}}}"#));
+    rig.unread.clear();
+    rig.advance(500);
+    assert_eq!(rig.is_closed(conn), None);
+}
+
+#[test]
+fn no_interval_means_no_heartbeat() {
+    let mut rig = beating(0, 10);
+    let conn = rig.connect();
+    rig.advance(1_000_000);
+    assert_eq!(timestamps(&rig.received(conn)).len(), 0);
+    assert_eq!(rig.is_closed(conn), None);
+}
+
+#[test]
+fn the_request_budget_slides() {
+    let mut rig = Rig::new(EngineOptions { rate_limit: Some((2, 1000)), ..Default::default() });
+    let conn = rig.connect();
+    let code = |reply: Json| reply.get("code").and_then(Json::as_str).map(str::to_owned);
+    let ask = r#"{"id":1,"type":"nothing"}"#;
+    assert_eq!(code(rig.call(conn, ask)).as_deref(), Some("UNKNOWN_OPERATION"));
+    rig.advance(400);
+    assert_eq!(code(rig.call(conn, ask)).as_deref(), Some("UNKNOWN_OPERATION"));
+    let refused = rig.call(conn, ask);
+    assert_eq!(
+        refused.to_text(),
+        r#"{"id":1,"type":"error","code":"RATE_LIMITED","message":"Rate limit exceeded. Retry after 600ms","details":{"retryAfterMs":600}}"#
+    );
+    // Malformed messages cost nothing and are answered.
+    assert_eq!(code(rig.call(conn, "{")).as_deref(), Some("PARSE_ERROR"));
+    rig.advance(600);
+    assert_eq!(code(rig.call(conn, ask)).as_deref(), Some("UNKNOWN_OPERATION"));
+}
+
+#[test]
+fn shutdown_announces_waits_and_closes() {
+    let mut rig = Rig::new(EngineOptions::default());
+    let (a, b) = (rig.connect(), rig.connect());
+    rig.received(a);
+    rig.engine.shutdown(5000, rig.now);
+    rig.drain();
+    assert_eq!(
+        rig.received(a)[0].to_text(),
+        r#"{"type":"system","event":"shutdown","gracePeriodMs":5000}"#
+    );
+    // Service goes on, newcomers are refused without a welcome.
+    assert!(rig.call(a, r#"{"id":1,"type":"server.stats"}"#).get("data").is_some());
+    let late = rig.connect();
+    assert_eq!(rig.is_closed(late), Some((1001, "server_shutting_down")));
+    assert!(rig.received(late).is_empty());
+    rig.advance(4999);
+    assert!(!rig.stopped);
+    rig.advance(1);
+    assert_eq!(rig.is_closed(a), Some((1000, "server_shutdown")));
+    assert_eq!(rig.is_closed(b), Some((1000, "server_shutdown")));
+    assert!(rig.stopped);
+}
+
+#[test]
+fn shutdown_ends_early_when_all_have_left_or_when_asked_again() {
+    let mut rig = Rig::new(EngineOptions::default());
+    let conn = rig.connect();
+    rig.engine.shutdown(5000, rig.now);
+    rig.engine.closed(conn, rig.now);
+    rig.drain();
+    assert!(rig.stopped);
+
+    let mut rig = Rig::new(EngineOptions::default());
+    let conn = rig.connect();
+    rig.engine.shutdown(5000, rig.now);
+    rig.engine.shutdown(5000, rig.now);
+    rig.drain();
+    assert_eq!(rig.is_closed(conn), Some((1000, "server_shutdown")));
+    assert!(rig.stopped);
+
+    let mut rig = Rig::new(EngineOptions::default());
+    rig.engine.shutdown(5000, rig.now);
+    rig.drain();
+    assert!(rig.stopped, "nobody to wait for");
+}
+
+#[test]
+fn a_panic_costs_one_connection() {
+    let mut rig = Rig::new(EngineOptions::default());
+    let others: Vec<ConnId> = (0..100).map(|_| rig.connect()).collect();
+    let unlucky = rig.connect();
+    let reply = rig.call(unlucky, r#"{"id":9,"type":"test.panic"}"#);
+    assert_eq!(
+        reply.to_text(),
+        r#"{"id":9,"type":"error","code":"INTERNAL_ERROR","message":"Internal server error"}"#
+    );
+    assert_eq!(rig.is_closed(unlucky), Some((1011, "internal_error")));
+    assert_eq!(rig.engine.metrics().panics, 1);
+    for other in others {
+        assert!(rig.call(other, r#"{"id":1,"type":"server.stats"}"#).get("data").is_some());
+    }
+}
+
+#[test]
+fn health_tells_whether_newcomers_are_served() {
+    let mut rig = Rig::new(EngineOptions::default());
+    let peer = [127, 0, 0, 1].into();
+    let status = |rig: &mut Rig, path: &str| rig.engine.http(path, peer, rig.now).map(|a| a.status);
+    assert_eq!(status(&mut rig, "/healthz"), Some(200));
+    assert_eq!(status(&mut rig, "/other"), None);
+    rig.connect();
+    rig.engine.shutdown(100, rig.now);
+    assert_eq!(status(&mut rig, "/healthz"), Some(503));
+}
