@@ -14,6 +14,7 @@
 mod conn;
 mod gate;
 mod heartbeat;
+mod jobs;
 mod metrics;
 mod ops;
 mod options;
@@ -23,6 +24,7 @@ mod shutdown;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -35,14 +37,15 @@ pub(crate) use ops::Outcome;
 
 use crate::access::RateLimiter;
 use crate::app::{
-    App, CommitSeq, ConnId, Effect, Effects, Flow, HttpAnswer, JobId, JobOutput, Now, Peer,
-    TransportView,
+    App, CommitSeq, ConnId, Effect, Effects, EffectsMark, Flow, HttpAnswer, JobId, JobOutput, Now,
+    Peer, TransportView,
 };
 use crate::protocol::{
     ErrorCode, Family, Incoming, OpError, Operation, Reply, Request, RequestId, parse_message,
 };
 use crate::store::{ChangeSet, Commit, Store};
 use crate::wheel::Wheel;
+use jobs::Pending;
 use shutdown::Phase;
 
 /// What a timer of the engine's wheel is for. A connection's timers carry its
@@ -74,6 +77,8 @@ pub struct Engine {
     commit_seq: CommitSeq,
     /// Commits whose effects on views and rules have not been published yet.
     unpublished: Vec<Commit>,
+    /// Requests that wait for a job.
+    pending: HashMap<JobId, Pending>,
     /// Set while the store is being changed: a panic then is fatal.
     in_commit: bool,
     /// Reused for building responses.
@@ -107,6 +112,7 @@ impl Engine {
             phase: Phase::Running,
             commit_seq: 0,
             unpublished: Vec::new(),
+            pending: HashMap::new(),
             in_commit: false,
             scratch: Vec::new(),
             due: Vec::new(),
@@ -175,7 +181,7 @@ impl Engine {
         let name = &*request.operation;
         let Some(family) = Family::of(name) else {
             #[cfg(any(test, feature = "test-ops"))]
-            if let Some(result) = self.test_operation(name, request) {
+            if let Some(result) = self.test_operation(conn, name, request) {
                 return result;
             }
             return Err(OpError::new(
@@ -211,32 +217,46 @@ impl Engine {
         let mark = self.effects.mark();
         let result =
             catch_unwind(AssertUnwindSafe(|| self.run_request(conn, &request, &mut reply)));
-        let flow = match result {
+        let outcome = self.respond(conn, request.id, &request.operation, mark, reply, result);
+        self.publish();
+        match outcome {
+            Outcome::Done => Flow::Continue,
+            Outcome::Pending => Flow::Wait,
+        }
+    }
+
+    /// Queues the response to a request that ran, whichever way it ended.
+    fn respond(
+        &mut self,
+        conn: ConnId,
+        id: RequestId,
+        operation: &str,
+        mark: EffectsMark,
+        reply: Reply,
+        result: std::thread::Result<Result<Outcome, OpError>>,
+    ) -> Outcome {
+        match result {
             Ok(Ok(Outcome::Done)) => {
                 let response = reply.finish();
                 self.send(conn, &response, None, b"");
                 self.scratch = response;
-                Flow::Continue
             }
             Ok(Ok(Outcome::Pending)) => {
                 self.scratch = reply.discard();
-                Flow::Wait
+                return Outcome::Pending;
             }
             Ok(Err(error)) => {
                 self.scratch = reply.discard();
-                self.send_error(conn, request.id, &error);
-                Flow::Continue
+                self.send_error(conn, id, &error);
             }
             Err(panic) => {
                 self.effects.rollback(mark);
-                self.survive_panic(&request.operation, panic.as_ref());
-                self.send_error(conn, request.id, &OpError::internal());
+                self.survive_panic(operation, panic.as_ref());
+                self.send_error(conn, id, &OpError::internal());
                 self.close(conn, 1011, "internal_error");
-                Flow::Continue
             }
-        };
-        self.publish();
-        flow
+        }
+        Outcome::Done
     }
 
     /// Logs and counts a caught panic. One inside a commit is not survived.
@@ -266,6 +286,9 @@ impl Engine {
         let Some(conn) = self.conns.remove(id) else { return false };
         if let Some(timer) = conn.heartbeat.timer {
             self.wheel.cancel(timer);
+        }
+        if let Some(job) = conn.waiting {
+            self.pending.remove(&job);
         }
         self.connection_left();
         true
@@ -367,8 +390,9 @@ impl App for Engine {
         self.due = due;
     }
 
-    fn job_done(&mut self, _id: JobId, _output: Result<JobOutput, String>, now: Now) {
+    fn job_done(&mut self, id: JobId, output: Result<JobOutput, String>, now: Now) {
         self.now = now;
+        self.complete_job(id, output);
     }
 
     fn shutdown(&mut self, grace_ms: u64, now: Now) {

@@ -1,7 +1,7 @@
 //! Stopping: announce, wait, close everyone, leave.
 
 use super::{Engine, Timer};
-use crate::app::Effect;
+use crate::app::{ConnId, Effect};
 
 /// How long a shutdown waits for the jobs that requests wait for, in all.
 const JOBS_MS: u64 = 5000;
@@ -77,6 +77,17 @@ impl Engine {
                 self.phase = Phase::Stopped;
                 self.effects.list.push(Effect::Stop);
             }
+        }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.phase == Phase::Draining
+    }
+
+    /// While draining: closes a connection whose request has been answered.
+    pub(super) fn close_if_idle(&mut self, id: ConnId) {
+        if self.conns.get(id).is_some_and(|conn| conn.waiting.is_none()) {
+            self.close(id, 1000, "server_shutdown");
         }
     }
 

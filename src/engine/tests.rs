@@ -1,6 +1,7 @@
 //! The engine over simulated time: no sockets, no clock, no sleeps.
 
 use super::*;
+use crate::app::Job;
 use crate::json::{Json, parse};
 
 /// Drives an engine and keeps what every connection was sent.
@@ -12,6 +13,8 @@ pub(crate) struct Rig {
     pub stopped: bool,
     next_slot: u32,
     pub unread: Vec<ConnId>,
+    pub jobs: Vec<Job>,
+    pub resumed: Vec<ConnId>,
 }
 
 impl TransportView for Vec<ConnId> {
@@ -43,6 +46,8 @@ impl Rig {
             stopped: false,
             next_slot: 0,
             unread: Vec::new(),
+            jobs: Vec::new(),
+            resumed: Vec::new(),
         }
     }
 
@@ -62,11 +67,9 @@ impl Rig {
                 }
                 Effect::Close { conn, code, reason } => self.closed.push((conn, code, reason)),
                 Effect::Stop => self.stopped = true,
-                Effect::StopAccepting | Effect::Resume { .. } => {}
-                Effect::Job(job) => {
-                    let output = (job.run)();
-                    self.engine.job_done(job.id, Ok(output), self.now);
-                }
+                Effect::Resume { conn } => self.resumed.push(conn),
+                Effect::StopAccepting => {}
+                Effect::Job(job) => self.jobs.push(job),
             }
         }
         for conn in wrote {
@@ -103,6 +106,15 @@ impl Rig {
                 self.now.wall += 1;
             }
         }
+    }
+
+    /// Runs the jobs that were started, as the worker would.
+    pub fn run_jobs(&mut self) {
+        for job in std::mem::take(&mut self.jobs) {
+            let output = (job.run)();
+            self.engine.job_done(job.id, Ok(output), self.now);
+        }
+        self.drain();
     }
 
     pub fn send(&mut self, conn: ConnId, text: &str) {
@@ -334,4 +346,55 @@ fn health_tells_whether_newcomers_are_served() {
     rig.connect();
     rig.engine.shutdown(100, rig.now);
     assert_eq!(status(&mut rig, "/healthz"), Some(503));
+}
+
+#[test]
+fn a_request_that_waits_for_a_job_is_answered_when_it_is_done() {
+    let mut rig = beating(1000, 300);
+    let conn = rig.connect();
+    rig.received(conn);
+    assert_eq!(rig.engine.message(conn, r#"{"id":4,"type":"test.job"}"#, rig.now), Flow::Wait);
+    rig.drain();
+    assert!(rig.received(conn).is_empty());
+    // The server holds its messages back, so a missing pong is not its fault.
+    rig.advance(3000);
+    assert_eq!(rig.is_closed(conn), None);
+    rig.received(conn);
+    rig.run_jobs();
+    assert_eq!(rig.received(conn)[0].to_text(), r#"{"id":4,"type":"result","data":42}"#);
+    assert_eq!(rig.resumed, [conn]);
+}
+
+#[test]
+fn a_job_for_a_connection_that_is_gone_finds_nobody() {
+    let mut rig = Rig::new(EngineOptions::default());
+    let conn = rig.connect();
+    rig.send(conn, r#"{"id":4,"type":"test.job"}"#);
+    rig.engine.closed(conn, rig.now);
+    rig.received(conn);
+    rig.run_jobs();
+    assert!(rig.received(conn).is_empty());
+    assert!(rig.resumed.is_empty());
+}
+
+#[test]
+fn shutdown_waits_for_jobs_but_not_for_ever() {
+    for patient in [true, false] {
+        let mut rig = Rig::new(EngineOptions::default());
+        let (idle, busy) = (rig.connect(), rig.connect());
+        rig.send(busy, r#"{"id":4,"type":"test.job"}"#);
+        rig.engine.shutdown(0, rig.now);
+        rig.drain();
+        assert_eq!(rig.is_closed(idle), Some((1000, "server_shutdown")));
+        assert_eq!(rig.is_closed(busy), None);
+        rig.received(busy);
+        if patient {
+            rig.run_jobs();
+            assert_eq!(rig.received(busy).len(), 1);
+        } else {
+            rig.advance(5000);
+        }
+        assert_eq!(rig.is_closed(busy), Some((1000, "server_shutdown")));
+        assert!(rig.stopped);
+    }
 }

@@ -1,0 +1,93 @@
+//! Requests that wait for a slow pure function on the worker thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{Engine, Outcome};
+use crate::app::{ConnId, Effect, Job, JobId, JobOutput};
+use crate::protocol::{OpError, Reply, RequestId};
+
+/// What goes on with a request when its job is done. It must read again the
+/// state that it decides on: other requests ran meanwhile.
+pub(crate) type Continuation = Box<
+    dyn FnOnce(
+            &mut Engine,
+            ConnId,
+            Result<JobOutput, String>,
+            &mut Reply,
+        ) -> Result<Outcome, OpError>
+        + Send,
+>;
+
+/// A request whose response is still to come.
+pub(crate) struct Pending {
+    conn: ConnId,
+    request: RequestId,
+    operation: String,
+    then: Continuation,
+}
+
+impl Engine {
+    /// Starts a job for a request and holds its connection's next messages
+    /// back. The handler returns what this returns.
+    pub(crate) fn start_job(
+        &mut self,
+        conn: ConnId,
+        request: RequestId,
+        operation: &str,
+        run: Box<dyn FnOnce() -> JobOutput + Send>,
+        then: Continuation,
+    ) -> Result<Outcome, OpError> {
+        let id = self.ids.next_job();
+        self.wait_for(conn, id, request, operation, then);
+        self.effects.list.push(Effect::Job(Job { id, run }));
+        Ok(Outcome::Pending)
+    }
+
+    /// Registers a request that is completed by [`Engine::complete_job`] with
+    /// this id, whoever does the work.
+    pub(crate) fn wait_for(
+        &mut self,
+        conn: ConnId,
+        id: JobId,
+        request: RequestId,
+        operation: &str,
+        then: Continuation,
+    ) {
+        if let Some(conn) = self.conns.get_mut(conn) {
+            conn.waiting = Some(id);
+        }
+        self.pending.insert(id, Pending { conn, request, operation: operation.into(), then });
+    }
+
+    /// The number of requests that wait.
+    pub(crate) fn pending_jobs(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Continues the request that waited. A result for a connection that is
+    /// gone finds nobody.
+    pub(super) fn complete_job(&mut self, id: JobId, output: Result<JobOutput, String>) {
+        let Some(Pending { conn, request, operation, then }) = self.pending.remove(&id) else {
+            return;
+        };
+        match self.conns.get_mut(conn) {
+            Some(open) => open.waiting = None,
+            None => return,
+        }
+        if let Err(panic) = &output {
+            self.metrics.panics += 1;
+            log::error!("panic in a job of {operation:?}: {panic}");
+        }
+        let mut reply = Reply::new(request, std::mem::take(&mut self.scratch));
+        let mark = self.effects.mark();
+        let result = catch_unwind(AssertUnwindSafe(|| then(self, conn, output, &mut reply)));
+        let outcome = self.respond(conn, request, &operation, mark, reply, result);
+        if outcome == Outcome::Done {
+            self.effects.list.push(Effect::Resume { conn });
+        }
+        self.publish();
+        if self.is_draining() {
+            self.close_if_idle(conn);
+        }
+    }
+}
