@@ -5,6 +5,7 @@ pub mod access;
 pub mod app;
 pub mod config;
 pub mod engine;
+pub mod identity;
 pub mod ids;
 pub mod json;
 pub mod net;

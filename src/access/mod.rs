@@ -5,6 +5,18 @@
 
 mod aging;
 mod limiter;
+mod login_limiter;
+mod permissions;
+mod revocation;
+mod session;
+mod tiers;
+mod tokens;
 
 pub use aging::AgingMap;
 pub use limiter::{RateKey, RateLimiter, address_key};
+pub use login_limiter::{LoginLimiter, too_many_attempts};
+pub use permissions::{Grant, Question, ResourceKind, pattern_matches};
+pub use revocation::Revocations;
+pub use session::Session;
+pub use tiers::{builtin_role, highest_tier};
+pub use tokens::{Tokens, digest};

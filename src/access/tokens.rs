@@ -1,0 +1,84 @@
+//! Tokens that the configuration lists (`auth.tokens`).
+
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+
+use super::Session;
+use crate::config::{StaticToken, TokenKey};
+
+/// The SHA-256 of a text.
+pub fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+/// Sessions by the digest of their token. What a presented token is compared
+/// with is its digest, so the time that takes tells nothing about the tokens.
+#[derive(Debug, Default)]
+pub struct Tokens {
+    sessions: HashMap<[u8; 32], Session>,
+}
+
+impl Tokens {
+    pub fn new(tokens: &[StaticToken]) -> Self {
+        let sessions = tokens.iter().map(|token| {
+            let key = match &token.key {
+                TokenKey::Plain(secret) => digest(secret.expose()),
+                TokenKey::Sha256(digest) => *digest,
+            };
+            let mut session = Session::new(token.user_id.as_str(), token.roles.clone());
+            session.metadata = token.metadata.clone().map(Into::into);
+            session.expires_at = token.expires_at;
+            (key, session)
+        });
+        Self { sessions: sessions.collect() }
+    }
+
+    /// A fresh session for the whole, exact token.
+    pub fn find(&self, token: &str) -> Option<Session> {
+        self.sessions.get(&digest(token)).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    fn token(key: TokenKey, user_id: &str) -> StaticToken {
+        StaticToken {
+            key,
+            user_id: user_id.into(),
+            roles: vec!["writer".into()],
+            metadata: None,
+            expires_at: Some(5.0),
+        }
+    }
+
+    #[test]
+    fn plain_and_hashed_keys_are_found_by_the_token_alone() {
+        let hash = digest("password");
+        assert_eq!(
+            data_encoding::HEXLOWER.encode(&hash),
+            "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"
+        );
+        let tokens = Tokens::new(&[
+            token(TokenKey::Plain(Secret::new("k3y")), "till"),
+            token(TokenKey::Sha256(hash), "ops"),
+        ]);
+        let user = |token: &str| tokens.find(token).map(|session| session.user_id.to_string());
+        assert_eq!(user("k3y").as_deref(), Some("till"));
+        assert_eq!(user("password").as_deref(), Some("ops"));
+        for wrong in [
+            "",
+            "k3",
+            "k3y ",
+            " k3y",
+            "K3Y",
+            "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8",
+            "sha256:5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8",
+        ] {
+            assert_eq!(user(wrong), None, "{wrong}");
+        }
+    }
+}
