@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::Jwt;
 use crate::json::Object;
 
 /// Text that is never printed: its `Debug` shows only that it is there.
@@ -79,6 +80,7 @@ impl Default for LoginRateLimit {
 pub struct External {
     /// `None` when the file has no `tokens`; an empty list lets nobody in.
     pub tokens: Option<Vec<StaticToken>>,
+    pub jwt: Option<Jwt>,
     /// Whether a connection must log in before it may do anything else.
     pub required: bool,
     pub permissions: Option<Permissions>,
@@ -92,6 +94,7 @@ impl Default for External {
     fn default() -> Self {
         External {
             tokens: None,
+            jwt: None,
             required: true,
             permissions: None,
             anonymous_roles: None,

@@ -5,6 +5,7 @@
 //! sessions: whoever needs a setting is handed it.
 
 mod access;
+mod jwt;
 mod subsystems;
 mod transport;
 
@@ -12,6 +13,7 @@ pub use access::{
     Auth, BuiltIn, CustomRoleTier, External, LoginRateLimit, PermissionDefault, PermissionRule,
     Permissions, Revocation, Secret, StaticToken, TokenKey,
 };
+pub use jwt::{Jwt, JwtAlgorithm, JwtKey, JwtKeyMaterial};
 pub use subsystems::{
     Audit, AuditFile, AuditSync, Durability, Logic, Persistence, Procedures, RuleGroup, Rules,
     Store, StoreEvents,
