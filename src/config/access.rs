@@ -80,7 +80,7 @@ impl Default for LoginRateLimit {
 pub struct External {
     /// `None` when the file has no `tokens`; an empty list lets nobody in.
     pub tokens: Option<Vec<StaticToken>>,
-    pub jwt: Option<Jwt>,
+    pub jwt: Option<Box<Jwt>>,
     /// Whether a connection must log in before it may do anything else.
     pub required: bool,
     pub permissions: Option<Permissions>,
