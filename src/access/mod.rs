@@ -4,6 +4,8 @@
 //! messages or the store: the engine tells it the facts and asks.
 
 mod aging;
+#[cfg(feature = "jwt")]
+pub mod jwt;
 mod limiter;
 mod login_limiter;
 mod permissions;
@@ -11,6 +13,7 @@ mod revocation;
 mod session;
 mod tiers;
 mod tokens;
+mod validator;
 
 pub use aging::AgingMap;
 pub use limiter::{RateKey, RateLimiter, address_key};
@@ -20,3 +23,4 @@ pub use revocation::Revocations;
 pub use session::Session;
 pub use tiers::{builtin_role, highest_tier};
 pub use tokens::{Tokens, digest};
+pub use validator::Verdict;
