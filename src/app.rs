@@ -197,6 +197,9 @@ pub trait App {
     fn next_deadline(&self) -> Option<u64>;
     /// Time has passed.
     fn timers(&mut self, now: Now, view: &dyn TransportView);
+    /// Everything that had arrived in this turn is handled: what belongs
+    /// together, such as the commits to be logged, can be handed over now.
+    fn turn_ended(&mut self, _now: Now) {}
     /// A job has finished.
     fn job_done(&mut self, id: JobId, output: Result<JobOutput, String>, now: Now);
     /// Begin to stop: announce, wait for `grace_ms`, close everyone.

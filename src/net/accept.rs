@@ -1,0 +1,159 @@
+//! Listeners and the first moments of a socket.
+
+use super::entry::Entry;
+use super::http::{Method, Refusal};
+use super::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, SOCKETS_BEYOND_MAXIMUM};
+use super::transport::{FIRST_LISTENER, Transport};
+use crate::app::{App, ConnId};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// `errno` of a process without a free descriptor, and of such a system; the
+/// same on every Unix.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+
+/// Given up to accept one more socket, only to close it: a peer that is let go
+/// knows where it stands, one that is left in the backlog does not.
+const SPARE: &str = "/dev/null";
+
+pub(super) struct Accepting {
+    listeners: Vec<Listener>,
+    spare: Option<File>,
+    /// Nothing is accepted before this time.
+    pub paused_until: Option<u64>,
+    /// The shortage of descriptors that lasts has been logged.
+    is_short: bool,
+}
+
+struct Listener {
+    socket: TcpListener,
+    ready: bool,
+}
+
+impl Accepting {
+    pub fn new() -> io::Result<Self> {
+        let spare = Some(File::open(SPARE)?);
+        Ok(Accepting { listeners: Vec::new(), spare, paused_until: None, is_short: false })
+    }
+
+    pub fn listen(&mut self, registry: &Registry, address: SocketAddr) -> io::Result<SocketAddr> {
+        let mut socket = TcpListener::bind(address)?;
+        let actual = socket.local_addr()?;
+        let token = Token(FIRST_LISTENER - self.listeners.len());
+        registry.register(&mut socket, token, Interest::READABLE)?;
+        self.listeners.push(Listener { socket, ready: false });
+        Ok(actual)
+    }
+
+    /// Whether this is the token of a listener; it is ready then.
+    pub fn mark_ready(&mut self, token: Token) -> bool {
+        let index = FIRST_LISTENER.checked_sub(token.0);
+        match index.and_then(|index| self.listeners.get_mut(index)) {
+            Some(listener) => {
+                listener.ready = true;
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub fn has_work(&self) -> bool {
+        self.paused_until.is_none() && self.listeners.iter().any(|listener| listener.ready)
+    }
+
+    /// Refuses new connections from now on.
+    pub fn close(&mut self) {
+        self.listeners.clear();
+        self.paused_until = None;
+    }
+
+    /// The next socket of any listener.
+    fn next(&mut self, now: u64) -> Option<(TcpStream, SocketAddr)> {
+        loop {
+            let listener = self.listeners.iter_mut().find(|listener| listener.ready)?;
+            match listener.socket.accept() {
+                Ok(accepted) => {
+                    if std::mem::take(&mut self.is_short) {
+                        log::warn!("descriptors are available again");
+                    }
+                    return Some(accepted);
+                }
+                Err(error) => match (error.kind(), error.raw_os_error()) {
+                    (io::ErrorKind::WouldBlock, _) => listener.ready = false,
+                    // The peer was gone before we came.
+                    (io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted, _) => {}
+                    (_, code) => {
+                        if matches!(code, Some(EMFILE | ENFILE)) {
+                            self.turn_one_away();
+                        }
+                        if !std::mem::replace(&mut self.is_short, true) {
+                            log::error!("cannot accept connections: {error}; trying again");
+                        }
+                        self.paused_until = Some(now + ACCEPT_PAUSE_MS);
+                        return None;
+                    }
+                },
+            }
+        }
+    }
+
+    fn turn_one_away(&mut self) {
+        self.spare = None;
+        for listener in &self.listeners {
+            if let Ok((socket, peer)) = listener.socket.accept() {
+                log::debug!("no descriptor for {peer}");
+                drop(socket);
+                break;
+            }
+        }
+        match File::open(SPARE) {
+            Ok(file) => self.spare = Some(file),
+            Err(error) => log::debug!("no spare descriptor: {error}"),
+        }
+    }
+}
+
+impl<A: App + 'static> Transport<A> {
+    pub(super) fn accept(&mut self) {
+        if self.accepting.paused_until.is_some_and(|until| until <= self.now.mono) {
+            self.accepting.paused_until = None;
+        }
+        if self.accepting.paused_until.is_some() {
+            return;
+        }
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some((stream, peer)) = self.accepting.next(self.now.mono) else { return };
+            if let Err(error) = self.take_in(stream, peer) {
+                log::debug!("{peer}: {error}");
+            }
+        }
+    }
+
+    fn take_in(&mut self, mut stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
+        let most = self.options.max_connections.unwrap_or(usize::MAX);
+        if self.table.len() >= most.saturating_add(SOCKETS_BEYOND_MAXIMUM) {
+            let refusal = Refusal::TooManyConnections;
+            self.counters.count_refused(refusal.reason());
+            return stream.write_all(&refusal.answer(Method::Other));
+        }
+        stream.set_nodelay(true)?;
+        let vacant = self.table.vacant_entry();
+        let slot = vacant.key();
+        self.poll.registry().register(&mut stream, Token(slot), Interest::READABLE)?;
+        let generation = self.next_generation;
+        self.next_generation = generation.wrapping_add(1);
+        let address = peer.ip().to_canonical();
+        let mut entry = Entry::new(stream, generation, address, self.now.mono);
+        let deadline = self.now.mono.saturating_add(self.options.handshake_timeout_ms);
+        let id = ConnId { slot: slot as u32, generation };
+        entry.timer = Some(self.wheel.insert(deadline, id));
+        vacant.insert(entry);
+        self.counters.sockets.store(self.table.len() as u64, Relaxed);
+        Ok(())
+    }
+}

@@ -1,0 +1,245 @@
+//! One connection as a state machine: bytes in, steps and output out.
+//!
+//! Owns the phases of a connection (handshake, open, closing, draining), its
+//! unfinished input and its outbox. It must not know the socket, the clock, the
+//! app or any other connection; whoever drives it performs the steps.
+//!
+//! ```text
+//! Handshake --upgrade--> Open --close--> Closing --peer's close--> Draining
+//!     |                   |                 |                         |
+//!     |                   +---- close frame or violation of the peer->|
+//!     +------------------------- HTTP answer ------------------------>+--> dropped
+//! ```
+
+use super::decode::{Decoder, Item, Rules};
+use super::frame::Outgoing;
+use super::http::{HeadReader, Method, Refusal, Request};
+use super::outbox::Outbox;
+use std::borrow::Cow;
+
+#[derive(Debug)]
+pub struct Conn {
+    phase: Phase,
+    decoder: Decoder,
+    /// Input that is not handled: the beginning of a head or frame, or what
+    /// follows a message that everything else must wait for.
+    kept: Vec<u8>,
+    /// `kept` is of no use without more bytes.
+    stalled: bool,
+    pub outbox: Outbox,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Handshake(HeadReader),
+    Open,
+    /// Our close frame is queued; the peer's is awaited.
+    Closing,
+    /// Nothing that arrives matters; when the outbox is empty the sending side
+    /// is closed, and with the end of the input the connection.
+    Draining,
+}
+
+/// What the driver of a connection has to do next.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// The input is used up, except for what needs more bytes.
+    NeedMore,
+    /// Done; go on.
+    Nothing,
+    /// A request head: answer with [`Conn::upgrade`] or [`Conn::answer`].
+    Request(Box<Request>),
+    /// The head was refused; the answer is queued.
+    Refused(Refusal),
+    Text(Cow<'a, str>),
+    Binary(Cow<'a, [u8]>),
+    /// The peer closed or broke the protocol; a close frame is queued. The code
+    /// is what the connection was closed with.
+    Ended(u16),
+}
+
+/// The code under which a connection without a close frame is counted.
+pub const NO_CLOSE_FRAME: u16 = 1006;
+
+/// The code of a close frame without a code.
+pub const NO_CODE: u16 = 1005;
+
+impl Conn {
+    pub fn new() -> Self {
+        Conn {
+            phase: Phase::Handshake(HeadReader::default()),
+            decoder: Decoder::default(),
+            kept: Vec::new(),
+            stalled: false,
+            outbox: Outbox::default(),
+        }
+    }
+
+    pub fn is_in_handshake(&self) -> bool {
+        matches!(self.phase, Phase::Handshake(_))
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    pub fn is_draining(&self) -> bool {
+        matches!(self.phase, Phase::Draining)
+    }
+
+    /// Takes one step with the beginning of `input`; tells how much was used.
+    /// What was not is presented again, after [`Step::NeedMore`] with more
+    /// behind it.
+    pub fn step<'a>(&mut self, input: &'a mut [u8], rules: &Rules) -> (usize, Step<'a>) {
+        match &mut self.phase {
+            Phase::Handshake(reader) => match reader.read(input) {
+                Ok(None) => (0, Step::NeedMore),
+                Ok(Some((request, used))) => (used, Step::Request(request)),
+                Err(refusal) => {
+                    self.refuse(refusal, Method::Other);
+                    (input.len(), Step::Refused(refusal))
+                }
+            },
+            Phase::Open => self.step_open(input, rules),
+            Phase::Closing => self.step_closing(input, rules),
+            Phase::Draining => (input.len(), Step::NeedMore),
+        }
+    }
+
+    fn step_open<'a>(&mut self, input: &'a mut [u8], rules: &Rules) -> (usize, Step<'a>) {
+        let (used, item) = self.decoder.next(input, rules);
+        let step = match item {
+            Ok(Item::NeedMore) => Step::NeedMore,
+            Ok(Item::Nothing) => Step::Nothing,
+            Ok(Item::Text(text)) => Step::Text(text),
+            Ok(Item::Binary(bytes)) => Step::Binary(bytes),
+            Ok(Item::Ping(payload)) => {
+                self.outbox.push_frame(Outgoing::Pong, payload);
+                Step::Nothing
+            }
+            Ok(Item::BinaryRefused) => {
+                self.close(1003, "binary_not_supported");
+                Step::Ended(1003)
+            }
+            Ok(Item::Close(None)) => {
+                self.outbox.push_frame(Outgoing::Close, b"");
+                self.drain();
+                Step::Ended(NO_CODE)
+            }
+            Ok(Item::Close(Some((code, reason)))) => {
+                self.close(code, reason);
+                self.drain();
+                Step::Ended(code)
+            }
+            Err(violation) => {
+                // Out of step with the peer: its close frame cannot be found.
+                self.close(violation.code(), "");
+                self.drain();
+                Step::Ended(violation.code())
+            }
+        };
+        (used, step)
+    }
+
+    fn step_closing<'a>(&mut self, input: &'a mut [u8], rules: &Rules) -> (usize, Step<'a>) {
+        let (used, item) = self.decoder.next(input, rules);
+        match item {
+            Ok(Item::NeedMore) => (used, Step::NeedMore),
+            Ok(Item::Close(_)) | Err(_) => {
+                self.drain();
+                (used, Step::Nothing)
+            }
+            Ok(_) => (used, Step::Nothing),
+        }
+    }
+
+    /// No more input will come. Called when all complete messages are handled.
+    pub fn end_of_input(&mut self) -> Step<'static> {
+        match self.phase {
+            Phase::Handshake(_) if !self.kept.is_empty() => {
+                let refusal = Refusal::Malformed("incomplete HTTP request");
+                self.refuse(refusal, Method::Other);
+                Step::Refused(refusal)
+            }
+            Phase::Open => {
+                self.drain();
+                Step::Ended(NO_CLOSE_FRAME)
+            }
+            _ => {
+                self.drain();
+                Step::Nothing
+            }
+        }
+    }
+
+    /// Completes the handshake with the bytes of a 101 answer.
+    pub fn upgrade(&mut self, answer: &[u8]) {
+        self.outbox.push_raw(answer);
+        self.phase = Phase::Open;
+    }
+
+    /// Answers the request for good.
+    pub fn answer(&mut self, answer: &[u8]) {
+        self.outbox.push_raw(answer);
+        self.drain();
+    }
+
+    pub fn refuse(&mut self, refusal: Refusal, method: Method) {
+        self.answer(&refusal.answer(method));
+    }
+
+    /// Queues a close frame behind everything else; no message is read or sent
+    /// any more.
+    pub fn close(&mut self, code: u16, reason: &str) {
+        debug_assert!(self.is_open());
+        // A control frame has 125 bytes; ours are short, a peer's reason came in one.
+        let mut payload = Vec::with_capacity(2 + reason.len());
+        payload.extend_from_slice(&code.to_be_bytes());
+        payload.extend_from_slice(reason.as_bytes());
+        self.outbox.push_frame(Outgoing::Close, &payload);
+        self.decoder.discard();
+        self.phase = Phase::Closing;
+    }
+
+    fn drain(&mut self) {
+        self.phase = Phase::Draining;
+        self.decoder = Decoder::default();
+        self.kept = Vec::new();
+    }
+
+    /// Input is kept that can be handled without more bytes.
+    pub fn has_handleable_input(&self) -> bool {
+        !self.kept.is_empty() && !self.stalled
+    }
+
+    /// Keeps `rest`; `stalled` as the last step said.
+    pub fn keep(&mut self, rest: &[u8], stalled: bool) {
+        self.stalled = stalled;
+        self.kept = if self.is_draining() { Vec::new() } else { rest.to_vec() };
+    }
+
+    /// Like [`Conn::keep`] for the end of a buffer that may be kept itself.
+    pub fn keep_from(&mut self, mut input: Vec<u8>, used: usize, stalled: bool) {
+        let rest = input.len().saturating_sub(used);
+        if rest < input.capacity() / 2 {
+            return self.keep(input.get(used..).unwrap_or_default(), stalled);
+        }
+        input.drain(..used);
+        self.stalled = stalled;
+        self.kept = input;
+    }
+
+    /// Hands out what is kept.
+    pub fn take_kept(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.kept)
+    }
+}
+
+impl Default for Conn {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! What the transport counts. Shared, so that an app can show it; written by
+//! the loop only.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+/// Upper bounds of the buckets of [`Counters::turn_micros`], in microseconds.
+pub const TURN_BOUNDS: [u64; 12] =
+    [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 1_000_000];
+
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Sockets, in handshake and closing ones too (a gauge).
+    pub sockets: AtomicU64,
+    /// Upgrades completed.
+    pub connections_total: AtomicU64,
+    pub input_bytes_total: AtomicU64,
+    pub output_bytes_total: AtomicU64,
+    /// Bytes queued and not taken by the kernel (a gauge).
+    pub outbox_bytes: AtomicU64,
+    pub turns_total: AtomicU64,
+    /// Working time of turns, sleep excluded: counts per bound of
+    /// [`TURN_BOUNDS`] (not cumulative) and of longer ones.
+    pub turn_micros: [AtomicU64; TURN_BOUNDS.len() + 1],
+    pub turn_micros_sum: AtomicU64,
+    closed: Mutex<BTreeMap<u16, u64>>,
+    refused: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Counters {
+    /// Connections closed by close code, which is 1006 where no close frame was
+    /// exchanged, 1005 for one without a code and 0 for codes that only the
+    /// peer gives a meaning to: it must not choose how many counters there are.
+    pub fn closed(&self) -> BTreeMap<u16, u64> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Handshakes refused, by reason.
+    pub fn refused(&self) -> BTreeMap<&'static str, u64> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn count_closed(&self, code: u16) {
+        let known = matches!(code, 1000..=1014 | 4001..=4003);
+        let code = if known { code } else { 0 };
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_insert(0) += 1;
+    }
+
+    pub(super) fn count_refused(&self, reason: &'static str) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_insert(0) +=
+            1;
+    }
+
+    pub(super) fn count_turn(&self, micros: u64) {
+        let bucket = TURN_BOUNDS.partition_point(|bound| *bound < micros);
+        if let Some(count) = self.turn_micros.get(bucket) {
+            count.fetch_add(1, Relaxed);
+        }
+        self.turn_micros_sum.fetch_add(micros, Relaxed);
+        self.turns_total.fetch_add(1, Relaxed);
+    }
+
+    /// A gauge that changes from one value of a part to another.
+    pub(super) fn replace(gauge: &AtomicU64, old: usize, new: usize) {
+        if new >= old {
+            gauge.fetch_add((new - old) as u64, Relaxed);
+        } else {
+            gauge.fetch_sub((old - new) as u64, Relaxed);
+        }
+    }
+}

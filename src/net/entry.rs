@@ -1,0 +1,127 @@
+//! One row of the connection table: the state machine, its socket, and what the
+//! loop remembers about both. It must not know the app.
+
+use super::conn::Conn;
+use crate::app::{ConnId, TransportView};
+use crate::wheel::TimerId;
+use mio::net::TcpStream;
+use slab::Slab;
+use std::net::IpAddr;
+
+pub(super) struct Entry {
+    pub conn: Conn,
+    pub stream: TcpStream,
+    pub generation: u32,
+    /// The TCP peer; after the upgrade, the client.
+    pub address: IpAddr,
+    /// The deadline of the handshake, or of the closing.
+    pub timer: Option<TimerId>,
+    /// Monotonic time at which the socket last took output.
+    pub progress: u64,
+    /// What was last added to the gauge of buffered bytes.
+    pub reported: usize,
+    /// The app knows this connection.
+    pub announced: bool,
+    /// Counted for the limit per client.
+    pub admitted: bool,
+    /// The socket may have input.
+    pub readable: bool,
+    /// The input has ended.
+    pub ended: bool,
+    /// The app asked for [`Flow::Wait`](crate::app::Flow::Wait).
+    pub waiting: bool,
+    /// Not read because its output is not read.
+    pub paused: bool,
+    /// The socket is full; the kernel reports when it is not.
+    pub blocked: bool,
+    /// The kernel was asked to report that.
+    pub is_watched: bool,
+    /// Output is thrown away: the socket takes no more.
+    pub deaf: bool,
+    /// The sending side was closed.
+    pub shut: bool,
+    /// On the list of connections with input.
+    pub is_ready: bool,
+    /// On the list of connections with new output.
+    pub is_dirty: bool,
+    /// On the list of connections whose output waits for a commit.
+    pub is_gated: bool,
+    /// On the list of connections that this turn ends with.
+    pub is_doomed: bool,
+}
+
+impl Entry {
+    pub fn new(stream: TcpStream, generation: u32, address: IpAddr, now: u64) -> Self {
+        Entry {
+            conn: Conn::new(),
+            stream,
+            generation,
+            address,
+            timer: None,
+            progress: now,
+            reported: 0,
+            announced: false,
+            admitted: false,
+            readable: false,
+            ended: false,
+            waiting: false,
+            paused: false,
+            blocked: false,
+            is_watched: false,
+            deaf: false,
+            shut: false,
+            is_ready: false,
+            is_dirty: false,
+            is_gated: false,
+            is_doomed: false,
+        }
+    }
+
+    /// No input is handled at present.
+    pub fn is_held(&self) -> bool {
+        self.waiting || self.paused || self.is_doomed
+    }
+
+    /// There is something to do on the input side.
+    pub fn has_input_work(&self) -> bool {
+        !self.is_held()
+            && (self.conn.has_handleable_input()
+                || self.readable
+                || (self.ended && (self.conn.is_open() || self.conn.is_in_handshake())))
+    }
+
+    /// Everything is done: nothing to send, nothing to receive.
+    pub fn is_finished(&self) -> bool {
+        let closes = !self.conn.is_open() && !self.conn.is_in_handshake();
+        closes && self.conn.outbox.is_empty() && (self.ended || self.deaf)
+    }
+}
+
+/// The entry of a connection, unless its slot has another owner by now.
+pub(super) fn find(table: &mut Slab<Entry>, id: ConnId) -> Option<&mut Entry> {
+    table.get_mut(id.slot as usize).filter(|entry| entry.generation == id.generation)
+}
+
+/// The transport as timers of the app see it.
+pub(super) struct View<'a>(pub &'a Slab<Entry>);
+
+impl View<'_> {
+    fn ask<T: Default>(&self, id: ConnId, answer: impl Fn(&Entry) -> T) -> T {
+        let entry = self.0.get(id.slot as usize);
+        entry.filter(|entry| entry.generation == id.generation).map(answer).unwrap_or_default()
+    }
+}
+
+impl TransportView for View<'_> {
+    fn has_unread_input(&self, conn: ConnId) -> bool {
+        self.ask(conn, |entry| entry.conn.has_handleable_input() || entry.readable)
+    }
+
+    fn is_read_paused(&self, conn: ConnId) -> bool {
+        self.ask(conn, |entry| entry.paused)
+    }
+
+    fn last_output_progress(&self, conn: ConnId) -> u64 {
+        self.ask(conn, |entry| entry.progress)
+    }
+}

@@ -1,0 +1,288 @@
+//! What one connection still has to be sent.
+//!
+//! Owns the queue, its framing and its gating by durability. It must not know
+//! the socket. Small messages are copied behind each other, so that a turn's
+//! responses are one slice; large bodies are queued by reference, so that a
+//! push to a thousand subscribers holds one copy.
+
+use super::frame::{Outgoing, write_header};
+use super::limits::{PIECE_BYTES, SHARE_FROM, SLICES};
+use crate::app::CommitSeq;
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::Arc;
+
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pieces: VecDeque<Piece>,
+    /// How much of the first piece is written.
+    written: usize,
+    buffered: usize,
+    /// The last piece waits for a commit of an earlier turn.
+    sealed: bool,
+}
+
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    /// Not to be written before this commit is durable; never less than that of
+    /// the piece in front.
+    needs: CommitSeq,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Owned(Vec<u8>),
+    Shared(Arc<[u8]>),
+}
+
+impl Bytes {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Bytes::Owned(bytes) => bytes,
+            Bytes::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl Outbox {
+    /// Bytes that the kernel has not taken, frame headers included.
+    pub fn buffered(&self) -> usize {
+        self.buffered
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.buffered == 0
+    }
+
+    /// Queues a text message of three parts. `durable` is the newest commit
+    /// that is durable now.
+    pub fn push_text(
+        &mut self,
+        head: &[u8],
+        body: Option<&Arc<[u8]>>,
+        tail: &[u8],
+        needs: CommitSeq,
+        durable: CommitSeq,
+    ) {
+        let body_bytes = body.map_or(&[][..], |body| body);
+        let length = head.len() + body_bytes.len() + tail.len();
+        let needs = if needs <= durable { 0 } else { needs };
+        let shared = body.filter(|body| body.len() >= SHARE_FROM);
+        let copied = if shared.is_some() { head.len() } else { length };
+        let first = self.owned(needs, 10 + copied);
+        let before = first.len();
+        write_header(first, Outgoing::Text, length);
+        first.extend_from_slice(head);
+        match shared {
+            None => {
+                first.extend_from_slice(body_bytes);
+                first.extend_from_slice(tail);
+                self.buffered += first.len() - before;
+            }
+            Some(body) => {
+                let needs = self.pieces.back().map_or(0, |piece| piece.needs);
+                self.buffered += self.last_owned_len() - before + body.len() + tail.len();
+                self.pieces.push_back(Piece { bytes: Bytes::Shared(body.clone()), needs });
+                if !tail.is_empty() {
+                    self.owned(needs, tail.len()).extend_from_slice(tail);
+                }
+            }
+        }
+    }
+
+    /// Queues a frame that depends on nothing.
+    pub fn push_frame(&mut self, kind: Outgoing, payload: &[u8]) {
+        let piece = self.owned(0, 10 + payload.len());
+        let before = piece.len();
+        write_header(piece, kind, payload.len());
+        piece.extend_from_slice(payload);
+        self.buffered += piece.len() - before;
+    }
+
+    /// Queues bytes that are no frame.
+    pub fn push_raw(&mut self, bytes: &[u8]) {
+        self.owned(0, bytes.len()).extend_from_slice(bytes);
+        self.buffered += bytes.len();
+    }
+
+    fn last_owned_len(&self) -> usize {
+        match self.pieces.back() {
+            Some(Piece { bytes: Bytes::Owned(bytes), .. }) => bytes.len(),
+            _ => 0,
+        }
+    }
+
+    /// The piece that the next bytes go to. Output of one turn that waits for
+    /// different commits shares a piece, because the commits of one turn become
+    /// durable together.
+    fn owned(&mut self, needs: CommitSeq, room: usize) -> &mut Vec<u8> {
+        let fits = match self.pieces.back_mut() {
+            Some(Piece { bytes: Bytes::Owned(bytes), needs: last }) => {
+                let same_wait = *last == needs || (*last != 0 && !self.sealed);
+                if same_wait && bytes.len() < PIECE_BYTES {
+                    *last = (*last).max(needs);
+                    true
+                } else {
+                    false
+                }
+            }
+            _ => false,
+        };
+        if !fits {
+            let needs = self.pieces.back().map_or(needs, |piece| piece.needs.max(needs));
+            self.sealed = false;
+            self.pieces.push_back(Piece { bytes: Bytes::Owned(Vec::with_capacity(room)), needs });
+        }
+        match self.pieces.back_mut() {
+            Some(Piece { bytes: Bytes::Owned(bytes), .. }) => bytes,
+            _ => unreachable!("an owned piece was just found or appended"),
+        }
+    }
+
+    /// What may be written now, in order. Returns the number of slices and of
+    /// bytes.
+    pub fn slices<'a>(
+        &'a self,
+        durable: CommitSeq,
+        slices: &mut [IoSlice<'a>; SLICES],
+    ) -> (usize, usize) {
+        let mut written = self.written;
+        let (mut count, mut bytes) = (0, 0);
+        for (slot, piece) in slices.iter_mut().zip(&self.pieces) {
+            if piece.needs > durable {
+                break;
+            }
+            let slice = piece.bytes.as_slice().get(written..).unwrap_or_default();
+            *slot = IoSlice::new(slice);
+            written = 0;
+            count += 1;
+            bytes += slice.len();
+        }
+        (count, bytes)
+    }
+
+    /// The kernel took `count` bytes. An empty outbox keeps no memory.
+    pub fn consume(&mut self, count: usize) {
+        self.buffered = self.buffered.saturating_sub(count);
+        let mut left = self.written + count;
+        while let Some(first) = self.pieces.front() {
+            let length = first.bytes.as_slice().len();
+            if left < length {
+                break;
+            }
+            left -= length;
+            self.pieces.pop_front();
+        }
+        self.written = left;
+        if self.pieces.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// Called when a turn ends while output waits for a commit: what is queued
+    /// from now on may depend on a later batch.
+    pub fn seal(&mut self) {
+        self.sealed = true;
+    }
+
+    /// Nothing of it will be sent.
+    pub fn clear(&mut self) {
+        *self = Outbox::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn writable(outbox: &Outbox, durable: CommitSeq) -> Vec<u8> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let (count, bytes) = outbox.slices(durable, &mut slices);
+        let all: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
+        assert_eq!(all.len(), bytes);
+        all
+    }
+
+    fn frame(text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        write_header(&mut out, Outgoing::Text, text.len());
+        out.extend_from_slice(text);
+        out
+    }
+
+    #[test]
+    fn small_messages_are_one_slice_and_large_bodies_are_shared() {
+        let mut outbox = Outbox::default();
+        for _ in 0..64 {
+            outbox.push_text(b"{", Some(&Arc::from(&b"small"[..])), b"}", 0, 0);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        assert_eq!(outbox.slices(0, &mut slices).0, 1);
+        let large: Arc<[u8]> = vec![b'x'; SHARE_FROM].into();
+        outbox.push_text(b"{", Some(&large), b"}", 0, 0);
+        assert_eq!(Arc::strong_count(&large), 2);
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        assert_eq!(outbox.slices(0, &mut slices), (3, outbox.buffered()));
+        outbox.consume(outbox.buffered());
+        assert_eq!(Arc::strong_count(&large), 1);
+        assert_eq!(outbox.pieces.capacity(), 0, "an empty outbox keeps no memory");
+    }
+
+    #[test]
+    fn what_is_not_durable_stays_and_holds_back_what_follows() {
+        let mut outbox = Outbox::default();
+        outbox.push_text(b"free", None, b"", 0, 4);
+        outbox.push_text(b"done", None, b"", 4, 4);
+        outbox.push_text(b"five", None, b"", 5, 4);
+        outbox.push_text(b"six", None, b"", 6, 4);
+        outbox.push_text(b"behind", None, b"", 0, 4);
+        assert_eq!(writable(&outbox, 4), [frame(b"free"), frame(b"done")].concat());
+        assert_eq!(outbox.pieces.len(), 2, "commits of one turn share a piece");
+        outbox.seal();
+        outbox.push_text(b"next turn", None, b"", 7, 4);
+        outbox.consume(writable(&outbox, 4).len());
+        assert_eq!(writable(&outbox, 5), b"", "the batch becomes durable as a whole");
+        let batch = [frame(b"five"), frame(b"six"), frame(b"behind")].concat();
+        assert_eq!(writable(&outbox, 6), batch);
+        outbox.consume(batch.len());
+        assert_eq!(writable(&outbox, 6), b"");
+        assert_eq!(writable(&outbox, 7), frame(b"next turn"));
+    }
+
+    proptest! {
+        /// Whatever is queued comes out in order, whole, however it is cut.
+        #[test]
+        fn order_and_bytes(
+            messages in prop::collection::vec((0usize..3_000, 0usize..3, 0usize..40, any::<bool>()), 1..80),
+            takes in prop::collection::vec(1usize..20_000, 1..200),
+        ) {
+            let mut outbox = Outbox::default();
+            let mut expected = Vec::new();
+            let mut taken = Vec::new();
+            let mut takes = takes.into_iter().cycle();
+            for (length, tail, head, take) in messages {
+                let head = vec![b'h'; head];
+                let body: Arc<[u8]> = (0..length).map(|i| i as u8).collect();
+                let tail = vec![b't'; tail];
+                outbox.push_text(&head, Some(&body), &tail, 0, 0);
+                expected.extend(frame(&[&head[..], &body, &tail].concat()));
+                if take {
+                    let available = writable(&outbox, 0);
+                    let count = takes.next().unwrap().min(available.len());
+                    taken.extend_from_slice(&available[..count]);
+                    outbox.consume(count);
+                }
+                prop_assert_eq!(outbox.buffered(), expected.len() - taken.len());
+            }
+            while !outbox.is_empty() {
+                let available = writable(&outbox, 0);
+                let count = takes.next().unwrap().min(available.len());
+                taken.extend_from_slice(&available[..count]);
+                outbox.consume(count);
+            }
+            prop_assert_eq!(taken, expected);
+        }
+    }
+}

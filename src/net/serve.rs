@@ -1,0 +1,320 @@
+//! Input of connections: read, cut into messages, handed to the app; and the
+//! beginning of every end.
+
+use super::address::client_address;
+use super::conn::{NO_CLOSE_FRAME, Step};
+use super::http::{Method, Refusal, Request, Site, Verdict, answer, judge};
+use super::limits::{BYTES_PER_CONNECTION, MESSAGES_PER_CONNECTION, MESSAGES_PER_TURN};
+use super::transport::Transport;
+use crate::app::{App, ConnId, Flow, Peer};
+use std::io::{self, Read};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What one connection may still use of this turn.
+struct Budget {
+    steps: usize,
+    bytes: usize,
+}
+
+/// What a read came to.
+enum Arrived {
+    Bytes(usize),
+    Nothing,
+    End,
+    Lost,
+}
+
+impl<A: App + 'static> Transport<A> {
+    /// Serves each connection that has input once; those that used up their
+    /// share go to the end of the line, for the next turn.
+    pub(super) fn serve_ready(&mut self) {
+        let mut left = MESSAGES_PER_TURN;
+        for _ in 0..self.ready.len() {
+            if left == 0 {
+                return;
+            }
+            let Some(slot) = self.ready.pop_front() else { return };
+            let Some(entry) = self.table.get_mut(slot as usize) else { continue };
+            if !std::mem::take(&mut entry.is_ready) {
+                continue;
+            }
+            let steps = left.min(MESSAGES_PER_CONNECTION);
+            let mut budget = Budget { steps, bytes: BYTES_PER_CONNECTION };
+            self.serve(slot, &mut budget);
+            left -= steps - budget.steps;
+            self.enqueue_if_ready(slot);
+        }
+    }
+
+    /// Puts a connection with something to do into the line.
+    pub(super) fn enqueue_if_ready(&mut self, slot: u32) {
+        if let Some(entry) = self.table.get_mut(slot as usize)
+            && entry.has_input_work()
+            && !std::mem::replace(&mut entry.is_ready, true)
+        {
+            self.ready.push_back(slot);
+        }
+    }
+
+    fn serve(&mut self, slot: u32, budget: &mut Budget) {
+        while budget.steps > 0 && budget.bytes > 0 {
+            let Some(entry) = self.table.get_mut(slot as usize) else { return };
+            if !entry.has_input_work() {
+                return;
+            }
+            if entry.conn.has_handleable_input() {
+                let mut kept = entry.conn.take_kept();
+                let (used, stalled) = self.handle(slot, &mut kept, budget);
+                if let Some(entry) = self.table.get_mut(slot as usize) {
+                    entry.conn.keep_from(kept, used, stalled);
+                }
+            } else if entry.readable {
+                self.read_and_handle(slot, budget);
+            } else {
+                // All that came before the end is handled.
+                let step = entry.conn.end_of_input();
+                self.perform(slot, step);
+                self.finish_if_done(slot);
+                return;
+            }
+        }
+    }
+
+    fn read_and_handle(&mut self, slot: u32, budget: &mut Budget) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let Some(entry) = self.table.get_mut(slot as usize) else { return };
+        // The beginning of a frame or head, which is short, goes in front.
+        let kept = entry.conn.take_kept();
+        let room = buffer.len();
+        if let Some(front) = buffer.get_mut(..kept.len()) {
+            front.copy_from_slice(&kept);
+        }
+        let arrived = read(&mut entry.stream, buffer.get_mut(kept.len()..).unwrap_or_default());
+        match arrived {
+            Arrived::Bytes(count) => {
+                // A read that leaves room has emptied the socket; whatever comes
+                // later is a new event.
+                let filled = kept.len() + count;
+                entry.readable = filled == room;
+                budget.bytes = budget.bytes.saturating_sub(count);
+                self.counters.input_bytes_total.fetch_add(count as u64, Relaxed);
+                let input = buffer.get_mut(..filled).unwrap_or_default();
+                let (used, stalled) = self.handle(slot, input, budget);
+                if let Some(entry) = self.table.get_mut(slot as usize) {
+                    entry.conn.keep(input.get(used..).unwrap_or_default(), stalled);
+                }
+            }
+            Arrived::Nothing => {
+                entry.readable = false;
+                entry.conn.keep(&kept, true);
+            }
+            Arrived::End => {
+                entry.readable = false;
+                entry.ended = true;
+                entry.conn.keep(&kept, true);
+                self.finish_if_done(slot);
+            }
+            Arrived::Lost => {
+                entry.readable = false;
+                entry.ended = true;
+                self.lose(slot);
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// Handles `input` as far as it and the budget go. Returns how much was used
+    /// and whether the rest needs more bytes.
+    fn handle(&mut self, slot: u32, input: &mut [u8], budget: &mut Budget) -> (usize, bool) {
+        let mut at = 0;
+        loop {
+            let Some(entry) = self.table.get_mut(slot as usize) else { return (at, true) };
+            if entry.is_held() || budget.steps == 0 {
+                return (at, false);
+            }
+            let rest = input.get_mut(at..).unwrap_or_default();
+            let (used, step) = entry.conn.step(rest, &self.rules);
+            at += used;
+            if matches!(step, Step::NeedMore) {
+                return (at, true);
+            }
+            budget.steps -= 1;
+            self.perform(slot, step);
+        }
+    }
+
+    fn perform(&mut self, slot: u32, step: Step<'_>) {
+        let Some(id) = self.id_of(slot) else { return };
+        match step {
+            Step::NeedMore => {}
+            // Perhaps a pong.
+            Step::Nothing => self.note_output(slot),
+            Step::Text(text) => {
+                let flow = self.app.message(id, &text, self.now);
+                // Before the effects: one of them may be to go on.
+                if flow == Flow::Wait
+                    && let Some(entry) = self.table.get_mut(slot as usize)
+                {
+                    entry.waiting = true;
+                }
+                self.perform_effects();
+            }
+            Step::Binary(bytes) => {
+                if let Some(respond) = self.options.binary {
+                    self.send_binary(slot, &respond(&bytes));
+                }
+            }
+            Step::Request(request) => self.answer_request(id, &request),
+            Step::Refused(refusal) => self.begin_end_of_handshake(slot, refusal.reason()),
+            Step::Ended(code) => {
+                self.tell_closed(id);
+                self.begin_end(slot, code);
+            }
+        }
+    }
+
+    fn answer_request(&mut self, id: ConnId, request: &Request) {
+        let (slot, sockets) = (id.slot, self.table.len());
+        let Some(entry) = self.table.get_mut(slot as usize) else { return };
+        let (forwarded_for, real_ip) =
+            (request.forwarded_for.as_deref(), request.real_ip.as_deref());
+        let trusted = &self.options.trusted_proxies;
+        let address = client_address(entry.address, forwarded_for, real_ip, trusted);
+        let allowed_origins = self.options.allowed_origins.as_deref();
+        let is_full = self.options.max_connections.is_some_and(|most| sockets > most);
+        let site = Site { path: &self.options.path, allowed_origins };
+        match judge(request, &site) {
+            Verdict::Upgrade(_) if is_full => {
+                self.refuse(slot, Refusal::TooManyConnections, request.method);
+            }
+            Verdict::Upgrade(answer) => {
+                entry.conn.upgrade(&answer);
+                entry.address = address;
+                if let Some(timer) = entry.timer.take() {
+                    self.wheel.cancel(timer);
+                }
+                self.connect(id, Peer { address, user_agent: request.user_agent.clone() });
+            }
+            Verdict::Refuse(refusal) => self.refuse(slot, refusal, request.method),
+            Verdict::Page(path) => match self.app.http(&path, address, self.now) {
+                None => self.refuse(slot, Refusal::NotFound, request.method),
+                Some(page) => {
+                    let bytes =
+                        answer(page.status, page.content_type, "", &page.body, request.method);
+                    if let Some(entry) = self.table.get_mut(slot as usize) {
+                        entry.conn.answer(&bytes);
+                    }
+                    self.begin_drain(slot);
+                    self.perform_effects();
+                }
+            },
+        }
+    }
+
+    /// The upgrade is complete.
+    fn connect(&mut self, id: ConnId, peer: Peer) {
+        self.counters.connections_total.fetch_add(1, Relaxed);
+        self.mark_dirty(id.slot);
+        // Whoever stops has a word of its own for newcomers, and says it first.
+        let stopping = self.stop.accepts_no_more;
+        let admitted = !stopping && self.per_client.admit(peer.address);
+        let Some(entry) = self.table.get_mut(id.slot as usize) else { return };
+        entry.admitted = admitted;
+        if !admitted && !stopping {
+            entry.conn.close(4003, "too_many_connections");
+            self.begin_end(id.slot, 4003);
+            return;
+        }
+        entry.announced = true;
+        self.app.connected(id, &peer, self.now);
+        self.perform_effects();
+    }
+
+    /// Refuses what has not become a WebSocket.
+    pub(super) fn refuse(&mut self, slot: u32, refusal: Refusal, method: Method) {
+        if let Some(entry) = self.table.get_mut(slot as usize) {
+            entry.conn.refuse(refusal, method);
+            self.begin_end_of_handshake(slot, refusal.reason());
+        }
+    }
+
+    fn begin_end_of_handshake(&mut self, slot: u32, reason: &'static str) {
+        self.counters.count_refused(reason);
+        self.begin_drain(slot);
+    }
+
+    /// A close frame is queued, or none will be: from here on the connection is
+    /// out of the count of its client.
+    pub(super) fn begin_end(&mut self, slot: u32, code: u16) {
+        let Some(entry) = self.table.get_mut(slot as usize) else { return };
+        self.counters.count_closed(code);
+        entry.announced = false;
+        entry.waiting = false;
+        entry.paused = false;
+        if std::mem::take(&mut entry.admitted) {
+            self.per_client.leave(entry.address);
+        }
+        self.begin_drain(slot);
+    }
+
+    /// Bounds the time to the end, whatever the peer does.
+    fn begin_drain(&mut self, slot: u32) {
+        let Some(id) = self.id_of(slot) else { return };
+        let deadline = self.now.mono.saturating_add(self.options.close_timeout_ms);
+        let timer = self.wheel.insert(deadline, id);
+        if let Some(entry) = self.table.get_mut(slot as usize)
+            && let Some(old) = entry.timer.replace(timer)
+        {
+            self.wheel.cancel(old);
+        }
+        self.mark_dirty(slot);
+        self.enqueue_if_ready(slot);
+    }
+
+    /// The socket gives and takes nothing any more.
+    pub(super) fn lose(&mut self, slot: u32) {
+        let Some(id) = self.id_of(slot) else { return };
+        self.tell_closed(id);
+        if let Some(entry) = self.table.get_mut(slot as usize)
+            && entry.conn.is_open()
+        {
+            entry.conn.end_of_input();
+            self.begin_end(slot, NO_CLOSE_FRAME);
+        }
+        self.doom(slot);
+    }
+
+    fn tell_closed(&mut self, id: ConnId) {
+        if let Some(entry) = self.table.get_mut(id.slot as usize)
+            && std::mem::take(&mut entry.announced)
+        {
+            self.app.closed(id, self.now);
+            self.perform_effects();
+        }
+    }
+
+    pub(super) fn finish_if_done(&mut self, slot: u32) {
+        if self.table.get(slot as usize).is_some_and(|entry| entry.is_finished()) {
+            self.doom(slot);
+        }
+    }
+
+    pub(super) fn id_of(&self, slot: u32) -> Option<ConnId> {
+        let generation = self.table.get(slot as usize)?.generation;
+        Some(ConnId { slot, generation })
+    }
+}
+
+fn read(stream: &mut impl Read, buffer: &mut [u8]) -> Arrived {
+    loop {
+        match stream.read(buffer) {
+            Ok(0) => return Arrived::End,
+            Ok(count) => return Arrived::Bytes(count),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock => return Arrived::Nothing,
+                _ => return Arrived::Lost,
+            },
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The transport as its owner sees it: made, told to listen, run, asked.
+
+use super::accept::Accepting;
+use super::address::{IpNet, PerClient};
+use super::clock::Clock;
+use super::counters::Counters;
+use super::decode::Rules;
+use super::entry::Entry;
+use super::limits::{EVENTS, READ_BYTES};
+use super::mailbox::{Durability, Mailbox, Remote};
+use super::signals::Signals;
+use super::worker::Worker;
+use crate::app::{App, CommitSeq, ConnId, Now};
+use crate::wheel::Wheel;
+use mio::{Events, Poll, Token, Waker};
+use slab::Slab;
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an operator may choose. The defaults are those of the configuration
+/// file (config.md section 2).
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Path of the WebSocket; begins with `/`.
+    pub path: String,
+    /// Longest message of a client.
+    pub max_payload_bytes: usize,
+    /// From accepting a socket to its complete request head.
+    pub handshake_timeout_ms: u64,
+    /// From queueing a close frame (or an HTTP answer) to dropping the socket,
+    /// whatever the peer does.
+    pub close_timeout_ms: u64,
+    /// With this much output queued a connection is not read.
+    pub max_buffered_bytes: usize,
+    /// It is read again below this share of `max_buffered_bytes`.
+    pub high_water_mark: f64,
+    /// Origins that may connect; `None` is all of them.
+    pub allowed_origins: Option<Vec<String>>,
+    /// Sockets of all kinds; `None` is no limit.
+    pub max_connections: Option<usize>,
+    /// Open connections of one IPv4 address or IPv6 /64.
+    pub max_connections_per_ip: Option<u32>,
+    /// Proxies whose word for the client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Output waits until [`Durability::raise`] has reached the commit that it
+    /// needs. Otherwise nothing waits.
+    pub gate_output: bool,
+    /// The answer to a binary message; `None` closes with 1003, as the protocol
+    /// has it. Exists for the echo server of the WebSocket test suites.
+    pub binary: Option<BinaryAnswer>,
+}
+
+/// Makes the answer to a binary message.
+pub type BinaryAnswer = fn(&[u8]) -> Vec<u8>;
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            path: "/".to_owned(),
+            max_payload_bytes: 1_048_576,
+            handshake_timeout_ms: 10_000,
+            close_timeout_ms: 5_000,
+            max_buffered_bytes: 1_048_576,
+            high_water_mark: 0.8,
+            allowed_origins: None,
+            max_connections: None,
+            max_connections_per_ip: None,
+            trusted_proxies: Vec::new(),
+            gate_output: false,
+            binary: None,
+        }
+    }
+}
+
+/// Whether there is a next turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Running {
+    Continue,
+    /// The app asked to stop and every connection is gone.
+    Stopped,
+}
+
+/// An app and everything that connects it with the network.
+pub struct Transport<A: App> {
+    pub(super) app: A,
+    pub(super) options: Options,
+    pub(super) rules: Rules,
+    /// Below this many queued bytes a paused connection is read again.
+    pub(super) threshold: f64,
+
+    pub(super) poll: Poll,
+    pub(super) events: Events,
+    pub(super) clock: Clock,
+    pub(super) now: Now,
+    pub(super) wheel: Wheel<ConnId>,
+    pub(super) expired: Vec<ConnId>,
+
+    pub(super) accepting: Accepting,
+    pub(super) table: Slab<Entry>,
+    pub(super) next_generation: u32,
+    pub(super) per_client: PerClient,
+    /// Input of all connections goes through here.
+    pub(super) buffer: Vec<u8>,
+
+    /// Slots with input to handle, in turn.
+    pub(super) ready: VecDeque<u32>,
+    /// Slots with output to write.
+    pub(super) dirty: Vec<u32>,
+    /// Slots whose output waits for a commit.
+    pub(super) gated: Vec<ConnId>,
+    /// Slots to be dropped when the turn ends.
+    pub(super) doomed: Vec<u32>,
+    /// Whose buffered bytes fell in this turn.
+    pub(super) drained: Vec<ConnId>,
+
+    pub(super) mailbox: Arc<Mailbox<A>>,
+    pub(super) worker: Worker<A>,
+    pub(super) durability: Durability,
+    /// Its value in this turn.
+    pub(super) durable: CommitSeq,
+    pub(super) signals: Option<SignalActions<A>>,
+    pub(super) stop: Stop,
+    pub(super) counters: Arc<Counters>,
+}
+
+/// What signals do.
+pub(super) struct SignalActions<A> {
+    pub signals: Signals,
+    pub grace_ms: u64,
+    pub reload: Reload<A>,
+}
+
+type Reload<A> = Box<dyn FnMut(&mut A, Now)>;
+
+/// How far the end is.
+#[derive(Debug, Default)]
+pub(super) struct Stop {
+    /// A signal waits to be read.
+    pub signal_arrived: bool,
+    /// Stop signals so far.
+    pub signals: u32,
+    /// New connections are refused.
+    pub accepts_no_more: bool,
+    /// The loop ends at this time at the latest.
+    pub deadline: Option<u64>,
+    /// Closing handshakes are not waited for.
+    pub at_once: bool,
+}
+
+/// Tokens above all slots of the table.
+pub(super) const WAKER: Token = Token(usize::MAX);
+pub(super) const STOP_SIGNAL: Token = Token(usize::MAX - 1);
+pub(super) const RELOAD_SIGNAL: Token = Token(usize::MAX - 2);
+/// Listeners count down from here.
+pub(super) const FIRST_LISTENER: usize = usize::MAX - 3;
+
+impl<A: App + 'static> Transport<A> {
+    /// # Errors
+    ///
+    /// When the system gives no poll, no waker or no spare descriptor.
+    pub fn new(options: Options, app: A) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let clock = Clock::new();
+        let now = clock.now();
+        let mailbox = Arc::new(Mailbox::new(waker.clone()));
+        let initial = if options.gate_output { 0 } else { CommitSeq::MAX };
+        Ok(Transport {
+            app,
+            rules: Rules {
+                max_payload_bytes: options.max_payload_bytes as u64,
+                accept_binary: options.binary.is_some(),
+            },
+            threshold: options.max_buffered_bytes as f64 * options.high_water_mark,
+            poll,
+            events: Events::with_capacity(EVENTS),
+            clock,
+            now,
+            wheel: Wheel::new(now.mono),
+            expired: Vec::new(),
+            accepting: Accepting::new()?,
+            table: Slab::new(),
+            next_generation: 0,
+            per_client: PerClient::new(options.max_connections_per_ip),
+            buffer: vec![0; READ_BYTES],
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+            gated: Vec::new(),
+            doomed: Vec::new(),
+            drained: Vec::new(),
+            worker: Worker::new(mailbox.clone()),
+            mailbox,
+            durability: Durability::new(initial, waker),
+            durable: initial,
+            signals: None,
+            stop: Stop::default(),
+            counters: Arc::new(Counters::default()),
+            options,
+        })
+    }
+
+    /// Listens on one more address; returns the actual one (port 0 becomes a
+    /// free port).
+    ///
+    /// # Errors
+    ///
+    /// What binding failed with.
+    pub fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        self.accepting.listen(self.poll.registry(), address)
+    }
+
+    /// From now on `SIGINT` and `SIGTERM` begin a shutdown with `grace_ms`; the
+    /// second skips the rest of the grace period and the third the wait for
+    /// closing handshakes. `SIGHUP` calls `reload`.
+    ///
+    /// # Errors
+    ///
+    /// When the handlers cannot be installed.
+    pub fn handle_signals(
+        &mut self,
+        grace_ms: u64,
+        reload: impl FnMut(&mut A, Now) + 'static,
+    ) -> io::Result<()> {
+        let signals = Signals::new(self.poll.registry(), STOP_SIGNAL, RELOAD_SIGNAL)?;
+        self.signals = Some(SignalActions { signals, grace_ms, reload: Box::new(reload) });
+        Ok(())
+    }
+
+    /// Turns until the app has stopped.
+    ///
+    /// # Errors
+    ///
+    /// Only what polling fails with; sockets that fail are dropped.
+    pub fn run(&mut self) -> io::Result<()> {
+        while self.poll_once(None)? == Running::Continue {}
+        Ok(())
+    }
+
+    /// One turn. Sleeps until something happens, a deadline is reached or
+    /// `timeout` is over.
+    ///
+    /// # Errors
+    ///
+    /// As [`Transport::run`].
+    pub fn poll_once(&mut self, timeout: Option<Duration>) -> io::Result<Running> {
+        self.turn(timeout)
+    }
+
+    pub fn app(&self) -> &A {
+        &self.app
+    }
+
+    /// What the app leaves in its effects is performed in the next turn.
+    pub fn app_mut(&mut self) -> &mut A {
+        &mut self.app
+    }
+
+    /// For other threads.
+    pub fn remote(&self) -> Remote<A> {
+        Remote { mailbox: self.mailbox.clone() }
+    }
+
+    /// For the storage thread. Of no use without [`Options::gate_output`].
+    pub fn durability(&self) -> Durability {
+        self.durability.clone()
+    }
+
+    pub fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
+    }
+}
+
+impl<A: App> Drop for Transport<A> {
+    fn drop(&mut self) {
+        self.mailbox.close();
+    }
+}
+
+/// Raises the soft limit of open files to the hard one; returns it.
+///
+/// # Errors
+///
+/// What the system refused with.
+pub fn raise_open_files_limit() -> io::Result<u64> {
+    rlimit::increase_nofile_limit(u64::MAX)
+}

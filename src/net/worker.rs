@@ -1,0 +1,73 @@
+//! The thread for slow pure functions. It knows a queue and a mailbox.
+
+use super::mailbox::{Mail, Mailbox};
+use crate::app::{Job, JobOutput};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+/// One worker, started with its first job. How many jobs may wait is the
+/// business of the app that makes them.
+pub(super) struct Worker<A> {
+    mailbox: Arc<Mailbox<A>>,
+    queue: Option<Sender<Job>>,
+}
+
+impl<A: 'static> Worker<A> {
+    pub fn new(mailbox: Arc<Mailbox<A>>) -> Self {
+        Worker { mailbox, queue: None }
+    }
+
+    /// Hands over a job. If there is no thread for it, that is its result.
+    pub fn submit(&mut self, job: Job) {
+        let id = job.id;
+        let failure = match self.queue() {
+            Ok(queue) => match queue.send(job) {
+                Ok(()) => return,
+                Err(_) => "the worker thread has ended".to_owned(),
+            },
+            Err(error) => format!("cannot start the worker thread: {error}"),
+        };
+        log::error!("job {id}: {failure}");
+        post(&self.mailbox, Mail::Done(id, Err(failure)));
+    }
+
+    fn queue(&mut self) -> io::Result<&Sender<Job>> {
+        match &mut self.queue {
+            Some(queue) => Ok(queue),
+            empty => {
+                let (sender, receiver) = channel();
+                let mailbox = self.mailbox.clone();
+                thread::Builder::new()
+                    .name("worker".to_owned())
+                    .spawn(move || work(&receiver, &mailbox))?;
+                Ok(empty.insert(sender))
+            }
+        }
+    }
+}
+
+/// Ends when the queue's other side is dropped.
+fn work<A>(jobs: &Receiver<Job>, mailbox: &Mailbox<A>) {
+    for Job { id, run } in jobs {
+        // A job owns what it works with: nothing of it is seen after a panic.
+        let result = catch_unwind(AssertUnwindSafe(run)).map_err(|panic| text_of(&panic));
+        post(mailbox, Mail::Done(id, result));
+    }
+}
+
+fn post<A>(mailbox: &Mailbox<A>, mail: Mail<A>) {
+    if let Err(error) = mailbox.post(mail) {
+        log::warn!("the result of a job was not delivered: {error}");
+    }
+}
+
+fn text_of(panic: &JobOutput) -> String {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (None, Some(text)) => text.clone(),
+        (None, None) => "panicked without a text".to_owned(),
+    }
+}
