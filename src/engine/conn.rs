@@ -1,7 +1,8 @@
 //! The connection table: what the engine keeps of each connection.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+
+use hashbrown::HashMap;
 
 use crate::app::{ConnId, JobId, Now, Peer};
 use crate::wheel::TimerId;
@@ -80,7 +81,7 @@ impl Conns {
     pub fn open(&mut self, id: ConnId, peer: &Peer, now: Now) -> &mut Conn {
         self.opened += 1;
         let conn = Box::new(Conn::new(id, self.opened, peer, now));
-        self.table.entry(id).insert_entry(conn).into_mut()
+        self.table.entry(id).insert(conn).into_mut()
     }
 
     pub fn remove(&mut self, id: ConnId) -> Option<Box<Conn>> {

@@ -24,9 +24,10 @@ mod shutdown;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use hashbrown::HashMap;
 
 use crate::ids::IdSource;
 pub use metrics::Metrics;

@@ -1,0 +1,202 @@
+//! A transport without sockets: keeps what every connection was sent, and lets
+//! a test decide how fast each of them reads.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::super::*;
+use crate::app::Job;
+use crate::json::{Json, parse};
+
+/// One connection of the rig: what is queued for it and has not been read.
+#[derive(Default)]
+struct Outbox {
+    /// Bytes on the wire and text of each message.
+    queued: VecDeque<(usize, String)>,
+    buffered: usize,
+    /// The peer does not read.
+    stalled: bool,
+}
+
+/// Drives an engine and keeps what every connection was sent.
+pub(crate) struct Rig {
+    pub engine: Engine,
+    pub now: Now,
+    outboxes: HashMap<ConnId, Outbox>,
+    sent: Vec<(ConnId, Json)>,
+    pub closed: Vec<(ConnId, u16, &'static str)>,
+    pub stopped: bool,
+    next_slot: u32,
+    pub unread: Vec<ConnId>,
+    pub jobs: Vec<Job>,
+    pub resumed: Vec<ConnId>,
+}
+
+impl TransportView for Vec<ConnId> {
+    fn has_unread_input(&self, conn: ConnId) -> bool {
+        self.contains(&conn)
+    }
+
+    fn is_read_paused(&self, _conn: ConnId) -> bool {
+        false
+    }
+
+    fn last_output_progress(&self, _conn: ConnId) -> u64 {
+        0
+    }
+}
+
+impl Rig {
+    pub fn new(options: EngineOptions) -> Rig {
+        Rig::with_store(options, Store::default())
+    }
+
+    pub fn with_store(options: EngineOptions, store: Store) -> Rig {
+        let now = Now { mono: 1000, wall: 1_800_000_000_000 };
+        Rig {
+            engine: Engine::new(options, store, now),
+            now,
+            outboxes: HashMap::new(),
+            sent: Vec::new(),
+            closed: Vec::new(),
+            stopped: false,
+            next_slot: 0,
+            unread: Vec::new(),
+            jobs: Vec::new(),
+            resumed: Vec::new(),
+        }
+    }
+
+    /// Takes the effects. Sockets take everything at once, except those that
+    /// are stalled.
+    pub fn drain(&mut self) {
+        let effects = std::mem::take(self.engine.effects());
+        for effect in effects.list {
+            match effect {
+                Effect::Send { conn, head, body, tail, .. } => {
+                    let mut text = effects.bytes[head].to_vec();
+                    text.extend(body.iter().flat_map(|body| body.iter()));
+                    text.extend_from_slice(&effects.bytes[tail]);
+                    let text = String::from_utf8(text).expect("UTF-8");
+                    let bytes = text.len()
+                        + match text.len() {
+                            0..=125 => 2,
+                            126..=0xffff => 4,
+                            _ => 10,
+                        };
+                    let outbox = self.outboxes.entry(conn).or_default();
+                    outbox.buffered += bytes;
+                    outbox.queued.push_back((bytes, text));
+                }
+                Effect::Close { conn, code, reason } => self.closed.push((conn, code, reason)),
+                Effect::Stop => self.stopped = true,
+                Effect::Resume { conn } => self.resumed.push(conn),
+                Effect::StopAccepting => {}
+                Effect::Job(job) => self.jobs.push(job),
+            }
+        }
+        self.flush();
+        self.engine.check_invariants();
+    }
+
+    /// What one turn of the loop would write.
+    fn flush(&mut self) {
+        let mut ids: Vec<ConnId> = self.outboxes.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            self.take_output(id, usize::MAX);
+        }
+    }
+
+    /// The peer reads up to `limit` messages.
+    pub fn take_output(&mut self, id: ConnId, limit: usize) {
+        let Some(outbox) = self.outboxes.get_mut(&id) else { return };
+        if outbox.queued.is_empty() || (outbox.stalled && limit == usize::MAX) {
+            return;
+        }
+        let count = limit.min(outbox.queued.len());
+        for (bytes, text) in outbox.queued.drain(..count) {
+            outbox.buffered -= bytes;
+            self.sent.push((id, parse(&text, 200).expect("JSON").to_json()));
+        }
+        self.engine.wrote(id, outbox.buffered, self.now);
+        if !self.engine.effects.is_empty() {
+            self.drain();
+        }
+    }
+
+    /// From now on the peer reads only when told to.
+    pub fn stall(&mut self, id: ConnId, stalled: bool) {
+        self.outboxes.entry(id).or_default().stalled = stalled;
+        if !stalled {
+            self.drain();
+        }
+    }
+
+    pub fn buffered(&self, id: ConnId) -> usize {
+        self.outboxes.get(&id).map_or(0, |outbox| outbox.buffered)
+    }
+
+    pub fn connect(&mut self) -> ConnId {
+        let id = ConnId { slot: self.next_slot, generation: 7 };
+        self.next_slot += 1;
+        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+        self.engine.connected(id, &peer, self.now);
+        self.drain();
+        id
+    }
+
+    /// Moves time forward, stopping at every deadline on the way.
+    pub fn advance(&mut self, ms: u64) {
+        let end = self.now.mono + ms;
+        loop {
+            let next = self.engine.next_deadline().unwrap_or(u64::MAX).clamp(self.now.mono, end);
+            self.now.wall += next - self.now.mono;
+            self.now.mono = next;
+            let unread = self.unread.clone();
+            self.engine.timers(self.now, &unread);
+            self.drain();
+            if next == end {
+                return;
+            }
+            // A deadline may be early by less than a slot of the wheel.
+            if self.engine.next_deadline().is_some_and(|at| at <= self.now.mono) {
+                self.now.mono += 1;
+                self.now.wall += 1;
+            }
+        }
+    }
+
+    /// Runs the jobs that were started, as the worker would.
+    pub fn run_jobs(&mut self) {
+        for job in std::mem::take(&mut self.jobs) {
+            let output = (job.run)();
+            self.engine.job_done(job.id, Ok(output), self.now);
+        }
+        self.drain();
+    }
+
+    pub fn send(&mut self, conn: ConnId, text: &str) {
+        self.engine.message(conn, text, self.now);
+        self.drain();
+    }
+
+    /// What `conn` was sent since the last call.
+    pub fn received(&mut self, conn: ConnId) -> Vec<Json> {
+        let (mine, others) = self.sent.drain(..).partition(|(to, _)| *to == conn);
+        self.sent = others;
+        mine.into_iter().map(|(_, json)| json).collect()
+    }
+
+    /// Sends one request and returns the only message that came back.
+    pub fn call(&mut self, conn: ConnId, text: &str) -> Json {
+        self.received(conn);
+        self.send(conn, text);
+        let mut got = self.received(conn);
+        assert_eq!(got.len(), 1, "{text}: {got:?}");
+        got.remove(0)
+    }
+
+    pub fn is_closed(&self, conn: ConnId) -> Option<(u16, &'static str)> {
+        self.closed.iter().find(|(id, ..)| *id == conn).map(|(_, code, reason)| (*code, *reason))
+    }
+}
