@@ -5,8 +5,17 @@
 //! sessions: whoever needs a setting is handed it.
 
 mod access;
+mod check;
+pub mod command_line;
+pub mod docs;
 mod jwt;
+mod options;
+mod problem;
+mod resolve;
+mod setting;
+mod structured;
 mod subsystems;
+mod table;
 mod transport;
 
 pub use access::{
@@ -14,6 +23,9 @@ pub use access::{
     Permissions, Revocation, Secret, StaticToken, TokenKey,
 };
 pub use jwt::{Jwt, JwtAlgorithm, JwtKey, JwtKeyMaterial};
+pub use options::Options;
+pub use problem::{ConfigError, Problem};
+pub use resolve::Resolved;
 pub use subsystems::{
     Audit, AuditFile, AuditSync, Durability, Logic, Persistence, Procedures, RuleGroup, Rules,
     Store, StoreEvents,
@@ -24,6 +36,7 @@ pub use transport::{
 };
 
 use crate::json::Object;
+use problem::Reader;
 
 /// Everything that can be configured, with the defaults of the reference
 /// documentation as [`Default`].

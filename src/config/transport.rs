@@ -28,20 +28,14 @@ pub struct RateLimit {
 pub struct Heartbeat {
     /// Time between pings; 0 sends none.
     pub interval_ms: u64,
-    /// As configured; [`Heartbeat::effective_timeout_ms`] is what counts.
+    /// Time for the answer to a ping; in effect never longer than the time to
+    /// the next one.
     pub timeout_ms: u64,
 }
 
 impl Default for Heartbeat {
     fn default() -> Self {
         Self { interval_ms: 30_000, timeout_ms: 10_000 }
-    }
-}
-
-impl Heartbeat {
-    /// Time for the answer to a ping, never longer than the time to the next.
-    pub fn effective_timeout_ms(&self) -> u64 {
-        self.timeout_ms.min(self.interval_ms)
     }
 }
 
@@ -61,38 +55,12 @@ impl Default for Backpressure {
     }
 }
 
-impl Backpressure {
-    /// The number of buffered bytes that counts as over the high-water mark:
-    /// the smallest integer that is not below the exact product.
-    pub fn threshold(&self) -> usize {
-        (self.max_buffered_bytes as f64 * self.high_water_mark).ceil() as usize
-    }
-}
-
 /// An IP address, or a range of them in CIDR notation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     pub address: IpAddr,
     /// Number of leading bits that count.
     pub prefix: u8,
-}
-
-impl Network {
-    /// Whether `address` lies inside. IPv4-mapped IPv6 counts as IPv4.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address.to_canonical(), address.to_canonical()) {
-            (IpAddr::V4(net), IpAddr::V4(peer)) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0);
-                (u32::from(net) ^ u32::from(peer)) & mask == 0
-            }
-            (IpAddr::V6(net), IpAddr::V6(peer)) => {
-                let shift = 128 - u32::from(self.prefix.min(128));
-                let mask = u128::MAX.checked_shl(shift).unwrap_or(0);
-                (u128::from(net) ^ u128::from(peer)) & mask == 0
-            }
-            _ => false,
-        }
-    }
 }
 
 impl std::str::FromStr for Network {

@@ -1,0 +1,190 @@
+//! What a configuration must be as a whole, however it came about.
+
+use super::resolve::is_on;
+use super::table::{row, rows};
+use super::{Auth, Config, ConfigError, Reader};
+use crate::json::{Json, Object};
+
+/// Shorter admin secrets draw a warning.
+const SHORT_SECRET: usize = 16;
+
+/// Roles of external sessions that have a tier.
+const TIER_ROLES: &[&str] = &["reader", "writer", "admin"];
+
+impl Config {
+    /// Checks a configuration that was put together in code as one from a file
+    /// would be.
+    ///
+    /// # Errors
+    ///
+    /// Every problem there is, with the path of its key in the file.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let mut reader = Reader::default();
+        let mut config = self.clone();
+        for row in rows() {
+            let value = (row.slot)(&mut config).map(|setting| setting.json());
+            if let Some(value) = value.filter(|value| !value.is_null()) {
+                reader.at(row.path, |reader| row.check(&value, reader));
+            }
+        }
+        self.check_together(&mut reader);
+        match reader.problems {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(ConfigError { problems }),
+        }
+    }
+
+    /// What no single value shows.
+    pub(super) fn check_together(&self, reader: &mut Reader) {
+        self.check_available(reader);
+        self.check_paths(reader);
+        let system = matches!(self.auth, Some(Auth::BuiltIn(_)));
+        check_names("buckets", &self.buckets, system, reader);
+        check_names("queries", &self.queries, system, reader);
+    }
+
+    /// Asking for what this version cannot do is an error; asking for nothing
+    /// out of the ordinary is not.
+    fn check_available(&self, reader: &mut Reader) {
+        let (mut mine, mut default) = (self.clone(), Config::default());
+        for wanted in rows() {
+            let section = row(wanted.section());
+            let section_on = section.and_then(|section| is_on(&default, section.path));
+            let missing = match (wanted.missing, section.and_then(|section| section.missing)) {
+                // Reported for the section, once.
+                (None, Some(_)) if section_on == Some(false) => None,
+                (missing, inherited) => missing.or(inherited),
+            };
+            let Some(what) = missing else { continue };
+            let asked = match is_on(self, wanted.path) {
+                Some(on) => on && is_on(&default, wanted.path) == Some(false),
+                None => {
+                    let json = |config: &mut Config| (wanted.slot)(config).map(|s| s.json());
+                    let value = json(&mut mine);
+                    value.is_some() && value != json(&mut default)
+                }
+            };
+            if asked {
+                let text = format!("{what} is not available in this version");
+                reader.at(wanted.path, |reader| reader.problem(text));
+            }
+        }
+    }
+
+    /// Two things cannot answer on one path of the listener.
+    fn check_paths(&self, reader: &mut Reader) {
+        let metrics = self.metrics.as_ref().filter(|metrics| metrics.listen.is_none());
+        let paths = [
+            ("path", Some(&self.path)),
+            ("health.path", self.health.as_ref().map(|health| &health.path)),
+            ("metrics.path", metrics.map(|metrics| &metrics.path)),
+            ("console.path", self.console.as_ref().map(|console| &console.path)),
+        ];
+        for (at, (name, path)) in paths.iter().enumerate() {
+            let taken = paths.iter().take(at).find(|(_, other)| path.is_some() && other == path);
+            if let Some((other, _)) = taken {
+                let text = format!("must not be the same path as {other}");
+                reader.at(name, |reader| reader.problem(text));
+            }
+        }
+    }
+
+    /// Legal, but seldom meant.
+    pub(super) fn look_for_oddities(&self, reader: &mut Reader) {
+        self.look_at_exposure(reader);
+        for origin in self.allowed_origins.iter().flatten() {
+            if let Some(reason) = odd_origin(origin) {
+                reader.warn(format!("allowedOrigins: no browser sends \"{origin}\": {reason}"));
+            }
+        }
+        match &self.auth {
+            Some(Auth::BuiltIn(auth)) => {
+                let length = auth.admin_secret.expose().chars().count();
+                if auth.admin_secret_file.is_none() && length < SHORT_SECRET {
+                    let text = "auth.adminSecret is shorter than 16 characters";
+                    reader.warn(text);
+                }
+            }
+            Some(Auth::External(auth)) => {
+                let roles = |roles: &[String]| roles.iter().any(|r| TIER_ROLES.contains(&&**r));
+                let tokens = auth.tokens.as_deref().unwrap_or_default();
+                let unlimited = auth.custom_role_tier == super::CustomRoleTier::Admin
+                    && auth.permissions.is_none();
+                if unlimited && tokens.iter().any(|token| !roles(&token.roles)) {
+                    reader.warn(
+                        "auth.tokens: a token without any of the roles reader, writer and admin \
+                         may do everything (set auth.permissions or auth.customRoleTier)",
+                    );
+                }
+                if !auth.required && auth.anonymous_roles.is_none() {
+                    reader.warn(
+                        "auth.required is false and auth.anonymousRoles is not set: whoever does \
+                         not log in may do everything",
+                    );
+                }
+                if auth.required && auth.anonymous_roles.is_some() {
+                    reader.warn("auth.anonymousRoles has no effect unless auth.required is false");
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn look_at_exposure(&self, reader: &mut Reader) {
+        let host = self.bind_host();
+        let loopback = host == "localhost"
+            || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+        if loopback {
+            return;
+        }
+        if self.auth.is_none() {
+            reader.warn(format!(
+                "host {host} is reachable from other machines and auth is not configured: \
+                 whoever connects may read and change everything"
+            ));
+        }
+        if self.rate_limit.is_none() {
+            reader.warn(format!(
+                "host {host} is reachable from other machines and rateLimit is not configured"
+            ));
+        }
+    }
+}
+
+fn check_names(section: &str, definitions: &Object, system: bool, reader: &mut Reader) {
+    for (name, definition) in definitions.iter() {
+        reader.at(section, |reader| {
+            if name.is_empty() {
+                reader.problem("names must not be empty");
+            } else if system && name.starts_with('_') {
+                let text = "names that begin with \"_\" belong to the system with built-in users";
+                reader.problem_at(name, text);
+            }
+            if !matches!(definition, Json::Object(_)) {
+                let got = super::problem::shown(definition);
+                reader.problem_at(name, format!("expected object, got {got}"));
+            }
+        });
+    }
+}
+
+/// Why a browser would never send this as `Origin`.
+fn odd_origin(origin: &str) -> Option<&'static str> {
+    if origin == "null" {
+        return None;
+    }
+    let Some((scheme, host)) = origin.split_once("://") else {
+        return Some("an origin has the form scheme://host or scheme://host:port");
+    };
+    if host.contains('/') {
+        Some("an origin has no path and no slash at the end")
+    } else if origin.chars().any(char::is_uppercase) {
+        Some("browsers send scheme and host in lower case")
+    } else if (scheme == "http" && host.ends_with(":80"))
+        || (scheme == "https" && host.ends_with(":443"))
+    {
+        Some("browsers leave out the default port")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,196 @@
+//! The command line: flags from the table of options, and a few of its own.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use getopts::{Fail, HasArg, Occur};
+
+use super::options::Options;
+use super::problem::nearest;
+use super::table::{Kind, Row, Takes, rows};
+use super::{Config, ConfigError, Resolved};
+use crate::json::Json;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Print [`help`].
+    Help,
+    /// Print name and version.
+    Version,
+    /// Read and check the configuration, open nothing.
+    Check(Arguments),
+    /// Serve.
+    Run(Arguments),
+}
+
+/// Flags that concern the configuration.
+#[derive(Debug, Default)]
+pub struct Arguments {
+    pub config_file: Option<PathBuf>,
+    persistence: Option<String>,
+    flags: Vec<(&'static Row, Option<String>)>,
+}
+
+/// The command line is not understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageError(pub String);
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// Flags that are no options of the file: short, long, value, help.
+const OWN: [(&str, &str, &str, &str); 6] = [
+    ("c", "config", "FILE", "read settings from this JSON file"),
+    ("", "persistence", "KIND", "memory, file or sqlite, as noex-server has it"),
+    ("", "check", "", "check file and flags, open nothing"),
+    ("", "check-config", "", "the same"),
+    ("h", "help", "", "print this text"),
+    ("v", "version", "", "print the version"),
+];
+
+/// Understands a command line without the program's name.
+///
+/// # Errors
+///
+/// Unknown flags, flags without their value or given twice, other words.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let mut parser = getopts::Options::new();
+    for (short, long, value, help) in OWN {
+        let has_arg = if value.is_empty() { HasArg::No } else { HasArg::Yes };
+        parser.opt(short, long, help, value, has_arg, Occur::Optional);
+    }
+    for flag in rows().filter_map(|row| row.flag) {
+        let has_arg = if matches!(flag.takes, Takes::Value(_)) { HasArg::Yes } else { HasArg::No };
+        parser.opt(flag.short, flag.long, flag.help, "", has_arg, Occur::Optional);
+    }
+    let matches = match parser.parse(&args) {
+        Ok(matches) => matches,
+        // Who asks for help gets it, whatever else is wrong.
+        Err(_) if args.iter().any(|arg| arg == "--help" || arg == "-h") => {
+            return Ok(Command::Help);
+        }
+        Err(fail) => return Err(UsageError(fail_text(&fail))),
+    };
+    if matches.opt_present("help") {
+        return Ok(Command::Help);
+    }
+    if matches.opt_present("version") {
+        return Ok(Command::Version);
+    }
+    if let Some(word) = matches.free.first() {
+        return Err(UsageError(format!("unexpected argument {}", Json::from(word.as_str()))));
+    }
+    let given = |row: &'static Row| {
+        let long = row.flag?.long;
+        matches.opt_present(long).then(|| (row, matches.opt_str(long)))
+    };
+    let arguments = Arguments {
+        config_file: matches.opt_str("config").map(PathBuf::from),
+        persistence: matches.opt_str("persistence"),
+        flags: rows().filter_map(given).collect(),
+    };
+    if matches.opt_present("check") || matches.opt_present("check-config") {
+        Ok(Command::Check(arguments))
+    } else {
+        Ok(Command::Run(arguments))
+    }
+}
+
+fn fail_text(fail: &Fail) -> String {
+    let dashed =
+        |name: &str| format!("{}{name}", if name.chars().count() == 1 { "-" } else { "--" });
+    match fail {
+        Fail::UnrecognizedOption(name) => {
+            let own = OWN.iter().map(|(_, long, _, _)| *long);
+            let known = own.chain(rows().filter_map(|row| row.flag).map(|flag| flag.long));
+            match nearest(name, known) {
+                Some(meant) => format!("unknown option {} (did you mean --{meant}?)", dashed(name)),
+                None => format!("unknown option {}", dashed(name)),
+            }
+        }
+        Fail::ArgumentMissing(name) => format!("option {} needs a value", dashed(name)),
+        Fail::OptionDuplicated(name) => format!("option {} is given twice", dashed(name)),
+        Fail::UnexpectedArgument(name) => format!("option {} takes no value", dashed(name)),
+        Fail::OptionMissing(name) => format!("option {} is missing", dashed(name)),
+    }
+}
+
+/// Reads the file, the environment and the flags into one configuration.
+///
+/// # Errors
+///
+/// Every problem of all three.
+pub fn load(
+    arguments: &Arguments,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Resolved, ConfigError> {
+    let mut options = Options::new();
+    if let Some(path) = &arguments.config_file {
+        read_config_file(&mut options, path)?;
+    }
+    options.read_environment(environment);
+    if let Some(kind) = &arguments.persistence {
+        options.read_persistence_flag(kind);
+    }
+    for (row, text) in &arguments.flags {
+        options.read_flag(row, text.as_deref());
+    }
+    options.resolve()
+}
+
+fn read_config_file(options: &mut Options, path: &Path) -> Result<(), ConfigError> {
+    let failed = |reason: &dyn std::fmt::Display| {
+        ConfigError::one("", format!("Error loading config file: {}: {reason}", path.display()))
+    };
+    let bytes = std::fs::read(path).map_err(|error| failed(&error))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| failed(&error))?;
+    options.read_file(text).map_err(|error| failed(&error))
+}
+
+/// The text of `--help`, made for a terminal of 80 columns.
+pub fn help() -> String {
+    let mut text = format!(
+        "noexd {}: a live data backend that speaks the noex protocol over WebSocket\n\n\
+         Usage: noexd [OPTIONS]\n\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    let mut config = Config::default();
+    let mut line = |short: &str, long: &str, value: &str, help: &str| {
+        let short = if short.is_empty() { "   ".to_owned() } else { format!("-{short},") };
+        let flag = format!("{short} --{long} {value}");
+        let _ = writeln!(text, "  {flag:<33} {help}");
+    };
+    let (config_file, rest) = (OWN[0], &OWN[2..]);
+    line(config_file.0, config_file.1, config_file.2, config_file.3);
+    for row in rows() {
+        let Some(flag) = row.flag else { continue };
+        // What this version cannot do is no help.
+        let section = super::table::row(row.section());
+        if row.missing.is_some() || section.is_some_and(|section| section.missing.is_some()) {
+            continue;
+        }
+        let value = if let Takes::Value(value) = flag.takes { value } else { "" };
+        let default = match (row.kind, (row.slot)(&mut config).map(|setting| setting.json())) {
+            (Kind::Boolean | Kind::Switch, _) | (_, None | Some(Json::Null)) => String::new(),
+            (_, Some(Json::String(word))) => format!(" ({word})"),
+            (_, Some(other)) => format!(" ({other})"),
+        };
+        line(flag.short, flag.long, value, &format!("{}{default}", flag.help));
+    }
+    for (short, long, value, help) in rest.iter().filter(|own| own.1 != "check-config") {
+        line(short, long, value, help);
+    }
+    text.push_str(
+        "\nFlags override the environment (NOEXD_ADMIN_SECRET), which overrides the file.\n\
+         RUST_LOG sets what is logged: error, warn, info (default), debug, trace.\n",
+    );
+    text
+}

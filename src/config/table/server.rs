@@ -1,0 +1,120 @@
+//! The server itself: address, limits, heartbeat, slow readers, TLS, HTTP.
+
+use super::{Kind, Row, UNLIMITED, any_text, int, int_or_zero, non_empty, url_path};
+use crate::config::setting::Setting;
+use crate::config::{Config, TlsVersion};
+
+/// The slot of a section: nothing is stored at the section itself.
+fn nowhere(_: &mut Config) -> Option<&mut dyn Setting> {
+    None
+}
+
+fn name(text: &str) -> Result<(), &'static str> {
+    match text.chars().count() {
+        1..=128 => Ok(()),
+        _ => Err("expected string of 1 to 128 characters"),
+    }
+}
+
+fn host(text: &str) -> Result<(), &'static str> {
+    if text.starts_with('[') {
+        Err("expected IPv6 address without brackets")
+    } else if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        Err("expected IP address or host name")
+    } else {
+        Ok(())
+    }
+}
+
+fn origin(text: &str) -> Result<(), &'static str> {
+    if text == "*" {
+        Err(
+            "\"*\" would match nothing: entries are compared byte for byte (use null to allow every origin)",
+        )
+    } else {
+        non_empty(text)
+    }
+}
+
+pub(super) const ROWS: &[Row] = &[
+    Row::new("name", Kind::Text(name), |c| Some(&mut c.name),
+        "Name of the server in `server.stats` and of the store in `store.stats`; 1 to 128 characters.")
+        .flag("", "name", "NAME", "name in server.stats and store.stats"),
+    Row::new("host", Kind::Text(host), |c| Some(&mut c.host),
+        "IP address to listen on (IPv6 without brackets), or a name that resolves at start. The default is `0.0.0.0` with `auth` and `127.0.0.1` without.")
+        .flag("H", "host", "ADDR", "address to listen on"),
+    Row::new("port", int(0, 65_535), |c| Some(&mut c.port),
+        "TCP port; 0 takes any free one, which is printed at start.")
+        .flag("p", "port", "PORT", "port to listen on, 0 takes any free one"),
+    Row::new("path", Kind::Text(url_path), |c| Some(&mut c.path),
+        "Path of the WebSocket endpoint.")
+        .flag("", "path", "PATH", "path of the WebSocket endpoint"),
+    Row::new("maxPayloadBytes", int(1, 1 << 30), |c| Some(&mut c.max_payload_bytes),
+        "Longest message of a client; a longer one closes its connection with 1009."),
+    Row::new("maxJsonDepth", int(8, 1024), |c| Some(&mut c.max_json_depth),
+        "Deepest nesting in a message; the message itself is level 1."),
+    Row::new("handshakeTimeoutMs", int(100, 600_000), |c| Some(&mut c.handshake_timeout_ms),
+        "Time for a complete request head."),
+    Row::new("closeTimeoutMs", int(0, 60_000), |c| Some(&mut c.close_timeout_ms),
+        "Time for the closing handshake; then the socket is dropped."),
+    Row::new("shutdownGraceMs", int(0, 3_600_000), |c| Some(&mut c.shutdown_grace_ms),
+        "Time that clients have to leave after SIGTERM or SIGINT.")
+        .flag("", "shutdown-grace", "MS", "time for clients to leave on SIGTERM"),
+    Row::new("exposeErrorDetails", Kind::Boolean, |c| Some(&mut c.expose_error_details),
+        "`false` removes `details` from all errors.")
+        .switch("no-error-details", false, "leave details out of errors"),
+    Row::new("allowedOrigins", Kind::Texts(origin), |c| Some(&mut c.allowed_origins),
+        "Origins that browsers may connect from, compared byte for byte. `[]` refuses every request with an `Origin`; absent, nothing is checked.")
+        .flag("", "allowed-origins", "LIST", "origins of browsers, comma-separated"),
+    Row::new("trustedProxies", Kind::Array("array of IP addresses and CIDR ranges"), |c| Some(&mut c.trusted_proxies),
+        "Peers whose `X-Forwarded-For` (its rightmost entry that is not trusted itself) or `X-Real-IP` gives the client address. From everybody else these headers are ignored."),
+    Row::new("maxConnections", int(1, UNLIMITED), |c| Some(&mut c.max_connections),
+        "Sockets at once, in handshake and closing ones too; more are answered with HTTP 503. The default is the limit of open files minus 64."),
+    Row::new("maxConnectionsPerIp", int(1, UNLIMITED), |c| Some(&mut c.max_connections_per_ip),
+        "Connections at once from one IPv4 address or IPv6 /64 network; more are closed with 4003. Absent, there is no limit.")
+        .flag("", "max-connections-per-ip", "N", "connections of one client address"),
+    Row::new("connectionLimits", Kind::Section, nowhere, "Limits on subscriptions of all kinds together."),
+    Row::new("connectionLimits.maxSubscriptionsPerConnection", int(0, UNLIMITED),
+        |c| Some(&mut c.connection_limits.max_subscriptions_per_connection),
+        "Subscriptions of one connection; 0 forbids them."),
+    Row::new("connectionLimits.maxTotalSubscriptions", int(0, UNLIMITED),
+        |c| Some(&mut c.connection_limits.max_total_subscriptions),
+        "Subscriptions of all connections."),
+    Row::new("rateLimit", Kind::OptionalSection, nowhere,
+        "Limit on the requests of one user or address; off unless it is there. Both members are required."),
+    Row::new("rateLimit.maxRequests", int(1, 1_000_000), |c| Some(&mut c.rate_limit.as_mut()?.max_requests),
+        "Requests in any window."),
+    Row::new("rateLimit.windowMs", int(1, 86_400_000), |c| Some(&mut c.rate_limit.as_mut()?.window_ms),
+        "Length of the window."),
+    Row::new("heartbeat", Kind::Section, nowhere, "Pings of the protocol, by which dead connections are found."),
+    Row::new("heartbeat.intervalMs", int_or_zero("off", 10, 86_400_000), |c| Some(&mut c.heartbeat.interval_ms),
+        "Time between two pings to a connection."),
+    Row::new("heartbeat.timeoutMs", int(1, 86_400_000), |c| Some(&mut c.heartbeat.timeout_ms),
+        "Time for the answer, at most `intervalMs`; then the connection is closed with 4001."),
+    Row::new("backpressure", Kind::Section, nowhere, "What happens to clients that read more slowly than they are sent to."),
+    Row::new("backpressure.maxBufferedBytes", int(1, 1 << 30), |c| Some(&mut c.backpressure.max_buffered_bytes),
+        "Output of one connection that the kernel has not taken, from which on the connection is not read any more."),
+    Row::new("backpressure.highWaterMark", Kind::Positive { max: 1.0 }, |c| Some(&mut c.backpressure.high_water_mark),
+        "Share of `maxBufferedBytes` from which on subscriptions get only the newest state, once the client has caught up."),
+    Row::new("tls", Kind::OptionalSection, nowhere, "Certificate of the listener; clients then use `wss://`.")
+        .missing("TLS"),
+    Row::new("tls.cert", Kind::Text(non_empty), |c| Some(&mut c.tls.as_mut()?.cert),
+        "PEM file with the certificate, leaf first, then the chain.")
+        .flag("", "tls-cert", "FILE", "certificate chain (PEM), for wss://"),
+    Row::new("tls.key", Kind::Text(non_empty), |c| Some(&mut c.tls.as_mut()?.key),
+        "PEM file with the private key (PKCS#8, PKCS#1 or SEC1).")
+        .flag("", "tls-key", "FILE", "private key of the certificate (PEM)"),
+    Row::new("tls.minVersion", Kind::Choice(TlsVersion::WORDS), |c| Some(&mut c.tls.as_mut()?.min_version),
+        "Oldest version of TLS that is spoken."),
+    Row::new("health", Kind::Switch, nowhere, "Health check over HTTP on the same port: `200` `ok`, during shutdown `503` `stopping`."),
+    Row::new("health.path", Kind::Text(url_path), |c| Some(&mut c.health.as_mut()?.path), "Its path."),
+    Row::new("metrics", Kind::Switch, nowhere, "Metrics in the text format of Prometheus. On the main listener and without `token` they are served to loopback peers only.")
+        .missing("the metrics endpoint"),
+    Row::new("metrics.path", Kind::Text(url_path), |c| Some(&mut c.metrics.as_mut()?.path), "Their path."),
+    Row::new("metrics.listen", Kind::Text(any_text), |c| Some(&mut c.metrics.as_mut()?.listen),
+        "Address and port of a listener of their own."),
+    Row::new("metrics.token", Kind::Text(non_empty), |c| Some(&mut c.metrics.as_mut()?.token),
+        "What `Authorization: Bearer` must carry.").secret(),
+    Row::new("console", Kind::Switch, nowhere, "Web console.").missing("the web console"),
+    Row::new("console.path", Kind::Text(url_path), |c| Some(&mut c.console.as_mut()?.path), "Its path."),
+];
