@@ -29,6 +29,8 @@ pub(crate) struct Conn {
     pub number: u64,
     pub address: IpAddr,
     pub connected_at: u64,
+    /// Opened by the program that the server is a part of: it may do everything.
+    pub trusted: bool,
     pub heartbeat: Heartbeat,
     /// Bytes queued that the socket has not taken, as far as the engine knows.
     pub buffered: usize,
@@ -49,6 +51,7 @@ impl Conn {
             number,
             address: peer.address,
             connected_at: now.wall,
+            trusted: false,
             heartbeat: Heartbeat { answered: true, ..Heartbeat::default() },
             buffered: 0,
             queued: 0,
