@@ -79,7 +79,8 @@ impl Accepting {
             match listener.socket.accept() {
                 Ok(accepted) => {
                     if std::mem::take(&mut self.is_short) {
-                        log::warn!("descriptors are available again");
+                        log::warn!("connections are accepted again");
+                        self.spare = self.spare.take().or_else(|| File::open(SPARE).ok());
                     }
                     return Some(accepted);
                 }
@@ -88,8 +89,9 @@ impl Accepting {
                     // The peer was gone before we came.
                     (io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted, _) => {}
                     (_, code) => {
-                        if matches!(code, Some(EMFILE | ENFILE)) {
-                            self.turn_one_away();
+                        let is_short = matches!(code, Some(EMFILE | ENFILE));
+                        if let Some(accepted) = is_short.then(|| self.use_spare()).flatten() {
+                            return Some(accepted);
                         }
                         if !std::mem::replace(&mut self.is_short, true) {
                             log::error!("cannot accept connections: {error}; trying again");
@@ -102,19 +104,22 @@ impl Accepting {
         }
     }
 
-    fn turn_one_away(&mut self) {
+    /// Accepts one socket in place of the spare descriptor. It is kept if there
+    /// is another descriptor by now: the shortage may have passed, and it shows
+    /// even when nobody waits to be accepted.
+    fn use_spare(&mut self) -> Option<(TcpStream, SocketAddr)> {
         self.spare = None;
-        for listener in &self.listeners {
-            if let Ok((socket, peer)) = listener.socket.accept() {
-                log::debug!("no descriptor for {peer}");
-                drop(socket);
-                break;
-            }
+        let accepted = self.listeners.iter().find_map(|listener| listener.socket.accept().ok());
+        self.spare = File::open(SPARE).ok();
+        if self.spare.is_none()
+            && let Some((socket, peer)) = accepted
+        {
+            log::debug!("no descriptor for {peer}");
+            drop(socket);
+            self.spare = File::open(SPARE).ok();
+            return None;
         }
-        match File::open(SPARE) {
-            Ok(file) => self.spare = Some(file),
-            Err(error) => log::debug!("no spare descriptor: {error}"),
-        }
+        accepted
     }
 }
 

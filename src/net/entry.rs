@@ -26,6 +26,8 @@ pub(super) struct Entry {
     pub admitted: bool,
     /// The socket may have input.
     pub readable: bool,
+    /// The kernel has said that the input ends; it says so once.
+    pub hung_up: bool,
     /// The input has ended.
     pub ended: bool,
     /// The app asked for [`Flow::Wait`](crate::app::Flow::Wait).
@@ -63,6 +65,7 @@ impl Entry {
             announced: false,
             admitted: false,
             readable: false,
+            hung_up: false,
             ended: false,
             waiting: false,
             paused: false,

@@ -93,9 +93,10 @@ impl<A: App + 'static> Transport<A> {
         match arrived {
             Arrived::Bytes(count) => {
                 // A read that leaves room has emptied the socket; whatever comes
-                // later is a new event.
+                // later is a new event. The end has been announced already if it
+                // came with these bytes.
                 let filled = kept.len() + count;
-                entry.readable = filled == room;
+                entry.readable = filled == room || entry.hung_up;
                 budget.bytes = budget.bytes.saturating_sub(count);
                 self.counters.input_bytes_total.fetch_add(count as u64, Relaxed);
                 let input = buffer.get_mut(..filled).unwrap_or_default();

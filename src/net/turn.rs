@@ -101,9 +101,8 @@ impl<A: App + 'static> Transport<A> {
             // The loss of a connection is learned by reading; one that is not
             // being read learns of it by writing.
             let is_lost = event.is_error() || (event.is_write_closed() && event.is_read_closed());
-            if event.is_readable() || event.is_read_closed() || is_lost {
-                entry.readable = true;
-            }
+            entry.readable |= event.is_readable() || event.is_read_closed() || is_lost;
+            entry.hung_up |= event.is_read_closed() || is_lost;
             if (event.is_writable() && entry.blocked) || is_lost {
                 entry.blocked = false;
                 if !std::mem::replace(&mut entry.is_dirty, true) {

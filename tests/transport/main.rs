@@ -1,0 +1,11 @@
+//! The transport over real sockets: what it answers, in which order, within
+//! which bounds. No test sleeps or measures time; a timeout only ends a test
+//! that would hang.
+
+mod descriptors;
+mod flow;
+mod frames;
+mod http;
+mod stop;
+mod support;
+mod turns;
