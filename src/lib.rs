@@ -8,7 +8,12 @@ pub mod engine;
 pub mod identity;
 pub mod ids;
 pub mod json;
+pub mod logging;
 pub mod net;
 pub mod protocol;
+pub mod server;
 pub mod store;
 pub mod wheel;
+
+pub use config::Config;
+pub use server::{Handle, Server};

@@ -1,1 +1,124 @@
-fn main() {}
+//! The stand-alone program: command line, logs, one server, exit code.
+#![forbid(unsafe_code)]
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use noexd::config::command_line::{self, Arguments, Command};
+use noexd::config::{Config, ConfigError, Resolved};
+use noexd::server::{self, StartError};
+use noexd::{Server, logging};
+
+fn main() -> ExitCode {
+    let command = match command_line::parse(std::env::args_os().skip(1)) {
+        Ok(command) => command,
+        Err(error) => {
+            complain(&error);
+            eprintln!("Run \"noexd --help\" for usage information.");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = match command {
+        Command::Help => print(&command_line::help()),
+        Command::Version => print(concat!("noexd ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Check(arguments) => check(&arguments),
+        Command::Run(arguments) => run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why the program ends with an error: every line is one reason.
+struct Failure(String);
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Failure(error.to_string())
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Failure(error.to_string())
+    }
+}
+
+fn complain(error: &dyn std::fmt::Display) {
+    for line in error.to_string().lines() {
+        eprintln!("Error: {}", logging::printable(line));
+    }
+}
+
+/// Prints to standard output at once, whatever is behind it.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure(format!("standard output: {error}")))
+}
+
+fn load(arguments: &Arguments) -> Result<Resolved, ConfigError> {
+    command_line::load(arguments, |name| std::env::var(name).ok())
+}
+
+fn check(arguments: &Arguments) -> Result<(), Failure> {
+    let Resolved { config, warnings } = load(arguments)?;
+    server::check_definitions(&config)?;
+    for warning in warnings.into_iter().chain(config.oddities()) {
+        eprintln!("Warning: {}", logging::printable(&warning));
+    }
+    print("configuration is valid\n")
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    logging::init().map_err(|error| Failure(format!("logs: {error}")))?;
+    let Resolved { config, warnings } = load(arguments)?;
+    for warning in warnings {
+        log::warn!("{warning}");
+    }
+    let summary = config.summary();
+    let alone = config == Config::default();
+    let mut server = Server::builder().config(config).signals().build()?;
+    print(&format!("noexd {} listening on {}\n", env!("CARGO_PKG_VERSION"), server.url()))?;
+    if alone {
+        greet(server.url());
+    } else {
+        log::info!("settings: {summary}");
+    }
+    server.run().map_err(|error| Failure(format!("the loop failed: {error}")))?;
+    log::info!("stopped");
+    Ok(())
+}
+
+/// For somebody who starts the program to see what it is.
+fn greet(url: &str) {
+    eprintln!(
+        "
+This is noexd, a live data backend: buckets of records, queries that push their
+changes, one JSON message per WebSocket frame. Data lives in memory only and is
+gone when noexd stops. Only programs on this machine can connect.
+
+Talk to it with any noex client, for example Python's (pip install noex-client),
+or by hand:
+
+    pip install websockets
+    websockets {url}
+    > {{\"id\":1,\"type\":\"store.defineBucket\",\"name\":\"notes\",\"config\":{{\"key\":\"id\",\"schema\":{{\"id\":{{\"type\":\"string\",\"generated\":\"uuid\"}},\"text\":{{\"type\":\"string\"}}}}}}}}
+    > {{\"id\":2,\"type\":\"store.insert\",\"bucket\":\"notes\",\"data\":{{\"text\":\"hello\"}}}}
+    > {{\"id\":3,\"type\":\"store.all\",\"bucket\":\"notes\"}}
+
+noexd --help lists the options, docs/configuration.md all settings. Ctrl-C stops.
+"
+    );
+}

@@ -23,7 +23,9 @@ impl Config {
         let mut config = self.clone();
         for row in rows() {
             let value = (row.slot)(&mut config).map(|setting| setting.json());
-            if let Some(value) = value.filter(|value| !value.is_null()) {
+            // A secret that stands in a file is not there yet.
+            let pending = row.secret && value.as_ref().and_then(Json::as_str) == Some("");
+            if let Some(value) = value.filter(|value| !value.is_null() && !pending) {
                 reader.at(row.path, |reader| row.check(&value, reader));
             }
         }
@@ -34,10 +36,38 @@ impl Config {
         }
     }
 
+    /// Reads what stands in files of its own: the admin secret. Comes before
+    /// anything is opened.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or holds no secret.
+    pub fn load_secrets(&mut self) -> Result<(), ConfigError> {
+        let Some(Auth::BuiltIn(auth)) = &mut self.auth else { return Ok(()) };
+        let Some(path) = &auth.admin_secret_file else { return Ok(()) };
+        let failed = |reason: String| {
+            ConfigError::one("auth.adminSecretFile", format!("{}: {reason}", path.display()))
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        if text.is_empty() {
+            return Err(failed("the file is empty".into()));
+        }
+        auth.admin_secret = super::Secret::new(text);
+        Ok(())
+    }
+
     /// What no single value shows.
     pub(super) fn check_together(&self, reader: &mut Reader) {
         self.check_available(reader);
         self.check_paths(reader);
+        if let Some(Auth::BuiltIn(auth)) = &self.auth
+            && auth.admin_secret.expose().is_empty()
+            && auth.admin_secret_file.is_none()
+        {
+            reader.at("auth.adminSecret", |reader| reader.problem("expected non-empty string"));
+        }
         let system = matches!(self.auth, Some(Auth::BuiltIn(_)));
         check_names("buckets", &self.buckets, system, reader);
         check_names("queries", &self.queries, system, reader);
@@ -89,8 +119,45 @@ impl Config {
         }
     }
 
-    /// Legal, but seldom meant.
-    pub(super) fn look_for_oddities(&self, reader: &mut Reader) {
+    /// What differs from the defaults, on one line, without secrets.
+    pub fn summary(&self) -> String {
+        let (mut mine, mut default) = (self.clone(), Config::default());
+        let mut parts = Vec::new();
+        for row in rows() {
+            match is_on(self, row.path) {
+                Some(on) if Some(on) == is_on(&default, row.path) => continue,
+                Some(on) => {
+                    parts.push(format!("{} {}", row.path, if on { "on" } else { "off" }));
+                    continue;
+                }
+                None => {}
+            }
+            let json = |config: &mut Config| (row.slot)(config).map(|setting| setting.json());
+            let Some(value) = json(&mut mine) else { continue };
+            if Some(&value) == json(&mut default).as_ref() || value.is_null() {
+                continue;
+            }
+            let shown = match &value {
+                _ if row.secret => "set".to_owned(),
+                Json::Object(members) => format!("{} defined", members.len()),
+                Json::Array(elements) if elements.iter().any(|e| e.as_str().is_none()) => {
+                    format!("{} defined", elements.len())
+                }
+                other => other.to_text(),
+            };
+            parts.push(format!("{} {shown}", row.path));
+        }
+        if parts.is_empty() { "all defaults".into() } else { parts.join(", ") }
+    }
+
+    /// What is legal, but seldom meant; for the log.
+    pub fn oddities(&self) -> Vec<String> {
+        let mut reader = Reader::default();
+        self.look_for_oddities(&mut reader);
+        reader.warnings
+    }
+
+    fn look_for_oddities(&self, reader: &mut Reader) {
         self.look_at_exposure(reader);
         for origin in self.allowed_origins.iter().flatten() {
             if let Some(reason) = odd_origin(origin) {

@@ -31,11 +31,11 @@ pub use subsystems::{
     Store, StoreEvents,
 };
 pub use transport::{
-    Backpressure, ConnectionLimits, Console, Health, Heartbeat, Metrics, Network, RateLimit, Tls,
-    TlsVersion,
+    Backpressure, ConnectionLimits, Console, Health, Heartbeat, Metrics, RateLimit, Tls, TlsVersion,
 };
 
 use crate::json::Object;
+use crate::net::IpNet;
 use problem::Reader;
 
 /// Everything that can be configured, with the defaults of the reference
@@ -70,7 +70,7 @@ pub struct Config {
     /// Origins that may connect, compared byte for byte; `None` checks nothing.
     pub allowed_origins: Option<Vec<String>>,
     /// Peers whose `X-Forwarded-For` and `X-Real-IP` are believed.
-    pub trusted_proxies: Vec<Network>,
+    pub trusted_proxies: Vec<IpNet>,
 
     /// Sockets at once; `None` follows the limit of open files.
     pub max_connections: Option<usize>,

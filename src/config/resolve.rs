@@ -20,7 +20,8 @@ const SECRET_REQUIRED: &str = "--admin-secret is required when --auth is enabled
 #[derive(Debug)]
 pub struct Resolved {
     pub config: Config,
-    /// Odd but legal settings, for the log.
+    /// What was given without effect, and the like; for the log. What is odd
+    /// about the configuration itself: [`Config::oddities`].
     pub warnings: Vec<String>,
 }
 
@@ -30,9 +31,20 @@ impl Options {
     /// # Errors
     ///
     /// Every problem there is, with its path and what would be right.
-    pub fn resolve(mut self) -> Result<Resolved, ConfigError> {
+    pub fn resolve(self) -> Result<Resolved, ConfigError> {
+        self.resolve_over(Config::default())
+    }
+
+    /// As [`Options::resolve`], with `config` in place of the defaults.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::resolve`].
+    pub fn resolve_over(mut self, mut config: Config) -> Result<Resolved, ConfigError> {
         self.translate_persistence();
-        let mut config = Config { auth: self.resolve_auth(), ..Config::default() };
+        if self.has("auth") || self.has("auth.builtIn") || config.auth.is_none() {
+            config.auth = self.resolve_auth();
+        }
         for row in rows() {
             self.resolve_row(row, &mut config);
         }
@@ -52,7 +64,6 @@ impl Options {
             self.reader.warn("revocation has no effect without auth");
         }
         config.check_together(&mut self.reader);
-        config.look_for_oddities(&mut self.reader);
         if self.reader.problems.is_empty() {
             Ok(Resolved { config, warnings: self.reader.warnings })
         } else {
@@ -203,8 +214,11 @@ impl Options {
     }
 }
 
-/// Switches a section on, with its defaults, or off.
+/// Switches a section on, with its defaults unless it is on already, or off.
 fn switch(config: &mut Config, path: &str, on: bool) {
+    if on && is_on(config, path) == Some(true) {
+        return;
+    }
     match path {
         // The members without defaults are required: nobody sees these.
         "rateLimit" => {
@@ -240,7 +254,12 @@ fn switch(config: &mut Config, path: &str, on: bool) {
 
 /// Whether a section of [`switch`] is on; `None` for everything else.
 pub(super) fn is_on(config: &Config, path: &str) -> Option<bool> {
+    let external = match &config.auth {
+        Some(Auth::External(auth)) => Some(auth),
+        _ => None,
+    };
     Some(match path {
+        "auth" => config.auth.is_some(),
         "rateLimit" => config.rate_limit.is_some(),
         "tls" => config.tls.is_some(),
         "health" => config.health.is_some(),
@@ -250,6 +269,8 @@ pub(super) fn is_on(config: &Config, path: &str) -> Option<bool> {
         "procedures" => config.procedures.is_some(),
         "logic" => config.logic.is_some(),
         "audit" => config.audit.is_some(),
+        "auth.permissions" => external?.permissions.is_some(),
+        "auth.loginRateLimit" => external?.login_rate_limit.is_some(),
         _ => return None,
     })
 }

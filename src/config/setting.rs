@@ -8,10 +8,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::problem::{Reader, shown};
-use super::{
-    AuditSync, CustomRoleTier, Durability, Network, PermissionDefault, Secret, TlsVersion,
-};
+use super::{AuditSync, CustomRoleTier, Durability, PermissionDefault, Secret, TlsVersion};
 use crate::json::{Json, Object};
+use crate::net::IpNet;
 use crate::protocol::Tier;
 
 /// A value that can be set from the configuration and shown.
@@ -173,20 +172,16 @@ impl Setting for Vec<String> {
     }
 }
 
-impl Setting for Vec<Network> {
+impl Setting for Vec<IpNet> {
     fn read(&mut self, value: &Json, reader: &mut Reader) {
-        *self =
-            reader.elements(value.as_array().unwrap_or_default(), |reader, element| match element
-                .as_str()
-                .unwrap_or_default()
-                .parse()
-            {
-                Ok(network) => Some(network),
-                Err(expected) => {
-                    reader.problem(format!("{expected}, got {}", shown(element)));
-                    None
-                }
-            });
+        *self = reader.elements(value.as_array().unwrap_or_default(), |reader, element| {
+            match element.as_str().map(str::parse::<IpNet>) {
+                Some(Ok(network)) => return Some(network),
+                Some(Err(error)) => reader.problem(error.to_string()),
+                None => reader.problem(format!("expected string, got {}", shown(element))),
+            }
+            None
+        });
     }
 
     fn json(&self) -> Json {

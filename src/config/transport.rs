@@ -1,6 +1,6 @@
 //! Settings of the transport: limits, heartbeat, slow readers, TLS, HTTP.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Limits on subscriptions of all kinds; 0 forbids them.
@@ -52,42 +52,6 @@ pub struct Backpressure {
 impl Default for Backpressure {
     fn default() -> Self {
         Self { max_buffered_bytes: 1_048_576, high_water_mark: 0.8 }
-    }
-}
-
-/// An IP address, or a range of them in CIDR notation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    pub address: IpAddr,
-    /// Number of leading bits that count.
-    pub prefix: u8,
-}
-
-impl std::str::FromStr for Network {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "expected IP address or CIDR range such as 10.0.0.0/8";
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().map_err(|_| EXPECTED)?;
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
-            None => bits,
-            Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
-                digits.parse().ok().filter(|prefix| *prefix <= bits).ok_or(EXPECTED)?
-            }
-            Some(_) => return Err(EXPECTED),
-        };
-        Ok(Network { address, prefix })
-    }
-}
-
-impl std::fmt::Display for Network {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
     }
 }
 

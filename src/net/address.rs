@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// An address or a CIDR range. IPv4-mapped IPv6 is IPv4.
@@ -44,6 +44,18 @@ impl fmt::Display for IpNetError {
 }
 
 impl std::error::Error for IpNetError {}
+
+/// Always with its length: `10.0.0.0/8`, `192.0.2.7/32`.
+impl fmt::Display for IpNet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = self.mask.count_ones();
+        if self.is_v4 {
+            write!(f, "{}/{length}", Ipv4Addr::from((self.bits >> 96) as u32))
+        } else {
+            write!(f, "{}/{length}", Ipv6Addr::from(self.bits))
+        }
+    }
+}
 
 impl FromStr for IpNet {
     type Err = IpNetError;

@@ -11,9 +11,11 @@ fn nowhere(_: &mut Config) -> Option<&mut dyn Setting> {
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("buckets", Kind::Object("object of bucket definitions"), |c| Some(&mut c.buckets),
-        "Bucket name to definition, as `store.defineBucket` takes it. Defined in this order; references may point in either direction."),
+        "Bucket name to definition, as `store.defineBucket` takes it. Defined in this order; references may point in either direction.")
+        .missing("defining buckets in the configuration"),
     Row::new("queries", Kind::Object("object of query definitions"), |c| Some(&mut c.queries),
-        "Query name to definition, as `store.defineQuery` takes it."),
+        "Query name to definition, as `store.defineQuery` takes it.")
+        .missing("defining queries in the configuration"),
     Row::new("store", Kind::Section, nowhere, "The store and its live queries."),
     Row::new("store.coalescePushes", Kind::Boolean, |c| Some(&mut c.store.coalesce_pushes),
         "A push that has not left the server yet is superseded by a newer one of the same subscription."),
@@ -36,7 +38,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("durabilityIntervalMs", int(1, 60_000), |c| Some(&mut c.persistence.durability_interval_ms),
         "Longest time between two syncs with `interval`."),
     Row::new("rules", Kind::Switch, nowhere, "Facts, events and the rule engine.")
-        .switch("no-rules", false, "no rule engine"),
+        .switch("no-rules", false, "no rule engine").missing("the rule engine"),
     Row::new("rules.definitions", Kind::Array("array of rules"), |c| Some(&mut c.rules.as_mut()?.definitions),
         "Rules registered at start, as `rules.registerRule` takes them."),
     Row::new("rules.groups", Kind::Array("array of groups"), |c| Some(&mut c.rules.as_mut()?.groups),
@@ -74,7 +76,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("logic.maxViewRows", int(1, UNLIMITED), |c| Some(&mut c.logic.as_mut()?.max_view_rows),
         "Joined rows of a view before grouping."),
     Row::new("audit", Kind::Switch, nowhere, "Log of who did what.")
-        .switch("audit", true, "audit log"),
+        .switch("audit", true, "audit log").missing("the audit log"),
     Row::new("audit.tiers", Kind::Array("array of \"admin\", \"write\", \"read\""), |c| Some(&mut c.audit.as_mut()?.tiers),
         "Operations of these tiers are recorded."),
     Row::new("audit.maxEntries", int(1, 10_000_000), |c| Some(&mut c.audit.as_mut()?.max_entries),

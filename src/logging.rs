@@ -1,0 +1,108 @@
+//! Logs of the stand-alone program: one line per record on standard error.
+//!
+//! `2026-01-31T12:34:56.789Z INFO noexd::server: text`. Text that came from a
+//! client cannot forge a line or move a terminal's cursor: whatever is not
+//! printable is escaped, and long text is cut. A program that embeds the server
+//! brings a logger of its own.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Characters of one record's text that are shown.
+const LONGEST: usize = 2_000;
+
+/// Installs the logger: level `info`, or what `RUST_LOG` says.
+///
+/// # Errors
+///
+/// Another logger is installed already.
+pub fn init() -> Result<(), log::SetLoggerError> {
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Info)
+        .parse_default_env()
+        .format(|out, record| {
+            let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let time = timestamp(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+            let text = printable(&record.args().to_string());
+            writeln!(out, "{time} {} {}: {text}", record.level(), record.target())
+        })
+        .try_init()
+}
+
+/// `text` with everything escaped that is not printable, cut if it is long.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (at, c) in text.chars().enumerate() {
+        if at == LONGEST {
+            out.push_str("...");
+            break;
+        }
+        if is_printable(c) {
+            out.push(c);
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(out, "{}", c.escape_default());
+        }
+    }
+    out
+}
+
+/// Not control characters, nor those that turn the direction of text or end a
+/// line in some viewers.
+fn is_printable(c: char) -> bool {
+    !(c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'))
+}
+
+/// RFC 3339 in UTC with milliseconds.
+///
+/// The calendar is Howard Hinnant's `civil_from_days` (chrono-Compatible
+/// Low-Level Date Algorithms): years begin in March, so that the leap day is
+/// the last of its year.
+fn timestamp(millis: u64) -> String {
+    let (seconds, millis) = (millis / 1_000, millis % 1_000);
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Days since 0000-03-01, in eras of 400 years.
+    let shifted = days.saturating_add(719_468);
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_those_of_the_calendar() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_709_251_200_001, "2024-03-01T00:00:00.001Z"),
+            (1_767_225_600_123, "2026-01-01T00:00:00.123Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (253_402_300_799_000, "9999-12-31T23:59:59.000Z"),
+        ] {
+            assert_eq!(timestamp(millis), text);
+        }
+    }
+
+    #[test]
+    fn what_a_client_sent_cannot_forge_a_line() {
+        assert_eq!(
+            printable("ab\r\n2026 ERROR \u{1b}[2J\u{202e}é"),
+            "ab\\r\\n2026 ERROR \\u{1b}[2J\\u{202e}é"
+        );
+        assert_eq!(printable(&"x".repeat(3_000)).len(), LONGEST + 3);
+    }
+}

@@ -1,0 +1,110 @@
+//! From a configuration to the parts of a server.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::builder::StartError;
+use super::hosted::Hosted;
+use crate::app::Now;
+use crate::config::{Config, ConfigError};
+use crate::engine::{Engine, EngineOptions};
+use crate::net::{self, Transport};
+use crate::store::Store;
+
+/// Descriptors that are not for connections: listeners, files, the rest of the
+/// process.
+const RESERVED_FILES: u64 = 64;
+
+/// Checks the definitions of a configuration (buckets, queries and the like)
+/// with the code that the operations use, on an empty server.
+///
+/// # Errors
+///
+/// Every definition that would be refused, with its path.
+pub fn check_definitions(_config: &Config) -> Result<(), ConfigError> {
+    Ok(())
+}
+
+/// The engine with everything that is configured, and the transport around it.
+pub(super) fn transport(config: &Config) -> Result<Transport<Hosted>, StartError> {
+    let failed = |step: &str, error: &dyn std::fmt::Display| StartError::Failed {
+        step: step.into(),
+        reason: error.to_string(),
+    };
+    let max_connections = match config.max_connections {
+        Some(limit) => Some(limit),
+        None => {
+            let files = net::raise_open_files_limit()
+                .map_err(|error| failed("limit of open files", &error))?;
+            let connections = files.saturating_sub(RESERVED_FILES).max(1);
+            Some(usize::try_from(connections).unwrap_or(usize::MAX))
+        }
+    };
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| failed("randomness", &error))?;
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // The transport's monotonic time begins with the transport.
+    let now = Now { mono: 0, wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) };
+    let engine = Engine::new(engine_options(config, seed), Store::default(), now);
+    let options = net::Options {
+        path: config.path.clone(),
+        max_payload_bytes: config.max_payload_bytes,
+        handshake_timeout_ms: config.handshake_timeout_ms,
+        close_timeout_ms: config.close_timeout_ms,
+        max_buffered_bytes: config.backpressure.max_buffered_bytes,
+        high_water_mark: config.backpressure.high_water_mark,
+        allowed_origins: config.allowed_origins.clone(),
+        max_connections,
+        max_connections_per_ip: config
+            .max_connections_per_ip
+            .map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)),
+        trusted_proxies: config.trusted_proxies.clone(),
+        ..net::Options::default()
+    };
+    Transport::new(options, Hosted::new(engine)).map_err(|error| failed("transport", &error))
+}
+
+fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
+    EngineOptions {
+        name: config.name.clone(),
+        max_json_depth: config.max_json_depth,
+        expose_error_details: config.expose_error_details,
+        heartbeat_interval_ms: config.heartbeat.interval_ms,
+        heartbeat_timeout_ms: config.heartbeat.timeout_ms,
+        max_buffered_bytes: config.backpressure.max_buffered_bytes,
+        high_water_mark: config.backpressure.high_water_mark,
+        max_subscriptions_per_connection: config.connection_limits.max_subscriptions_per_connection,
+        max_total_subscriptions: config.connection_limits.max_total_subscriptions,
+        rate_limit: config.rate_limit.as_ref().map(|limit| (limit.max_requests, limit.window_ms)),
+        health_path: config.health.as_ref().map(|health| health.path.clone()),
+        ttl_check_interval_ms: config.store.ttl_check_interval_ms,
+        first_push_delay_ms: config.store.first_push_delay_ms,
+        coalesce_pushes: config.store.coalesce_pushes,
+        seed,
+    }
+}
+
+/// Binds the configured address; returns the actual one.
+pub(super) fn listen(
+    transport: &mut Transport<Hosted>,
+    config: &Config,
+) -> Result<SocketAddr, StartError> {
+    let host = config.bind_host();
+    let failed = |step: &str, reason: String| StartError::Failed { step: step.into(), reason };
+    let address = (host, config.port)
+        .to_socket_addrs()
+        .map_err(|error| failed("host", format!("{host} does not resolve: {error}")))?
+        .next()
+        .ok_or_else(|| failed("host", format!("{host} has no address")))?;
+    transport.listen(address).map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => failed("port", format!("{address} is in use")),
+        ErrorKind::PermissionDenied => {
+            failed("port", format!("{address} is not permitted: {error}"))
+        }
+        ErrorKind::AddrNotAvailable => {
+            failed("host", format!("{address} is no address of this machine"))
+        }
+        _ => failed("listen", format!("{address}: {error}")),
+    })
+}

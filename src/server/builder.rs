@@ -1,0 +1,171 @@
+//! Putting a server together in code.
+
+use serde_json::Value;
+
+use super::{Server, ServerThread};
+use crate::config::{Config, ConfigError, Options, Resolved};
+use crate::json::{Json, Object};
+
+/// Puts a server together: settings as in the configuration file, one by one or
+/// as a whole [`Config`], definitions of buckets and queries. Made by
+/// [`Server::builder`].
+///
+/// ```
+/// use noexd::Server;
+/// use serde_json::json;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder()
+///     .host("127.0.0.1")
+///     .port(0)
+///     .set("rateLimit", json!({"maxRequests": 200, "windowMs": 10_000}))
+///     .build()?;
+/// assert_ne!(server.local_addr().port(), 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Default)]
+pub struct Builder {
+    base: Config,
+    options: Options,
+    buckets: Object,
+    queries: Object,
+    unreadable: Option<ConfigError>,
+    signals: bool,
+}
+
+/// Why a server did not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// Settings or definitions are wrong.
+    Config(ConfigError),
+    /// A step of the start failed.
+    Failed {
+        /// The key or the step, such as `port`.
+        step: String,
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Config(error) => error.fmt(f),
+            StartError::Failed { step, reason } => write!(f, "{step}: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<ConfigError> for StartError {
+    fn from(error: ConfigError) -> Self {
+        StartError::Config(error)
+    }
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts from `config` instead of the defaults.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.base = config;
+        self
+    }
+
+    /// Takes over what a configuration file with this text says. Text that is
+    /// not JSON is an error of [`Builder::build`].
+    #[must_use]
+    pub fn json(mut self, text: &str) -> Self {
+        if let Err(error) = self.options.read_file(text) {
+            self.unreadable.get_or_insert(error);
+        }
+        self
+    }
+
+    /// Sets what the key `path` of the configuration file sets
+    /// (`heartbeat.intervalMs`). A wrong path or value is an error of
+    /// [`Builder::build`].
+    #[must_use]
+    pub fn set(mut self, path: &str, value: impl Into<Value>) -> Self {
+        self.options.set(path, Json::from(value.into()));
+        self
+    }
+
+    /// Sets the IP address or name to listen on.
+    #[must_use]
+    pub fn host(self, host: &str) -> Self {
+        self.set("host", host)
+    }
+
+    /// Sets the port; 0 takes any free one.
+    #[must_use]
+    pub fn port(self, port: u16) -> Self {
+        self.set("port", port)
+    }
+
+    /// Defines a bucket, as `store.defineBucket` does, behind those of the
+    /// configuration.
+    #[must_use]
+    pub fn bucket(mut self, name: &str, definition: impl Into<Value>) -> Self {
+        self.buckets.insert(name, Json::from(definition.into()));
+        self
+    }
+
+    /// Defines a query, as `store.defineQuery` does, behind those of the
+    /// configuration.
+    #[must_use]
+    pub fn query(mut self, name: &str, definition: impl Into<Value>) -> Self {
+        self.queries.insert(name, Json::from(definition.into()));
+        self
+    }
+
+    /// Lets SIGTERM and SIGINT stop the server, with the configured
+    /// `shutdownGraceMs`; a second one cuts the grace period short. Without
+    /// this the program's own handling stays as it is.
+    #[must_use]
+    pub fn signals(mut self) -> Self {
+        self.signals = true;
+        self
+    }
+
+    /// Checks everything, opens what has to be opened, and listens.
+    ///
+    /// Raises the soft limit of open files of the process to the hard one, and
+    /// logs what is legal but seldom meant.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with settings and definitions, or the step that
+    /// failed. Nothing is left half open.
+    pub fn build(self) -> Result<Server, StartError> {
+        if let Some(error) = self.unreadable {
+            return Err(error.into());
+        }
+        let Resolved { mut config, warnings } = self.options.resolve_over(self.base)?;
+        for (name, definition) in self.buckets {
+            config.buckets.insert(name, definition);
+        }
+        for (name, definition) in self.queries {
+            config.queries.insert(name, definition);
+        }
+        config.check()?;
+        for warning in warnings.into_iter().chain(config.oddities()) {
+            log::warn!("{warning}");
+        }
+        config.load_secrets()?;
+        super::launch(config, self.signals)
+    }
+
+    /// Builds the server on a thread of its own and runs it there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`], or there is no thread to be had.
+    pub fn start(self) -> Result<ServerThread, StartError> {
+        ServerThread::spawn(self)
+    }
+}

@@ -1,0 +1,237 @@
+//! The engine with its local clients: what the transport runs.
+//!
+//! Passes everything through and takes out what is meant for local connections
+//! before the transport sees it. Must not know operations.
+
+use std::net::IpAddr;
+
+use super::local::{Closed, LOCAL_SLOT, Local};
+use crate::app::{
+    App, CommitSeq, ConnId, Effect, Effects, Flow, HttpAnswer, JobId, JobOutput, Now, Peer,
+    TransportView,
+};
+use crate::engine::Engine;
+use crate::net::Durability;
+
+/// See the module's description.
+pub(super) struct Hosted {
+    pub engine: Engine,
+    locals: Vec<Local>,
+    /// How far the log is durable.
+    pub durability: Option<Durability>,
+}
+
+impl Hosted {
+    pub fn new(engine: Engine) -> Self {
+        Hosted { engine, locals: Vec::new(), durability: None }
+    }
+
+    /// A local client arrives.
+    pub fn open(&mut self, local: Local, now: Now) {
+        // Refused, it is dropped, and its client told by that.
+        if self.engine.connect_local(local.id, now) {
+            self.locals.push(local);
+        }
+    }
+
+    /// A local client sends a message.
+    pub fn submit(&mut self, id: ConnId, text: String, now: Now) {
+        if let Some(local) = self.local(id) {
+            local.inbox.push_back(text);
+        }
+        self.settle(now);
+    }
+
+    /// A local client has taken all its messages.
+    pub fn caught_up(&mut self, id: ConnId, now: Now) {
+        self.engine.wrote(id, 0, now);
+        self.settle(now);
+    }
+
+    /// A local client leaves.
+    pub fn leave(&mut self, id: ConnId, now: Now) {
+        self.locals.retain(|local| local.id != id);
+        self.engine.closed(id, now);
+        self.settle(now);
+    }
+
+    fn local(&mut self, id: ConnId) -> Option<&mut Local> {
+        self.locals.iter_mut().find(|local| local.id == id)
+    }
+
+    /// After every call of the engine: hands out what it left for local
+    /// clients and handles what they have sent, until there is neither.
+    fn settle(&mut self, now: Now) {
+        while !self.locals.is_empty() {
+            let taken = self.take_effects();
+            let released = self.release(now);
+            let fed = self.feed(now);
+            if !(taken || released || fed) {
+                return;
+            }
+        }
+    }
+
+    /// Takes the effects for local connections out of the engine's; whether
+    /// there were any.
+    fn take_effects(&mut self) -> bool {
+        let effects = self.engine.effects();
+        if !effects.list.iter().any(is_local) {
+            return false;
+        }
+        for effect in std::mem::take(&mut effects.list) {
+            let effects = self.engine.effects();
+            if !is_local(&effect) {
+                effects.list.push(effect);
+                continue;
+            }
+            match effect {
+                Effect::Send { conn, head, body, tail, needs } => {
+                    let parts = [
+                        effects.bytes.get(head).unwrap_or_default(),
+                        body.as_deref().unwrap_or_default(),
+                        effects.bytes.get(tail).unwrap_or_default(),
+                    ];
+                    let text = String::from_utf8_lossy(&parts.concat()).into_owned();
+                    if let Some(local) = self.local(conn) {
+                        local.held.push_back((needs, text));
+                    }
+                }
+                Effect::Close { conn, code, reason } => {
+                    if let Some(local) = self.local(conn) {
+                        local.closing = Some(Closed { code, reason: reason.into() });
+                    }
+                }
+                Effect::Resume { conn } => {
+                    if let Some(local) = self.local(conn) {
+                        local.waiting = false;
+                    }
+                }
+                Effect::Job(_) | Effect::StopAccepting | Effect::Stop => {}
+            }
+        }
+        true
+    }
+
+    /// Hands out what is durable and tells the engine how much its client has
+    /// left untaken; ends those whose last message is out.
+    fn release(&mut self, now: Now) -> bool {
+        let durable = self.durability.as_ref().map_or(CommitSeq::MAX, Durability::current);
+        // Below this the client is as good as caught up.
+        let mark = self.engine.options.push_threshold() as usize / 2;
+        let mut reports = Vec::new();
+        for local in &mut self.locals {
+            let mut any = false;
+            while local.held.front().is_some_and(|(needs, _)| *needs <= durable)
+                && let Some((_, text)) = local.held.pop_front()
+            {
+                local.slot.put(text);
+                any = true;
+            }
+            if any {
+                let bytes = local.slot.watch(mark);
+                reports.push((local.id, if bytes > mark { bytes } else { 0 }));
+            }
+        }
+        self.locals.retain_mut(|local| {
+            if !local.held.is_empty() {
+                return true;
+            }
+            let Some(closed) = local.closing.take() else { return true };
+            local.slot.close(closed);
+            false
+        });
+        let any = !reports.is_empty();
+        for (id, bytes) in reports {
+            self.engine.wrote(id, bytes, now);
+        }
+        any
+    }
+
+    /// Handles one message of each local client that may have one handled: not
+    /// while a job is pending, nor while it does not take what it is sent.
+    fn feed(&mut self, now: Now) -> bool {
+        let most = self.engine.options.max_buffered_bytes;
+        let mut messages = Vec::new();
+        for local in &mut self.locals {
+            if !local.waiting
+                && local.slot.waiting_bytes() < most
+                && let Some(text) = local.inbox.pop_front()
+            {
+                messages.push((local.id, text));
+            }
+        }
+        let any = !messages.is_empty();
+        for (id, text) in messages {
+            let flow = self.engine.message(id, &text, now);
+            if let Some(local) = self.local(id) {
+                local.waiting = flow == Flow::Wait;
+            }
+        }
+        any
+    }
+}
+
+fn is_local(effect: &Effect) -> bool {
+    match effect {
+        Effect::Send { conn, .. } | Effect::Close { conn, .. } | Effect::Resume { conn } => {
+            conn.slot == LOCAL_SLOT
+        }
+        Effect::Job(_) | Effect::StopAccepting | Effect::Stop => false,
+    }
+}
+
+impl App for Hosted {
+    fn connected(&mut self, conn: ConnId, peer: &Peer, now: Now) {
+        self.engine.connected(conn, peer, now);
+        self.settle(now);
+    }
+
+    fn message(&mut self, conn: ConnId, text: &str, now: Now) -> Flow {
+        let flow = self.engine.message(conn, text, now);
+        self.settle(now);
+        flow
+    }
+
+    fn closed(&mut self, conn: ConnId, now: Now) {
+        self.engine.closed(conn, now);
+        self.settle(now);
+    }
+
+    fn wrote(&mut self, conn: ConnId, buffered: usize, now: Now) {
+        self.engine.wrote(conn, buffered, now);
+        self.settle(now);
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        self.engine.next_deadline()
+    }
+
+    fn timers(&mut self, now: Now, view: &dyn TransportView) {
+        self.engine.timers(now, view);
+        self.settle(now);
+    }
+
+    fn turn_ended(&mut self, now: Now) {
+        self.engine.turn_ended(now);
+        self.settle(now);
+    }
+
+    fn job_done(&mut self, id: JobId, output: Result<JobOutput, String>, now: Now) {
+        self.engine.job_done(id, output, now);
+        self.settle(now);
+    }
+
+    fn shutdown(&mut self, grace_ms: u64, now: Now) {
+        self.engine.shutdown(grace_ms, now);
+        self.settle(now);
+    }
+
+    fn http(&mut self, path: &str, peer: IpAddr, now: Now) -> Option<HttpAnswer> {
+        self.engine.http(path, peer, now)
+    }
+
+    fn effects(&mut self) -> &mut Effects {
+        self.engine.effects()
+    }
+}

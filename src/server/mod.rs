@@ -1,0 +1,202 @@
+//! A server as a program that embeds it sees it: built, run, spoken to.
+//!
+//! Owns putting the parts together: one configuration in, engine and transport
+//! out. Must not know how requests are handled.
+//!
+//! Three ways to run one:
+//!
+//! - [`Server::run`] until it is stopped, by a signal or by a [`Handle`];
+//! - [`Server::poll_once`] from a program that has a loop of its own;
+//! - [`Server::start`] on a thread of its own.
+
+mod assemble;
+mod builder;
+mod handle;
+mod hosted;
+mod local;
+mod threaded;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+pub use assemble::check_definitions;
+pub use builder::{Builder, StartError};
+pub use handle::{CallError, Handle, LocalClient, Stopped};
+pub use local::Closed;
+pub use threaded::ServerThread;
+
+use crate::config::Config;
+use crate::net::{Running, Transport};
+use handle::Shared;
+use hosted::Hosted;
+
+/// A server that listens. Nothing happens while nobody runs it.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use noexd::Server;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut server = Server::builder().host("127.0.0.1").port(0).build()?;
+/// println!("listening on {}", server.url());
+///
+/// let handle = server.handle();
+/// let other = std::thread::spawn(move || {
+///     let stats = handle.stats().expect("the server answers");
+///     handle.stop(Duration::ZERO).expect("the server still runs");
+///     stats
+/// });
+/// server.run()?;
+/// assert_eq!(other.join().unwrap()["name"], "noex-server");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Server {
+    transport: Transport<Hosted>,
+    shared: Arc<Shared>,
+    url: String,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Puts a server together, from defaults.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Starts a server on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`].
+    pub fn start(config: Config) -> Result<ServerThread, StartError> {
+        Builder::new().config(config).start()
+    }
+
+    /// Serves until the server has been stopped.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, when polling fails. Connections that fail are
+    /// dropped and no error of the server.
+    pub fn run(&mut self) -> std::io::Result<()> {
+        while self.poll_once(None)? {}
+        Ok(())
+    }
+
+    /// One turn: sleeps until something happens, or at most `timeout`, handles
+    /// it, and returns whether there is a next turn.
+    ///
+    /// For programs with a loop of their own. A timeout of zero handles what
+    /// has arrived and does not sleep.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use noexd::Server;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut server = Server::builder().host("127.0.0.1").port(0).build()?;
+    /// let handle = server.handle();
+    /// let mut frames = 0;
+    /// while server.poll_once(Some(Duration::from_millis(1)))? {
+    ///     // The host's own work goes here.
+    ///     frames += 1;
+    ///     if frames == 3 {
+    ///         handle.stop(Duration::ZERO)?;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::run`].
+    pub fn poll_once(&mut self, timeout: Option<Duration>) -> std::io::Result<bool> {
+        let turn = self.transport.poll_once(timeout);
+        if !matches!(turn, Ok(Running::Continue)) {
+            self.shared.running.store(false, Ordering::Release);
+        }
+        Ok(turn? == Running::Continue)
+    }
+
+    /// Sends one request as a local client (see [`Handle`]) and turns the loop
+    /// until it is answered. For the thread that runs the server.
+    ///
+    /// # Errors
+    ///
+    /// Polling failed, or the server stopped before it answered.
+    pub fn request(&mut self, message: impl Into<String>) -> std::io::Result<String> {
+        let gone = || std::io::Error::new(std::io::ErrorKind::NotConnected, Stopped);
+        let client = self.handle().connect().map_err(|_| gone())?;
+        client.send(message).map_err(|_| gone())?;
+        loop {
+            match client.receive_timeout(Duration::ZERO) {
+                Ok(Some(text)) if text.starts_with("{\"id\":") => return Ok(text),
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    self.poll_once(None)?;
+                }
+                Err(_) => return Err(gone()),
+            }
+        }
+    }
+
+    /// For other threads.
+    pub fn handle(&self) -> Handle {
+        Handle { remote: self.transport.remote(), shared: self.shared.clone() }
+    }
+
+    /// The address that the server listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// The URL of the WebSocket endpoint, with the configured host and the
+    /// actual port.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.running.store(false, Ordering::Release);
+    }
+}
+
+/// `ws://HOST:PORT/PATH`, IPv6 in brackets.
+fn url(host: &str, port: u16, path: &str) -> String {
+    if host.contains(':') {
+        format!("ws://[{host}]:{port}{path}")
+    } else {
+        format!("ws://{host}:{port}{path}")
+    }
+}
+
+/// Everything that [`Builder::build`] makes of a configuration.
+fn launch(config: Config, signals: bool) -> Result<Server, StartError> {
+    let started = Instant::now();
+    let mut transport = assemble::transport(&config)?;
+    let address = assemble::listen(&mut transport, &config)?;
+    if signals {
+        let reload = |_: &mut Hosted, _| log::info!("SIGHUP: there is nothing to read again");
+        transport.handle_signals(config.shutdown_grace_ms, reload).map_err(|error| {
+            StartError::Failed { step: "signals".into(), reason: error.to_string() }
+        })?;
+    }
+    let durability = transport.durability();
+    transport.app_mut().durability = Some(durability);
+    let url = url(config.bind_host(), address.port(), &config.path);
+    log::debug!("ready after {} microseconds", started.elapsed().as_micros());
+    Ok(Server { transport, shared: Arc::new(Shared::new(address)), url })
+}
