@@ -13,6 +13,7 @@
 //! an operation asks for them. `serde_json` is the oracle of the tests and the
 //! currency of the embedding API.
 
+pub mod js;
 mod number;
 mod object;
 mod parse;

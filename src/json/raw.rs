@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::number::read_number;
 use super::parse::hex_value;
-use super::{Json, Object};
+use super::{Json, Object, write_string};
 
 /// What a value is, told by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,30 @@ impl<'a> Raw<'a> {
     /// A member of an object; the last one if it was given twice.
     pub fn get(self, name: &str) -> Option<Raw<'a>> {
         self.members().filter(|(have, _)| have == name).last().map(|(_, value)| value)
+    }
+
+    /// Appends the value as [`Json::write_lossless`] prints it, without building
+    /// a tree of scalars. Returns whether an infinity hides inside.
+    pub fn write_lossless(self, out: &mut Vec<u8>) -> bool {
+        match self.kind() {
+            Kind::Null | Kind::Bool => out.extend_from_slice(self.0.as_bytes()),
+            Kind::Number => {
+                let value = read_number(self.0);
+                super::number::write_number_lossless(out, value);
+                return !value.is_finite();
+            }
+            // Without escapes a literal is already as short as it gets.
+            Kind::String if !self.0.as_bytes().contains(&b'\\') => {
+                out.extend_from_slice(self.0.as_bytes());
+            }
+            Kind::String => write_string(out, &self.as_str().unwrap_or_default()),
+            Kind::Array | Kind::Object => {
+                let tree = self.to_json();
+                tree.write_lossless(out);
+                return tree.has_non_finite();
+            }
+        }
+        false
     }
 
     /// The value as a tree. Duplicate members: the last value at the place of

@@ -43,6 +43,16 @@ impl Key {
         }
     }
 
+    /// The key's text in storage form, in which equal keys have equal text.
+    pub fn text(&self) -> Box<str> {
+        let mut out = Vec::new();
+        match self {
+            Key::Number(_) => self.to_json().write_lossless(&mut out),
+            _ => self.write(&mut out),
+        }
+        String::from_utf8(out).unwrap_or_default().into()
+    }
+
     /// Appends the JSON text of the key.
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {

@@ -3,47 +3,126 @@
 //! Owns the data. Knows nothing of connections, sessions, subscriptions or
 //! files. Reading needs `&Store`; writing goes in two steps: *prepare* does all
 //! that can fail (validation, defaults, uniqueness, references) against an
-//! overlay and yields a [`ChangeSet`]; [`Store::commit`] applies it and cannot
-//! fail. Nothing else changes a bucket.
+//! overlay ([`Draft`]) and yields a [`ChangeSet`]; [`Store::commit`] applies it
+//! and cannot fail. Nothing else changes a bucket.
 
+mod admin;
+mod bucket;
 mod change;
+mod commit;
+mod data;
+mod draft;
+pub mod filter;
+mod index;
 mod key;
+mod millis;
+mod read;
 mod row;
+pub mod schema;
+mod table;
 
-pub use change::{BucketId, Candidates, Change};
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+pub use bucket::Bucket;
+pub use change::{BucketId, Candidates, Change, ChangeKind, Commit, Defined, DefinitionChange};
+pub use commit::ChangeSet;
+pub use data::{Data, Lookup};
+pub use draft::{Draft, Mode};
+pub use filter::Filter;
+pub use index::Index;
 pub use key::Key;
+pub use read::{Access, Selection};
 pub use row::{FieldRef, Layout, Row, RowBuilder};
 
-/// What a commit is to change; prepared, checked, and impossible to refuse.
-#[derive(Clone, Debug, Default)]
-pub struct ChangeSet {}
-
-impl ChangeSet {
-    pub fn is_empty(&self) -> bool {
-        true
-    }
-}
-
-/// What a commit has changed.
-#[derive(Clone, Debug, Default)]
-pub struct Commit {
-    pub changes: Vec<Change>,
-}
+use crate::protocol::{ErrorCode, OpError};
+use millis::Millis;
 
 /// All buckets.
-#[derive(Debug, Default)]
-pub struct Store {}
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    /// Ids ascend with time, so this is the order of definition.
+    buckets: BTreeMap<BucketId, Bucket>,
+    names: HashMap<Arc<str>, BucketId>,
+    /// The last bucket id given out.
+    last_id: u32,
+    /// The last number given to a change. Table order and index acquisitions
+    /// are such numbers, comparable across buckets.
+    sequence: u64,
+    /// Who refers to a bucket of that name: bucket and position among its
+    /// references.
+    incoming: HashMap<Box<str>, Vec<(BucketId, usize)>>,
+}
 
 impl Store {
-    /// Applies a change set.
-    pub fn commit(&mut self, _set: ChangeSet) -> Commit {
-        Commit::default()
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// The next records that are due to expire; `None` when there are none.
-    pub fn prepare_expiry(&self, _now_wall: u64) -> Option<ChangeSet> {
-        None
+    pub fn bucket_id(&self, name: &str) -> Option<BucketId> {
+        self.names.get(name).copied()
     }
 
-    pub fn check_invariants(&self) {}
+    pub fn bucket(&self, id: BucketId) -> Option<&Bucket> {
+        self.buckets.get(&id)
+    }
+
+    pub fn bucket_named(&self, name: &str) -> Option<&Bucket> {
+        self.bucket_id(name).and_then(|id| self.bucket(id))
+    }
+
+    /// The bucket of an operation, or its `BUCKET_NOT_DEFINED`.
+    pub fn require(&self, name: &str) -> Result<&Bucket, OpError> {
+        self.bucket_named(name).ok_or_else(|| not_defined(name))
+    }
+
+    /// All buckets in the order of their definition.
+    pub fn buckets(&self) -> impl ExactSizeIterator<Item = &Bucket> {
+        self.buckets.values()
+    }
+
+    /// Records in all buckets.
+    pub fn records(&self) -> usize {
+        self.buckets().map(Bucket::len).sum()
+    }
+
+    /// When the next record expires, in milliseconds of the wall clock.
+    pub fn next_expiry(&self) -> Option<f64> {
+        let soonest = |bucket: &Bucket| bucket.expiry.as_ref()?.first().map(|(at, _)| *at);
+        self.buckets().filter_map(soonest).min().map(|Millis(at)| at)
+    }
+
+    /// Panics where two parts of the store disagree. For tests and fuzzing;
+    /// walks everything.
+    ///
+    /// # Panics
+    /// When something is not true.
+    pub fn check_invariants(&self) {
+        assert_eq!(self.names.len(), self.buckets.len(), "a name for every bucket");
+        for bucket in self.buckets() {
+            assert_eq!(self.names.get(&bucket.name), Some(&bucket.id), "the bucket of a name");
+            bucket.check();
+        }
+        let mut other = self.clone();
+        other.connect_references();
+        assert_eq!(self.incoming, other.incoming, "who refers to whom");
+    }
+
+    /// Recomputes who refers to which bucket.
+    fn connect_references(&mut self) {
+        self.incoming.clear();
+        for bucket in self.buckets.values() {
+            for (at, outgoing) in bucket.references.iter().enumerate() {
+                self.incoming.entry(outgoing.target.clone()).or_default().push((bucket.id, at));
+            }
+        }
+    }
+}
+
+/// `Bucket "{name}" is not defined`
+pub fn not_defined(name: &str) -> OpError {
+    OpError::new(ErrorCode::BucketNotDefined, format!("Bucket \"{name}\" is not defined"))
 }

@@ -51,6 +51,20 @@ impl Layout {
         layout
     }
 
+    /// This layout with more fields. What had a slot keeps it, so rows of the
+    /// old layout can be read with the new one.
+    #[must_use]
+    pub fn extended<'n>(&self, fields: impl IntoIterator<Item = &'n str>) -> Self {
+        let mut layout = Layout { names: self.names.clone(), slots: self.slots.clone() };
+        for name in fields {
+            if layout.names.len() < Self::MAX_SLOTS && !layout.slots.contains_key(name) {
+                layout.slots.insert(name.into(), layout.names.len() as u16);
+                layout.names.push(name.into());
+            }
+        }
+        layout
+    }
+
     pub fn slots(&self) -> usize {
         self.names.len()
     }
@@ -138,9 +152,15 @@ impl Row {
 
     pub fn field(&self, field: &FieldRef) -> Option<Raw<'_>> {
         match field.slot {
-            Some(slot) => self.slot(slot),
-            None => self.raw().get(&field.name),
+            Some(slot) if usize::from(slot) < self.slots() => self.slot(slot),
+            // Not in the schema, or not yet when the row was written.
+            _ => self.raw().get(&field.name),
         }
+    }
+
+    /// Whether both are the same stored record, not only equal ones.
+    pub fn is(&self, other: &Row) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub fn to_json(&self) -> Json {
@@ -194,6 +214,12 @@ impl<'l> RowBuilder<'l> {
         self.name(name);
         self.non_finite |= value.has_non_finite();
         value.write_lossless(&mut self.text);
+    }
+
+    /// Appends a member from a client's message, in whatever form it came.
+    pub fn foreign(&mut self, name: &str, value: Raw<'_>) {
+        self.name(name);
+        self.non_finite |= value.write_lossless(&mut self.text);
     }
 
     /// Appends a member whose text is already in storage form: a value taken

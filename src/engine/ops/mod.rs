@@ -1,6 +1,7 @@
 //! The handlers: one file per family, one function per operation.
 
 mod server;
+mod store;
 #[cfg(any(test, feature = "test-ops"))]
 mod testing;
 
@@ -49,10 +50,11 @@ impl Engine {
         &mut self,
         _conn: ConnId,
         operation: Operation,
-        _request: &Request<'_>,
+        request: &Request<'_>,
         reply: &mut Reply,
     ) -> Result<Outcome, OpError> {
         match operation.family() {
+            Family::Store => self.store_operation(operation, request, reply),
             Family::Server => self.server_operation(operation, reply),
             _ => Err(OpError::new(
                 ErrorCode::UnknownOperation,

@@ -96,9 +96,4 @@ impl Engine {
     fn rules_stats(&self) -> Option<Json> {
         None
     }
-
-    /// The object of `store.stats`.
-    pub(crate) fn store_stats(&self) -> Json {
-        Json::Object(Object::new())
-    }
 }

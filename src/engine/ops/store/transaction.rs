@@ -1,0 +1,156 @@
+//! `store.transaction`: checks of the whole request, then one draft.
+
+use crate::engine::Engine;
+use crate::ids::IdSource;
+use crate::json::{Kind, Raw, write_number};
+use crate::protocol::{ErrorCode, OpError, Request};
+use crate::store::{BucketId, Data, Draft, Filter, Lookup, Mode, Store};
+
+/// One operation of a transaction, checked as far as the request alone allows.
+struct Step<'a> {
+    bucket: Box<str>,
+    action: Action<'a>,
+}
+
+enum Action<'a> {
+    Get(Lookup),
+    Insert(Raw<'a>),
+    Update(Lookup, Raw<'a>),
+    Delete(Lookup),
+    Where(Raw<'a>),
+    FindOne(Raw<'a>),
+    Count(Option<Raw<'a>>),
+}
+
+impl Engine {
+    pub(super) fn store_transaction(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let steps = parse(request)?;
+        let mut draft = Draft::new(Mode::Transaction, self.now.wall);
+        out.extend_from_slice(b"{\"results\":[");
+        for (at, step) in steps.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(b"{\"index\":");
+            write_number(out, at as f64);
+            out.extend_from_slice(b",\"data\":");
+            run(step, &mut draft, &self.store, &mut self.ids, out)?;
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"]}");
+        let set = draft.finish(&self.store)?;
+        self.commit(set);
+        Ok(())
+    }
+}
+
+fn run(
+    step: &Step<'_>,
+    draft: &mut Draft,
+    store: &Store,
+    ids: &mut IdSource,
+    out: &mut Vec<u8>,
+) -> Result<(), OpError> {
+    let bucket = store.bucket_named(&step.bucket).ok_or_else(|| {
+        // Documented and pinned by clients: not BUCKET_NOT_DEFINED here.
+        let message = format!("Bucket \"{}\" is not defined", step.bucket);
+        OpError::new(ErrorCode::InternalError, message)
+    })?;
+    let id: BucketId = bucket.id();
+    let compile = |filter: &Raw<'_>| Filter::compile(bucket.layout(), *filter);
+    match &step.action {
+        Action::Get(key) => super::write_row(out, draft.get(store, id, key).as_ref()),
+        Action::Insert(data) => draft.insert(store, ids, id, &Data::from(*data))?.write(out),
+        Action::Update(key, data) => {
+            draft.update(store, id, key, &Data::from(*data))?.write(out);
+        }
+        Action::Delete(key) => {
+            draft.delete(store, id, key)?;
+            out.extend_from_slice(b"{\"deleted\":true}");
+        }
+        Action::Where(filter) => {
+            let rows = draft.find(store, id, Some(&compile(filter)?), usize::MAX);
+            super::write_rows(out, rows.iter());
+        }
+        Action::FindOne(filter) => {
+            let rows = draft.find(store, id, Some(&compile(filter)?), 1);
+            super::write_row(out, rows.first());
+        }
+        Action::Count(None) => write_number(out, draft.len(store, id) as f64),
+        Action::Count(Some(filter)) => {
+            let rows = draft.find(store, id, Some(&compile(filter)?), usize::MAX);
+            write_number(out, rows.len() as f64);
+        }
+    }
+    Ok(())
+}
+
+fn parse<'a>(request: &Request<'a>) -> Result<Vec<Step<'a>>, OpError> {
+    let operations = request.field("operations").filter(|raw| raw.kind() == Kind::Array);
+    let operations = operations
+        .ok_or_else(|| OpError::validation("Missing or invalid \"operations\": expected array"))?;
+    let steps: Vec<_> = operations
+        .elements()
+        .enumerate()
+        .map(|(at, element)| parse_step(at, element))
+        .collect::<Result<_, _>>()?;
+    if steps.is_empty() {
+        return Err(OpError::validation("\"operations\" must contain at least one operation"));
+    }
+    Ok(steps)
+}
+
+fn parse_step(at: usize, raw: Raw<'_>) -> Result<Step<'_>, OpError> {
+    let fail = |reason: &str| Err(OpError::validation(format!("operations[{at}]: {reason}")));
+    if raw.kind() != Kind::Object {
+        return fail("expected object");
+    }
+    let op = raw.get("op").and_then(Raw::as_str).unwrap_or_default();
+    let known = ["get", "insert", "update", "delete", "where", "findOne", "count"];
+    if !known.contains(&&*op) {
+        return fail(&format!("invalid \"op\" — expected one of: {}", known.join(", ")));
+    }
+    let bucket = raw.get("bucket").and_then(Raw::as_str).unwrap_or_default();
+    if bucket.is_empty() {
+        return fail("missing or invalid \"bucket\"");
+    }
+    let key = || {
+        let key = raw.get("key").filter(|key| !key.is_null()).map(Lookup::from);
+        key.map_or_else(|| fail_with(at, &op, "key"), Ok)
+    };
+    let object = |name: &str| {
+        let object = raw.get(name).filter(|value| value.kind() == Kind::Object);
+        object.map_or_else(|| fail_with(at, &op, &format!("{name}\" object")), Ok)
+    };
+    let action = match &*op {
+        "get" => Action::Get(key()?),
+        "insert" => Action::Insert(object("data")?),
+        "update" => {
+            let key = key()?;
+            Action::Update(key, object("data")?)
+        }
+        "delete" => Action::Delete(key()?),
+        "where" => Action::Where(object("filter")?),
+        "findOne" => Action::FindOne(object("filter")?),
+        // The names were checked above; this is "count".
+        _ => match raw.get("filter") {
+            Some(filter) if !filter.is_null() => {
+                let _ = object("filter")?;
+                Action::Count(Some(filter))
+            }
+            _ => Action::Count(None),
+        },
+    };
+    Ok(Step { bucket: bucket.into(), action })
+}
+
+/// `operations[{at}]: "{op}" requires "{what}"`, where `what` may end the
+/// quotation itself.
+fn fail_with<T>(at: usize, op: &str, what: &str) -> Result<T, OpError> {
+    let quote = if what.contains('"') { "" } else { "\"" };
+    Err(OpError::validation(format!("operations[{at}]: \"{op}\" requires \"{what}{quote}")))
+}

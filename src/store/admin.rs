@@ -1,0 +1,171 @@
+//! Defining, changing and dropping buckets, all or nothing.
+
+use std::collections::BTreeSet;
+
+use super::bucket::Bucket;
+use super::change::ChangeKind;
+use super::commit::{ChangeSet, DefinitionOp, Op};
+use super::draft::unique_violation;
+use super::millis::Millis;
+use super::schema::Definition;
+use super::table::Slot;
+use super::{BucketId, Layout, Store, not_defined};
+use crate::json::{Object, Raw};
+use crate::protocol::{ErrorCode, OpError};
+
+/// What a bucket with a changed definition is made of; its records stay.
+#[derive(Clone, Debug)]
+pub(super) struct Rebuilt {
+    pub bucket: BucketId,
+    /// A bucket without records; its indexes are those of the real one.
+    pub parts: Box<Bucket>,
+    pub expiry: Option<BTreeSet<(Millis, Slot)>>,
+    pub ages: Option<BTreeSet<(Millis, u64, Slot)>>,
+}
+
+impl Store {
+    /// Prepares `store.defineBucket`.
+    ///
+    /// # Errors
+    /// `ALREADY_EXISTS` for a name in use, `VALIDATION_ERROR` for a definition
+    /// that makes no sense.
+    pub fn prepare_define(&self, name: &str, definition: Object) -> Result<ChangeSet, OpError> {
+        if self.bucket_id(name).is_some() {
+            return Err(OpError::new(
+                ErrorCode::AlreadyExists,
+                format!("Bucket \"{name}\" already exists"),
+            ));
+        }
+        let definition =
+            Definition::parse(name, definition).map_err(|error| error.into_error(name))?;
+        let layout = layout_of(&definition);
+        let bucket = Bucket::new(BucketId(0), name, definition, layout, 0);
+        Ok(ChangeSet {
+            definitions: vec![DefinitionOp::Define(Box::new(bucket))],
+            ..ChangeSet::default()
+        })
+    }
+
+    /// Prepares `store.updateBucket`: more fields, more indexes, another TTL.
+    ///
+    /// # Errors
+    /// `BUCKET_NOT_DEFINED`; `VALIDATION_ERROR` for an update that makes no
+    /// sense; `ALREADY_EXISTS` where a new unique field has a value twice.
+    pub fn prepare_update(&self, name: &str, updates: &Object) -> Result<ChangeSet, OpError> {
+        let bucket = self.require(name)?;
+        let definition =
+            bucket.definition.updated(name, updates).map_err(|error| error.into_error(name))?;
+        self.prepare_rebuild(bucket, definition)
+    }
+
+    /// Prepares a whole new definition for a bucket that keeps its records.
+    ///
+    /// # Errors
+    /// As [`Store::prepare_update`], and `VALIDATION_ERROR` for another key
+    /// field.
+    pub fn prepare_redefine(&self, name: &str, definition: Object) -> Result<ChangeSet, OpError> {
+        let bucket = self.require(name)?;
+        let definition =
+            Definition::parse(name, definition).map_err(|error| error.into_error(name))?;
+        if definition.key != bucket.definition.key {
+            return Err(OpError::validation(format!(
+                "Invalid schema for bucket \"{name}\": the key field is \"{}\" and cannot become \"{}\"",
+                bucket.definition.key, definition.key
+            )));
+        }
+        self.prepare_rebuild(bucket, definition)
+    }
+
+    /// Prepares `store.dropBucket`.
+    ///
+    /// # Errors
+    /// `BUCKET_NOT_DEFINED`.
+    pub fn prepare_drop(&self, name: &str) -> Result<ChangeSet, OpError> {
+        let id = self.bucket_id(name).ok_or_else(|| {
+            let message = format!("Bucket \"{name}\" does not exist");
+            OpError { message: message.into(), ..not_defined(name) }
+        })?;
+        Ok(ChangeSet { definitions: vec![DefinitionOp::Drop(id)], ..ChangeSet::default() })
+    }
+
+    fn prepare_rebuild(
+        &self,
+        bucket: &Bucket,
+        definition: Definition,
+    ) -> Result<ChangeSet, OpError> {
+        let names = definition.fields.iter().map(|field| &*field.name);
+        let layout = bucket.layout.extended(names);
+        let mut parts = Bucket::new(bucket.id, &bucket.name, definition, layout, 0);
+        for index in &mut parts.indexes {
+            for slot in bucket.table.iter() {
+                let Some(row) = bucket.table.row(slot) else { continue };
+                let Some(value) = index.value_of(row) else { continue };
+                if index.is_unique() && index.count(&bucket.table, value) > 0 {
+                    let value = Raw::checked(value);
+                    return Err(unique_violation(&bucket.name, index.field().name(), value));
+                }
+                index.add(&bucket.table, slot, bucket.table.order(slot));
+            }
+        }
+        for outgoing in &mut parts.references {
+            let field = outgoing.index.field().name();
+            let kept = bucket
+                .references
+                .iter()
+                .any(|old| old.index.field().name() == field && old.target == outgoing.target);
+            // A reference that stays brings its index with it.
+            for slot in bucket.table.iter().filter(|_| !kept) {
+                outgoing.index.add(&bucket.table, slot, bucket.table.order(slot));
+            }
+        }
+        let (mut expiry, mut ages) = (parts.expiry.take(), parts.ages.take());
+        let timed = |(order, row)| (order, row);
+        for (slot, (order, row)) in bucket.table.iter().zip(bucket.iter().map(timed)) {
+            if let Some(expiry) = &mut expiry
+                && let Some(at) = row.field(&parts.meta.expires_at).and_then(Raw::as_number)
+            {
+                expiry.insert((Millis(at), slot));
+            }
+            if let Some(ages) = &mut ages {
+                ages.insert((parts.created_at(row), order, slot));
+            }
+        }
+        let rebuilt = Rebuilt { bucket: bucket.id, parts: Box::new(parts), expiry, ages };
+        Ok(ChangeSet {
+            definitions: vec![DefinitionOp::Update(Box::new(rebuilt))],
+            ..ChangeSet::default()
+        })
+    }
+}
+
+pub(super) fn layout_of(definition: &Definition) -> Layout {
+    Layout::new(definition.fields.iter().map(|field| &*field.name))
+}
+
+impl Store {
+    /// The next bucket's records whose time has come, to be deleted as one
+    /// commit; `None` when no bucket has any. References to them are not looked
+    /// at. `now`: Unix time in milliseconds.
+    pub fn prepare_expiry(&self, now: u64) -> Option<ChangeSet> {
+        let due = |at: &Millis| at.0 <= now as f64;
+        for bucket in self.buckets() {
+            let Some(expiry) = &bucket.expiry else { continue };
+            let ops: Vec<Op> = expiry
+                .iter()
+                .take_while(|(at, _)| due(at))
+                .filter_map(|(_, slot)| {
+                    Some(Op {
+                        bucket: bucket.id,
+                        kind: ChangeKind::Deleted,
+                        key: bucket.key_of(bucket.table.row(*slot)?),
+                        row: None,
+                    })
+                })
+                .collect();
+            if !ops.is_empty() {
+                return Some(ChangeSet { ops, ..ChangeSet::default() });
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,234 @@
+//! One bucket: its definition, its records and what finds them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::index::Index;
+use super::millis::Millis;
+use super::schema::{Definition, OnDelete};
+use super::table::{NIL, Slot, Table};
+use super::{BucketId, FieldRef, Key, Layout, Row};
+use crate::json::Raw;
+
+/// A bucket and everything in it. Changed by [`super::Store::commit`] only.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    pub(super) id: BucketId,
+    pub(super) name: Arc<str>,
+    pub(super) definition: Arc<Definition>,
+    pub(super) layout: Arc<Layout>,
+    /// The definition's fields in its order.
+    pub(super) fields: Vec<FieldRef>,
+    pub(super) table: Table,
+    /// The number of the last insert attempt; the source of `autoincrement`.
+    pub(super) counter: u64,
+    /// The declared indexes except one on the key, which the table serves.
+    pub(super) indexes: Vec<Index>,
+    /// The outgoing references, one per field that has one.
+    pub(super) references: Vec<Outgoing>,
+    /// With a TTL: the records that expire, soonest first.
+    pub(super) expiry: Option<BTreeSet<(Millis, Slot)>>,
+    /// With a maximal size: all records, oldest first; then table order.
+    pub(super) ages: Option<BTreeSet<(Millis, u64, Slot)>>,
+    /// The sequence number of the definition: references that are older than
+    /// that were to an earlier bucket of the name.
+    pub(super) defined_at: u64,
+    /// The sequence number of the last rebuild of the indexes: acquisitions
+    /// before it count from the record's place in the table.
+    pub(super) indexed_at: u64,
+    pub(super) meta: Metadata,
+}
+
+/// The fields the store itself writes.
+#[derive(Clone, Debug)]
+pub(super) struct Metadata {
+    pub version: FieldRef,
+    pub created_at: FieldRef,
+    pub expires_at: FieldRef,
+}
+
+/// A field whose value is the key of a record elsewhere.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    pub target: Box<str>,
+    pub on_delete: OnDelete,
+    /// Who refers to a key, in the order in which the references were made.
+    pub index: Index,
+    /// References older than this count as made now: the field became a
+    /// reference later.
+    pub since: u64,
+}
+
+impl Bucket {
+    pub(super) fn new(
+        id: BucketId,
+        name: &str,
+        definition: Definition,
+        layout: Layout,
+        sequence: u64,
+    ) -> Self {
+        let meta = Metadata {
+            version: layout.field("_version"),
+            created_at: layout.field("_createdAt"),
+            expires_at: layout.field("_expiresAt"),
+        };
+        let fields = definition.fields.iter().map(|field| layout.field(&field.name)).collect();
+        let indexes = definition
+            .indexes
+            .iter()
+            .filter(|&name| *name != definition.key)
+            .map(|name| {
+                let unique = definition.field(name).is_some_and(|field| field.unique);
+                Index::new(layout.field(name), unique)
+            })
+            .collect();
+        let references = definition
+            .fields
+            .iter()
+            .filter_map(|field| {
+                let reference = field.reference.as_ref()?;
+                Some(Outgoing {
+                    target: reference.bucket.clone(),
+                    on_delete: reference.on_delete,
+                    index: Index::new(layout.field(&field.name), false),
+                    since: 0,
+                })
+            })
+            .collect();
+        Bucket {
+            id,
+            name: name.into(),
+            table: Table::new(layout.field(&definition.key)),
+            counter: 0,
+            indexes,
+            references,
+            expiry: definition.ttl.map(|_| BTreeSet::new()),
+            ages: definition.max_size.map(|_| BTreeSet::new()),
+            defined_at: sequence,
+            indexed_at: sequence,
+            definition: Arc::new(definition),
+            layout: Arc::new(layout),
+            fields,
+            meta,
+        }
+    }
+
+    pub fn id(&self) -> BucketId {
+        self.id
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The name of the field that holds the primary key.
+    pub fn key_field(&self) -> &str {
+        &self.definition.key
+    }
+
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The last number of `autoincrement`.
+    pub fn counter(&self) -> u64 {
+        self.counter
+    }
+
+    /// The indexes of which [`super::Change::candidates`] tells, in that order.
+    /// An index on the key is not among them: the table of keys is it.
+    pub fn indexes(&self) -> &[Index] {
+        &self.indexes
+    }
+
+    pub fn get(&self, key: &Key) -> Option<&Row> {
+        self.find(key).and_then(|slot| self.table.row(slot))
+    }
+
+    pub(super) fn find(&self, key: &Key) -> Option<Slot> {
+        self.table.find(&key.text())
+    }
+
+    /// The records in table order, each with its place.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Row)> {
+        self.table
+            .iter()
+            .filter_map(|slot| self.table.row(slot).map(|row| (self.table.order(slot), row)))
+    }
+
+    /// The records in table order, last first.
+    pub fn iter_back(&self) -> impl Iterator<Item = (u64, &Row)> {
+        std::iter::successors(Some(self.table.last()), |&slot| Some(self.table.prev(slot)))
+            .take_while(|&slot| slot != NIL)
+            .filter_map(|slot| self.table.row(slot).map(|row| (self.table.order(slot), row)))
+    }
+
+    /// The primary key of one of the bucket's records.
+    pub fn key_of(&self, row: &Row) -> Key {
+        Key::from_raw(Raw::checked(self.table.key_text(row))).unwrap_or(Key::Bool(false))
+    }
+
+    /// When a record expires: only in a bucket with a TTL, and only if the
+    /// record's `_expiresAt` is a number.
+    pub(super) fn expires_at(&self, row: &Row) -> Option<Millis> {
+        self.expiry.as_ref()?;
+        row.field(&self.meta.expires_at).and_then(Raw::as_number).map(Millis)
+    }
+
+    pub(super) fn created_at(&self, row: &Row) -> Millis {
+        Millis(row.field(&self.meta.created_at).and_then(Raw::as_number).unwrap_or(0.0))
+    }
+
+    /// Bytes of memory for the records and what finds them.
+    pub fn memory(&self) -> usize {
+        let ordered = |entries: usize, size: usize| entries * size * 3 / 2;
+        self.table.memory()
+            + self.indexes.iter().map(Index::memory).sum::<usize>()
+            + self.references.iter().map(|outgoing| outgoing.index.memory()).sum::<usize>()
+            + self.expiry.as_ref().map_or(0, |set| ordered(set.len(), 16))
+            + self.ages.as_ref().map_or(0, |set| ordered(set.len(), 24))
+    }
+
+    /// Panics if anything that finds records disagrees with the records.
+    pub(super) fn check(&self) {
+        self.table.check();
+        for index in &self.indexes {
+            index.check(&self.table);
+        }
+        for outgoing in &self.references {
+            outgoing.index.check(&self.table);
+        }
+        let slots: Vec<Slot> = self.table.iter().collect();
+        let row = |slot: &Slot| self.table.row(*slot);
+        if let Some(expiry) = &self.expiry {
+            let expected: BTreeSet<_> = slots
+                .iter()
+                .filter_map(|slot| {
+                    row(slot).and_then(|row| self.expires_at(row)).map(|at| (at, *slot))
+                })
+                .collect();
+            assert_eq!(*expiry, expected, "{}: what expires", self.name);
+        }
+        if let Some(ages) = &self.ages {
+            let expected: BTreeSet<_> = slots
+                .iter()
+                .filter_map(|slot| {
+                    row(slot).map(|row| (self.created_at(row), self.table.order(*slot), *slot))
+                })
+                .collect();
+            assert_eq!(*ages, expected, "{}: the ages", self.name);
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The one door for writes: what was prepared is applied, and cannot fail.
+
+use std::sync::Arc;
+
+use super::admin::Rebuilt;
+use super::bucket::{Bucket, Outgoing};
+use super::change::{Candidates, Change, ChangeKind, Commit, Defined, DefinitionChange};
+use super::table::Slot;
+use super::{BucketId, Index, Key, Row, Store};
+use crate::json::{Json, Object};
+
+/// What a commit is to change; prepared, checked, and impossible to refuse. To
+/// be committed to the store it was prepared from, before anything else is.
+#[derive(Clone, Debug, Default)]
+pub struct ChangeSet {
+    pub(super) definitions: Vec<DefinitionOp>,
+    pub(super) cleared: Vec<BucketId>,
+    pub(super) ops: Vec<Op>,
+    pub(super) counters: Vec<(BucketId, u64)>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum DefinitionOp {
+    /// Gets its id when it is committed.
+    Define(Box<Bucket>),
+    Update(Box<Rebuilt>),
+    Drop(BucketId),
+}
+
+/// The new state of one key.
+#[derive(Clone, Debug)]
+pub(super) struct Op {
+    pub bucket: BucketId,
+    pub kind: ChangeKind,
+    pub key: Key,
+    /// `None`: the record goes.
+    pub row: Option<Row>,
+}
+
+impl ChangeSet {
+    /// Whether a commit of it would change nothing at all.
+    pub fn is_empty(&self) -> bool {
+        let ChangeSet { definitions, cleared, ops, counters } = self;
+        definitions.is_empty() && cleared.is_empty() && ops.is_empty() && counters.is_empty()
+    }
+
+    /// Adds what was prepared independently, to become part of the same commit.
+    /// The two must not touch the same records or the same counter.
+    pub fn append(&mut self, other: ChangeSet) {
+        self.definitions.extend(other.definitions);
+        self.cleared.extend(other.cleared);
+        self.ops.extend(other.ops);
+        self.counters.extend(other.counters);
+    }
+}
+
+impl Store {
+    /// Applies what was prepared and tells what has changed.
+    pub fn commit(&mut self, set: ChangeSet) -> Commit {
+        let mut commit = Commit::default();
+        for definition in set.definitions {
+            commit.definitions.extend(self.apply_definition(definition));
+        }
+        for id in set.cleared {
+            if let Some(bucket) = self.buckets.get_mut(&id) {
+                commit.cleared.push((id, bucket.len()));
+                bucket.clear();
+            }
+        }
+        commit.changes.reserve_exact(set.ops.len());
+        for op in set.ops {
+            if let Some(bucket) = self.buckets.get_mut(&op.bucket) {
+                self.sequence += 1;
+                commit.changes.extend(bucket.apply(op, self.sequence));
+            }
+        }
+        for (id, counter) in set.counters {
+            if let Some(bucket) = self.buckets.get_mut(&id) {
+                bucket.counter = counter;
+                commit.counters.push((id, counter));
+            }
+        }
+        commit
+    }
+
+    fn apply_definition(&mut self, op: DefinitionOp) -> Option<DefinitionChange> {
+        let change = match op {
+            DefinitionOp::Define(mut bucket) => {
+                self.sequence += 1;
+                self.last_id += 1;
+                bucket.id = BucketId(self.last_id);
+                bucket.defined_at = self.sequence;
+                bucket.indexed_at = self.sequence;
+                if let Some(id) = self.names.insert(bucket.name.clone(), bucket.id) {
+                    self.buckets.remove(&id);
+                }
+                let defined = bucket.defined();
+                self.buckets.insert(bucket.id, *bucket);
+                DefinitionChange::Defined(defined)
+            }
+            DefinitionOp::Update(rebuilt) => {
+                self.sequence += 1;
+                let bucket = self.buckets.get_mut(&rebuilt.bucket)?;
+                bucket.rebuild(*rebuilt, self.sequence);
+                DefinitionChange::Updated(bucket.defined())
+            }
+            DefinitionOp::Drop(id) => {
+                let bucket = self.buckets.remove(&id)?;
+                self.names.remove(&bucket.name);
+                DefinitionChange::Dropped {
+                    bucket: id,
+                    name: bucket.name.clone(),
+                    persistent: bucket.definition.persistent,
+                }
+            }
+        };
+        self.connect_references();
+        Some(change)
+    }
+}
+
+impl Bucket {
+    /// The bucket as it has to be stored.
+    fn defined(&self) -> Defined {
+        let number = |sequence: u64| Json::Number(sequence as f64);
+        let since: Object = self
+            .references
+            .iter()
+            .filter(|outgoing| outgoing.since > 0)
+            .map(|outgoing| (outgoing.index.field().name(), number(outgoing.since)))
+            .collect();
+        let state: Object = [
+            ("definedAt", number(self.defined_at)),
+            ("indexedAt", number(self.indexed_at)),
+            ("since", Json::Object(since)),
+        ]
+        .into_iter()
+        .collect();
+        Defined {
+            bucket: self.id,
+            name: self.name.clone(),
+            persistent: self.definition.persistent,
+            definition: Arc::new(self.definition.supplied().clone()),
+            state: Json::Object(state).to_text().into(),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.table = super::table::Table::new(self.layout.field(&self.definition.key));
+        self.indexes.iter_mut().for_each(Index::clear);
+        self.references.iter_mut().for_each(|outgoing| outgoing.index.clear());
+        self.expiry.iter_mut().for_each(std::collections::BTreeSet::clear);
+        self.ages.iter_mut().for_each(std::collections::BTreeSet::clear);
+    }
+
+    fn apply(&mut self, op: Op, sequence: u64) -> Option<Change> {
+        let slot = self.find(&op.key);
+        let old = slot.and_then(|slot| self.table.row(slot)).cloned();
+        let (kind, key, new) = (op.kind, op.key, op.row);
+        let mut candidates = self.old_candidates(slot);
+        let old_order = slot.map_or(0, |slot| self.table.order(slot));
+        let slot = match (slot, &new) {
+            (None, None) => return None,
+            (Some(slot), None) => {
+                self.leave(slot);
+                self.table.remove(slot);
+                None
+            }
+            (None, Some(row)) => Some(self.enter(row.clone(), sequence)),
+            (Some(slot), Some(row)) => match kind {
+                ChangeKind::Replaced => {
+                    self.leave(slot);
+                    self.table.remove(slot);
+                    Some(self.enter(row.clone(), sequence))
+                }
+                ChangeKind::Inserted => {
+                    self.leave(slot);
+                    self.table.replace(slot, row.clone());
+                    self.arrive(slot, sequence);
+                    Some(slot)
+                }
+                ChangeKind::Updated | ChangeKind::Deleted => {
+                    self.update(slot, row, sequence);
+                    Some(slot)
+                }
+            },
+        };
+        let (mut new_order, mut places) = (0, None);
+        if let Some(slot) = slot {
+            new_order = self.table.order(slot);
+            for (place, index) in candidates.iter_mut().zip(&self.indexes) {
+                let indexed = self.table.row(slot).is_some_and(|row| index.value_of(row).is_some());
+                place.new = indexed.then(|| index.acquired(&self.table, slot));
+            }
+            places = self.places(slot);
+        }
+        Some(Change {
+            bucket: self.id,
+            kind,
+            key,
+            old,
+            new,
+            old_order,
+            new_order,
+            candidates,
+            places,
+        })
+    }
+
+    fn old_candidates(&self, slot: Option<Slot>) -> Vec<Candidates> {
+        let place = |index: &Index| {
+            let slot = slot?;
+            index.value_of(self.table.row(slot)?)?;
+            Some(index.acquired(&self.table, slot))
+        };
+        self.indexes.iter().map(|index| Candidates { old: place(index), new: None }).collect()
+    }
+
+    /// What is stored with a record to restore its acquisitions.
+    fn places(&self, slot: Slot) -> Option<Box<str>> {
+        let references = self.references.iter().map(|outgoing| &outgoing.index);
+        let moved = |index: &Index| {
+            let sequence = index.moved(slot)?;
+            Some((Box::<str>::from(index.field().name()), Json::Number(sequence as f64)))
+        };
+        let indexes: Object = self.indexes.iter().filter_map(moved).collect();
+        let references: Object = references.filter_map(moved).collect();
+        if indexes.is_empty() && references.is_empty() {
+            return None;
+        }
+        let places: Object = [("index", Json::Object(indexes)), ("ref", Json::Object(references))]
+            .into_iter()
+            .collect();
+        Some(Json::Object(places).to_text().into())
+    }
+
+    pub(super) fn enter(&mut self, row: Row, sequence: u64) -> Slot {
+        let slot = self.table.push(row, sequence);
+        self.arrive(slot, sequence);
+        slot
+    }
+
+    /// Makes a record that stands in the table findable.
+    fn arrive(&mut self, slot: Slot, sequence: u64) {
+        for index in every(&mut self.indexes, &mut self.references) {
+            index.add(&self.table, slot, sequence);
+        }
+        self.arrive_in_time(slot);
+    }
+
+    /// Undoes [`Bucket::arrive`]; the row is still the old one.
+    fn leave(&mut self, slot: Slot) {
+        for index in every(&mut self.indexes, &mut self.references) {
+            index.remove(&self.table, slot);
+        }
+        self.leave_in_time(slot);
+    }
+
+    /// Replaces a row; what did not change keeps its place in the indexes.
+    fn update(&mut self, slot: Slot, row: &Row, sequence: u64) {
+        let Some(old) = self.table.row(slot).cloned() else { return };
+        let moves = |index: &Index| index.value_of(&old) != index.value_of(row);
+        for index in every(&mut self.indexes, &mut self.references).filter(|index| moves(index)) {
+            index.remove(&self.table, slot);
+        }
+        self.leave_in_time(slot);
+        self.table.replace(slot, row.clone());
+        self.arrive_in_time(slot);
+        for index in every(&mut self.indexes, &mut self.references).filter(|index| moves(index)) {
+            index.add(&self.table, slot, sequence);
+        }
+    }
+
+    pub(super) fn arrive_in_time(&mut self, slot: Slot) {
+        let Some(row) = self.table.row(slot) else { return };
+        let (expires_at, created_at) = (self.expires_at(row), self.created_at(row));
+        let order = self.table.order(slot);
+        if let (Some(expiry), Some(at)) = (&mut self.expiry, expires_at) {
+            expiry.insert((at, slot));
+        }
+        if let Some(ages) = &mut self.ages {
+            ages.insert((created_at, order, slot));
+        }
+    }
+
+    fn leave_in_time(&mut self, slot: Slot) {
+        let Some(row) = self.table.row(slot) else { return };
+        let (expires_at, created_at) = (self.expires_at(row), self.created_at(row));
+        let order = self.table.order(slot);
+        if let (Some(expiry), Some(at)) = (&mut self.expiry, expires_at) {
+            expiry.remove(&(at, slot));
+        }
+        if let Some(ages) = &mut self.ages {
+            ages.remove(&(created_at, order, slot));
+        }
+    }
+
+    /// Takes over another definition with what was built for it.
+    fn rebuild(&mut self, rebuilt: Rebuilt, sequence: u64) {
+        let Rebuilt { bucket: _, parts, expiry, ages } = rebuilt;
+        let mut kept: Vec<Outgoing> = std::mem::take(&mut self.references);
+        self.references = parts.references;
+        for outgoing in &mut self.references {
+            let same = |old: &Outgoing| {
+                old.index.field().name() == outgoing.index.field().name()
+                    && old.target == outgoing.target
+            };
+            match kept.iter().position(same) {
+                // Who referred before goes on in the same order.
+                Some(at) => {
+                    let old = kept.swap_remove(at);
+                    outgoing.since = old.since;
+                    outgoing.index = old.index;
+                }
+                None => outgoing.since = sequence,
+            }
+        }
+        self.definition = parts.definition;
+        self.layout = parts.layout;
+        self.fields = parts.fields;
+        self.indexes = parts.indexes;
+        self.meta = parts.meta;
+        self.table.set_key_field(self.layout.field(&self.definition.key));
+        self.expiry = expiry;
+        self.ages = ages;
+        self.indexed_at = sequence;
+    }
+}
+
+/// The indexes that clients know of, then those of the references.
+fn every<'a>(
+    indexes: &'a mut [Index],
+    references: &'a mut [Outgoing],
+) -> impl Iterator<Item = &'a mut Index> {
+    indexes.iter_mut().chain(references.iter_mut().map(|outgoing| &mut outgoing.index))
+}

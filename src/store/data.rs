@@ -1,0 +1,183 @@
+//! What callers hand in: the fields of a record to write, and keys to look for.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::{Key, RowBuilder};
+use crate::json::js::{string_of, string_of_json};
+use crate::json::{Json, Object, Raw};
+
+/// From this many members on they are found through a table.
+const INDEX_FROM: usize = 16;
+
+/// The fields of an insert or an update: slices of a message or values made in
+/// the program.
+#[derive(Clone, Debug, Default)]
+pub struct Data<'a> {
+    members: Vec<(Cow<'a, str>, Datum<'a>)>,
+    index: Option<HashMap<Cow<'a, str>, usize>>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Datum<'a> {
+    Raw(Raw<'a>),
+    Json(Cow<'a, Json>),
+}
+
+impl<'a> Data<'a> {
+    fn push(&mut self, name: Cow<'a, str>, value: Datum<'a>) {
+        match self.position(&name) {
+            // The last of two equal members wins at the place of the first.
+            Some(at) => {
+                if let Some((_, old)) = self.members.get_mut(at) {
+                    *old = value;
+                }
+            }
+            None => {
+                let at = self.members.len();
+                if let Some(index) = &mut self.index {
+                    index.insert(name.clone(), at);
+                }
+                self.members.push((name, value));
+                if self.index.is_none() && self.members.len() >= INDEX_FROM {
+                    let names = self.members.iter().enumerate();
+                    self.index = Some(names.map(|(at, (name, _))| (name.clone(), at)).collect());
+                }
+            }
+        }
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        match &self.index {
+            Some(index) => index.get(name).copied(),
+            None => self.members.iter().position(|(have, _)| have == name),
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Datum<'a>> {
+        self.position(name).and_then(|at| self.members.get(at)).map(|(_, value)| value)
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.position(name).is_some()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Datum<'a>)> {
+        self.members.iter().map(|(name, value)| (&**name, value))
+    }
+}
+
+/// The members of a JSON object; nothing for anything else.
+impl<'a> From<Raw<'a>> for Data<'a> {
+    fn from(raw: Raw<'a>) -> Self {
+        let mut data = Data::default();
+        for (name, value) in raw.members() {
+            data.push(name, Datum::Raw(value));
+        }
+        data
+    }
+}
+
+impl<'a> From<&'a Object> for Data<'a> {
+    fn from(object: &'a Object) -> Self {
+        let mut data = Data::default();
+        for (name, value) in object.iter() {
+            data.push(Cow::Borrowed(name), Datum::Json(Cow::Borrowed(value)));
+        }
+        data
+    }
+}
+
+impl From<Object> for Data<'static> {
+    fn from(object: Object) -> Self {
+        let mut data = Data::default();
+        for (name, value) in object {
+            data.push(Cow::Owned(name.into()), Datum::Json(Cow::Owned(value)));
+        }
+        data
+    }
+}
+
+impl Datum<'_> {
+    pub fn is_null(&self) -> bool {
+        match self {
+            Datum::Raw(raw) => raw.is_null(),
+            Datum::Json(json) => json.is_null(),
+        }
+    }
+
+    pub fn as_number(&self) -> Option<f64> {
+        match self {
+            Datum::Raw(raw) => raw.as_number(),
+            Datum::Json(json) => json.as_number(),
+        }
+    }
+
+    pub fn lookup(&self) -> Lookup {
+        match self {
+            Datum::Raw(raw) => Lookup::from(*raw),
+            Datum::Json(json) => Lookup::from(&**json),
+        }
+    }
+
+    pub fn write(&self, name: &str, row: &mut RowBuilder<'_>) {
+        match self {
+            Datum::Raw(raw) => row.foreign(name, *raw),
+            Datum::Json(json) => row.json(name, json),
+        }
+    }
+}
+
+/// A key to look for, which may be any JSON value: one that cannot be a key is
+/// looked for and not found.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    pub(super) key: Option<Key>,
+    /// `String(key)`, for messages.
+    shown: Box<str>,
+}
+
+impl Lookup {
+    pub fn key(&self) -> Option<&Key> {
+        self.key.as_ref()
+    }
+}
+
+impl From<Raw<'_>> for Lookup {
+    fn from(raw: Raw<'_>) -> Self {
+        match Key::from_raw(raw) {
+            Some(key) => key.into(),
+            None => Lookup { key: None, shown: string_of(raw).into() },
+        }
+    }
+}
+
+impl From<&Json> for Lookup {
+    fn from(json: &Json) -> Self {
+        match Key::from_json(json) {
+            Some(key) => key.into(),
+            None => Lookup { key: None, shown: string_of_json(json).into() },
+        }
+    }
+}
+
+impl From<Key> for Lookup {
+    fn from(key: Key) -> Self {
+        Lookup { key: Some(key), shown: "".into() }
+    }
+}
+
+impl From<&str> for Lookup {
+    fn from(key: &str) -> Self {
+        Key::String(key.into()).into()
+    }
+}
+
+impl std::fmt::Display for Lookup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.key {
+            Some(key) => key.fmt(f),
+            None => f.write_str(&self.shown),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Preparing writes: an overlay over the store in which everything that can
+//! fail happens.
+//!
+//! A draft reads the store and never changes it; it keeps the state that each
+//! key it touched is to have. What comes out is the net effect per key, as a
+//! [`ChangeSet`]. A draft that is dropped has done nothing.
+
+mod evict;
+mod finish;
+mod overlay;
+mod references;
+mod unique;
+mod write;
+
+pub(super) use unique::unique_violation;
+
+use super::{Bucket, BucketId, ChangeSet, Filter, Lookup, Row, Store};
+use crate::protocol::OpError;
+use overlay::Overlay;
+
+/// How a draft treats what it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// One plain operation: everything is checked at once, an insert over an
+    /// existing key replaces the record, and a failed insert still uses up a
+    /// number of the counter.
+    Single,
+    /// A transaction: several operations that see each other; uniqueness and
+    /// references are checked against the final state, an insert over an
+    /// existing key is a conflict, and a failure leaves nothing behind.
+    Transaction,
+}
+
+/// Writes that are being prepared. Every call must get the same store, and
+/// nothing may be committed to that store in between.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    mode: Mode,
+    /// Unix time in milliseconds.
+    now: f64,
+    /// In the order in which buckets were first written to.
+    touched: Vec<Overlay>,
+    /// Numbers the writes of all buckets in their order.
+    writes: u32,
+}
+
+impl Draft {
+    /// `now`: Unix time in milliseconds.
+    pub fn new(mode: Mode, now: u64) -> Self {
+        Draft { mode, now: now as f64, touched: Vec::new(), writes: 0 }
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    fn overlay(&self, bucket: BucketId) -> Option<&Overlay> {
+        self.touched.iter().find(|overlay| overlay.bucket == bucket)
+    }
+
+    /// The overlay of a bucket; the first call for a bucket makes it.
+    fn overlay_mut(&mut self, bucket: &Bucket) -> &mut Overlay {
+        let at = self.touched.iter().position(|overlay| overlay.bucket == bucket.id);
+        let at = at.unwrap_or_else(|| {
+            self.touched.push(Overlay::new(bucket.id, bucket.counter));
+            self.touched.len() - 1
+        });
+        // The position was found or made just now.
+        #[allow(clippy::indexing_slicing)]
+        &mut self.touched[at]
+    }
+
+    /// The record with a key, as this draft sees it.
+    pub fn get(&self, store: &Store, bucket: BucketId, key: &Lookup) -> Option<Row> {
+        self.row(store.bucket(bucket)?, key.key()?).cloned()
+    }
+
+    /// The records that match, as this draft sees them: the store's in table
+    /// order with what was written in place, then what was inserted. At most
+    /// `limit`.
+    pub fn find(
+        &self,
+        store: &Store,
+        bucket: BucketId,
+        filter: Option<&Filter>,
+        limit: usize,
+    ) -> Vec<Row> {
+        let Some(bucket) = store.bucket(bucket) else { return Vec::new() };
+        let matching = |row: &&Row| filter.is_none_or(|filter| filter.matches(row));
+        let Some(overlay) = self.overlay(bucket.id) else {
+            return bucket.in_table_order(filter).map(|(_, row)| row.clone()).take(limit).collect();
+        };
+        let inserted = overlay.inserted().filter(matching);
+        if overlay.cleared {
+            return inserted.take(limit).cloned().collect();
+        }
+        // Rows that were written to stand where they stood; whether they match
+        // is decided by what they are now.
+        let mut found: Vec<(u64, &Row)> = bucket
+            .in_table_order(filter)
+            .filter(|(_, row)| overlay.entry(&bucket.key_of(row)).is_none())
+            .collect();
+        found.extend(overlay.in_place().filter(|(_, row)| matching(row)));
+        found.sort_by_key(|(order, _)| *order);
+        let base = found.into_iter().map(|(_, row)| row);
+        base.chain(inserted).take(limit).cloned().collect()
+    }
+
+    /// How many records there are, as this draft sees them.
+    pub fn len(&self, store: &Store, bucket: BucketId) -> usize {
+        let Some(bucket) = store.bucket(bucket) else { return 0 };
+        match self.overlay(bucket.id) {
+            Some(overlay) => overlay.len(bucket),
+            None => bucket.len(),
+        }
+    }
+
+    fn row<'a>(&'a self, bucket: &'a Bucket, key: &super::Key) -> Option<&'a Row> {
+        match self.overlay(bucket.id) {
+            Some(overlay) => match overlay.entry(key) {
+                Some(entry) => entry.row.as_ref(),
+                None if overlay.cleared => None,
+                None => bucket.get(key),
+            },
+            None => bucket.get(key),
+        }
+    }
+
+    /// Empties a bucket; its counter goes on. References are not looked at.
+    ///
+    /// # Errors
+    /// Only for an id that is not one of the store's.
+    pub fn clear(&mut self, store: &Store, bucket: BucketId) -> Result<(), OpError> {
+        let bucket = known(store, bucket)?;
+        self.overlay_mut(bucket).clear();
+        Ok(())
+    }
+
+    /// What is left of a draft that failed: the counters that a plain insert
+    /// uses up whether or not it succeeds.
+    pub fn abandon(self) -> ChangeSet {
+        let mut set = ChangeSet::default();
+        if self.mode == Mode::Single {
+            set.counters = self.touched.iter().filter_map(Overlay::attempted).collect();
+        }
+        set
+    }
+}
+
+fn known(store: &Store, bucket: BucketId) -> Result<&Bucket, OpError> {
+    // Ids come from the store itself, in the same turn.
+    store.bucket(bucket).ok_or_else(OpError::internal)
+}

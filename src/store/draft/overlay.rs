@@ -1,0 +1,184 @@
+//! What a draft has done to one bucket.
+
+use std::collections::HashMap;
+
+use crate::store::change::ChangeKind;
+use crate::store::commit::Op;
+use crate::store::{Bucket, BucketId, Key, Row};
+
+/// From this many keys on they are found through a table.
+const INDEX_FROM: usize = 8;
+
+#[derive(Clone, Debug)]
+pub(super) struct Overlay {
+    pub bucket: BucketId,
+    pub cleared: bool,
+    /// The counter as it will be.
+    pub counter: u64,
+    counter_before: u64,
+    /// The counter after the last attempt to insert, without what an explicit
+    /// number has raised it to: what a failure leaves behind.
+    attempts: u64,
+    entries: Vec<Entry>,
+    index: Option<HashMap<Key, usize>>,
+}
+
+/// One key that was written to.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub key: Key,
+    /// The record in the store.
+    pub base: Option<Base>,
+    /// The record as it will be; `None`: it goes.
+    pub row: Option<Row>,
+    /// The row comes from an insert: its number among the writes.
+    pub inserted: Option<u32>,
+    /// The insert met a record that had not been deleted before.
+    pub over: bool,
+    /// The number of the last write.
+    pub at: u32,
+    /// Fields with references that were written, as positions among the
+    /// bucket's references; the values must exist in the end.
+    pub written: Vec<usize>,
+    /// A delete that a client asked for, whose references have to be followed.
+    pub asked: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Base {
+    pub row: Row,
+    pub order: u64,
+}
+
+impl Overlay {
+    pub fn new(bucket: BucketId, counter: u64) -> Self {
+        Overlay {
+            bucket,
+            cleared: false,
+            counter,
+            counter_before: counter,
+            attempts: counter,
+            entries: Vec::new(),
+            index: None,
+        }
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The counter moves with every attempt to insert.
+    pub fn attempt(&mut self) -> u64 {
+        self.counter = self.counter.saturating_add(1);
+        self.attempts = self.counter;
+        self.counter
+    }
+
+    pub fn attempted(&self) -> Option<(BucketId, u64)> {
+        (self.attempts != self.counter_before).then_some((self.bucket, self.attempts))
+    }
+
+    pub fn counted(&self) -> Option<(BucketId, u64)> {
+        (self.counter != self.counter_before).then_some((self.bucket, self.counter))
+    }
+
+    fn position(&self, key: &Key) -> Option<usize> {
+        match &self.index {
+            Some(index) => index.get(key).copied(),
+            None => self.entries.iter().position(|entry| entry.key == *key),
+        }
+    }
+
+    pub fn entry(&self, key: &Key) -> Option<&Entry> {
+        self.position(key).and_then(|at| self.entries.get(at))
+    }
+
+    /// The entry of a key; the first call for a key makes it, with the record
+    /// of the store as it is.
+    pub fn entry_mut(&mut self, bucket: &Bucket, key: &Key) -> &mut Entry {
+        let at = self.position(key).unwrap_or_else(|| {
+            let slot = if self.cleared { None } else { bucket.find(key) };
+            let base = slot.and_then(|slot| {
+                let row = bucket.table.row(slot)?.clone();
+                Some(Base { row, order: bucket.table.order(slot) })
+            });
+            self.add(Entry {
+                key: key.clone(),
+                row: base.as_ref().map(|base| base.row.clone()),
+                base,
+                inserted: None,
+                over: false,
+                at: 0,
+                written: Vec::new(),
+                asked: false,
+            })
+        });
+        // The position was found or made just now.
+        #[allow(clippy::indexing_slicing)]
+        &mut self.entries[at]
+    }
+
+    fn add(&mut self, entry: Entry) -> usize {
+        let at = self.entries.len();
+        if let Some(index) = &mut self.index {
+            index.insert(entry.key.clone(), at);
+        }
+        self.entries.push(entry);
+        if self.index.is_none() && self.entries.len() >= INDEX_FROM {
+            let keys = self.entries.iter().enumerate();
+            self.index = Some(keys.map(|(at, entry)| (entry.key.clone(), at)).collect());
+        }
+        at
+    }
+
+    pub fn clear(&mut self) {
+        self.cleared = true;
+        self.entries.clear();
+        self.index = None;
+    }
+
+    /// Rows that were inserted and are still there, in the order of inserts.
+    pub fn inserted(&self) -> impl Iterator<Item = &Row> {
+        let mut rows: Vec<(u32, &Row)> = self
+            .entries
+            .iter()
+            .filter_map(|entry| Some((entry.inserted?, entry.row.as_ref()?)))
+            .collect();
+        rows.sort_by_key(|(at, _)| *at);
+        rows.into_iter().map(|(_, row)| row)
+    }
+
+    /// Rows of the store that were updated, with their places.
+    pub fn in_place(&self) -> impl Iterator<Item = (u64, &Row)> {
+        self.entries.iter().filter_map(|entry| match (&entry.base, &entry.row, entry.inserted) {
+            (Some(base), Some(row), None) => Some((base.order, row)),
+            _ => None,
+        })
+    }
+
+    /// How many records the bucket will have.
+    pub fn len(&self, bucket: &Bucket) -> usize {
+        let before = if self.cleared { 0 } else { bucket.len() };
+        self.entries.iter().fold(before, |len, entry| match (&entry.base, &entry.row) {
+            (Some(_), None) => len.saturating_sub(1),
+            (None, Some(_)) => len + 1,
+            _ => len,
+        })
+    }
+
+    /// The net effect, each with the number of its last write.
+    pub fn into_ops(self) -> impl Iterator<Item = (u32, Op)> {
+        let bucket = self.bucket;
+        self.entries.into_iter().filter_map(move |entry| {
+            let kind = match (&entry.base, &entry.row) {
+                (None, None) => return None,
+                (Some(_), None) => ChangeKind::Deleted,
+                (None, Some(_)) => ChangeKind::Inserted,
+                (Some(_), Some(_)) if entry.inserted.is_none() => ChangeKind::Updated,
+                (Some(_), Some(_)) if entry.over => ChangeKind::Inserted,
+                (Some(_), Some(_)) => ChangeKind::Replaced,
+            };
+            Some((entry.at, Op { bucket, kind, key: entry.key, row: entry.row }))
+        })
+    }
+}

@@ -1,0 +1,286 @@
+//! References: what a record refers to must exist, and what happens to those
+//! who refer to a record that is deleted.
+
+use std::collections::{HashMap, HashSet};
+
+use super::overlay::{Entry, Overlay};
+use super::{Draft, Mode};
+use crate::json::{Json, Object};
+use crate::protocol::{ErrorCode, OpError};
+use crate::store::bucket::Outgoing;
+use crate::store::index::indexable;
+use crate::store::schema::OnDelete;
+use crate::store::{Bucket, BucketId, Data, Key, Lookup, Store, not_defined};
+
+/// A record that refers to another.
+#[derive(Clone, Debug)]
+struct Referrer {
+    bucket: BucketId,
+    /// Position among the bucket's references.
+    reference: usize,
+    key: Key,
+    /// When the reference was made; those of the draft come last, in the order
+    /// of the writes.
+    made: (u64, u64),
+}
+
+/// A record whose referrers are being dealt with.
+struct Frame {
+    bucket: BucketId,
+    key: Key,
+    /// The root of the walk is taken out by the caller.
+    remove: bool,
+    referrers: std::vec::IntoIter<Referrer>,
+}
+
+/// References that the draft has written: the referring bucket, the position
+/// of the reference and the value, to the keys of the records.
+type Written = HashMap<(BucketId, usize, Box<str>), Vec<Key>>;
+
+impl Draft {
+    /// Every reference in `data` must lead to a record as this draft sees it.
+    pub(super) fn check_references(
+        &self,
+        store: &Store,
+        bucket: &Bucket,
+        data: &Data<'_>,
+    ) -> Result<(), OpError> {
+        for outgoing in &bucket.references {
+            let Some(value) = data.get(outgoing.index.field().name()) else { continue };
+            if !value.is_null() {
+                self.check_reference(store, bucket, outgoing, &value.lookup())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for references that a transaction has written, when it ends.
+    pub(super) fn check_written(
+        &self,
+        store: &Store,
+        bucket: &Bucket,
+        entry: &Entry,
+    ) -> Result<(), OpError> {
+        let Some(row) = &entry.row else { return Ok(()) };
+        for (at, outgoing) in bucket.references.iter().enumerate() {
+            if !entry.written.contains(&at) {
+                continue;
+            }
+            let value = row.field(outgoing.index.field()).filter(|value| !value.is_null());
+            if let Some(value) = value {
+                self.check_reference(store, bucket, outgoing, &Lookup::from(value))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_reference(
+        &self,
+        store: &Store,
+        bucket: &Bucket,
+        outgoing: &Outgoing,
+        value: &Lookup,
+    ) -> Result<(), OpError> {
+        let target = store.bucket_named(&outgoing.target);
+        let target = target.ok_or_else(|| not_defined(&outgoing.target))?;
+        if value.key().is_some_and(|key| self.row(target, key).is_some()) {
+            return Ok(());
+        }
+        let field = outgoing.index.field().name();
+        let message = format!(
+            "Foreign key violation in bucket \"{}\": field \"{field}\" references bucket \"{}\" with key \"{value}\", but no such record exists",
+            bucket.name, outgoing.target
+        );
+        let target_key = value.key().map_or_else(|| Json::from(value.to_string()), Key::to_json);
+        let details: Object = [
+            ("sourceBucket", Json::from(&*bucket.name)),
+            ("sourceField", Json::from(field)),
+            ("targetBucket", Json::from(&*outgoing.target)),
+            ("targetKey", target_key),
+        ]
+        .into_iter()
+        .collect();
+        Err(OpError::validation(message).with_details(Json::Object(details)))
+    }
+
+    /// Deals with everything that refers to the given records, depth first, in
+    /// the order in which the references were made. The records themselves are
+    /// left to the caller.
+    pub(super) fn follow_references(
+        &mut self,
+        store: &Store,
+        roots: Vec<(BucketId, Key)>,
+    ) -> Result<(), OpError> {
+        if store.incoming.is_empty() {
+            return Ok(());
+        }
+        let written = self.written(store);
+        let mut visited: HashSet<(BucketId, Key)> = HashSet::new();
+        // An explicit stack: a chain of references may be as long as a bucket.
+        let mut stack: Vec<Frame> = Vec::new();
+        for (bucket, key) in roots {
+            if visited.insert((bucket, key.clone())) {
+                stack.push(self.frame(store, &written, bucket, key, false));
+            }
+            while let Some(frame) = stack.last_mut() {
+                let Some(referrer) = frame.referrers.next() else {
+                    let Frame { bucket, key, remove, .. } = match stack.pop() {
+                        Some(frame) => frame,
+                        None => break,
+                    };
+                    if let (true, Some(bucket)) = (remove, store.bucket(bucket)) {
+                        self.remove(bucket, &key, false);
+                    }
+                    continue;
+                };
+                let (target, target_key) = (frame.bucket, frame.key.clone());
+                let next = self.meet(store, &referrer, target, &target_key)?;
+                if let Some((bucket, key)) = next
+                    && visited.insert((bucket, key.clone()))
+                {
+                    stack.push(self.frame(store, &written, bucket, key, true));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One referrer of a record that is to go. `Some`: it has to go too.
+    fn meet(
+        &mut self,
+        store: &Store,
+        referrer: &Referrer,
+        target: BucketId,
+        target_key: &Key,
+    ) -> Result<Option<(BucketId, Key)>, OpError> {
+        let Some(source) = store.bucket(referrer.bucket) else { return Ok(None) };
+        let Some(outgoing) = source.references.get(referrer.reference) else { return Ok(None) };
+        // What was dealt with since the list was made refers no more.
+        let Some(row) = self.row(source, &referrer.key) else { return Ok(None) };
+        let field = outgoing.index.field();
+        if indexable(row.field(field)) != Some(&*target_key.text()) {
+            return Ok(None);
+        }
+        match outgoing.on_delete {
+            OnDelete::Cascade => Ok(Some((referrer.bucket, referrer.key.clone()))),
+            OnDelete::SetNull => {
+                let null: Object = [(field.name(), Json::Null)].into_iter().collect();
+                let row = self.merge(source, row, &Data::from(&null));
+                self.put_update(source, &referrer.key, row, Vec::new())?;
+                Ok(None)
+            }
+            OnDelete::Restrict => {
+                let target = store.bucket(target).map_or("", Bucket::name);
+                Err(restricted(source, outgoing, &referrer.key, target, target_key))
+            }
+        }
+    }
+
+    fn frame(
+        &self,
+        store: &Store,
+        written: &Written,
+        bucket: BucketId,
+        key: Key,
+        remove: bool,
+    ) -> Frame {
+        let mut referrers = match store.bucket(bucket) {
+            Some(target) => self.referrers(store, written, target, &key),
+            None => Vec::new(),
+        };
+        referrers.sort_by_key(|referrer| referrer.made);
+        Frame { bucket, key, remove, referrers: referrers.into_iter() }
+    }
+
+    /// Who refers to a record as this draft sees it.
+    fn referrers(
+        &self,
+        store: &Store,
+        written: &Written,
+        target: &Bucket,
+        key: &Key,
+    ) -> Vec<Referrer> {
+        let value = key.text();
+        let mut found = Vec::new();
+        for &(source, reference) in store.incoming.get(&*target.name).into_iter().flatten() {
+            let Some(bucket) = store.bucket(source) else { continue };
+            let Some(outgoing) = bucket.references.get(reference) else { continue };
+            let overlay = self.overlay(source);
+            if !overlay.is_some_and(|overlay| overlay.cleared) {
+                for slot in outgoing.index.slots(&bucket.table, &value) {
+                    let acquired = outgoing.index.acquired(&bucket.table, slot);
+                    let Some(row) = bucket.table.row(slot) else { continue };
+                    // An older reference was to a bucket that is gone.
+                    if acquired.max(outgoing.since) > target.defined_at {
+                        let made = (acquired.max(outgoing.since), acquired);
+                        found.push(Referrer {
+                            bucket: source,
+                            reference,
+                            key: bucket.key_of(row),
+                            made,
+                        });
+                    }
+                }
+            }
+            let keys = written.get(&(source, reference, value.clone())).into_iter().flatten();
+            for (at, key) in keys.enumerate() {
+                if !found.iter().any(|have| {
+                    have.bucket == source && have.reference == reference && have.key == *key
+                }) {
+                    let made = (u64::MAX, at as u64);
+                    found.push(Referrer { bucket: source, reference, key: key.clone(), made });
+                }
+            }
+        }
+        found
+    }
+
+    fn written(&self, store: &Store) -> Written {
+        let mut written = Written::new();
+        if self.mode == Mode::Single {
+            return written;
+        }
+        for overlay in &self.touched {
+            let Some(bucket) = store.bucket(overlay.bucket) else { continue };
+            for (at, outgoing) in bucket.references.iter().enumerate() {
+                for (value, key) in references_of(overlay, outgoing) {
+                    written.entry((bucket.id, at, value.into())).or_default().push(key.clone());
+                }
+            }
+        }
+        written
+    }
+}
+
+fn references_of<'o>(
+    overlay: &'o Overlay,
+    outgoing: &'o Outgoing,
+) -> impl Iterator<Item = (&'o str, &'o Key)> {
+    overlay.entries().iter().filter_map(|entry| {
+        let value = indexable(entry.row.as_ref()?.field(outgoing.index.field()))?;
+        Some((value, &entry.key))
+    })
+}
+
+fn restricted(
+    source: &Bucket,
+    outgoing: &Outgoing,
+    source_key: &Key,
+    target: &str,
+    target_key: &Key,
+) -> OpError {
+    let field = outgoing.index.field().name();
+    let message = format!(
+        "Cannot delete from bucket \"{target}\" (key \"{target_key}\"): referenced by bucket \"{}\" (key \"{source_key}\") via field \"{field}\"",
+        source.name
+    );
+    let details: Object = [
+        ("sourceBucket", Json::from(&*source.name)),
+        ("sourceField", Json::from(field)),
+        ("targetBucket", Json::from(target)),
+        ("targetKey", target_key.to_json()),
+    ]
+    .into_iter()
+    .collect();
+    OpError::new(ErrorCode::Conflict, message).with_details(Json::Object(details))
+}

@@ -1,0 +1,261 @@
+//! Insert, update and delete against the overlay.
+
+use super::{Draft, Mode, known};
+use crate::ids::IdSource;
+use crate::json::{Json, Raw};
+use crate::protocol::{ErrorCode, OpError};
+use crate::store::data::{Data, Datum};
+use crate::store::schema::{Generated, OnDuplicate, validate, validation_error};
+use crate::store::{Bucket, BucketId, Key, Lookup, Row, RowBuilder, Store};
+
+/// Fields that only the store writes. `_expiresAt` is not among them.
+const OWN: [&str; 3] = ["_version", "_createdAt", "_updatedAt"];
+
+/// An explicit number raises the counter only up to here: beyond it there
+/// would not be room left for the numbers that follow.
+const MAX_RAISE: f64 = (1u64 << 52) as f64;
+
+impl Draft {
+    /// Inserts a record and returns it as it will be stored.
+    ///
+    /// # Errors
+    /// Those of `store.insert`; in a transaction the ones about uniqueness,
+    /// references and existing keys come from [`Draft::finish`].
+    pub fn insert(
+        &mut self,
+        store: &Store,
+        ids: &mut IdSource,
+        bucket: BucketId,
+        data: &Data<'_>,
+    ) -> Result<Row, OpError> {
+        let bucket = known(store, bucket)?;
+        if self.mode == Mode::Single {
+            self.check_references(store, bucket, data)?;
+        }
+        let counter = self.overlay_mut(bucket).attempt();
+        let row = self.build(bucket, ids, counter, data);
+        let issues = validate(&bucket.definition, &bucket.fields, &row);
+        if !issues.is_empty() {
+            return Err(validation_error(&bucket.name, issues));
+        }
+        let key = bucket.key_of(&row);
+        let there = self.row(bucket, &key).is_some();
+        if self.mode == Mode::Single {
+            self.check_unique(bucket, &key, &row, there)?;
+            if there && bucket.definition.on_duplicate == OnDuplicate::Error {
+                return Err(OpError::new(
+                    ErrorCode::AlreadyExists,
+                    format!(
+                        "Record with key \"{key}\" already exists in bucket \"{}\"",
+                        bucket.name
+                    ),
+                ));
+            }
+            if !there {
+                self.make_room(bucket, 1);
+            }
+        }
+        self.writes += 1;
+        let at = self.writes;
+        let written = written_references(bucket, data);
+        let overlay = self.overlay_mut(bucket);
+        let highest = explicit_number(bucket, data);
+        if highest > overlay.counter as f64 {
+            overlay.counter = highest as u64;
+        }
+        let entry = overlay.entry_mut(bucket, &key);
+        // Inserted twice in a transaction: the last one wins, in the place of
+        // the first.
+        if entry.inserted.is_none() || entry.row.is_none() {
+            entry.inserted = Some(at);
+            entry.over = entry.row.is_some();
+        }
+        entry.row = Some(row.clone());
+        entry.at = at;
+        entry.written = written;
+        Ok(row)
+    }
+
+    /// Changes fields of a record and returns it as it will be stored.
+    ///
+    /// # Errors
+    /// Those of `store.update`; in a transaction the ones about uniqueness and
+    /// references come from [`Draft::finish`].
+    pub fn update(
+        &mut self,
+        store: &Store,
+        bucket: BucketId,
+        key: &Lookup,
+        data: &Data<'_>,
+    ) -> Result<Row, OpError> {
+        let bucket = known(store, bucket)?;
+        if self.mode == Mode::Single {
+            self.check_references(store, bucket, data)?;
+        }
+        let found = key.key().and_then(|key| Some((key, self.row(bucket, key)?)));
+        let Some((key, old)) = found else {
+            return Err(OpError::not_found(format!(
+                "Record with key \"{key}\" not found in bucket \"{}\"",
+                bucket.name
+            )));
+        };
+        let row = self.merge(bucket, old, data);
+        self.put_update(bucket, key, row, written_references(bucket, data))
+    }
+
+    /// Validates an updated row and takes it into the overlay.
+    pub(super) fn put_update(
+        &mut self,
+        bucket: &Bucket,
+        key: &Key,
+        row: Row,
+        written: Vec<usize>,
+    ) -> Result<Row, OpError> {
+        let issues = validate(&bucket.definition, &bucket.fields, &row);
+        if !issues.is_empty() {
+            return Err(validation_error(&bucket.name, issues));
+        }
+        if self.mode == Mode::Single {
+            self.check_unique(bucket, key, &row, false)?;
+        }
+        self.writes += 1;
+        let at = self.writes;
+        let entry = self.overlay_mut(bucket).entry_mut(bucket, key);
+        entry.row = Some(row.clone());
+        entry.at = at;
+        for reference in written {
+            if !entry.written.contains(&reference) {
+                entry.written.push(reference);
+            }
+        }
+        Ok(row)
+    }
+
+    /// Deletes a record if it is there. In a plain operation the references to
+    /// the key are followed first; a transaction does that in
+    /// [`Draft::finish`].
+    ///
+    /// # Errors
+    /// `CONFLICT` where a reference with `restrict` is in the way; what an
+    /// update can fail with, for references with `set_null`.
+    pub fn delete(&mut self, store: &Store, bucket: BucketId, key: &Lookup) -> Result<(), OpError> {
+        let bucket = known(store, bucket)?;
+        let Some(key) = key.key() else { return Ok(()) };
+        if self.mode == Mode::Single {
+            self.follow_references(store, vec![(bucket.id, key.clone())])?;
+        }
+        self.remove(bucket, key, true);
+        Ok(())
+    }
+
+    /// Takes a record out, whatever refers to it.
+    pub(super) fn remove(&mut self, bucket: &Bucket, key: &Key, asked: bool) {
+        if self.row(bucket, key).is_none() {
+            // In a transaction the references to a key count even if the record
+            // is not there: they may have been written just now.
+            if !(asked && self.mode == Mode::Transaction) {
+                return;
+            }
+        }
+        self.writes += 1;
+        let at = self.writes;
+        let entry = self.overlay_mut(bucket).entry_mut(bucket, key);
+        entry.row = None;
+        entry.inserted = None;
+        entry.over = false;
+        entry.written.clear();
+        entry.at = at;
+        entry.asked |= asked;
+    }
+
+    /// A complete new record: what the client gave, what is generated, what
+    /// has a default, metadata.
+    fn build(&self, bucket: &Bucket, ids: &mut IdSource, counter: u64, data: &Data<'_>) -> Row {
+        let mut row = RowBuilder::new(&bucket.layout);
+        for (name, value) in data.iter().filter(|(name, _)| !OWN.contains(name)) {
+            value.write(name, &mut row);
+        }
+        let absent = |name: &str| !data.contains(name);
+        for field in bucket.definition.fields.iter().filter(|field| absent(&field.name)) {
+            let Some(generated) = field.generated else { continue };
+            let value = match generated {
+                Generated::Uuid => Json::from(ids.uuid()),
+                Generated::Cuid => Json::from(ids.cuid()),
+                Generated::Autoincrement => Json::Number(counter as f64),
+                Generated::Timestamp => Json::Number(self.now),
+            };
+            row.json(&field.name, &value);
+        }
+        for field in bucket.definition.fields.iter().filter(|field| absent(&field.name)) {
+            if let (Some(default), None) = (&field.default, field.generated) {
+                row.json(&field.name, default);
+            }
+        }
+        let now = Json::Number(self.now);
+        row.json("_version", &Json::Number(1.0));
+        row.json("_createdAt", &now);
+        row.json("_updatedAt", &now);
+        if let Some(ttl) = bucket.definition.ttl
+            && absent("_expiresAt")
+        {
+            row.json("_expiresAt", &Json::Number(self.now + ttl));
+        }
+        row.finish()
+    }
+
+    /// The old record with the new fields over it.
+    pub(super) fn merge(&self, bucket: &Bucket, old: &Row, data: &Data<'_>) -> Row {
+        let definition = &bucket.definition;
+        let fixed = |name: &str| {
+            *name == *definition.key
+                || OWN.contains(&name)
+                || definition.field(name).is_some_and(|field| field.is_immutable())
+        };
+        let version = old.field(&bucket.meta.version).and_then(Raw::as_number).unwrap_or(0.0);
+        let mut row = RowBuilder::new(&bucket.layout);
+        let mut seen_version = false;
+        for (name, value) in old.raw().members() {
+            match &*name {
+                "_version" => {
+                    row.json("_version", &Json::Number(version + 1.0));
+                    seen_version = true;
+                }
+                "_updatedAt" => row.json("_updatedAt", &Json::Number(self.now)),
+                name => match data.get(name).filter(|_| !fixed(name)) {
+                    Some(new) => new.write(name, &mut row),
+                    None => row.raw(name, value, old.has_non_finite()),
+                },
+            }
+        }
+        for (name, value) in data.iter() {
+            if !fixed(name) && old.field(&bucket.layout.field(name)).is_none() {
+                value.write(name, &mut row);
+            }
+        }
+        if !seen_version {
+            row.json("_version", &Json::Number(version + 1.0));
+            row.json("_updatedAt", &Json::Number(self.now));
+        }
+        row.finish()
+    }
+}
+
+/// The references that `data` writes, as positions among the bucket's.
+fn written_references(bucket: &Bucket, data: &Data<'_>) -> Vec<usize> {
+    let written = |name: &str| data.get(name).is_some_and(|value: &Datum<'_>| !value.is_null());
+    let references = bucket.references.iter().enumerate();
+    references
+        .filter(|(_, outgoing)| written(outgoing.index.field().name()))
+        .map(|(at, _)| at)
+        .collect()
+}
+
+/// The highest integer that `data` gives an autoincrement field explicitly.
+fn explicit_number(bucket: &Bucket, data: &Data<'_>) -> f64 {
+    let fields = bucket.definition.fields.iter();
+    fields
+        .filter(|field| field.generated == Some(Generated::Autoincrement))
+        .filter_map(|field| data.get(&field.name)?.as_number())
+        .filter(|number| *number == number.trunc() && *number <= MAX_RAISE)
+        .fold(0.0, f64::max)
+}

@@ -1,0 +1,178 @@
+//! From JSON to conditions: structure, and the checks of malformed operands.
+
+use std::collections::HashSet;
+
+use super::{Condition, Filter, Group, Literal, Op, Relation, Set, Term, Test};
+use crate::json::Json;
+use crate::json::js::Primitive;
+use crate::protocol::OpError;
+use crate::store::Layout;
+
+/// Longer lists are looked up in a table.
+const TABLE_FROM: usize = 12;
+
+fn invalid(reason: impl std::fmt::Display) -> OpError {
+    OpError::validation(format!("Invalid filter: {reason}"))
+}
+
+pub(super) fn filter(layout: &Layout, term: &Term) -> Result<Filter, OpError> {
+    Ok(Filter { root: group(layout, term)? })
+}
+
+fn group(layout: &Layout, term: &Term) -> Result<Group, OpError> {
+    let Term::Object(members) = term else {
+        return Err(invalid(format_args!("expected an object, got {}", term.kind())));
+    };
+    let mut group = Group::default();
+    for (name, value) in members {
+        match (&**name, value) {
+            ("$or" | "$and", Term::Undefined) => {}
+            ("$or", value) => group.any = Some(groups(layout, "$or", value)?),
+            ("$and", value) => group.all = groups(layout, "$and", value)?,
+            (name, value) => {
+                let test = condition(name, value)?;
+                group.conditions.push(Condition { field: layout.field(name), test });
+            }
+        }
+    }
+    Ok(group)
+}
+
+fn groups(layout: &Layout, name: &str, term: &Term) -> Result<Vec<Group>, OpError> {
+    let Term::Array(elements) = term else {
+        return Err(invalid(format_args!(
+            "\"{name}\" expects an array of filters, got {}",
+            term.kind()
+        )));
+    };
+    elements
+        .iter()
+        .map(|element| match element {
+            Term::Object(_) => group(layout, element),
+            other => Err(invalid(format_args!(
+                "\"{name}\" expects an array of filters, but an element is {}",
+                other.kind()
+            ))),
+        })
+        .collect()
+}
+
+fn condition(field: &str, term: &Term) -> Result<Test, OpError> {
+    match term {
+        Term::Undefined => Ok(Test::Absent),
+        Term::Object(members)
+            if !members.is_empty() && members.iter().all(|(name, _)| name.starts_with('$')) =>
+        {
+            let mut operators = Vec::with_capacity(members.len());
+            for (name, operand) in members {
+                operators.extend(operator(field, name, operand)?);
+            }
+            Ok(Test::Operators(operators))
+        }
+        plain => Ok(Test::Equals(literal(plain))),
+    }
+}
+
+/// `None`: the operand is undefined, which switches the operator off.
+fn operator(field: &str, name: &str, operand: &Term) -> Result<Option<Op>, OpError> {
+    let wrong = |wanted: &str| {
+        invalid(format_args!("\"{name}\" of \"{field}\" expects {wanted}, got {}", operand.kind()))
+    };
+    let relation = |relation| Op::Compare(relation, primitive(operand));
+    let text = || match operand {
+        Term::Scalar(Json::String(text)) => Ok(text.clone()),
+        _ => Err(wrong("a string")),
+    };
+    let known = matches!(
+        name,
+        "$eq"
+            | "$neq"
+            | "$gt"
+            | "$gte"
+            | "$lt"
+            | "$lte"
+            | "$in"
+            | "$nin"
+            | "$contains"
+            | "$startsWith"
+            | "$endsWith"
+            | "$exists"
+            | "$between"
+    );
+    if !known {
+        return Err(invalid(format_args!(
+            "unknown operator \"{name}\" for \"{field}\", expected one of: $eq, $neq, $gt, $gte, \
+             $lt, $lte, $in, $nin, $contains, $startsWith, $endsWith, $exists, $between"
+        )));
+    }
+    if *operand == Term::Undefined {
+        return Ok(None);
+    }
+    Ok(Some(match name {
+        "$eq" => Op::Eq(literal(operand)),
+        "$neq" => Op::Neq(literal(operand)),
+        "$gt" => relation(Relation::Gt),
+        "$gte" => relation(Relation::Gte),
+        "$lt" => relation(Relation::Lt),
+        "$lte" => relation(Relation::Lte),
+        "$in" => Op::In(set(operand).ok_or_else(|| wrong("an array"))?),
+        "$nin" => Op::Nin(set(operand).ok_or_else(|| wrong("an array"))?),
+        "$contains" => Op::Contains(text()?.to_lowercase().into()),
+        "$startsWith" => Op::StartsWith(text()?),
+        "$endsWith" => Op::EndsWith(text()?),
+        "$exists" => match operand {
+            Term::Scalar(Json::Bool(wanted)) => Op::Exists(*wanted),
+            _ => return Err(wrong("a boolean")),
+        },
+        // The names were checked above; this is "$between".
+        _ => match operand {
+            Term::Array(bounds) => match &bounds[..] {
+                [low, high] => Op::Between(primitive(low), primitive(high)),
+                _ => return Err(wrong("an array of two bounds")),
+            },
+            _ => return Err(wrong("an array of two bounds")),
+        },
+    }))
+}
+
+fn literal(term: &Term) -> Literal {
+    match term {
+        Term::Scalar(json) => Literal::Scalar(storage_text(json)),
+        Term::Undefined | Term::Array(_) | Term::Object(_) => Literal::Nothing,
+    }
+}
+
+fn storage_text(json: &Json) -> Box<str> {
+    let mut text = Vec::new();
+    json.write_lossless(&mut text);
+    String::from_utf8(text).unwrap_or_default().into()
+}
+
+fn primitive(term: &Term) -> Primitive<'static> {
+    match term {
+        // `undefined` compares as NaN: with nothing.
+        Term::Undefined => Primitive::Number(f64::NAN),
+        Term::Scalar(json) => Primitive::of_json(json).into_owned(),
+        other => Primitive::String(other.to_text().into()),
+    }
+}
+
+fn set(term: &Term) -> Option<Set> {
+    let Term::Array(elements) = term else { return None };
+    let mut set = Set::default();
+    let mut table = HashSet::new();
+    for element in elements {
+        match element {
+            Term::Undefined => set.absent = true,
+            Term::Scalar(json) => {
+                let text = storage_text(json);
+                if table.insert(text.clone()) {
+                    set.texts.push(text);
+                }
+            }
+            Term::Array(_) | Term::Object(_) => {}
+        }
+    }
+    set.table = (set.texts.len() >= TABLE_FROM).then_some(table);
+    Some(set)
+}

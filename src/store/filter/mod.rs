@@ -1,0 +1,218 @@
+//! Filters, compiled once per query and evaluated per row without looking at
+//! the filter's JSON again.
+//!
+//! Owns the meaning of `where`: structure, operators, JavaScript's comparisons.
+//! Knows nothing of tables or indexes; it only tells which conditions an index
+//! could serve.
+
+mod compile;
+mod term;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+
+pub use term::{Substitute, Term};
+
+use super::{FieldRef, Layout, Row};
+use crate::json::js::{Primitive, string_of};
+use crate::json::{Json, Kind, Raw};
+use crate::protocol::OpError;
+
+/// A compiled filter.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    root: Group,
+}
+
+/// Everything in one object of the filter must hold.
+#[derive(Clone, Debug, Default)]
+struct Group {
+    conditions: Vec<Condition>,
+    /// `$and`; empty holds.
+    all: Vec<Group>,
+    /// `$or`; empty does not hold.
+    any: Option<Vec<Group>>,
+}
+
+#[derive(Clone, Debug)]
+struct Condition {
+    field: FieldRef,
+    test: Test,
+}
+
+#[derive(Clone, Debug)]
+enum Test {
+    /// A plain value.
+    Equals(Literal),
+    /// A plain value that was not supplied: matches records without the field.
+    Absent,
+    /// All must hold.
+    Operators(Vec<Op>),
+}
+
+/// A value to be strictly equal to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Literal {
+    /// In storage form, in which equal scalars have equal text; `null` too.
+    Scalar(Box<str>),
+    /// An object or an array: equals nothing.
+    Nothing,
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Eq(Literal),
+    Neq(Literal),
+    Compare(Relation, Primitive<'static>),
+    Between(Primitive<'static>, Primitive<'static>),
+    In(Set),
+    Nin(Set),
+    /// In lower case.
+    Contains(Box<str>),
+    StartsWith(Box<str>),
+    EndsWith(Box<str>),
+    Exists(bool),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    Gt,
+    Gte,
+    Lt,
+    Lte,
+}
+
+/// The elements of `$in` and `$nin`.
+#[derive(Clone, Debug, Default)]
+struct Set {
+    /// In the order given, each once.
+    texts: Vec<Box<str>>,
+    /// Built where a list would be slow.
+    table: Option<HashSet<Box<str>>>,
+    /// An element was undefined, which an absent field equals.
+    absent: bool,
+}
+
+impl Filter {
+    /// Compiles a filter; `Err` is `Invalid filter: …`, whatever the records.
+    pub fn compile(layout: &Layout, filter: Raw<'_>) -> Result<Filter, OpError> {
+        Self::from_term(layout, &Term::of(filter))
+    }
+
+    pub fn from_json(layout: &Layout, filter: &Json) -> Result<Filter, OpError> {
+        Self::from_term(layout, &Term::of_json(filter))
+    }
+
+    pub fn from_term(layout: &Layout, filter: &Term) -> Result<Filter, OpError> {
+        compile::filter(layout, filter)
+    }
+
+    /// Whether every record matches, without looking.
+    pub fn is_empty(&self) -> bool {
+        let Group { conditions, all, any } = &self.root;
+        conditions.is_empty() && all.is_empty() && any.is_none()
+    }
+
+    pub fn matches(&self, row: &Row) -> bool {
+        self.root.matches(row)
+    }
+
+    /// The plain conditions on a scalar at the top of the filter, in filter
+    /// order: the field and the value in storage form. `null` is left out: no
+    /// index has it.
+    pub fn equalities(&self) -> impl Iterator<Item = (&FieldRef, &str)> {
+        self.root.conditions.iter().filter_map(|condition| match &condition.test {
+            Test::Equals(Literal::Scalar(text)) if **text != *"null" => {
+                Some((&condition.field, &**text))
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether no record can match: a plain condition on an object or an array.
+    pub fn is_never(&self) -> bool {
+        self.root
+            .conditions
+            .iter()
+            .any(|condition| matches!(condition.test, Test::Equals(Literal::Nothing)))
+    }
+}
+
+impl Group {
+    fn matches(&self, row: &Row) -> bool {
+        self.conditions.iter().all(|condition| condition.matches(row))
+            && self.all.iter().all(|group| group.matches(row))
+            && self.any.as_ref().is_none_or(|any| any.iter().any(|group| group.matches(row)))
+    }
+}
+
+impl Condition {
+    fn matches(&self, row: &Row) -> bool {
+        let value = row.field(&self.field);
+        match &self.test {
+            Test::Equals(literal) => literal.equals(value),
+            Test::Absent => value.is_none(),
+            Test::Operators(operators) => operators.iter().all(|operator| operator.holds(value)),
+        }
+    }
+}
+
+impl Literal {
+    /// Rows hold their values in storage form, so equal text is all it takes.
+    fn equals(&self, value: Option<Raw<'_>>) -> bool {
+        match (self, value) {
+            (Literal::Scalar(text), Some(value)) => **text == *value.text(),
+            _ => false,
+        }
+    }
+}
+
+impl Set {
+    fn contains(&self, value: Option<Raw<'_>>) -> bool {
+        match value {
+            None => self.absent,
+            Some(value) => match &self.table {
+                Some(table) => table.contains(value.text()),
+                None => self.texts.iter().any(|text| **text == *value.text()),
+            },
+        }
+    }
+}
+
+impl Op {
+    fn holds(&self, value: Option<Raw<'_>>) -> bool {
+        let present = value.filter(|value| !value.is_null());
+        let text =
+            || present.filter(|value| value.kind() == Kind::String).map(|value| string_of(value));
+        match self {
+            Op::Eq(literal) => literal.equals(value),
+            Op::Neq(literal) => !literal.equals(value),
+            Op::Compare(relation, operand) => {
+                present.is_some_and(|value| relation.holds(&Primitive::of(value), operand))
+            }
+            Op::Between(low, high) => present.is_some_and(|value| {
+                let value = Primitive::of(value);
+                Relation::Gte.holds(&value, low) && Relation::Lte.holds(&value, high)
+            }),
+            Op::In(set) => set.contains(value),
+            Op::Nin(set) => !set.contains(value),
+            Op::Contains(part) => text().is_some_and(|text| text.to_lowercase().contains(&**part)),
+            Op::StartsWith(part) => text().is_some_and(|text| text.starts_with(&**part)),
+            Op::EndsWith(part) => text().is_some_and(|text| text.ends_with(&**part)),
+            Op::Exists(wanted) => *wanted == present.is_some(),
+        }
+    }
+}
+
+impl Relation {
+    fn holds(self, value: &Primitive<'_>, operand: &Primitive<'_>) -> bool {
+        value.compare(operand).is_some_and(|order| match self {
+            Relation::Gt => order.is_gt(),
+            Relation::Gte => order.is_ge(),
+            Relation::Lt => order.is_lt(),
+            Relation::Lte => order.is_le(),
+        })
+    }
+}

@@ -1,0 +1,223 @@
+//! The records that have a value: an equality index.
+//!
+//! For every scalar value the records that have it, in the order in which they
+//! acquired it. A posting is the head and the tail of a doubly linked list
+//! through the table's slots; the value itself is found in the head's row, so
+//! an index costs eight bytes a record and a few more a value. `null`, absent,
+//! objects and arrays are not indexed: they equal nothing.
+
+use std::hash::BuildHasher as _;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+
+use super::table::{NIL, Slot, Table};
+use super::{FieldRef, Row};
+use crate::json::{Kind, Raw};
+
+#[derive(Clone, Debug)]
+pub struct Index {
+    field: FieldRef,
+    unique: bool,
+    values: HashTable<Posting>,
+    links: Vec<Link>,
+    /// When a record acquired its value, where that was not its insert.
+    moved: HashMap<Slot, u64>,
+    hasher: DefaultHashBuilder,
+}
+
+#[derive(Clone, Debug)]
+struct Posting {
+    head: Slot,
+    tail: Slot,
+    len: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Link {
+    prev: Slot,
+    next: Slot,
+}
+
+/// The text under which a value is indexed.
+pub(super) fn indexable(value: Option<Raw<'_>>) -> Option<&str> {
+    value
+        .filter(|value| matches!(value.kind(), Kind::String | Kind::Number | Kind::Bool))
+        .map(Raw::text)
+}
+
+impl Index {
+    pub(super) fn new(field: FieldRef, unique: bool) -> Self {
+        Index {
+            field,
+            unique,
+            values: HashTable::new(),
+            links: Vec::new(),
+            moved: HashMap::new(),
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+
+    pub fn field(&self) -> &FieldRef {
+        &self.field
+    }
+
+    pub fn is_unique(&self) -> bool {
+        self.unique
+    }
+
+    /// How many different values are indexed.
+    pub fn values(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The text under which a row is in this index.
+    pub(super) fn value_of<'r>(&self, row: &'r Row) -> Option<&'r str> {
+        indexable(row.field(&self.field))
+    }
+
+    fn value_at<'t>(&self, table: &'t Table, slot: Slot) -> &'t str {
+        table.row(slot).and_then(|row| self.value_of(row)).unwrap_or_default()
+    }
+
+    fn posting(&self, table: &Table, value: &str) -> Option<&Posting> {
+        let hash = self.hasher.hash_one(value);
+        self.values.find(hash, |posting| self.value_at(table, posting.head) == value)
+    }
+
+    /// The number of records with a value.
+    pub(super) fn count(&self, table: &Table, value: &str) -> usize {
+        self.posting(table, value).map_or(0, |posting| posting.len as usize)
+    }
+
+    /// The records with a value, in the order in which they acquired it.
+    pub(super) fn slots(&self, table: &Table, value: &str) -> impl Iterator<Item = Slot> {
+        let head = self.posting(table, value).map_or(NIL, |posting| posting.head);
+        std::iter::successors(Some(head), |&slot| Some(self.next(slot)))
+            .take_while(|&slot| slot != NIL)
+    }
+
+    /// The record that acquired the same value next.
+    pub(super) fn next(&self, slot: Slot) -> Slot {
+        self.links.get(slot as usize).map_or(NIL, |link| link.next)
+    }
+
+    /// When the record acquired its value. Ascends along [`Index::slots`].
+    pub(super) fn acquired(&self, table: &Table, slot: Slot) -> u64 {
+        match self.moved.get(&slot) {
+            Some(&sequence) => sequence,
+            None => table.order(slot),
+        }
+    }
+
+    /// The acquisition, if it was not the record's insert.
+    pub(super) fn moved(&self, slot: Slot) -> Option<u64> {
+        self.moved.get(&slot).copied()
+    }
+
+    /// Takes in a record that stands in the table already. `sequence` is above
+    /// every earlier one.
+    pub(super) fn add(&mut self, table: &Table, slot: Slot, sequence: u64) {
+        let Some(value) = table.row(slot).and_then(|row| self.value_of(row)) else { return };
+        if sequence != table.order(slot) {
+            self.moved.insert(slot, sequence);
+        }
+        let hash = self.hasher.hash_one(value);
+        let Index { field, values, links, hasher, .. } = self;
+        let text = |slot: Slot| {
+            table.row(slot).and_then(|row| indexable(row.field(field))).unwrap_or_default()
+        };
+        if links.len() <= slot as usize {
+            if links.capacity() <= slot as usize {
+                links.reserve_exact((links.len() / 8).max(16).max(slot as usize + 1 - links.len()));
+            }
+            links.resize(slot as usize + 1, Link { prev: NIL, next: NIL });
+        }
+        let mut prev = NIL;
+        match values.find_mut(hash, |posting| text(posting.head) == value) {
+            Some(posting) => {
+                prev = posting.tail;
+                posting.tail = slot;
+                posting.len += 1;
+            }
+            None => {
+                let posting = Posting { head: slot, tail: slot, len: 1 };
+                values.insert_unique(hash, posting, |other| hasher.hash_one(text(other.head)));
+            }
+        }
+        if let Some(before) = links.get_mut(prev as usize) {
+            before.next = slot;
+        }
+        if let Some(link) = links.get_mut(slot as usize) {
+            *link = Link { prev, next: NIL };
+        }
+    }
+
+    /// Drops a record that still stands in the table with its old row.
+    pub(super) fn remove(&mut self, table: &Table, slot: Slot) {
+        let Some(value) = table.row(slot).and_then(|row| self.value_of(row)) else { return };
+        self.moved.remove(&slot);
+        let hash = self.hasher.hash_one(value);
+        let Index { field, values, links, .. } = self;
+        let text = |slot: Slot| {
+            table.row(slot).and_then(|row| indexable(row.field(field))).unwrap_or_default()
+        };
+        let Some(Link { prev, next }) = links.get(slot as usize).cloned() else { return };
+        let Ok(mut entry) = values.find_entry(hash, |posting| text(posting.head) == value) else {
+            return;
+        };
+        let posting = entry.get_mut();
+        posting.len = posting.len.saturating_sub(1);
+        match links.get_mut(prev as usize) {
+            Some(link) => link.next = next,
+            None => posting.head = next,
+        }
+        match links.get_mut(next as usize) {
+            Some(link) => link.prev = prev,
+            None => posting.tail = prev,
+        }
+        if posting.head == NIL {
+            entry.remove();
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        *self = Index::new(self.field.clone(), self.unique);
+    }
+
+    /// Bytes of memory.
+    pub(super) fn memory(&self) -> usize {
+        self.values.allocation_size()
+            + self.links.capacity() * size_of::<Link>()
+            + self.moved.allocation_size()
+    }
+
+    /// Panics if the index is not exactly that of the table.
+    pub(super) fn check(&self, table: &Table) {
+        let mut indexed = 0;
+        for slot in table.iter() {
+            let Some(value) = table.row(slot).and_then(|row| self.value_of(row)) else {
+                assert!(!self.moved.contains_key(&slot), "an acquisition without a value");
+                continue;
+            };
+            indexed += 1;
+            let slots: Vec<Slot> = self.slots(table, value).collect();
+            assert!(
+                slots.contains(&slot),
+                "{}: a record is not under its value",
+                self.field.name()
+            );
+            assert_eq!(slots.len(), self.count(table, value), "the count of a posting");
+            let sequences: Vec<u64> =
+                slots.iter().map(|&slot| self.acquired(table, slot)).collect();
+            assert!(sequences.is_sorted(), "{}: candidates are in order", self.field.name());
+            assert!(
+                !self.unique || slots.len() == 1,
+                "{}: a unique value twice",
+                self.field.name()
+            );
+        }
+        let counted: usize = self.values.iter().map(|posting| posting.len as usize).sum();
+        assert_eq!(indexed, counted, "{}: as many postings as values", self.field.name());
+    }
+}

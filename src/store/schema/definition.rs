@@ -1,0 +1,251 @@
+//! The definition of a bucket as a whole.
+
+use super::field::{At, Field, FieldType, OnDelete, kind_of};
+use super::{js_order, parse_ttl};
+use crate::json::{Json, Object, js::string_of_json};
+use crate::protocol::OpError;
+
+/// Why a definition is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefinitionError {
+    /// Where in the definition, if it is at one place: `schema.qty.type`.
+    pub path: Option<String>,
+    pub reason: String,
+    /// The whole message where the protocol fixes one.
+    message: Option<String>,
+}
+
+impl DefinitionError {
+    pub(super) fn at(path: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { path: Some(path.into()), reason: reason.into(), message: None }
+    }
+
+    fn fixed(message: String) -> Self {
+        Self { path: None, reason: message.clone(), message: Some(message) }
+    }
+
+    /// The error of the operation that tried to define the bucket.
+    pub fn into_error(self, bucket: &str) -> OpError {
+        let Self { path, reason, message } = self;
+        OpError::validation(message.unwrap_or_else(|| match path {
+            Some(path) => format!("Invalid schema for bucket \"{bucket}\": {path}: {reason}"),
+            None => format!("Invalid schema for bucket \"{bucket}\": {reason}"),
+        }))
+    }
+}
+
+/// What an insert over an existing key does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnDuplicate {
+    /// The new record takes the place of the old one.
+    #[default]
+    Replace,
+    Error,
+}
+
+/// A bucket's definition, checked and compiled.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    supplied: Object,
+    pub key: Box<str>,
+    /// In JavaScript's order of members, which is the order of all checks.
+    pub fields: Vec<Field>,
+    /// Fields with an index that clients know of: the listed ones, then the
+    /// unique ones, each once.
+    pub indexes: Vec<Box<str>>,
+    /// `etsType: "ordered_set"`.
+    pub ordered: bool,
+    pub persistent: bool,
+    /// Milliseconds.
+    pub ttl: Option<f64>,
+    /// Records kept; at least 1.
+    pub max_size: Option<usize>,
+    pub on_duplicate: OnDuplicate,
+}
+
+impl Definition {
+    /// Checks 4 to 7 of `store.defineBucket` and everything else that needs no
+    /// look at other buckets.
+    pub fn parse(bucket: &str, supplied: Object) -> Result<Definition, DefinitionError> {
+        let at = At { path: "config", member: &supplied };
+        let place = |name: &str, error: DefinitionError| DefinitionError {
+            path: Some(name.into()),
+            ..error
+        };
+        let schema = match supplied.get("schema") {
+            Some(Json::Object(schema)) => schema,
+            other => {
+                let kind = other.map_or("nothing", kind_of);
+                return Err(DefinitionError::at(
+                    "schema",
+                    format!("expected an object, got {kind}"),
+                ));
+            }
+        };
+        let key = match supplied.get("key") {
+            Some(Json::String(key)) if schema.contains(key) => key.clone(),
+            other => {
+                let key = other.map_or("undefined".into(), string_of_json);
+                return Err(DefinitionError::fixed(format!(
+                    "Key field \"{key}\" does not exist in schema for bucket \"{bucket}\""
+                )));
+            }
+        };
+        let fields = js_order(schema)
+            .into_iter()
+            .map(|(name, definition)| Field::parse(name, definition))
+            .collect::<Result<Vec<_>, _>>()?;
+        let listed = listed_indexes(bucket, &supplied, schema)?;
+        check_fields(bucket, &fields, &key)?;
+        let ttl = match supplied.get("ttl") {
+            Some(ttl) => Some(parse_ttl(ttl).map_err(DefinitionError::fixed)?),
+            None => None,
+        };
+        let max_size = at.number("maxSize").map_err(|error| place("maxSize", error))?;
+        let persistent = at.flag("persistent").map_err(|error| place("persistent", error))?;
+        let on_duplicate = at
+            .choice(
+                "onDuplicateKey",
+                "behaviour",
+                &[("replace", OnDuplicate::Replace), ("error", OnDuplicate::Error)],
+            )
+            .map_err(|error| place("onDuplicateKey", error))?;
+        if supplied.get("validate").is_some_and(|value| !value.is_null()) {
+            return Err(DefinitionError::at("validate", "a function cannot be given as JSON"));
+        }
+        let mut indexes: Vec<Box<str>> = Vec::new();
+        let unique = fields.iter().filter(|field| field.unique).map(|field| field.name.clone());
+        for name in listed.into_iter().chain(unique) {
+            if !indexes.contains(&name) {
+                indexes.push(name);
+            }
+        }
+        Ok(Definition {
+            key,
+            fields,
+            indexes,
+            ordered: supplied.get("etsType").and_then(Json::as_str) == Some("ordered_set"),
+            persistent: persistent.unwrap_or(true),
+            ttl,
+            // A limit below 1 keeps exactly the newest record. Beyond `usize`
+            // the cast saturates: no limit in practice.
+            max_size: max_size.map(|limit| (limit.ceil() as usize).max(1)),
+            on_duplicate: on_duplicate.unwrap_or_default(),
+            supplied,
+        })
+    }
+
+    /// The definition as it was supplied (and since then updated).
+    pub fn supplied(&self) -> &Object {
+        &self.supplied
+    }
+
+    /// The definition with what `store.updateBucket` adds to it.
+    pub fn updated(&self, bucket: &str, updates: &Object) -> Result<Definition, DefinitionError> {
+        let mut merged = self.supplied.clone();
+        if let Some(added) = updates.get("addFields") {
+            let added = added.as_object().ok_or_else(|| {
+                DefinitionError::at(
+                    "addFields",
+                    format!("expected an object, got {}", kind_of(added)),
+                )
+            })?;
+            let mut schema =
+                merged.get("schema").and_then(Json::as_object).cloned().unwrap_or_default();
+            for (name, definition) in js_order(added) {
+                if schema.contains(name) {
+                    return Err(DefinitionError::fixed(format!(
+                        "Field \"{name}\" already exists in bucket \"{bucket}\""
+                    )));
+                }
+                schema.insert(name, definition.clone());
+            }
+            merged.insert("schema", Json::Object(schema));
+        }
+        if let Some(added) = updates.get("addIndexes") {
+            let added = added.as_array().ok_or_else(|| {
+                DefinitionError::at(
+                    "addIndexes",
+                    format!("expected an array, got {}", kind_of(added)),
+                )
+            })?;
+            let mut indexes =
+                merged.get("indexes").and_then(Json::as_array).unwrap_or_default().to_vec();
+            for index in added {
+                if !indexes.contains(index) {
+                    indexes.push(index.clone());
+                }
+            }
+            merged.insert("indexes", Json::Array(indexes));
+        }
+        match updates.get("ttl") {
+            None => {}
+            Some(Json::Null) => {
+                merged.remove("ttl");
+            }
+            Some(ttl) => {
+                merged.insert("ttl", ttl.clone());
+            }
+        }
+        if merged.get("indexes").and_then(Json::as_array).is_some_and(<[_]>::is_empty) {
+            merged.remove("indexes");
+        }
+        Definition::parse(bucket, merged)
+    }
+
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| &*field.name == name)
+    }
+}
+
+fn listed_indexes(
+    bucket: &str,
+    supplied: &Object,
+    schema: &Object,
+) -> Result<Vec<Box<str>>, DefinitionError> {
+    let Some(listed) = supplied.get("indexes") else { return Ok(Vec::new()) };
+    let listed = listed.as_array().ok_or_else(|| {
+        DefinitionError::at(
+            "indexes",
+            format!("expected an array of field names, got {}", kind_of(listed)),
+        )
+    })?;
+    let mut names: Vec<Box<str>> = Vec::with_capacity(listed.len());
+    for (at, name) in listed.iter().enumerate() {
+        let name = name.as_str().ok_or_else(|| {
+            DefinitionError::at(
+                format!("indexes[{at}]"),
+                format!("expected a field name, got {}", kind_of(name)),
+            )
+        })?;
+        if !schema.contains(name) {
+            return Err(DefinitionError::fixed(format!(
+                "Index field \"{name}\" does not exist in schema for bucket \"{bucket}\""
+            )));
+        }
+        names.push(name.into());
+    }
+    Ok(names)
+}
+
+fn check_fields(bucket: &str, fields: &[Field], key: &str) -> Result<(), DefinitionError> {
+    for field in fields {
+        let set_null =
+            field.reference.as_ref().is_some_and(|target| target.on_delete == OnDelete::SetNull);
+        if set_null && field.required {
+            return Err(DefinitionError::fixed(format!(
+                "Invalid schema for bucket \"{bucket}\": field \"{}\" has onDelete \"set_null\" but is required",
+                field.name
+            )));
+        }
+        let structured =
+            matches!(field.constraints.field_type, FieldType::Object | FieldType::Array);
+        if *field.name == *key && structured {
+            return Err(DefinitionError::at(
+                format!("schema.{key}.type"),
+                format!("a key cannot be an {}", field.constraints.field_type.as_str()),
+            ));
+        }
+    }
+    Ok(())
+}

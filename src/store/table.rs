@@ -1,0 +1,210 @@
+//! The records of one bucket: found by key in O(1), walked in table order.
+//!
+//! A slab of slots with an intrusive doubly linked list in table order, and a
+//! hash table of slot numbers that finds the key in the row itself, so that no
+//! key is kept twice. Knows nothing of schemas or indexes.
+
+use std::hash::BuildHasher as _;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::{FieldRef, Row};
+
+/// The number of a slot; stable while the record lives.
+pub(super) type Slot = u32;
+
+/// No slot.
+pub(super) const NIL: Slot = Slot::MAX;
+
+#[derive(Clone, Debug)]
+struct Entry {
+    /// `None`: free, and `next` is the next free one.
+    row: Option<Row>,
+    order: u64,
+    prev: Slot,
+    next: Slot,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    key: FieldRef,
+    slots: Vec<Entry>,
+    free: Slot,
+    head: Slot,
+    tail: Slot,
+    keys: HashTable<Slot>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Table {
+    pub fn new(key: FieldRef) -> Self {
+        Table {
+            key,
+            slots: Vec::new(),
+            free: NIL,
+            head: NIL,
+            tail: NIL,
+            keys: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    fn entry(&self, slot: Slot) -> Option<&Entry> {
+        self.slots.get(slot as usize)
+    }
+
+    pub fn row(&self, slot: Slot) -> Option<&Row> {
+        self.entry(slot)?.row.as_ref()
+    }
+
+    /// The record's place in table order: ascending, never reused.
+    pub fn order(&self, slot: Slot) -> u64 {
+        self.entry(slot).map_or(0, |entry| entry.order)
+    }
+
+    pub fn first(&self) -> Slot {
+        self.head
+    }
+
+    pub fn last(&self) -> Slot {
+        self.tail
+    }
+
+    pub fn next(&self, slot: Slot) -> Slot {
+        self.entry(slot).map_or(NIL, |entry| entry.next)
+    }
+
+    pub fn prev(&self, slot: Slot) -> Slot {
+        self.entry(slot).map_or(NIL, |entry| entry.prev)
+    }
+
+    /// The text of a row's key in storage form.
+    pub fn key_text<'r>(&self, row: &'r Row) -> &'r str {
+        row.field(&self.key).map_or("null", |key| key.text())
+    }
+
+    fn slot_key(&self, slot: Slot) -> &str {
+        self.row(slot).map_or("null", |row| self.key_text(row))
+    }
+
+    /// The slot of a key, given its text in storage form.
+    pub fn find(&self, key: &str) -> Option<Slot> {
+        let hash = self.hasher.hash_one(key);
+        self.keys.find(hash, |&slot| self.slot_key(slot) == key).copied()
+    }
+
+    /// Puts a row with a new key at the end of the table order.
+    pub fn push(&mut self, row: Row, order: u64) -> Slot {
+        let hash = self.hasher.hash_one(self.key_text(&row));
+        let entry = Entry { row: Some(row), order, prev: self.tail, next: NIL };
+        let slot = match self.slots.get_mut(self.free as usize) {
+            Some(reused) => {
+                let slot = self.free;
+                self.free = reused.next;
+                *reused = entry;
+                slot
+            }
+            None => {
+                // Growth by an eighth: a table of a million records must not
+                // reserve memory for another million.
+                if self.slots.len() == self.slots.capacity() {
+                    self.slots.reserve_exact((self.slots.len() / 8).max(16));
+                }
+                self.slots.push(entry);
+                (self.slots.len() - 1) as Slot
+            }
+        };
+        self.link(self.tail, slot);
+        self.tail = slot;
+        let Table { keys, slots, key, hasher, .. } = self;
+        keys.insert_unique(hash, slot, |&other| {
+            let row = slots.get(other as usize).and_then(|entry| entry.row.as_ref());
+            hasher.hash_one(row.and_then(|row| row.field(key)).map_or("null", |key| key.text()))
+        });
+        slot
+    }
+
+    /// Makes `next` the successor of `prev`, or the head.
+    fn link(&mut self, prev: Slot, next: Slot) {
+        match self.slots.get_mut(prev as usize) {
+            Some(entry) => entry.next = next,
+            None => self.head = next,
+        }
+    }
+
+    /// Replaces a row by one with the same key.
+    pub fn replace(&mut self, slot: Slot, row: Row) {
+        if let Some(entry) = self.slots.get_mut(slot as usize) {
+            entry.row = Some(row);
+        }
+    }
+
+    /// Removes a record and frees its slot.
+    pub fn remove(&mut self, slot: Slot) {
+        let hash = self.hasher.hash_one(self.slot_key(slot));
+        if let Ok(found) = self.keys.find_entry(hash, |&other| other == slot) {
+            found.remove();
+        }
+        let (prev, next) = (self.prev(slot), self.next(slot));
+        self.link(prev, next);
+        match self.slots.get_mut(next as usize) {
+            Some(entry) => entry.prev = prev,
+            None => self.tail = prev,
+        }
+        if let Some(entry) = self.slots.get_mut(slot as usize) {
+            entry.row = None;
+            entry.next = self.free;
+            entry.prev = NIL;
+            self.free = slot;
+        }
+    }
+
+    /// Slots in table order.
+    pub fn iter(&self) -> impl Iterator<Item = Slot> {
+        std::iter::successors(Some(self.head), |&slot| Some(self.next(slot)))
+            .take_while(|&slot| slot != NIL)
+    }
+
+    /// Gives the key's field another layout; rows stay as they are.
+    pub fn set_key_field(&mut self, key: FieldRef) {
+        self.key = key;
+    }
+
+    /// Bytes of memory: the rows, and everything around them.
+    pub fn memory(&self) -> usize {
+        let rows: usize = self.slots.iter().flat_map(|entry| &entry.row).map(Row::memory).sum();
+        // Two counters in front of every row's text.
+        rows + self.len() * 16
+            + self.slots.capacity() * size_of::<Entry>()
+            + self.keys.allocation_size()
+    }
+
+    /// Panics if the list, the table of keys and the free list disagree.
+    pub fn check(&self) {
+        let mut seen = 0;
+        let mut prev = NIL;
+        let mut order = None;
+        for slot in self.iter() {
+            assert!(self.row(slot).is_some(), "a free slot is in the list");
+            assert_eq!(self.prev(slot), prev, "the list's back links");
+            assert!(order < Some(self.order(slot)), "table order ascends");
+            assert_eq!(self.find(self.slot_key(slot)), Some(slot), "a key leads to its record");
+            order = Some(self.order(slot));
+            prev = slot;
+            seen += 1;
+        }
+        assert_eq!(prev, self.tail, "the last of the list");
+        assert_eq!(seen, self.len(), "as many keys as records");
+        let mut free = self.free;
+        while free != NIL {
+            assert!(self.row(free).is_none(), "a free slot holds a record");
+            free = self.next(free);
+            seen += 1;
+        }
+        assert_eq!(seen, self.slots.len(), "every slot is used or free");
+    }
+}
