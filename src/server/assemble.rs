@@ -7,10 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::builder::StartError;
 use super::hosted::Hosted;
 use crate::app::Now;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Problem};
 use crate::engine::{Engine, EngineOptions};
 use crate::net::{self, Transport};
 use crate::store::Store;
+use crate::store::schema::{Definition, DefinitionError};
 
 /// Descriptors that are not for connections: listeners, files, the rest of the
 /// process.
@@ -22,8 +23,31 @@ const RESERVED_FILES: u64 = 64;
 /// # Errors
 ///
 /// Every definition that would be refused, with its path.
-pub fn check_definitions(_config: &Config) -> Result<(), ConfigError> {
-    Ok(())
+pub fn check_definitions(config: &Config) -> Result<(), ConfigError> {
+    store(config).map(drop)
+}
+
+/// A store with the configured buckets, without records.
+fn store(config: &Config) -> Result<Store, ConfigError> {
+    let mut store = Store::new();
+    let mut problems = Vec::new();
+    for (name, definition) in config.buckets.iter() {
+        let at = format!("buckets.{name}");
+        let definition = definition.as_object().cloned().unwrap_or_default();
+        match Definition::parse(name, definition.clone()) {
+            Err(DefinitionError { path: Some(path), reason, .. }) => {
+                problems.push(Problem { at: format!("{at}.{path}"), text: reason });
+            }
+            Err(DefinitionError { path: None, reason, .. }) => {
+                problems.push(Problem { at, text: reason });
+            }
+            Ok(_) => match store.prepare_define(name, definition) {
+                Ok(set) => drop(store.commit(set)),
+                Err(error) => problems.push(Problem { at, text: error.message.into_owned() }),
+            },
+        }
+    }
+    if problems.is_empty() { Ok(store) } else { Err(ConfigError { problems }) }
 }
 
 /// The engine with everything that is configured, and the transport around it.
@@ -46,7 +70,7 @@ pub(super) fn transport(config: &Config) -> Result<Transport<Hosted>, StartError
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // The transport's monotonic time begins with the transport.
     let now = Now { mono: 0, wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) };
-    let engine = Engine::new(engine_options(config, seed), Store::default(), now);
+    let engine = Engine::new(engine_options(config, seed), store(config)?, now);
     let options = net::Options {
         path: config.path.clone(),
         max_payload_bytes: config.max_payload_bytes,

@@ -11,8 +11,7 @@ fn nowhere(_: &mut Config) -> Option<&mut dyn Setting> {
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("buckets", Kind::Object("object of bucket definitions"), |c| Some(&mut c.buckets),
-        "Bucket name to definition, as `store.defineBucket` takes it. Defined in this order; references may point in either direction.")
-        .missing("defining buckets in the configuration"),
+        "Bucket name to definition, as `store.defineBucket` takes it. Defined in this order; references may point in either direction."),
     Row::new("queries", Kind::Object("object of query definitions"), |c| Some(&mut c.queries),
         "Query name to definition, as `store.defineQuery` takes it.")
         .missing("defining queries in the configuration"),
