@@ -4,6 +4,7 @@
 //! messages or the store: the engine tells it the facts and asks.
 
 mod aging;
+mod external;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 mod limiter;
@@ -16,6 +17,7 @@ mod tokens;
 mod validator;
 
 pub use aging::AgingMap;
+pub use external::{External, warnings};
 pub use limiter::{RateKey, RateLimiter, address_key};
 pub use login_limiter::{LoginLimiter, too_many_attempts};
 pub use permissions::{Grant, Question, ResourceKind, pattern_matches};
@@ -23,4 +25,6 @@ pub use revocation::Revocations;
 pub use session::Session;
 pub use tiers::{builtin_role, highest_tier};
 pub use tokens::{Tokens, digest};
-pub use validator::Verdict;
+pub use validator::{
+    Answer, Deliver, Opinion, PermissionCheck, Principal, Ticket, TokenValidator, Verdict,
+};

@@ -1,0 +1,197 @@
+//! External mode: tokens that somebody else has issued, tiers and permission
+//! rules (access.md sections 3, 7 and 8).
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+#[cfg(feature = "jwt")]
+use super::jwt::{JwtVerifier, ReadFile};
+use super::{
+    Answer, Grant, LoginLimiter, Opinion, PermissionCheck, Principal, Question, TokenValidator,
+    Tokens, Verdict, builtin_role, highest_tier,
+};
+use crate::config::{self, CustomRoleTier, PermissionDefault};
+use crate::protocol::{ErrorCode, OpError};
+
+#[cfg(not(feature = "jwt"))]
+pub type ReadFile<'f> = &'f dyn Fn(&std::path::Path) -> std::io::Result<Vec<u8>>;
+
+#[derive(Debug)]
+struct Rule {
+    role: Box<str>,
+    grant: Grant,
+}
+
+#[derive(Debug)]
+struct Permissions {
+    default: PermissionDefault,
+    rules: Vec<Rule>,
+}
+
+/// Sources of sessions and what their roles may do.
+pub struct External {
+    tokens: Option<Tokens>,
+    #[cfg(feature = "jwt")]
+    jwt: Option<JwtVerifier>,
+    validator: Option<Box<dyn TokenValidator>>,
+    check: Option<Box<dyn PermissionCheck>>,
+    permissions: Option<Permissions>,
+    custom_role_tier: CustomRoleTier,
+    /// Whether a connection must log in before it may do anything else.
+    pub required: bool,
+    /// The roles of connections without a session, in optional mode.
+    pub anonymous_roles: Option<Vec<Box<str>>>,
+    /// Failed logins per address.
+    pub logins: Option<LoginLimiter>,
+}
+
+impl fmt::Debug for External {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("External")
+            .field("permissions", &self.permissions)
+            .field("custom_role_tier", &self.custom_role_tier)
+            .field("required", &self.required)
+            .field("anonymous_roles", &self.anonymous_roles)
+            .finish_non_exhaustive()
+    }
+}
+
+impl External {
+    /// The error has one line per problem, each with the path of the setting in
+    /// front.
+    pub fn new(settings: &config::External, read: ReadFile<'_>) -> Result<Self, Vec<String>> {
+        #[cfg(not(feature = "jwt"))]
+        if settings.jwt.is_some() {
+            let _ = read;
+            return Err(vec!["auth.jwt: this build cannot verify web tokens".into()]);
+        }
+        let permissions = settings.permissions.as_ref().map(|permissions| Permissions {
+            default: permissions.default,
+            rules: permissions.rules.iter().map(rule).collect(),
+        });
+        let boxed = |roles: &Vec<String>| roles.iter().map(|role| role.as_str().into()).collect();
+        Ok(Self {
+            tokens: settings.tokens.as_deref().map(Tokens::new),
+            #[cfg(feature = "jwt")]
+            jwt: settings.jwt.as_ref().map(|jwt| JwtVerifier::load(jwt, read)).transpose()?,
+            validator: None,
+            check: None,
+            permissions,
+            custom_role_tier: settings.custom_role_tier,
+            required: settings.required,
+            anonymous_roles: settings.anonymous_roles.as_ref().map(boxed),
+            logins: settings.login_rate_limit.clone().map(LoginLimiter::new),
+        })
+    }
+
+    pub fn set_validator(&mut self, validator: Box<dyn TokenValidator>) {
+        self.validator = Some(validator);
+    }
+
+    pub fn set_permission_check(&mut self, check: Box<dyn PermissionCheck>) {
+        self.check = Some(check);
+    }
+
+    /// Reads key files again. On an error the old keys stay.
+    pub fn reload(&mut self, read: ReadFile<'_>) -> Result<(), Vec<String>> {
+        #[cfg(feature = "jwt")]
+        if let Some(jwt) = &mut self.jwt {
+            jwt.reload(read)?;
+        }
+        #[cfg(not(feature = "jwt"))]
+        let _ = read;
+        Ok(())
+    }
+
+    /// Whose token it is: the first source that recognises it decides.
+    pub fn validate(&mut self, token: &str, now_wall: u64) -> Answer {
+        if let Some(session) = self.tokens.as_ref().and_then(|tokens| tokens.find(token)) {
+            return Answer::Now(Verdict::Session(session));
+        }
+        #[cfg(feature = "jwt")]
+        if let Some(jwt) = self.jwt.as_ref().filter(|jwt| jwt.recognises(token)) {
+            return Answer::Now(jwt.verify(token, now_wall));
+        }
+        let Some(validator) = &mut self.validator else { return Answer::Now(Verdict::Invalid) };
+        catch_unwind(AssertUnwindSafe(|| validator.validate(token, now_wall))).unwrap_or_else(
+            |_| {
+                log::error!("the token validator panicked");
+                Answer::Now(Verdict::Failed)
+            },
+        )
+    }
+
+    /// Whether somebody with these roles may do that: tier first, then the
+    /// embedder's check, then the rules.
+    pub fn decide(&mut self, who: Principal<'_>, question: &Question<'_>) -> Result<(), OpError> {
+        if let Some(tier) = question.class
+            && highest_tier(who.roles, self.custom_role_tier) < Some(tier)
+        {
+            return Err(OpError::new(
+                ErrorCode::Forbidden,
+                format!(
+                    "Role level insufficient for {} (requires {})",
+                    question.operation,
+                    tier.as_str()
+                ),
+            ));
+        }
+        let denied = || {
+            let (operation, resource) = (&question.operation, question.resource());
+            let text = format!("No permission for {operation} on {resource}");
+            Err(OpError::new(ErrorCode::Forbidden, text))
+        };
+        if let Some(check) = &mut self.check {
+            match check.check(who, &question.operation, question.resource()) {
+                Opinion::Allow => return Ok(()),
+                Opinion::Deny => return denied(),
+                Opinion::None => {}
+            }
+        }
+        let Some(permissions) = &self.permissions else { return Ok(()) };
+        let allowed = permissions.default == PermissionDefault::Allow
+            || permissions
+                .rules
+                .iter()
+                .any(|rule| who.roles.contains(&rule.role) && rule.grant.permits(question));
+        if allowed { Ok(()) } else { denied() }
+    }
+}
+
+fn rule(rule: &config::PermissionRule) -> Rule {
+    let boxed = |list: &Vec<String>| list.iter().map(|text| text.as_str().into()).collect();
+    Rule {
+        role: rule.role.as_str().into(),
+        grant: Grant {
+            allow: boxed(&rule.allow),
+            buckets: rule.buckets.as_ref().map(boxed),
+            topics: rule.topics.as_ref().map(boxed),
+        },
+    }
+}
+
+/// What an operator should know about these settings.
+pub fn warnings(settings: &config::External) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !settings.required && settings.anonymous_roles.is_none() {
+        warnings.push(
+            "auth.required is false without auth.anonymousRoles: connections that are not \
+             logged in may do everything"
+                .into(),
+        );
+    }
+    let no_level = |roles: &[String]| !roles.iter().any(|role| builtin_role(role).is_some());
+    let tokens = settings.tokens.iter().flatten().any(|token| no_level(&token.roles));
+    let web_tokens = settings.jwt.as_ref().is_some_and(|jwt| no_level(&jwt.default_roles));
+    if (tokens || web_tokens)
+        && settings.permissions.is_none()
+        && settings.custom_role_tier == CustomRoleTier::Admin
+    {
+        warnings.push(
+            "sessions without one of the roles reader, writer and admin may do everything: \
+             set auth.permissions or auth.customRoleTier"
+                .into(),
+        );
+    }
+    warnings
+}
