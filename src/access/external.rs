@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::jwt::{JwtVerifier, ReadFile};
 use super::{
     Answer, Grant, LoginLimiter, Opinion, PermissionCheck, Principal, Question, TokenValidator,
-    Tokens, Verdict, builtin_role, highest_tier,
+    Tokens, Verdict, highest_tier,
 };
 use crate::config::{self, CustomRoleTier, PermissionDefault};
 use crate::protocol::{ErrorCode, OpError};
@@ -124,7 +124,7 @@ impl External {
     /// Whether somebody with these roles may do that: tier first, then the
     /// embedder's check, then the rules.
     pub fn decide(&mut self, who: Principal<'_>, question: &Question<'_>) -> Result<(), OpError> {
-        if let Some(tier) = question.class
+        if let Some(tier) = question.tier
             && highest_tier(who.roles, self.custom_role_tier) < Some(tier)
         {
             return Err(OpError::new(
@@ -168,30 +168,4 @@ fn rule(rule: &config::PermissionRule) -> Rule {
             topics: rule.topics.as_ref().map(boxed),
         },
     }
-}
-
-/// What an operator should know about these settings.
-pub fn warnings(settings: &config::External) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if !settings.required && settings.anonymous_roles.is_none() {
-        warnings.push(
-            "auth.required is false without auth.anonymousRoles: connections that are not \
-             logged in may do everything"
-                .into(),
-        );
-    }
-    let no_level = |roles: &[String]| !roles.iter().any(|role| builtin_role(role).is_some());
-    let tokens = settings.tokens.iter().flatten().any(|token| no_level(&token.roles));
-    let web_tokens = settings.jwt.as_ref().is_some_and(|jwt| no_level(&jwt.default_roles));
-    if (tokens || web_tokens)
-        && settings.permissions.is_none()
-        && settings.custom_role_tier == CustomRoleTier::Admin
-    {
-        warnings.push(
-            "sessions without one of the roles reader, writer and admin may do everything: \
-             set auth.permissions or auth.customRoleTier"
-                .into(),
-        );
-    }
-    warnings
 }

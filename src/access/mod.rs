@@ -17,12 +17,12 @@ mod tokens;
 mod validator;
 
 pub use aging::AgingMap;
-pub use external::{External, warnings};
+pub use external::External;
 pub use limiter::{RateKey, RateLimiter, address_key};
 pub use login_limiter::{LoginLimiter, too_many_attempts};
 pub use permissions::{Grant, Question, ResourceKind, pattern_matches};
 pub use revocation::Revocations;
-pub use session::Session;
+pub use session::{Roles, Session};
 pub use tiers::{builtin_role, highest_tier};
 pub use tokens::{Tokens, digest};
 pub use validator::{

@@ -39,7 +39,10 @@ impl ResourceKind {
 pub struct Question<'a> {
     /// The `type` of the request; it need not be one that exists.
     pub operation: Cow<'a, str>,
-    /// The class of the operation in access lists; unknown operations have none.
+    /// The tier of the operation; unknown operations have none.
+    pub tier: Option<Tier>,
+    /// Its class in access lists: the tier, but for a transaction that of the
+    /// operation inside.
     pub class: Option<Tier>,
     /// What kind of resource the operation works on; `None`: on none.
     pub kind: Option<ResourceKind>,
@@ -131,6 +134,7 @@ mod tests {
     fn question(operation: &'static str, name: &'static str) -> Question<'static> {
         Question {
             operation: operation.into(),
+            tier: None,
             class: None,
             kind: Some(ResourceKind::Bucket),
             name: (name != "*").then_some(name.into()),

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use crate::json::Object;
 
+/// Names of roles, shared.
+pub type Roles = Arc<[Box<str>]>;
+
 /// Who a connection acts for. Cheap to clone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Session {
     pub user_id: Arc<str>,
     /// In the order of the source.
-    pub roles: Arc<[Box<str>]>,
+    pub roles: Roles,
     /// For embedded hooks; never sent to a client.
     pub metadata: Option<Arc<Object>>,
     /// Unix time in milliseconds; `None`: for ever.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
+use super::sessions::Bound;
 use crate::app::{ConnId, JobId, Now, Peer};
 use crate::wheel::TimerId;
 
@@ -31,6 +32,10 @@ pub(crate) struct Conn {
     pub connected_at: u64,
     /// Opened by the program that the server is a part of: it may do everything.
     pub trusted: bool,
+    /// Who it acts for.
+    pub session: Option<Bound>,
+    /// It must log in before it is pushed anything again.
+    pub suspended: bool,
     pub heartbeat: Heartbeat,
     /// Bytes queued that the socket has not taken, as far as the engine knows.
     pub buffered: usize,
@@ -52,6 +57,8 @@ impl Conn {
             address: peer.address,
             connected_at: now.wall,
             trusted: false,
+            session: None,
+            suspended: false,
             heartbeat: Heartbeat { answered: true, ..Heartbeat::default() },
             buffered: 0,
             queued: 0,

@@ -1,43 +1,155 @@
-//! The authorisation step, the first of the pipeline, and the request budget,
-//! the second.
+//! The gate in front of every request: the authorisation step, the first of the
+//! pipeline, and the request budget, the second (access.md section 2.1).
+//!
+//! There is no other place where an operation is allowed or refused for what it
+//! is. What an operation touches comes from the table of operations and from
+//! nothing else; `identity.*` of built-in mode alone decides in its handlers.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::Engine;
-use crate::access::RateKey;
+use super::sessions::Mode;
+use crate::access::{LoginLimiter, Principal, Question, ResourceKind, Session};
 use crate::app::ConnId;
-use crate::json::{Json, Object};
-use crate::protocol::{ErrorCode, OpError, Operation, Request};
+use crate::json::{Json, Object, Raw};
+use crate::protocol::{ErrorCode, OpError, Operation, Request, Resource, Tier};
+
+fn unauthorized(text: &'static str) -> OpError {
+    OpError::new(ErrorCode::Unauthorized, text)
+}
 
 impl Engine {
-    /// Whether `welcome` tells clients to log in.
-    pub(super) fn requires_auth(&self) -> bool {
-        false
-    }
-
-    pub(super) fn auth_enabled(&self) -> bool {
-        false
-    }
-
-    /// The user and the roles of a connection that is logged in.
-    pub(super) fn principal(&self, _conn: ConnId) -> Option<(Box<str>, Vec<Box<str>>)> {
-        None
-    }
-
-    /// Refuses what this connection may not do. Without authentication
-    /// everybody may do everything.
+    /// Refuses what this connection may not do.
     pub(super) fn authorise(
         &mut self,
-        _conn: ConnId,
-        _operation: Option<Operation>,
-        _request: &Request<'_>,
+        conn: ConnId,
+        operation: Option<Operation>,
+        request: &Request<'_>,
     ) -> Result<(), OpError> {
+        let name = &*request.operation;
+        let is_login = matches!(
+            operation,
+            Some(Operation::IdentityLogin | Operation::IdentityLoginWithSecret)
+        );
+        if name.starts_with("auth.") || name == "ping" || is_login {
+            return Ok(());
+        }
+        let session = match self.conns.get(conn).and_then(|conn| conn.session.as_ref()) {
+            Some(bound) if bound.session.is_expired(self.now.wall) => {
+                self.drop_session(conn);
+                return Err(unauthorized("Session expired"));
+            }
+            Some(bound) => Some(bound.session.clone()),
+            None if self.requires_auth() => return Err(unauthorized("Authentication required")),
+            None => None,
+        };
+        // The connection's own subscriptions need no permission.
+        if operation.map(Operation::resource) == Some(Resource::OwnSubscription) {
+            return Ok(());
+        }
+        match operation {
+            Some(Operation::StoreTransaction) => {
+                self.authorise_transaction(session.as_ref(), request)
+            }
+            _ => {
+                let question = self.question(operation, request);
+                self.decide(session.as_ref(), &question)
+            }
+        }
+    }
+
+    /// The decision about one thing, for a request or for a subscription that
+    /// is looked at again.
+    pub(super) fn decide(
+        &mut self,
+        session: Option<&Session>,
+        question: &Question<'_>,
+    ) -> Result<(), OpError> {
+        match &mut self.sessions.mode {
+            Mode::Open => Ok(()),
+            Mode::External(external) => match session {
+                Some(session) => external.decide(Principal::of(session), question),
+                None => match external.anonymous_roles.clone() {
+                    Some(roles) => external.decide(Principal::anonymous(&roles), question),
+                    // Optional mode: nobody in particular may do everything.
+                    None => Ok(()),
+                },
+            },
+        }
+    }
+
+    /// What a request wants to do.
+    fn question<'r>(&self, operation: Option<Operation>, request: &'r Request<'_>) -> Question<'r> {
+        let tier = operation.and_then(Operation::tier);
+        let field = |path| string_at(request, path);
+        let (kind, name) = match operation.map(Operation::resource) {
+            Some(Resource::Bucket(path)) => (Some(ResourceKind::Bucket), field(path)),
+            Some(Resource::Query(path)) => (Some(ResourceKind::Query), field(path)),
+            Some(Resource::Topic(path)) => (Some(ResourceKind::Topic), field(path)),
+            Some(Resource::Procedure(path)) => (Some(ResourceKind::Procedure), field(path)),
+            // An unknown type touches nothing, but its family still counts.
+            Some(Resource::None | Resource::OwnSubscription | Resource::EachOperation) | None => {
+                (None, None)
+            }
+        };
+        let source = match (operation, &name) {
+            (Some(Operation::StoreSubscribe), Some(query)) => self.query_source(query),
+            _ => None,
+        };
+        let operation = Cow::Borrowed(&*request.operation);
+        Question { operation, tier, class: tier, kind, name, source: source.map(Cow::Owned) }
+    }
+
+    /// A transaction is decided bucket by bucket, before any of it runs. What
+    /// names no bucket, like a list that is none or empty, is `*`: who may do
+    /// everything hears what is wrong with it, everybody else that it is
+    /// forbidden.
+    fn authorise_transaction(
+        &mut self,
+        session: Option<&Session>,
+        request: &Request<'_>,
+    ) -> Result<(), OpError> {
+        let tier = Operation::StoreTransaction.tier();
+        let question = |name, class| Question {
+            operation: Cow::Borrowed(Operation::StoreTransaction.name()),
+            tier,
+            class,
+            kind: Some(ResourceKind::Bucket),
+            name,
+            source: None,
+        };
+        let mut decided = HashSet::new();
+        for element in request.field("operations").into_iter().flat_map(Raw::elements) {
+            let bucket = element.get("bucket").and_then(Raw::as_str);
+            let class = match element.get("op").and_then(Raw::as_str).as_deref() {
+                Some("get" | "where" | "findOne" | "count") => Some(Tier::Read),
+                _ => tier,
+            };
+            if decided.insert((bucket.clone(), class)) {
+                self.decide(session, &question(bucket, class))?;
+            }
+        }
+        if decided.is_empty() {
+            self.decide(session, &question(None, tier))?;
+        }
         Ok(())
+    }
+
+    /// The bucket that a declarative query reads.
+    pub(super) fn query_source(&self, _query: &str) -> Option<String> {
+        None
     }
 
     /// Takes one request from the budget of the user or the address.
     pub(super) fn limit_rate(&mut self, conn: ConnId) -> Result<(), OpError> {
-        let Some(limiter) = &mut self.limiter else { return Ok(()) };
         let Some(conn) = self.conns.get(conn) else { return Ok(()) };
-        limiter.check(&RateKey::address(conn.address), self.now.mono).map_err(|retry_after| {
+        if self.limiter.is_none() {
+            return Ok(());
+        }
+        let key = self.rate_key(conn);
+        let Some(limiter) = &mut self.limiter else { return Ok(()) };
+        limiter.check(&key, self.now.mono).map_err(|retry_after| {
             let details: Object =
                 [("retryAfterMs", Json::Number(retry_after as f64))].into_iter().collect();
             OpError::new(
@@ -47,4 +159,26 @@ impl Engine {
             .with_details(Json::Object(details))
         })
     }
+
+    /// The counters of failed logins, if there are any.
+    pub(super) fn login_limiter(&self) -> Option<&LoginLimiter> {
+        match &self.sessions.mode {
+            Mode::Open => None,
+            Mode::External(external) => external.logins.as_ref(),
+        }
+    }
+
+    pub(super) fn login_limiter_mut(&mut self) -> Option<&mut LoginLimiter> {
+        match &mut self.sessions.mode {
+            Mode::Open => None,
+            Mode::External(external) => external.logins.as_mut(),
+        }
+    }
+}
+
+/// The string at a dotted path of fields.
+fn string_at<'r>(request: &'r Request<'_>, path: &str) -> Option<Cow<'r, str>> {
+    let mut names = path.split('.');
+    let first = request.field(names.next()?)?;
+    names.try_fold(first, |value, name| value.get(name))?.as_str()
 }

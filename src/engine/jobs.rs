@@ -2,8 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Engine, Outcome};
+use super::{Answered, Engine, Outcome};
 use crate::app::{ConnId, Effect, Job, JobId, JobOutput};
+use crate::audit::Note;
 use crate::protocol::{OpError, Reply, RequestId};
 
 /// What goes on with a request when its job is done. It must read again the
@@ -23,6 +24,8 @@ pub(crate) struct Pending {
     conn: ConnId,
     request: RequestId,
     operation: String,
+    /// What the audit log will take.
+    note: Option<Note>,
     then: Continuation,
 }
 
@@ -56,7 +59,16 @@ impl Engine {
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.waiting = Some(id);
         }
-        self.pending.insert(id, Pending { conn, request, operation: operation.into(), then });
+        self.pending
+            .insert(id, Pending { conn, request, operation: operation.into(), note: None, then });
+    }
+
+    /// Keeps what the audit log will take from a request that waits.
+    pub(super) fn note_pending(&mut self, conn: ConnId, note: Option<Note>) {
+        let job = self.conns.get(conn).and_then(|conn| conn.waiting);
+        if let Some(pending) = job.and_then(|job| self.pending.get_mut(&job)) {
+            pending.note = note;
+        }
     }
 
     /// The number of requests that wait.
@@ -67,7 +79,8 @@ impl Engine {
     /// Continues the request that waited. A result for a connection that is
     /// gone finds nobody.
     pub(super) fn complete_job(&mut self, id: JobId, output: Result<JobOutput, String>) {
-        let Some(Pending { conn, request, operation, then }) = self.pending.remove(&id) else {
+        let Some(Pending { conn, request, operation, note, then }) = self.pending.remove(&id)
+        else {
             return;
         };
         match self.conns.get_mut(conn) {
@@ -81,7 +94,8 @@ impl Engine {
         let mut reply = Reply::new(request, std::mem::take(&mut self.scratch));
         let mark = self.effects.mark();
         let result = catch_unwind(AssertUnwindSafe(|| then(self, conn, output, &mut reply)));
-        let outcome = self.respond(conn, request, &operation, mark, reply, result);
+        let answered = Answered { id: request, operation: &operation, note };
+        let outcome = self.respond(conn, answered, mark, reply, result);
         if outcome == Outcome::Done {
             self.effects.list.push(Effect::Resume { conn });
         }

@@ -19,6 +19,7 @@ mod metrics;
 mod ops;
 mod options;
 mod output;
+mod sessions;
 mod shutdown;
 
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod tests;
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
@@ -41,12 +43,14 @@ use crate::app::{
     App, CommitSeq, ConnId, Effect, Effects, EffectsMark, Flow, HttpAnswer, JobId, JobOutput, Now,
     Peer, TransportView,
 };
+use crate::audit::{self, AuditLog, Note, Who};
 use crate::protocol::{
     ErrorCode, Family, Incoming, OpError, Operation, Reply, Request, RequestId, parse_message,
 };
 use crate::store::{ChangeSet, Commit, Store};
 use crate::wheel::Wheel;
 use jobs::Pending;
+use sessions::Sessions;
 use shutdown::Phase;
 
 /// What a timer of the engine's wheel is for. A connection's timers carry its
@@ -60,6 +64,17 @@ pub(crate) enum Timer {
     GraceOver,
     /// Jobs that a shutdown waits for have had their time.
     JobsOver,
+    /// The session of a connection is over.
+    Session(ConnId),
+    /// Budgets, failures and revocations may be over.
+    Housekeeping,
+}
+
+/// A request that is being answered.
+struct Answered<'a> {
+    id: RequestId,
+    operation: &'a str,
+    note: Option<Note>,
 }
 
 /// The server without its sockets. See the module's description.
@@ -73,6 +88,8 @@ pub struct Engine {
     pub(crate) now: Now,
     pub(crate) metrics: Metrics,
     pub(crate) limiter: Option<RateLimiter>,
+    pub(crate) sessions: Sessions,
+    pub(crate) audit: Option<AuditLog>,
     phase: Phase,
     /// The number of the newest commit.
     commit_seq: CommitSeq,
@@ -110,6 +127,8 @@ impl Engine {
             now,
             metrics: Metrics::new(now),
             limiter: options.rate_limit.map(|(max, window)| RateLimiter::new(max, window)),
+            sessions: Sessions::default(),
+            audit: None,
             phase: Phase::Running,
             commit_seq: 0,
             unpublished: Vec::new(),
@@ -145,6 +164,7 @@ impl Engine {
     /// Tells views and rules about the commits since the last call. Comes after
     /// the response of the request that made them.
     fn publish(&mut self) {
+        self.settle_sessions();
         for _commit in std::mem::take(&mut self.unpublished) {}
     }
 
@@ -216,11 +236,13 @@ impl Engine {
         };
         self.metrics.requests += 1;
         self.purge_expired();
+        let note = self.audit_note(&request);
         let mut reply = Reply::new(request.id, std::mem::take(&mut self.scratch));
         let mark = self.effects.mark();
         let result =
             catch_unwind(AssertUnwindSafe(|| self.run_request(conn, &request, &mut reply)));
-        let outcome = self.respond(conn, request.id, &request.operation, mark, reply, result);
+        let answered = Answered { id: request.id, operation: &request.operation, note };
+        let outcome = self.respond(conn, answered, mark, reply, result);
         self.publish();
         match outcome {
             Outcome::Done => Flow::Continue,
@@ -228,38 +250,59 @@ impl Engine {
         }
     }
 
-    /// Queues the response to a request that ran, whichever way it ended.
+    /// Queues the response to a request that ran, whichever way it ended, and
+    /// records it.
     fn respond(
         &mut self,
         conn: ConnId,
-        id: RequestId,
-        operation: &str,
+        answered: Answered<'_>,
         mark: EffectsMark,
         reply: Reply,
         result: std::thread::Result<Result<Outcome, OpError>>,
     ) -> Outcome {
+        let Answered { id, operation, note } = answered;
         match result {
             Ok(Ok(Outcome::Done)) => {
                 let response = reply.finish();
                 self.send(conn, &response, None, b"");
                 self.scratch = response;
+                self.record(conn, note.as_ref(), audit::Outcome::Success);
             }
             Ok(Ok(Outcome::Pending)) => {
                 self.scratch = reply.discard();
+                self.note_pending(conn, note);
                 return Outcome::Pending;
             }
             Ok(Err(error)) => {
                 self.scratch = reply.discard();
                 self.send_error(conn, id, &error);
+                self.record(conn, note.as_ref(), audit::Outcome::Error(&error.message));
             }
             Err(panic) => {
                 self.effects.rollback(mark);
                 self.survive_panic(operation, panic.as_ref());
-                self.send_error(conn, id, &OpError::internal());
+                let error = OpError::internal();
+                self.send_error(conn, id, &error);
+                self.record(conn, note.as_ref(), audit::Outcome::Error(&error.message));
                 self.close(conn, 1011, "internal_error");
             }
         }
         Outcome::Done
+    }
+
+    /// What the audit log takes from a request that it records.
+    fn audit_note(&self, request: &Request<'_>) -> Option<Note> {
+        self.audit.as_ref()?.note(Operation::from_name(&request.operation)?, request)
+    }
+
+    /// Records what became of a request; its connection is as it left it.
+    fn record(&mut self, id: ConnId, note: Option<&Note>, outcome: audit::Outcome<'_>) {
+        let Some(note) = note else { return };
+        let user = self.session(id).map(|session| Arc::clone(&session.user_id));
+        let (Some(log), Some(conn)) = (&mut self.audit, self.conns.get(id)) else { return };
+        let name = conn.name();
+        let who = Who { user_id: user.as_deref(), connection: &name, address: conn.address };
+        log.record(note, &who, outcome, self.now.wall);
     }
 
     /// Logs and counts a caught panic. One inside a commit is not survived.
@@ -289,6 +332,9 @@ impl Engine {
         let Some(conn) = self.conns.remove(id) else { return false };
         if let Some(timer) = conn.heartbeat.timer {
             self.wheel.cancel(timer);
+        }
+        if let Some(bound) = &conn.session {
+            self.release_session(id, bound);
         }
         if let Some(job) = conn.waiting {
             self.pending.remove(&job);
@@ -440,6 +486,8 @@ impl Engine {
             }
             Timer::GraceOver => self.close_everyone(),
             Timer::JobsOver => self.close_waiting(),
+            Timer::Session(conn) => self.session_over(conn),
+            Timer::Housekeeping => self.keep_house(),
         }
     }
 }

@@ -55,9 +55,9 @@ impl Engine {
 
     /// Whether a push to this connection would be queued.
     pub(crate) fn takes_pushes(&self, id: ConnId) -> bool {
-        self.conns
-            .get(id)
-            .is_some_and(|conn| (conn.buffered as f64) < self.options.push_threshold())
+        self.conns.get(id).is_some_and(|conn| {
+            !conn.suspended && (conn.buffered as f64) < self.options.push_threshold()
+        })
     }
 
     /// Queues one push, unless the connection is over the high-water mark.

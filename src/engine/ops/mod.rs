@@ -1,5 +1,7 @@
 //! The handlers: one file per family, one function per operation.
 
+mod audit;
+mod auth;
 mod server;
 mod store;
 #[cfg(any(test, feature = "test-ops"))]
@@ -36,7 +38,9 @@ impl Engine {
                 Err(OpError::new(ErrorCode::LogicNotAvailable, "Logic engine is not configured"))
             }
             Family::Identity => unknown("Identity management is not configured"),
+            Family::Auth if self.auth_enabled() => Ok(()),
             Family::Auth => unknown("Authentication is not configured"),
+            Family::Audit if self.audit.is_some() => Ok(()),
             Family::Audit => unknown("Audit log is not configured"),
             // Unknown names are reported as such even without the engine: in
             // noex-server it is always there.
@@ -48,14 +52,16 @@ impl Engine {
     /// Runs the handler of an operation.
     pub(super) fn handle(
         &mut self,
-        _conn: ConnId,
+        conn: ConnId,
         operation: Operation,
         request: &Request<'_>,
         reply: &mut Reply,
     ) -> Result<Outcome, OpError> {
         match operation.family() {
             Family::Store => self.store_operation(operation, request, reply),
-            Family::Server => self.server_operation(operation, reply),
+            Family::Server => self.server_operation(operation, request, reply),
+            Family::Auth => self.auth_operation(conn, operation, request, reply),
+            Family::Audit => self.audit_query(request, reply),
             _ => Err(OpError::new(
                 ErrorCode::UnknownOperation,
                 format!("\"{}\" is not available in this version", operation.name()),

@@ -3,12 +3,13 @@
 use super::Outcome;
 use crate::engine::{Conn, Engine};
 use crate::json::{Json, Object, write_number, write_string};
-use crate::protocol::{ErrorCode, OpError, Operation, Reply};
+use crate::protocol::{OpError, Operation, Reply, Request};
 
 impl Engine {
     pub(super) fn server_operation(
         &mut self,
         operation: Operation,
+        request: &Request<'_>,
         reply: &mut Reply,
     ) -> Result<Outcome, OpError> {
         match operation {
@@ -24,14 +25,41 @@ impl Engine {
                 out.push(b']');
             }
             Operation::ServerStats => self.server_stats().write(reply.data()),
+            Operation::ServerRevokeSessions => {
+                let revoked = self.server_revoke(request)?;
+                reply.data().extend_from_slice(b"{\"revoked\":");
+                write_number(reply.data(), revoked as f64);
+                reply.data().push(b'}');
+            }
             _ => {
-                return Err(OpError::new(
-                    ErrorCode::UnknownOperation,
-                    format!("\"{}\" is not available in this version", operation.name()),
-                ));
+                let user_id = request.require_string("userId")?;
+                let unrevoked = self.unrevoke(&user_id);
+                reply.data().extend_from_slice(b"{\"unrevoked\":");
+                Json::Bool(unrevoked).write(reply.data());
+                reply.data().push(b'}');
             }
         }
         Ok(Outcome::Done)
+    }
+
+    /// Ends the sessions of one user, or of every connected user with a role.
+    fn server_revoke(&mut self, request: &Request<'_>) -> Result<usize, OpError> {
+        let field = |name: &str| match request.field(name) {
+            None => Ok(None),
+            Some(raw) => match raw.as_str().filter(|text| !text.is_empty()) {
+                Some(text) => Ok(Some(text)),
+                None => Err(OpError::validation(format!(
+                    "Invalid \"{name}\": expected non-empty string"
+                ))),
+            },
+        };
+        match (field("userId")?, field("role")?) {
+            (None, None) => {
+                Err(OpError::validation("Missing \"userId\" or \"role\": expected at least one"))
+            }
+            (Some(user_id), None) => Ok(self.revoke_session(&user_id)),
+            (user_id, role) => Ok(self.revoke_sessions(user_id.as_deref(), role.as_deref())),
+        }
     }
 
     /// One row of `server.connections`: exactly eight members.
@@ -48,7 +76,7 @@ impl Engine {
         out.extend_from_slice(b",\"userId\":");
         let (user, roles) = match principal {
             Some((user, roles)) => {
-                (Json::String(user), roles.into_iter().map(Json::String).collect())
+                (Json::string(&*user), roles.iter().cloned().map(Json::String).collect())
             }
             None => (Json::Null, Vec::new()),
         };

@@ -1,5 +1,6 @@
 //! The engine over simulated time: no sockets, no clock, no sleeps.
 
+mod access;
 mod rig;
 
 use super::*;

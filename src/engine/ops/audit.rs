@@ -1,0 +1,27 @@
+//! `audit.query` (audit.md section 4).
+
+use super::Outcome;
+use crate::audit::AuditFilter;
+use crate::engine::Engine;
+use crate::protocol::{OpError, Reply, Request};
+
+impl Engine {
+    pub(super) fn audit_query(
+        &mut self,
+        request: &Request<'_>,
+        reply: &mut Reply,
+    ) -> Result<Outcome, OpError> {
+        let filter = AuditFilter::of(request)?;
+        let out = reply.data();
+        out.extend_from_slice(b"{\"entries\":[");
+        let entries = self.audit.iter().flat_map(|log| log.query(&filter));
+        for (at, entry) in entries.enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(entry.json().as_bytes());
+        }
+        out.extend_from_slice(b"]}");
+        Ok(Outcome::Done)
+    }
+}
