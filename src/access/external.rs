@@ -5,7 +5,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 #[cfg(feature = "jwt")]
-use super::jwt::{JwtVerifier, ReadFile};
+use super::jwt::JwtVerifier;
 use super::{
     Answer, Grant, LoginLimiter, Opinion, PermissionCheck, Principal, Question, TokenValidator,
     Tokens, Verdict, highest_tier,
@@ -13,7 +13,7 @@ use super::{
 use crate::config::{self, CustomRoleTier, PermissionDefault};
 use crate::protocol::{ErrorCode, OpError};
 
-#[cfg(not(feature = "jwt"))]
+/// Reads key files: the file system in the server, a table in tests.
 pub type ReadFile<'f> = &'f dyn Fn(&std::path::Path) -> std::io::Result<Vec<u8>>;
 
 #[derive(Debug)]

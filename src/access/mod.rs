@@ -17,7 +17,7 @@ mod tokens;
 mod validator;
 
 pub use aging::AgingMap;
-pub use external::External;
+pub use external::{External, ReadFile};
 pub use limiter::{RateKey, RateLimiter, address_key};
 pub use login_limiter::{LoginLimiter, too_many_attempts};
 pub use permissions::{Grant, Question, ResourceKind, pattern_matches};

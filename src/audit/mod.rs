@@ -138,6 +138,11 @@ impl AuditLog {
             .take(filter.limit.unwrap_or(usize::MAX))
     }
 
+    /// Entries held at most.
+    pub fn capacity(&self) -> usize {
+        self.max_entries
+    }
+
     /// Entries held.
     pub fn len(&self) -> usize {
         self.ring.len()

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use super::{Conn, Engine, Timer};
 use crate::access::{
-    Deliver, External, PermissionCheck, RateKey, Revocations, Roles, Session, TokenValidator,
+    Deliver, External, PermissionCheck, RateKey, ReadFile, Revocations, Roles, Session,
+    TokenValidator,
 };
 use crate::app::ConnId;
 use crate::audit::{AuditLog, Who};
@@ -84,6 +85,15 @@ impl Engine {
     pub fn set_permission_check(&mut self, check: Box<dyn PermissionCheck>) {
         if let Mode::External(external) = &mut self.sessions.mode {
             external.set_permission_check(check);
+        }
+    }
+
+    /// Reads key files again. The error has one line per problem; the old keys
+    /// then stay.
+    pub fn reload_keys(&mut self, read: ReadFile<'_>) -> Result<(), Vec<String>> {
+        match &mut self.sessions.mode {
+            Mode::Open => Ok(()),
+            Mode::External(external) => external.reload(read),
         }
     }
 

@@ -2,12 +2,15 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::builder::StartError;
 use super::hosted::Hosted;
+use crate::access::External;
 use crate::app::Now;
-use crate::config::{Config, ConfigError, Problem};
+use crate::audit::{AuditFile, AuditLog};
+use crate::config::{Auth, Config, ConfigError, Problem};
 use crate::engine::{Engine, EngineOptions};
 use crate::net::{self, Transport};
 use crate::store::Store;
@@ -70,7 +73,9 @@ pub(super) fn transport(config: &Config) -> Result<Transport<Hosted>, StartError
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // The transport's monotonic time begins with the transport.
     let now = Now { mono: 0, wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) };
-    let engine = Engine::new(engine_options(config, seed), store(config)?, now);
+    let mut engine = Engine::new(engine_options(config, seed), store(config)?, now);
+    authentication(config, &mut engine)?;
+    let audit_file = audit(config, &mut engine)?;
     let options = net::Options {
         path: config.path.clone(),
         max_payload_bytes: config.max_payload_bytes,
@@ -86,7 +91,61 @@ pub(super) fn transport(config: &Config) -> Result<Transport<Hosted>, StartError
         trusted_proxies: config.trusted_proxies.clone(),
         ..net::Options::default()
     };
-    Transport::new(options, Hosted::new(engine)).map_err(|error| failed("transport", &error))
+    let mut hosted = Hosted::new(engine);
+    hosted.audit_file = audit_file;
+    Transport::new(options, hosted).map_err(|error| failed("transport", &error))
+}
+
+/// Switches on what `auth` asks for.
+fn authentication(config: &Config, engine: &mut Engine) -> Result<(), StartError> {
+    match &config.auth {
+        None => Ok(()),
+        Some(Auth::External(settings)) => {
+            let external = External::new(settings, &read_file).map_err(problems)?;
+            engine.set_external_auth(external, config.revocation.blacklist_ttl_ms);
+            Ok(())
+        }
+        Some(Auth::BuiltIn(_)) => Err(StartError::Failed {
+            step: "auth.builtIn".into(),
+            reason: "not available in this version".into(),
+        }),
+    }
+}
+
+/// Reads a file of keys or secrets.
+pub(super) fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    std::fs::read(path)
+}
+
+/// Problems as lines with the path of the setting in front.
+fn problems(lines: Vec<String>) -> StartError {
+    let problems = lines.into_iter().map(|line| match line.split_once(": ") {
+        Some((at, text)) => Problem { at: at.into(), text: text.into() },
+        None => Problem { at: "auth".into(), text: line },
+    });
+    StartError::Config(ConfigError { problems: problems.collect() })
+}
+
+/// Switches the audit log on; its file, if it has one.
+fn audit(config: &Config, engine: &mut Engine) -> Result<Option<AuditFile>, StartError> {
+    let Some(settings) = &config.audit else { return Ok(None) };
+    let mut log = AuditLog::new(settings);
+    let mut file = None;
+    if let Some(settings) = &settings.file {
+        let failed = |error: std::io::Error| StartError::Failed {
+            step: "audit.file".into(),
+            reason: format!("{}: {error}", settings.path.display()),
+        };
+        if settings.restore {
+            let lines = AuditFile::tail(&settings.path, log.capacity()).map_err(failed)?;
+            log.restore(lines.iter().map(String::as_str));
+        }
+        let opened = AuditFile::open(settings, Box::new(|_| {})).map_err(failed)?;
+        log.add_sink(opened.sink());
+        file = Some(opened);
+    }
+    engine.set_audit(log);
+    Ok(file)
 }
 
 fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {

@@ -10,6 +10,7 @@ use crate::app::{
     App, CommitSeq, ConnId, Effect, Effects, Flow, HttpAnswer, JobId, JobOutput, Now, Peer,
     TransportView,
 };
+use crate::audit::AuditFile;
 use crate::engine::Engine;
 use crate::net::Durability;
 
@@ -19,11 +20,28 @@ pub(super) struct Hosted {
     locals: Vec<Local>,
     /// How far the log is durable.
     pub durability: Option<Durability>,
+    /// Flushed and synced when it is dropped.
+    pub audit_file: Option<AuditFile>,
 }
 
 impl Hosted {
     pub fn new(engine: Engine) -> Self {
-        Hosted { engine, locals: Vec::new(), durability: None }
+        Hosted { engine, locals: Vec::new(), durability: None, audit_file: None }
+    }
+
+    /// Reads again what may have been changed outside: keys, the audit file.
+    pub fn reload(&mut self) {
+        match self.engine.reload_keys(&super::assemble::read_file) {
+            Ok(()) => log::info!("keys and files are read again"),
+            Err(problems) => {
+                for problem in problems {
+                    log::error!("{problem}; the old keys stay");
+                }
+            }
+        }
+        if let Some(file) = &self.audit_file {
+            file.reopen();
+        }
     }
 
     /// A local client arrives.

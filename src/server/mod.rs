@@ -189,7 +189,7 @@ fn launch(config: Config, signals: bool) -> Result<Server, StartError> {
     let mut transport = assemble::transport(&config)?;
     let address = assemble::listen(&mut transport, &config)?;
     if signals {
-        let reload = |_: &mut Hosted, _| log::info!("SIGHUP: there is nothing to read again");
+        let reload = |hosted: &mut Hosted, _| hosted.reload();
         transport.handle_signals(config.shutdown_grace_ms, reload).map_err(|error| {
             StartError::Failed { step: "signals".into(), reason: error.to_string() }
         })?;

@@ -11,7 +11,7 @@ use rsa::traits::PublicKeyParts;
 use rsa::{BigUint, Pkcs1v15Sign, RsaPublicKey};
 use sha2::{Digest, Sha256};
 
-use super::ReadFile;
+use crate::access::ReadFile;
 use crate::config::{Jwt, JwtAlgorithm, JwtKeyMaterial};
 use crate::json::{self, DEFAULT_MAX_DEPTH, Json, Object};
 

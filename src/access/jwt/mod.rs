@@ -9,13 +9,11 @@ mod keys;
 #[cfg(test)]
 mod tests;
 
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
 
-use super::{Session, Verdict};
+use super::{ReadFile, Session, Verdict};
 use crate::config::{Jwt, JwtAlgorithm};
 use crate::json::{self, DEFAULT_MAX_DEPTH, Json, Object};
 use keys::Keys;
@@ -24,9 +22,6 @@ use keys::Keys;
 const MAX_TOKEN_BYTES: usize = 16_384;
 /// Integers beyond are not exact in a double.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
-
-/// Reads key files: the file system in the server, a table in tests.
-pub type ReadFile<'f> = &'f dyn Fn(&Path) -> io::Result<Vec<u8>>;
 
 /// Settings and loaded keys.
 #[derive(Debug)]

@@ -4,6 +4,9 @@ use hmac::{Hmac, Mac};
 use p256::pkcs8::EncodePublicKey;
 use sha2::Sha256;
 
+use std::io;
+use std::path::Path;
+
 use super::*;
 use crate::config::{JwtKey, JwtKeyMaterial, Secret};
 

@@ -37,8 +37,7 @@ pub(crate) const EXTERNAL: &[&str] = &[
 
 pub(super) const ROWS: &[Row] = &[
     Row::new("auth", Kind::Switch, nowhere,
-        "Who may connect. Absent or `false`, the server is open to everybody who reaches it. Otherwise either `builtIn` users or external tokens (`tokens`, `jwt`).")
-        .missing("authentication"),
+        "Who may connect. Absent or `false`, the server is open to everybody who reaches it. Otherwise either `builtIn` users or external tokens (`tokens`, `jwt`)."),
     Row::new("auth.builtIn", Kind::Boolean, nowhere, "`true`: users, roles and sessions that the server keeps itself.")
         .switch("auth", true, "built-in users (needs an admin secret)"),
     Row::new("auth.adminSecret", Kind::Text(non_empty), |c| Some(&mut built_in(c)?.admin_secret),

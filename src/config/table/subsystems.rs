@@ -75,15 +75,14 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("logic.maxViewRows", int(1, UNLIMITED), |c| Some(&mut c.logic.as_mut()?.max_view_rows),
         "Joined rows of a view before grouping."),
     Row::new("audit", Kind::Switch, nowhere, "Log of who did what.")
-        .switch("audit", true, "audit log").missing("the audit log"),
+        .switch("audit", true, "audit log"),
     Row::new("audit.tiers", Kind::Array("array of \"admin\", \"write\", \"read\""), |c| Some(&mut c.audit.as_mut()?.tiers),
         "Operations of these tiers are recorded."),
     Row::new("audit.maxEntries", int(1, 10_000_000), |c| Some(&mut c.audit.as_mut()?.max_entries),
         "Entries kept in memory."),
     Row::new("audit.file", Kind::Any("path or {\"path\", \"sync\", \"maxBytes\", \"maxFiles\", \"restore\"}"),
         |c| Some(&mut c.audit.as_mut()?.file),
-        "File that every entry is appended to, one JSON object per line. `sync` is `never`, `interval` (the default) or `always`; with `maxBytes` the file is rotated and `maxFiles` (5) old ones are kept; `restore` reads the last entries back at start.")
-        .missing("writing the audit log to a file"),
+        "File that every entry is appended to, one JSON object per line. `sync` is `never`, `interval` (the default) or `always`; with `maxBytes` the file is rotated and `maxFiles` (5) old ones are kept; `restore` reads the last entries back at start."),
     Row::new("audit.auth", Kind::Boolean, |c| Some(&mut c.audit.as_mut()?.auth),
         "Whether logins and what the server does to sessions is recorded too."),
 ];
