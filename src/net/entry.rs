@@ -128,3 +128,14 @@ impl TransportView for View<'_> {
         self.ask(conn, |entry| entry.progress)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand idle connections are ten thousand of these.
+    #[test]
+    fn an_entry_is_small() {
+        assert!(size_of::<Entry>() <= 280, "{} bytes", size_of::<Entry>());
+    }
+}

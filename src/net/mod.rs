@@ -1,8 +1,16 @@
 //! The transport: sockets, HTTP, WebSocket frames, clocks.
 //!
 //! Owns everything between the network and an [`App`](crate::app::App). It must
-//! not know the protocol that the messages speak. The state machine of one
-//! connection needs no socket and no clock: `frame`, `decode`, `http`.
+//! not know the protocol that the messages speak.
+//!
+//! - [`frame`], [`decode`], [`http`], [`outbox`] and [`conn`] are one connection
+//!   as a state machine: bytes in, steps and bytes out, no socket and no clock.
+//!   Tests and fuzzers drive it as the loop does.
+//! - `turn` lists the steps of the loop in order; `accept`, `serve` and `output`
+//!   are its parts, `entry` is what it remembers of a connection.
+//! - `mailbox`, `worker` and `signals` are the ways into the loop from other
+//!   threads.
+//! - [`limits`] has every bound that is not configurable.
 
 mod accept;
 pub mod address;

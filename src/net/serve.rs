@@ -108,6 +108,10 @@ impl<A: App + 'static> Transport<A> {
             Arrived::Nothing => {
                 entry.readable = false;
                 entry.conn.keep(&kept, true);
+                if entry.deaf {
+                    // It takes nothing and gives nothing.
+                    self.lose(slot);
+                }
             }
             Arrived::End => {
                 entry.readable = false;

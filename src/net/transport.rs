@@ -46,7 +46,8 @@ pub struct Options {
     /// Proxies whose word for the client's address is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Output waits until [`Durability::raise`] has reached the commit that it
-    /// needs. Otherwise nothing waits.
+    /// needs; it begins with 0, so that the owner raises it to what recovery
+    /// found. Otherwise nothing waits.
     pub gate_output: bool,
     /// The answer to a binary message; `None` closes with 1003, as the protocol
     /// has it. Exists for the echo server of the WebSocket test suites.
@@ -133,7 +134,7 @@ pub(super) struct SignalActions<A> {
     pub reload: Reload<A>,
 }
 
-type Reload<A> = Box<dyn FnMut(&mut A, Now)>;
+type Reload<A> = Box<dyn FnMut(&mut A, Now) + Send>;
 
 /// How far the end is.
 #[derive(Debug, Default)]
@@ -222,7 +223,7 @@ impl<A: App + 'static> Transport<A> {
     pub fn handle_signals(
         &mut self,
         grace_ms: u64,
-        reload: impl FnMut(&mut A, Now) + 'static,
+        reload: impl FnMut(&mut A, Now) + Send + 'static,
     ) -> io::Result<()> {
         let signals = Signals::new(self.poll.registry(), STOP_SIGNAL, RELOAD_SIGNAL)?;
         self.signals = Some(SignalActions { signals, grace_ms, reload: Box::new(reload) });

@@ -178,3 +178,9 @@ fn ipv6_and_several_listeners() {
     let v4 = bench.connect();
     assert_eq!(v4.welcome, text("welcome 127.0.0.1"));
 }
+
+#[test]
+fn a_transport_may_be_made_on_one_thread_and_run_on_another() {
+    fn check<T: Send>() {}
+    check::<Transport<TestApp>>();
+}
