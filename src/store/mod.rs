@@ -16,6 +16,7 @@ pub mod filter;
 mod index;
 mod key;
 mod millis;
+pub mod pattern;
 mod read;
 mod row;
 pub mod schema;

@@ -3,6 +3,7 @@
 use super::definition::DefinitionError;
 use super::{Format, js_order};
 use crate::json::{Json, Object, js::string_of_json};
+use crate::store::pattern::Pattern;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldType {
@@ -89,6 +90,7 @@ pub struct Constraints {
     /// Lengths in UTF-16 code units.
     pub min_length: Option<f64>,
     pub max_length: Option<f64>,
+    pub pattern: Option<Pattern>,
     pub properties: Vec<Property>,
     pub items: Option<Box<Constraints>>,
 }
@@ -236,9 +238,12 @@ impl Constraints {
             let known: Vec<_> = types.iter().map(|(name, _)| *name).collect();
             at.fail("type", format!("missing, expected one of: {}", known.join(", ")))
         })?;
-        if at.member.contains("pattern") {
-            return Err(at.fail("pattern", "patterns are not available in this version"));
-        }
+        let pattern = match at.typed("pattern", "a regular expression", Json::as_str)? {
+            Some(source) => Some(Pattern::new(source).map_err(|error| {
+                at.fail("pattern", format!("\"{source}\" is not a regular expression: {error}"))
+            })?),
+            None => None,
+        };
         let formats = Format::ALL.map(|format| (format.as_str(), format));
         let one_of = at.typed("enum", "an array", Json::as_array)?.map(OneOf::new);
         let mut properties = Vec::new();
@@ -270,6 +275,7 @@ impl Constraints {
             max: at.number("max")?,
             min_length: at.number("minLength")?,
             max_length: at.number("maxLength")?,
+            pattern,
             properties,
             items,
         })

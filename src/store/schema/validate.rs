@@ -148,6 +148,10 @@ impl Check {
                 self.issue("maxLength", format!("Maximum length is {}", number_text(max)));
             }
         }
+        if let Some(pattern) = constraints.pattern.as_ref().filter(|it| !it.is_match(text)) {
+            let message = format!("Value must match pattern \"{}\"", pattern.source());
+            self.issue("pattern", message);
+        }
         if let Some(format) = constraints.format.filter(|format| !format.matches(text)) {
             self.issue("format", format!("Invalid {} format", format.as_str()));
         }
