@@ -87,6 +87,9 @@ pub enum Effect {
     /// Close after everything queued so far; nothing more is read or sent.
     /// The app has already forgotten the connection.
     Close { conn: ConnId, code: u16, reason: &'static str },
+    /// Close without the output that waits for a commit: that commit will never
+    /// be durable. The app has already forgotten the connection.
+    Abandon { conn: ConnId, code: u16, reason: &'static str },
     /// The job that held this connection back is finished.
     Resume { conn: ConnId },
     /// Run this on the worker.
@@ -200,6 +203,12 @@ pub trait App {
     /// Everything that had arrived in this turn is handled: what belongs
     /// together, such as the commits to be logged, can be handed over now.
     fn turn_ended(&mut self, _now: Now) {}
+    /// Whether more messages are welcome. Asked in every turn; while it is
+    /// false nothing is read, so that what could not be worked off yet waits in
+    /// the sockets of those who sent it.
+    fn takes_messages(&self) -> bool {
+        true
+    }
     /// A job has finished.
     fn job_done(&mut self, id: JobId, output: Result<JobOutput, String>, now: Now);
     /// Begin to stop: announce, wait for `grace_ms`, close everyone.

@@ -13,6 +13,7 @@ pub mod logging;
 pub mod net;
 pub mod protocol;
 pub mod server;
+pub mod storage;
 pub mod store;
 pub mod wheel;
 

@@ -186,6 +186,17 @@ impl Outbox {
         self.sealed = true;
     }
 
+    /// What waits for a commit beyond `durable` will not be sent.
+    pub fn drop_waiting(&mut self, durable: CommitSeq) {
+        let keep = self.pieces.iter().take_while(|piece| piece.needs <= durable).count();
+        let dropped: usize =
+            self.pieces.drain(keep..).map(|piece| piece.bytes.as_slice().len()).sum();
+        self.buffered = self.buffered.saturating_sub(dropped);
+        if self.pieces.is_empty() {
+            self.clear();
+        }
+    }
+
     /// Nothing of it will be sent.
     pub fn clear(&mut self) {
         *self = Outbox::default();
@@ -249,6 +260,23 @@ mod tests {
         outbox.consume(batch.len());
         assert_eq!(writable(&outbox, 6), b"");
         assert_eq!(writable(&outbox, 7), frame(b"next turn"));
+    }
+
+    #[test]
+    fn what_will_never_be_durable_makes_room_for_the_close() {
+        let mut outbox = Outbox::default();
+        outbox.push_text(b"sent", None, b"", 4, 4);
+        outbox.push_text(b"lost", None, b"", 5, 4);
+        outbox.drop_waiting(4);
+        outbox.push_frame(Outgoing::Close, b"\x03\xf3storage_failure");
+        let written = writable(&outbox, 4);
+        assert_eq!(written.len(), outbox.buffered());
+        assert!(written.starts_with(&frame(b"sent")));
+        assert!(written.ends_with(b"storage_failure"));
+        outbox.push_text(b"lost", None, b"", 6, 4);
+        outbox.consume(written.len());
+        outbox.drop_waiting(4);
+        assert!(outbox.is_empty());
     }
 
     proptest! {

@@ -28,6 +28,12 @@ impl<A: App + 'static> Transport<A> {
                     self.send_text(conn, head, body.as_ref(), tail, needs);
                 }
                 Effect::Close { conn, code, reason } => self.close(conn, code, reason),
+                Effect::Abandon { conn, code, reason } => {
+                    if let Some(entry) = find(&mut self.table, conn) {
+                        entry.conn.outbox.drop_waiting(self.durable);
+                    }
+                    self.close(conn, code, reason);
+                }
                 Effect::Resume { conn } => {
                     if let Some(entry) = find(&mut self.table, conn) {
                         entry.waiting = false;

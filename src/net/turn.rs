@@ -27,7 +27,9 @@ impl<A: App + 'static> Transport<A> {
         self.take_mail();
         self.accept();
         // Messages, each with the effects of its handling.
-        self.serve_ready();
+        if self.app.takes_messages() {
+            self.serve_ready();
+        }
         self.fire_timers();
         // The app hands over what belongs together, such as a batch to be logged.
         self.app.turn_ended(self.now);
@@ -43,7 +45,8 @@ impl<A: App + 'static> Transport<A> {
 
     /// How long nothing needs to be done; `None` is for ever.
     fn time_to_sleep(&self, limit: Option<Duration>) -> Option<Duration> {
-        let has_work = !self.ready.is_empty()
+        // Whoever wants no messages wakes the loop when that changes.
+        let has_work = (!self.ready.is_empty() && self.app.takes_messages())
             || !self.dirty.is_empty()
             || !self.doomed.is_empty()
             || self.accepting.has_work();

@@ -120,6 +120,12 @@ impl Hosted {
                         local.closing = Some(Closed { code, reason: reason.into() });
                     }
                 }
+                Effect::Abandon { conn, code, reason } => {
+                    if let Some(local) = self.local(conn) {
+                        local.held.clear();
+                        local.closing = Some(Closed { code, reason: reason.into() });
+                    }
+                }
                 Effect::Resume { conn } => {
                     if let Some(local) = self.local(conn) {
                         local.waiting = false;
@@ -169,6 +175,9 @@ impl Hosted {
     /// Handles one message of each local client that may have one handled: not
     /// while a job is pending, nor while it does not take what it is sent.
     fn feed(&mut self, now: Now) -> bool {
+        if !self.engine.takes_messages() {
+            return false;
+        }
         let most = self.engine.options.max_buffered_bytes;
         let mut messages = Vec::new();
         for local in &mut self.locals {
@@ -192,9 +201,10 @@ impl Hosted {
 
 fn is_local(effect: &Effect) -> bool {
     match effect {
-        Effect::Send { conn, .. } | Effect::Close { conn, .. } | Effect::Resume { conn } => {
-            conn.slot == LOCAL_SLOT
-        }
+        Effect::Send { conn, .. }
+        | Effect::Close { conn, .. }
+        | Effect::Abandon { conn, .. }
+        | Effect::Resume { conn } => conn.slot == LOCAL_SLOT,
         Effect::Job(_) | Effect::StopAccepting | Effect::Stop => false,
     }
 }
@@ -233,6 +243,10 @@ impl App for Hosted {
     fn turn_ended(&mut self, now: Now) {
         self.engine.turn_ended(now);
         self.settle(now);
+    }
+
+    fn takes_messages(&self) -> bool {
+        self.engine.takes_messages()
     }
 
     fn job_done(&mut self, id: JobId, output: Result<JobOutput, String>, now: Now) {

@@ -87,7 +87,9 @@ impl Rig {
                     outbox.buffered += bytes;
                     outbox.queued.push_back((bytes, text));
                 }
-                Effect::Close { conn, code, reason } => self.closed.push((conn, code, reason)),
+                Effect::Close { conn, code, reason } | Effect::Abandon { conn, code, reason } => {
+                    self.closed.push((conn, code, reason));
+                }
                 Effect::Stop => self.stopped = true,
                 Effect::Resume { conn } => self.resumed.push(conn),
                 Effect::StopAccepting => {}

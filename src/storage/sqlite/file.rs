@@ -1,0 +1,252 @@
+//! Opening a database file: is it ours, is it whole, can we read it.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::failure;
+use super::schema::{APPLICATION_ID, FORMAT_VERSION, TABLES};
+use crate::storage::directory::{sync_directory, with_suffix};
+use crate::storage::{StorageError, StorageErrorKind};
+
+/// How long a write waits for another program that holds the file: somebody's
+/// `sqlite3` with an open transaction is no reason to die at once.
+const BUSY: Duration = Duration::from_secs(30);
+
+/// Pages of log after which it is copied into the file, about 16 MiB. Rarer
+/// than SQLite's own default: every copy costs two syncs.
+const CHECKPOINT_PAGES: u32 = 4000;
+
+/// Bytes to which the log is cut back after it was copied.
+const LOG_BYTES: i64 = 64 << 20;
+
+/// The start of every SQLite file (file format, section 1.3).
+const HEADER: usize = 100;
+const MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// Creates an empty database under another name and moves it to its place, so
+/// that a file that exists has its tables.
+pub fn create_if_missing(path: &Path) -> Result<(), StorageError> {
+    match std::fs::metadata(path) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(StorageError::io(&format!("cannot read {}", path.display()), &error));
+        }
+    }
+    // A log without its file is half of a database: starting afresh beside it
+    // would drop what it holds.
+    let log = with_suffix(path, "-wal");
+    if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        return Err(StorageError::new(
+            StorageErrorKind::Damaged,
+            format!(
+                "{} is missing, but its log {} is there: put the file back, or move the log away \
+                 to start empty",
+                path.display(),
+                log.display()
+            ),
+        ));
+    }
+    let fresh = with_suffix(path, ".new");
+    for left in [fresh.clone(), with_suffix(&fresh, "-journal"), log] {
+        remove_if_there(&left)?;
+    }
+    let failed = |error: rusqlite::Error| failure("create", &fresh, &error);
+    let connection = Connection::open(&fresh).map_err(failed)?;
+    connection
+        .execute_batch(&format!(
+            "PRAGMA synchronous = FULL; BEGIN; PRAGMA application_id = {APPLICATION_ID}; \
+             PRAGMA user_version = {FORMAT_VERSION}; {TABLES} COMMIT;"
+        ))
+        .map_err(failed)?;
+    connection.close().map_err(|(_, error)| failed(error))?;
+    std::fs::rename(&fresh, path)
+        .map_err(|error| StorageError::io(&format!("cannot create {}", path.display()), &error))?;
+    sync_directory(&parent(path))
+}
+
+/// Removes a file; one that is not there is no error.
+pub fn remove_if_there(path: &Path) -> Result<(), StorageError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(StorageError::io(&format!("cannot remove {}", path.display()), &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub fn parent(path: &Path) -> std::path::PathBuf {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => ".".into(),
+    }
+}
+
+/// Looks at the first bytes before SQLite does, which would roll back or
+/// recover a file of somebody else.
+pub fn check_header(path: &Path) -> Result<(), StorageError> {
+    let shown = path.display();
+    let mut file = File::open(path)
+        .map_err(|error| StorageError::io(&format!("cannot open {shown}"), &error))?;
+    let length = file
+        .metadata()
+        .map_err(|error| StorageError::io(&format!("cannot read {shown}"), &error))?
+        .len();
+    let mut header = [0; HEADER];
+    let read = read_up_to(&mut file, &mut header)
+        .map_err(|error| StorageError::io(&format!("cannot read {shown}"), &error))?;
+    let start = header.get(..read).unwrap_or_default();
+    if !start.starts_with(MAGIC) && !MAGIC.starts_with(start) {
+        return Err(foreign(path, "it is no SQLite database"));
+    }
+    if read < HEADER {
+        return Err(damaged(path, &format!("it ends after {length} bytes")));
+    }
+    if field(&header, 68) != APPLICATION_ID.cast_unsigned() {
+        return Err(foreign(path, "it is the SQLite database of another program"));
+    }
+    check_version(path, i64::from(field(&header, 60)))?;
+    let page_bytes = match u64::from(field(&header, 16) >> 16) {
+        1 => 65_536,
+        bytes => bytes,
+    };
+    // With a log the file may be in the middle of taking it in, and the log has
+    // what is missing; then SQLite is the judge.
+    let log = std::fs::metadata(with_suffix(path, "-wal")).map_or(0, |log| log.len());
+    // The number of pages counts only where the two counters agree.
+    let pages = u64::from(field(&header, 28));
+    if log == 0 && field(&header, 24) == field(&header, 92) && pages * page_bytes > length {
+        return Err(damaged(
+            path,
+            &format!("it ends after {length} of {} bytes", pages * page_bytes),
+        ));
+    }
+    Ok(())
+}
+
+fn read_up_to(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest)? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    Ok(filled)
+}
+
+fn field(header: &[u8; HEADER], at: usize) -> u32 {
+    let bytes = header.get(at..at + 4).unwrap_or_default();
+    bytes.iter().fold(0, |value, &byte| value << 8 | u32::from(byte))
+}
+
+fn check_version(path: &Path, version: i64) -> Result<(), StorageError> {
+    if version <= i64::from(FORMAT_VERSION) {
+        return Ok(());
+    }
+    Err(StorageError::new(
+        StorageErrorKind::Newer,
+        format!(
+            "{} was written by a newer noexd (format {version}, this one reads up to \
+             {FORMAT_VERSION}); it was left as it is. Use that version, or another directory",
+            path.display()
+        ),
+    ))
+}
+
+fn foreign(path: &Path, why: &str) -> StorageError {
+    StorageError::new(
+        StorageErrorKind::Foreign,
+        format!(
+            "{} is not a data file of noexd ({why}); it was left as it is. Use another name or \
+             directory",
+            path.display()
+        ),
+    )
+}
+
+fn damaged(path: &Path, why: &str) -> StorageError {
+    StorageError::new(
+        StorageErrorKind::Damaged,
+        format!(
+            "{} is damaged ({why}); it was left as it is. Restore a backup (`noexd restore`)",
+            path.display()
+        ),
+    )
+}
+
+pub fn open(path: &Path, access: OpenFlags) -> Result<Connection, StorageError> {
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let failed = |error: &rusqlite::Error| failure("open", path, error);
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(&error))?;
+    connection.busy_timeout(BUSY).map_err(|error| failed(&error))?;
+    // Every statement of the writer and of the loader, with room.
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// What only SQLite can tell: the header's fields may still lie in the log.
+pub fn check_contents(connection: &Connection, path: &Path) -> Result<(), StorageError> {
+    let pragma = |name: &str| -> Result<i64, StorageError> {
+        connection
+            .pragma_query_value(None, name, |row| row.get(0))
+            .map_err(|error| failure("read", path, &error))
+    };
+    if pragma("application_id")? != i64::from(APPLICATION_ID) {
+        return Err(foreign(path, "it is the SQLite database of another program"));
+    }
+    check_version(path, pragma("user_version")?)
+}
+
+/// Switches to write-ahead logging and takes in what a log holds.
+pub fn begin_wal(connection: &Connection, path: &Path, synced: bool) -> Result<(), StorageError> {
+    let failed = |error: &rusqlite::Error| failure("open", path, error);
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(|error| failed(&error))?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        return Err(StorageError::new(
+            StorageErrorKind::Io,
+            format!(
+                "cannot open {}: its file system does not allow a write-ahead log (SQLite \
+                 answers \"{mode}\"); use a local one",
+                path.display()
+            ),
+        ));
+    }
+    let set = |name: &str, value: i64| {
+        connection.pragma_update(None, name, value).map_err(|error| failed(&error))
+    };
+    // FULL: every transaction ends with a sync of the log. NORMAL: only copying
+    // the log into the file syncs, which keeps the file whole.
+    set("synchronous", if synced { 2 } else { 1 })?;
+    set("wal_autocheckpoint", i64::from(CHECKPOINT_PAGES))?;
+    set("journal_size_limit", LOG_BYTES)?;
+    checkpoint(connection, path)?;
+    sync_directory(&parent(path))
+}
+
+/// Copies the log into the file and empties it, as far as no reader needs it.
+pub fn checkpoint(connection: &Connection, path: &Path) -> Result<(), StorageError> {
+    connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .map_err(|error| failure("write", path, &error))
+}
+
+pub fn check_integrity(connection: &Connection, path: &Path) -> Result<(), StorageError> {
+    let mut problems = Vec::new();
+    connection
+        .pragma(None, "integrity_check", 10, |row| {
+            problems.push(row.get::<_, String>(0)?);
+            Ok(())
+        })
+        .map_err(|error| failure("read", path, &error))?;
+    match problems.as_slice() {
+        [fine] if fine == "ok" => Ok(()),
+        _ => Err(damaged(path, &problems.join("; "))),
+    }
+}

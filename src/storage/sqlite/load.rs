@@ -1,0 +1,117 @@
+//! Reading everything back, in one pass over each table.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::failure;
+use crate::app::CommitSeq;
+use crate::json::parse;
+use crate::storage::batch::read_candidates;
+use crate::storage::{
+    BucketEntry, Document, Origin, StorageError, StorageErrorKind, Stored, Visit,
+};
+use crate::store::BucketId;
+
+/// See [`crate::storage::Storage::load`].
+pub fn load(
+    connection: &Connection,
+    path: &Path,
+    visit: Visit<'_>,
+) -> Result<CommitSeq, StorageError> {
+    let failed = |error: rusqlite::Error| failure("read", path, &error);
+    let refused = |text: String| {
+        StorageError::new(
+            StorageErrorKind::Damaged,
+            format!("{} cannot be loaded: {text}; it was left as it is", path.display()),
+        )
+    };
+    // Records of a bucket that is not there would be dropped silently.
+    let stray: i64 = connection
+        .query_row(
+            "SELECT count(*) FROM records WHERE bucket NOT IN (SELECT id FROM buckets)",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(failed)?;
+    if stray > 0 {
+        return Err(refused(format!("{stray} records belong to no bucket")));
+    }
+    let mut records = connection
+        .prepare("SELECT place, key, row, candidates FROM records WHERE bucket = ?1 ORDER BY place")
+        .map_err(failed)?;
+    for entry in buckets(connection).map_err(failed)? {
+        let entry = entry.map_err(refused)?;
+        let (id, name) = (entry.id, entry.name.clone());
+        visit(Stored::Bucket(entry)).map_err(refused)?;
+        let mut rows = records.query([id.0]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let place: u64 = row.get(0).map_err(failed)?;
+            let text = |column: usize| -> Result<&str, StorageError> {
+                row.get_ref(column)
+                    .map_err(failed)?
+                    .as_str()
+                    .map_err(|error| refused(format!("bucket \"{name}\", place {place}: {error}")))
+            };
+            let candidates = match row.get_ref(3).map_err(failed)? {
+                rusqlite::types::ValueRef::Null => None,
+                _ => {
+                    let read = parse(text(3)?, 2).ok().and_then(read_candidates);
+                    Some(read.ok_or_else(|| {
+                        refused(format!("bucket \"{name}\", place {place}: bad candidates"))
+                    })?)
+                }
+            };
+            visit(Stored::Record { place, key: text(1)?, row: text(2)?, candidates })
+                .map_err(|text| refused(format!("bucket \"{name}\", place {place}: {text}")))?;
+        }
+    }
+    documents(connection, visit, &failed, &refused)?;
+    connection
+        .query_row("SELECT coalesce(max(last), 0) FROM commits", [], |row| row.get(0))
+        .map_err(failed)
+}
+
+type Entries = Vec<Result<BucketEntry, String>>;
+
+fn buckets(connection: &Connection) -> rusqlite::Result<Entries> {
+    connection
+        .prepare("SELECT id, name, origin, counter, definition FROM buckets ORDER BY id")?
+        .query_map([], |row| {
+            let name: String = row.get(1)?;
+            let origin: String = row.get(2)?;
+            let Some(origin) = Origin::from_name(&origin) else {
+                return Ok(Err(format!("bucket \"{name}\" has the unknown origin \"{origin}\"")));
+            };
+            Ok(Ok(BucketEntry {
+                id: BucketId(row.get(0)?),
+                name,
+                origin,
+                counter: row.get(3)?,
+                definition: row.get(4)?,
+            }))
+        })?
+        .collect()
+}
+
+fn documents(
+    connection: &Connection,
+    visit: Visit<'_>,
+    failed: &dyn Fn(rusqlite::Error) -> StorageError,
+    refused: &dyn Fn(String) -> StorageError,
+) -> Result<(), StorageError> {
+    let mut statement = connection
+        .prepare("SELECT kind, name, origin, body FROM documents ORDER BY position")
+        .map_err(failed)?;
+    let mut rows = statement.query([]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let text = |column: usize| row.get::<_, String>(column).map_err(failed);
+        let (kind, name, origin) = (text(0)?, text(1)?, text(2)?);
+        let Some(origin) = Origin::from_name(&origin) else {
+            return Err(refused(format!("{kind} \"{name}\" has the unknown origin \"{origin}\"")));
+        };
+        visit(Stored::Document(Document { kind, name, origin, body: text(3)? }))
+            .map_err(refused)?;
+    }
+    Ok(())
+}
