@@ -7,7 +7,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use noexd::json::{Json, JsonError, parse};
+use noexd::json::{Json, JsonError, Raw, parse};
 use noexd::protocol::{ErrorCode, Incoming, parse_message};
 use serde_json::Value;
 
@@ -36,6 +36,14 @@ fn same(ours: &Json, theirs: &Value) {
         }
         _ => panic!("{ours:?} is not {theirs:?}"),
     }
+}
+
+/// Whether a literal in there is too large for a double; also one of a member
+/// that a later one of the same name replaces.
+fn has_infinity(value: Raw<'_>) -> bool {
+    value.as_number().is_some_and(f64::is_infinite)
+        || value.elements().any(has_infinity)
+        || value.members().any(|(_, value)| has_infinity(value))
 }
 
 /// Section 3.1 of the protocol over the oracle's value: the code of the error,
@@ -67,7 +75,7 @@ fuzz_target!(|text: &str| {
         }
         (Err(JsonError::TooDeep { .. }), _) => {}
         (Ok(ours), Err(error)) => {
-            assert!(ours.to_json().has_non_finite(), "only they refuse it: {error}");
+            assert!(has_infinity(*ours), "only they refuse it: {error}");
         }
         (Err(error), Ok(_)) => panic!("only we refuse it: {error}"),
         (Err(_), Err(_)) => {}
