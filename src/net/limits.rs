@@ -49,8 +49,11 @@ pub const ACCEPTS_PER_TURN: usize = 128;
 pub const EVENTS: usize = 1_024;
 
 /// A shared body of at least this many bytes is queued by reference, a smaller
-/// one is copied behind its head: below, an entry of its own in `writev` and
-/// the count of references cost more than the copy.
+/// one is copied behind its head. Measured on loopback: one message costs the
+/// same either way up to 4 KiB (the call is 3.5 microseconds of it); of eight in
+/// one write, each by reference costs 0.1 microseconds more than a copy of 1 KiB.
+/// But a push to ten thousand subscribers is copied ten thousand times before
+/// the turn's end, so memory sets the limit lower than time would.
 pub const SHARE_FROM: usize = 1_024;
 
 /// An owned piece of an outbox takes no further message beyond this many bytes;
