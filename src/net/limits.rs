@@ -36,9 +36,13 @@ pub const MESSAGES_PER_CONNECTION: usize = 128;
 /// Bytes read from one connection in one turn, with the same reason.
 pub const BYTES_PER_CONNECTION: usize = 4 * READ_BYTES;
 
-/// Messages of all connections in one turn. Bounds the time between two polls,
-/// and so the age of the time that the turn works with.
+/// Messages of all connections in one turn: bounds what piles up in outboxes
+/// before anything is written.
 pub const MESSAGES_PER_TURN: usize = 2_048;
+
+/// Microseconds spent on messages in one turn, looked at between connections.
+/// The turn works with the time at which it began, and timers wait for its end.
+pub const MICROS_PER_TURN: u64 = 10_000;
 
 /// Sockets accepted in one turn, so that a storm of connects does not stop
 /// those that are connected.

@@ -4,7 +4,9 @@
 use super::address::client_address;
 use super::conn::{NO_CLOSE_FRAME, Step};
 use super::http::{Method, Refusal, Request, Site, Verdict, answer, judge};
-use super::limits::{BYTES_PER_CONNECTION, MESSAGES_PER_CONNECTION, MESSAGES_PER_TURN};
+use super::limits::{
+    BYTES_PER_CONNECTION, MESSAGES_PER_CONNECTION, MESSAGES_PER_TURN, MICROS_PER_TURN,
+};
 use super::transport::Transport;
 use crate::app::{App, ConnId, Flow, Peer};
 use std::io::{self, Read};
@@ -29,8 +31,9 @@ impl<A: App + 'static> Transport<A> {
     /// share go to the end of the line, for the next turn.
     pub(super) fn serve_ready(&mut self) {
         let mut left = MESSAGES_PER_TURN;
+        let end = self.clock.micros().saturating_add(MICROS_PER_TURN);
         for _ in 0..self.ready.len() {
-            if left == 0 {
+            if left == 0 || self.clock.micros() > end {
                 return;
             }
             let Some(slot) = self.ready.pop_front() else { return };
