@@ -7,6 +7,7 @@ use super::change::ChangeKind;
 use super::commit::{ChangeSet, DefinitionOp, Op};
 use super::draft::unique_violation;
 use super::millis::Millis;
+use super::ordered::OrderedKeys;
 use super::schema::Definition;
 use super::table::Slot;
 use super::{BucketId, Layout, Store, not_defined};
@@ -21,6 +22,7 @@ pub(super) struct Rebuilt {
     pub parts: Box<Bucket>,
     pub expiry: Option<BTreeSet<(Millis, Slot)>>,
     pub ages: Option<BTreeSet<(Millis, u64, Slot)>>,
+    pub ordered: Option<OrderedKeys>,
 }
 
 impl Store {
@@ -119,8 +121,11 @@ impl Store {
             }
         }
         let (mut expiry, mut ages) = (parts.expiry.take(), parts.ages.take());
-        let timed = |(order, row)| (order, row);
-        for (slot, (order, row)) in bucket.table.iter().zip(bucket.iter().map(timed)) {
+        let mut ordered = parts.ordered.take();
+        for (slot, (order, row)) in bucket.table.iter().zip(bucket.iter()) {
+            if let Some(ordered) = &mut ordered {
+                ordered.insert(&bucket.key_of(row), order, slot);
+            }
             if let Some(expiry) = &mut expiry
                 && let Some(at) = row.field(&parts.meta.expires_at).and_then(Raw::as_number)
             {
@@ -130,7 +135,7 @@ impl Store {
                 ages.insert((parts.created_at(row), order, slot));
             }
         }
-        let rebuilt = Rebuilt { bucket: bucket.id, parts: Box::new(parts), expiry, ages };
+        let rebuilt = Rebuilt { bucket: bucket.id, parts: Box::new(parts), expiry, ages, ordered };
         Ok(ChangeSet {
             definitions: vec![DefinitionOp::Update(Box::new(rebuilt))],
             ..ChangeSet::default()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::index::Index;
 use super::millis::Millis;
+use super::ordered::OrderedKeys;
 use super::schema::{Definition, OnDelete};
 use super::table::{NIL, Slot, Table};
 use super::{BucketId, FieldRef, Key, Layout, Row};
@@ -28,6 +29,8 @@ pub struct Bucket {
     pub(super) references: Vec<Outgoing>,
     /// With a TTL: the records that expire, soonest first.
     pub(super) expiry: Option<BTreeSet<(Millis, Slot)>>,
+    /// `ordered_set`: the records in the order of their keys.
+    pub(super) ordered: Option<OrderedKeys>,
     /// With a maximal size: all records, oldest first; then table order.
     pub(super) ages: Option<BTreeSet<(Millis, u64, Slot)>>,
     /// The sequence number of the definition: references that are older than
@@ -103,6 +106,7 @@ impl Bucket {
             indexes,
             references,
             expiry: definition.ttl.map(|_| BTreeSet::new()),
+            ordered: definition.ordered.then(OrderedKeys::default),
             ages: definition.max_size.map(|_| BTreeSet::new()),
             defined_at: sequence,
             indexed_at: sequence,
@@ -198,6 +202,7 @@ impl Bucket {
             + self.indexes.iter().map(Index::memory).sum::<usize>()
             + self.references.iter().map(|outgoing| outgoing.index.memory()).sum::<usize>()
             + self.expiry.as_ref().map_or(0, |set| ordered(set.len(), 16))
+            + self.ordered.as_ref().map_or(0, OrderedKeys::memory)
             + self.ages.as_ref().map_or(0, |set| ordered(set.len(), 24))
     }
 
@@ -220,6 +225,15 @@ impl Bucket {
                 })
                 .collect();
             assert_eq!(*expiry, expected, "{}: what expires", self.name);
+        }
+        if let Some(ordered) = &self.ordered {
+            let mut expected = OrderedKeys::default();
+            for slot in &slots {
+                if let Some(row) = row(slot) {
+                    expected.insert(&self.key_of(row), self.table.order(*slot), *slot);
+                }
+            }
+            assert_eq!(*ordered, expected, "{}: the order of keys", self.name);
         }
         if let Some(ages) = &self.ages {
             let expected: BTreeSet<_> = slots

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::admin::Rebuilt;
 use super::bucket::{Bucket, Outgoing};
 use super::change::{Candidates, Change, ChangeKind, Commit, Defined, DefinitionChange};
+use super::ordered::OrderedKeys;
 use super::table::Slot;
 use super::{BucketId, Index, Key, Row, Store};
 use crate::json::{Json, Object};
@@ -149,6 +150,7 @@ impl Bucket {
         self.table = super::table::Table::new(self.layout.field(&self.definition.key));
         self.indexes.iter_mut().for_each(Index::clear);
         self.references.iter_mut().for_each(|outgoing| outgoing.index.clear());
+        self.ordered = self.ordered.as_ref().map(|_| OrderedKeys::default());
         self.expiry.iter_mut().for_each(std::collections::BTreeSet::clear);
         self.ages.iter_mut().for_each(std::collections::BTreeSet::clear);
     }
@@ -162,15 +164,13 @@ impl Bucket {
         let slot = match (slot, &new) {
             (None, None) => return None,
             (Some(slot), None) => {
-                self.leave(slot);
-                self.table.remove(slot);
+                self.exit(slot);
                 None
             }
             (None, Some(row)) => Some(self.enter(row.clone(), sequence)),
             (Some(slot), Some(row)) => match kind {
                 ChangeKind::Replaced => {
-                    self.leave(slot);
-                    self.table.remove(slot);
+                    self.exit(slot);
                     Some(self.enter(row.clone(), sequence))
                 }
                 ChangeKind::Inserted => {
@@ -237,7 +237,20 @@ impl Bucket {
     pub(super) fn enter(&mut self, row: Row, sequence: u64) -> Slot {
         let slot = self.table.push(row, sequence);
         self.arrive(slot, sequence);
+        let key = self.table.row(slot).map(|row| self.key_of(row));
+        if let (Some(ordered), Some(key)) = (&mut self.ordered, key) {
+            ordered.insert(&key, sequence, slot);
+        }
         slot
+    }
+
+    fn exit(&mut self, slot: Slot) {
+        self.leave(slot);
+        let key = self.table.row(slot).map(|row| self.key_of(row));
+        if let (Some(ordered), Some(key)) = (&mut self.ordered, key) {
+            ordered.remove(&key, self.table.order(slot));
+        }
+        self.table.remove(slot);
     }
 
     /// Makes a record that stands in the table findable.
@@ -297,7 +310,7 @@ impl Bucket {
 
     /// Takes over another definition with what was built for it.
     fn rebuild(&mut self, rebuilt: Rebuilt, sequence: u64) {
-        let Rebuilt { bucket: _, parts, expiry, ages } = rebuilt;
+        let Rebuilt { bucket: _, parts, expiry, ages, ordered } = rebuilt;
         let mut kept: Vec<Outgoing> = std::mem::take(&mut self.references);
         self.references = parts.references;
         for outgoing in &mut self.references {
@@ -323,6 +336,7 @@ impl Bucket {
         self.table.set_key_field(self.layout.field(&self.definition.key));
         self.expiry = expiry;
         self.ages = ages;
+        self.ordered = ordered;
         self.indexed_at = sequence;
     }
 }

@@ -64,6 +64,18 @@ impl Key {
     }
 }
 
+impl From<&str> for Key {
+    fn from(text: &str) -> Self {
+        Key::String(text.into())
+    }
+}
+
+impl From<f64> for Key {
+    fn from(number: f64) -> Self {
+        Key::Number(number)
+    }
+}
+
 /// `String(key)`, as messages have it.
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

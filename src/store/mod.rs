@@ -7,6 +7,7 @@
 //! and cannot fail. Nothing else changes a bucket.
 
 mod admin;
+mod aggregate;
 mod bucket;
 mod change;
 mod commit;
@@ -16,6 +17,7 @@ pub mod filter;
 mod index;
 mod key;
 mod millis;
+mod ordered;
 pub mod pattern;
 mod read;
 mod row;
@@ -28,6 +30,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+pub use aggregate::Aggregate;
 pub use bucket::Bucket;
 pub use change::{BucketId, Candidates, Change, ChangeKind, Commit, Defined, DefinitionChange};
 pub use commit::ChangeSet;

@@ -1,0 +1,125 @@
+//! Buckets as such: defining, changing, dropping, listing.
+
+use crate::engine::Engine;
+use crate::json::{Json, Object, Raw, write_string};
+use crate::protocol::{ErrorCode, OpError, Request};
+use crate::store::Bucket;
+
+impl Engine {
+    pub(super) fn store_schema(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let name = request.require_string("name")?;
+        let bucket = self.store.bucket_named(&name).ok_or_else(|| does_not_exist(&name))?;
+        named(out, &name, "config", &Json::Object(bucket.definition().supplied().clone()));
+        Ok(())
+    }
+
+    pub(super) fn store_buckets(&self, out: &mut Vec<u8>) {
+        let names = self.store.buckets().map(|bucket| Json::from(bucket.name())).collect();
+        bucket_names(names).write(out);
+    }
+
+    /// The object of `store.stats`.
+    pub(crate) fn store_stats(&self) -> Json {
+        let count = |number: usize| Json::Number(number as f64);
+        let each = |of: fn(&Bucket) -> usize| -> (Json, Json) {
+            let per_bucket = self.store.buckets().map(|bucket| (bucket.name(), count(of(bucket))));
+            let total = self.store.buckets().map(of).sum();
+            (count(total), Json::Object(per_bucket.collect()))
+        };
+        let totals = |(total, per_bucket)| {
+            Json::Object([("total", total), ("perBucket", per_bucket)].into_iter().collect())
+        };
+        let names = self.store.buckets().map(|bucket| Json::from(bucket.name())).collect();
+        let interval = self.options.ttl_check_interval_ms;
+        let queries = [("defined", count(0)), ("activeSubscriptions", count(0))];
+        let ttl = [
+            ("enabled", Json::Bool(interval > 0)),
+            ("checkIntervalMs", Json::Number(interval as f64)),
+        ];
+        let persistence = [("enabled", Json::Bool(false))];
+        let stats: Object = [
+            ("name", Json::from(self.options.name.as_str())),
+            ("buckets", bucket_names(names)),
+            ("records", totals(each(Bucket::len))),
+            ("indexes", totals(each(|bucket| bucket.definition().indexes.len()))),
+            ("queries", Json::Object(queries.into_iter().collect())),
+            ("persistence", Json::Object(persistence.into_iter().collect())),
+            ("ttl", Json::Object(ttl.into_iter().collect())),
+        ]
+        .into_iter()
+        .collect();
+        Json::Object(stats)
+    }
+
+    pub(super) fn store_define(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let name = request.require_string("name")?;
+        let config = request.require_object("config")?;
+        let set = self.store.prepare_define(&name, object(config))?;
+        self.commit(set);
+        named(out, &name, "created", &Json::Bool(true));
+        Ok(())
+    }
+
+    pub(super) fn store_update_bucket(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let name = request.require_string("name")?;
+        let updates = request.require_object("updates")?;
+        let set = self.store.prepare_update(&name, &object(updates))?;
+        self.commit(set);
+        named(out, &name, "updated", &Json::Bool(true));
+        Ok(())
+    }
+
+    pub(super) fn store_drop(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let name = request.require_string("name")?;
+        let set = self.store.prepare_drop(&name)?;
+        self.commit(set);
+        named(out, &name, "dropped", &Json::Bool(true));
+        Ok(())
+    }
+}
+
+/// `{"name": …, "…": …}`
+fn named(out: &mut Vec<u8>, name: &str, member: &str, value: &Json) {
+    out.extend_from_slice(b"{\"name\":");
+    write_string(out, name);
+    out.push(b',');
+    write_string(out, member);
+    out.push(b':');
+    value.write(out);
+    out.push(b'}');
+}
+
+/// `{"count": …, "names": […]}`
+fn bucket_names(names: Vec<Json>) -> Json {
+    let count = Json::Number(names.len() as f64);
+    let members: Object = [("count", count), ("names", Json::Array(names))].into_iter().collect();
+    Json::Object(members)
+}
+
+fn does_not_exist(name: &str) -> OpError {
+    OpError::new(ErrorCode::BucketNotDefined, format!("Bucket \"{name}\" does not exist"))
+}
+
+/// The tree of what was checked to be an object.
+fn object(raw: Raw<'_>) -> Object {
+    match raw.to_json() {
+        Json::Object(object) => object,
+        _ => Object::new(),
+    }
+}

@@ -1,0 +1,129 @@
+//! Reads of one bucket: `get`, `where`, paging, aggregates.
+
+use super::{write_row, write_rows};
+use crate::json::write_number;
+use crate::protocol::{OpError, Operation, Request};
+use crate::store::{Aggregate, Bucket, Filter, Lookup, Store};
+
+/// Answers a read; false for what is none.
+pub(super) fn read(
+    store: &Store,
+    operation: Operation,
+    request: &Request<'_>,
+    out: &mut Vec<u8>,
+) -> Result<bool, OpError> {
+    match operation {
+        Operation::StoreGet => get(store, request, out)?,
+        Operation::StoreAll => {
+            let name = request.require_string("bucket")?;
+            write_rows(out, store.require(&name)?.iter().map(|(_, row)| row));
+        }
+        Operation::StoreWhere => {
+            let (bucket, filter) = filtered(store, request)?;
+            write_rows(out, bucket.select(Some(&filter)).map(|(_, row)| row));
+        }
+        Operation::StoreFindOne => {
+            let (bucket, filter) = filtered(store, request)?;
+            let first = bucket.select(Some(&filter)).next();
+            write_row(out, first.map(|(_, row)| row));
+        }
+        Operation::StoreCount => count(store, request, out)?,
+        Operation::StoreFirst => {
+            let (bucket, n) = some(store, request, "n")?;
+            write_rows(out, bucket.first(n).into_iter());
+        }
+        Operation::StoreLast => {
+            let (bucket, n) = some(store, request, "n")?;
+            write_rows(out, bucket.last(n).into_iter());
+        }
+        Operation::StorePaginate => paginate(store, request, out)?,
+        Operation::StoreSum => aggregate(store, request, Aggregate::Sum, out)?,
+        Operation::StoreAvg => aggregate(store, request, Aggregate::Avg, out)?,
+        Operation::StoreMin => aggregate(store, request, Aggregate::Min, out)?,
+        Operation::StoreMax => aggregate(store, request, Aggregate::Max, out)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn get(store: &Store, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+    let name = request.require_string("bucket")?;
+    let key = Lookup::from(request.require_value("key")?);
+    let bucket = store.require(&name)?;
+    write_row(out, key.key().and_then(|key| bucket.get(key)));
+    Ok(())
+}
+
+fn count(store: &Store, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+    let name = request.require_string("bucket")?;
+    let filter = request.optional_object("filter")?;
+    let bucket = store.require(&name)?;
+    let filter = filter.map(|filter| Filter::compile(bucket.layout(), filter)).transpose()?;
+    let count = match filter.filter(|filter| !filter.is_empty()) {
+        Some(filter) => bucket.select(Some(&filter)).count(),
+        None => bucket.len(),
+    };
+    write_number(out, count as f64);
+    Ok(())
+}
+
+/// The bucket and the filter of a request that must have both.
+fn filtered<'s>(store: &'s Store, request: &Request<'_>) -> Result<(&'s Bucket, Filter), OpError> {
+    let name = request.require_string("bucket")?;
+    let filter = request.require_object("filter")?;
+    let bucket = store.require(&name)?;
+    Ok((bucket, Filter::compile(bucket.layout(), filter)?))
+}
+
+/// The bucket and the number of records of a request that must have both.
+fn some<'s>(
+    store: &'s Store,
+    request: &Request<'_>,
+    field: &str,
+) -> Result<(&'s Bucket, usize), OpError> {
+    let name = request.require_string("bucket")?;
+    let n = request.require_positive_integer(field)?;
+    Ok((store.require(&name)?, n))
+}
+
+fn paginate(store: &Store, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+    let (bucket, limit) = some(store, request, "limit")?;
+    // One more than asked for tells whether there are more.
+    let wanted = limit.saturating_add(1);
+    let mut rows = match request.field("after") {
+        Some(after) => bucket.after(&Lookup::from(after), wanted),
+        None => bucket.first(wanted),
+    };
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    out.extend_from_slice(b"{\"records\":");
+    write_rows(out, rows.iter().copied());
+    out.extend_from_slice(b",\"hasMore\":");
+    out.extend_from_slice(if has_more { b"true" } else { b"false" });
+    if let Some(last) = rows.last() {
+        out.extend_from_slice(b",\"nextCursor\":");
+        bucket.key_of(last).write(out);
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+fn aggregate(
+    store: &Store,
+    request: &Request<'_>,
+    function: Aggregate,
+    out: &mut Vec<u8>,
+) -> Result<(), OpError> {
+    let name = request.require_string("bucket")?;
+    let field = request.require_string("field")?;
+    let filter = request.optional_object("filter")?;
+    let bucket = store.require(&name)?;
+    let filter = filter.map(|filter| Filter::compile(bucket.layout(), filter)).transpose()?;
+    let field = bucket.layout().field(&field);
+    let rows = bucket.select(filter.as_ref()).map(|(_, row)| row);
+    match function.over(rows, &field) {
+        Some(number) => write_number(out, number),
+        None => out.extend_from_slice(b"null"),
+    }
+    Ok(())
+}
