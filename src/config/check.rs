@@ -29,6 +29,12 @@ impl Config {
                 reader.at(row.path, |reader| row.check(&value, reader));
             }
         }
+        if let Some(Auth::BuiltIn(auth)) = &self.auth
+            && auth.admin_secret.expose().is_empty()
+            && auth.admin_secret_file.is_none()
+        {
+            reader.at("auth.adminSecret", |reader| reader.problem("expected non-empty string"));
+        }
         self.check_together(&mut reader);
         match reader.problems {
             problems if problems.is_empty() => Ok(()),
@@ -62,12 +68,6 @@ impl Config {
     pub(super) fn check_together(&self, reader: &mut Reader) {
         self.check_available(reader);
         self.check_paths(reader);
-        if let Some(Auth::BuiltIn(auth)) = &self.auth
-            && auth.admin_secret.expose().is_empty()
-            && auth.admin_secret_file.is_none()
-        {
-            reader.at("auth.adminSecret", |reader| reader.problem("expected non-empty string"));
-        }
         let system = matches!(self.auth, Some(Auth::BuiltIn(_)));
         check_names("buckets", &self.buckets, system, reader);
         check_names("queries", &self.queries, system, reader);

@@ -166,7 +166,7 @@ pub fn help() -> String {
     let mut line = |short: &str, long: &str, value: &str, help: &str| {
         let short = if short.is_empty() { "   ".to_owned() } else { format!("-{short},") };
         let flag = format!("{short} --{long} {value}");
-        let _ = writeln!(text, "  {flag:<33} {help}");
+        let _ = writeln!(text, "  {flag:<32} {help}");
     };
     let (config_file, rest) = (OWN[0], &OWN[2..]);
     line(config_file.0, config_file.1, config_file.2, config_file.3);

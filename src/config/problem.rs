@@ -279,8 +279,8 @@ mod tests {
         for (a, b, edits) in [
             ("", "", 0),
             ("host", "host", 0),
-            ("hots", "host", 2),
-            ("prot", "port", 2),
+            ("hots", "host", 1),
+            ("prot", "port", 1),
             ("", "ab", 2),
         ] {
             assert_eq!(distance(a, b), edits, "{a} {b}");

@@ -39,13 +39,13 @@ fn origin(text: &str) -> Result<(), &'static str> {
 pub(super) const ROWS: &[Row] = &[
     Row::new("name", Kind::Text(name), |c| Some(&mut c.name),
         "Name of the server in `server.stats` and of the store in `store.stats`; 1 to 128 characters.")
-        .flag("", "name", "NAME", "name in server.stats and store.stats"),
+        .flag("", "name", "NAME", "name shown in server.stats"),
     Row::new("host", Kind::Text(host), |c| Some(&mut c.host),
         "IP address to listen on (IPv6 without brackets), or a name that resolves at start. The default is `0.0.0.0` with `auth` and `127.0.0.1` without.")
         .flag("H", "host", "ADDR", "address to listen on"),
     Row::new("port", int(0, 65_535), |c| Some(&mut c.port),
         "TCP port; 0 takes any free one, which is printed at start.")
-        .flag("p", "port", "PORT", "port to listen on, 0 takes any free one"),
+        .flag("p", "port", "PORT", "port to listen on, 0 for any free one"),
     Row::new("path", Kind::Text(url_path), |c| Some(&mut c.path),
         "Path of the WebSocket endpoint.")
         .flag("", "path", "PATH", "path of the WebSocket endpoint"),

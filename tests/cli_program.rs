@@ -1,0 +1,320 @@
+//! The program as a person or a supervisor meets it: texts, exit codes,
+//! standard output and error, signals.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::{Message, WebSocket};
+
+fn noexd(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_noexd"));
+    command.args(args).env_remove("RUST_LOG").env_remove("NOEXD_ADMIN_SECRET");
+    command
+}
+
+/// Runs the program to its end.
+fn output(args: &[&str]) -> Output {
+    noexd(args).stdin(Stdio::null()).output().expect("run noexd")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// A program that serves, killed if a test fails.
+struct Running {
+    child: Child,
+    /// The first line of standard output.
+    line: String,
+    out: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Self {
+        let mut child = noexd(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start noexd");
+        let mut out = BufReader::new(child.stdout.take().expect("standard output"));
+        let mut line = String::new();
+        out.read_line(&mut line).expect("read the first line");
+        Running { child, line, out }
+    }
+
+    fn port(&self) -> u16 {
+        let url = self.line.split_whitespace().last().expect("a word");
+        let after = url.strip_prefix("ws://127.0.0.1:").expect("the URL");
+        after.split('/').next().and_then(|port| port.parse().ok()).expect("a port")
+    }
+
+    fn connect(&self) -> WebSocket<TcpStream> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port())).expect("connect");
+        let url = format!("ws://127.0.0.1:{}/", self.port());
+        let (mut socket, _) = tungstenite::client(url, stream).expect("upgrade");
+        let welcome = socket.read().expect("welcome").into_text().expect("text");
+        assert!(welcome.starts_with("{\"type\":\"welcome\""), "{welcome}");
+        socket
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status().expect("kill");
+        assert!(sent.success());
+    }
+
+    /// Waits for the end: exit code, the rest of standard output, standard error.
+    fn end(mut self) -> (Option<i32>, String, String) {
+        let (mut out, mut err) = (String::new(), String::new());
+        self.out.read_to_string(&mut out).expect("standard output");
+        let mut stderr = self.child.stderr.take().expect("standard error");
+        stderr.read_to_string(&mut err).expect("standard error");
+        let status = self.child.wait().expect("the end");
+        (status.code(), out, err)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn help_fits_a_screen() {
+    for args in [&["--help"] as &[&str], &["-h"], &["--version", "--help"], &["--bogus", "--help"]]
+    {
+        let Output { status, stdout, stderr } = output(args);
+        assert_eq!(status.code(), Some(0));
+        assert_eq!(text(&stderr), "");
+        let help = text(&stdout);
+        assert!(help.lines().count() <= 32, "{} lines", help.lines().count());
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        for flag in
+            ["-p, --port PORT", "-H, --host ADDR", "-c, --config FILE", "--check", "RUST_LOG"]
+        {
+            assert!(help.contains(flag), "{flag}");
+        }
+    }
+}
+
+#[test]
+fn version() {
+    for args in [["--version"], ["-v"]] {
+        let Output { status, stdout, stderr } = output(&args);
+        assert_eq!(status.code(), Some(0));
+        assert_eq!(text(&stdout), concat!("noexd ", env!("CARGO_PKG_VERSION"), "\n"));
+        assert_eq!(text(&stderr), "");
+    }
+}
+
+#[test]
+fn flags_that_are_not_understood() {
+    for (args, said) in [
+        (&["--prot", "1"] as &[&str], "unknown option --prot (did you mean --port?)"),
+        (&["-x"], "unknown option -x"),
+        (&["--port"], "option --port needs a value"),
+        (&["-p", "1", "--port", "2"], "option --port is given twice"),
+        (&["--auth=yes"], "option --auth takes no value"),
+        (&["serve"], "unexpected argument \"serve\""),
+    ] {
+        let Output { status, stdout, stderr } = output(args);
+        assert_eq!(status.code(), Some(1), "{args:?}");
+        assert_eq!(text(&stdout), "");
+        let hint = "Run \"noexd --help\" for usage information.";
+        assert_eq!(text(&stderr), format!("Error: {said}\n{hint}\n"), "{args:?}");
+    }
+}
+
+/// A file in the system's place for such, removed at the end.
+struct TempFile(std::path::PathBuf);
+
+impl TempFile {
+    fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("noexd-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).expect("write the file");
+        TempFile(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("a plain path")
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).expect("remove the file");
+    }
+}
+
+#[test]
+fn check_opens_nothing() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("its address").port().to_string();
+    let good = TempFile::new(
+        "good.json",
+        r#"{"name":"x","buckets":{"a":{"key":"id","schema":{"id":{"type":"string"}}}}}"#,
+    );
+    for flag in ["--check", "--check-config"] {
+        let Output { status, stdout, stderr } = output(&[flag, "-p", &port, "-c", good.path()]);
+        assert_eq!(status.code(), Some(0));
+        assert_eq!(text(&stdout), "configuration is valid\n");
+        assert_eq!(text(&stderr), "");
+    }
+    let odd = TempFile::new("odd.json", r#"{"host":"0.0.0.0"}"#);
+    let Output { status, stderr, .. } = output(&["--check", "-c", odd.path()]);
+    assert_eq!(status.code(), Some(0));
+    assert!(text(&stderr).starts_with("Warning: host 0.0.0.0 is reachable"), "{}", text(&stderr));
+}
+
+#[test]
+fn every_mistake_has_a_line() {
+    let bad = TempFile::new(
+        "bad.json",
+        r#"{"heartbeat":{"intervalMs":"fast"},"allowedOrigin":["x"],"port":70000}"#,
+    );
+    for flags in [&["--check", "--config", bad.path()] as &[&str], &["--config", bad.path()]] {
+        let Output { status, stdout, stderr } = output(flags);
+        assert_eq!(status.code(), Some(1));
+        assert_eq!(text(&stdout), "");
+        assert_eq!(
+            text(&stderr),
+            "Error: heartbeat.intervalMs: expected integer >= 0, got \"fast\"\n\
+             Error: allowedOrigin: unknown key (did you mean \"allowedOrigins\"?)\n\
+             Error: Invalid port: 70000 (must be integer 0-65535)\n"
+        );
+    }
+    let bucket = TempFile::new(
+        "bucket.json",
+        r#"{"buckets":{"a":{"key":"id","schema":{"id":{"type":"string"}}},
+            "b":{"key":"id","schema":{"id":{"type":"int"}}},"c":{"key":"x","schema":{}}}}"#,
+    );
+    for flags in [&["--check", "-c", bucket.path()] as &[&str], &["-c", bucket.path()]] {
+        let Output { status, stderr, .. } = output(flags);
+        assert_eq!(status.code(), Some(1));
+        let said = text(&stderr);
+        let lines: Vec<&str> = said.lines().collect();
+        let [first, second] = lines.as_slice() else { panic!("{said}") };
+        assert!(
+            first.starts_with("Error: buckets.b.schema.id.type: unknown type \"int\""),
+            "{first}"
+        );
+        assert!(second.starts_with("Error: buckets.c: Key field \"x\" does not exist"), "{second}");
+    }
+}
+
+#[test]
+fn a_config_file_that_is_not_there() {
+    let Output { status, stderr, .. } = output(&["--config", "/nonexistent/noexd.json"]);
+    assert_eq!(status.code(), Some(1));
+    let said = text(&stderr);
+    assert!(
+        said.starts_with("Error: Error loading config file: /nonexistent/noexd.json: "),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_port_in_use() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address");
+    let Output { status, stdout, stderr } = output(&["-p", &address.port().to_string()]);
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(text(&stdout), "");
+    let said = text(&stderr);
+    assert!(said.ends_with(&format!("Error: port: {address} is in use\n")), "{said}");
+}
+
+#[test]
+fn a_host_that_is_not_this_machine() {
+    let Output { status, stderr, .. } = output(&["-p", "0", "-H", "192.0.2.1"]);
+    assert_eq!(status.code(), Some(1));
+    let said = text(&stderr);
+    assert!(said.ends_with("Error: host: 192.0.2.1:0 is no address of this machine\n"), "{said}");
+}
+
+#[test]
+fn the_first_line_is_the_only_one_on_standard_output() {
+    let server = Running::start(&["-p", "0", "--path", "/live", "--name", "x"]);
+    let start = concat!("noexd ", env!("CARGO_PKG_VERSION"), " listening on ws://127.0.0.1:");
+    assert!(server.line.starts_with(start), "{}", server.line);
+    assert!(server.line.ends_with("/live\n"), "{}", server.line);
+    assert_ne!(server.port(), 0);
+    server.signal("TERM");
+    let (code, out, err) = server.end();
+    assert_eq!((code, &*out), (Some(0), ""));
+    // Time, level, module and text.
+    let summary = err.lines().find(|line| line.contains("settings:")).expect("the settings");
+    let words: Vec<&str> = summary.splitn(4, ' ').collect();
+    assert!(words[0].len() == 24 && words[0].ends_with('Z'), "{summary}");
+    assert_eq!(&words[1..3], ["INFO", "noexd:"], "{summary}");
+    assert_eq!(words[3], "settings: name \"x\", port 0, path \"/live\"");
+}
+
+#[test]
+fn an_ipv6_host_stands_in_brackets() {
+    let server = Running::start(&["-p", "0", "-H", "::1"]);
+    assert!(server.line.contains(" ws://[::1]:"), "{}", server.line);
+    server.signal("INT");
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn signals_end_it_and_clients_are_told() {
+    for signal in ["TERM", "INT"] {
+        let server = Running::start(&["-p", "0"]);
+        let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
+        server.signal(signal);
+        for client in &mut clients {
+            let Message::Close(Some(frame)) = client.read().expect("a close") else {
+                panic!("no close frame")
+            };
+            assert_eq!((frame.code, &*frame.reason), (CloseCode::Normal, "server_shutdown"));
+        }
+        drop(clients);
+        assert_eq!(server.end().0, Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn a_second_signal_cuts_the_grace_period_short() {
+    let server = Running::start(&["-p", "0", "--shutdown-grace", "3600000"]);
+    let mut client = server.connect();
+    server.signal("TERM");
+    let notice = client.read().expect("a notice").into_text().expect("text");
+    assert_eq!(notice, r#"{"type":"system","event":"shutdown","gracePeriodMs":3600000}"#);
+    // Service goes on meanwhile.
+    client.send(Message::text(r#"{"id":1,"type":"server.stats"}"#)).expect("send");
+    let answer = client.read().expect("an answer").into_text().expect("text");
+    assert!(answer.starts_with("{\"id\":1,\"type\":\"result\""), "{answer}");
+    server.signal("TERM");
+    assert!(matches!(client.read().expect("a close"), Message::Close(Some(_))));
+    drop(client);
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn log_levels_follow_the_environment() {
+    let mut command = noexd(&["-p", "0", "--name", "quiet"]);
+    let mut child = command
+        .env("RUST_LOG", "error")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start noexd");
+    let mut out = BufReader::new(child.stdout.take().expect("standard output"));
+    let mut line = String::new();
+    out.read_line(&mut line).expect("the first line");
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().expect("kill").success());
+    let rest = child.wait_with_output().expect("the end");
+    assert_eq!(rest.status.code(), Some(0));
+    assert_eq!(text(&rest.stderr), "");
+}

@@ -1,0 +1,682 @@
+//! Every key of the configuration file: its default, its smallest and largest
+//! value, just outside, the wrong type, `null`.
+
+use noexd::Config;
+use noexd::config::{Options, Resolved, docs};
+
+/// Reads a file with this text, without environment and flags.
+fn read(text: &str) -> Result<Resolved, Vec<String>> {
+    let mut options = Options::new();
+    let problems = |error: noexd::config::ConfigError| {
+        error.problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    options.read_file(text).map_err(problems)?;
+    options.resolve().map_err(problems)
+}
+
+/// A file that sets `path` to `value`, with what its section cannot do without.
+fn file(path: &str, value: &str) -> String {
+    let siblings: &[(&str, &str)] = match path {
+        "rateLimit.maxRequests" => &[("rateLimit.windowMs", "1000")],
+        "rateLimit.windowMs" => &[("rateLimit.maxRequests", "10")],
+        "tls.cert" => &[("tls.key", "\"k\"")],
+        "tls.key" => &[("tls.cert", "\"c\"")],
+        "tls.minVersion" => &[("tls.key", "\"k\""), ("tls.cert", "\"c\"")],
+        "auth.adminSecret" => &[("auth.builtIn", "true")],
+        "auth.adminSecretFile" => &[("auth.builtIn", "true")],
+        "auth.builtIn" => &[("auth.adminSecret", "\"0123456789abcdef\"")],
+        "auth.sessionTtl" | "auth.passwordMinLength" | "auth.maxSessionsPerUser" => {
+            &[("auth.builtIn", "true"), ("auth.adminSecret", "\"0123456789abcdef\"")]
+        }
+        "auth.tokens" => &[],
+        _ if path.starts_with("auth.") => &[("auth.tokens", "{}")],
+        _ => &[],
+    };
+    let mut root = serde_json::json!({});
+    for (path, value) in siblings.iter().chain([&(path, value)]) {
+        let value: serde_json::Value = serde_json::from_str(value).expect("the test's own JSON");
+        let mut at = &mut root;
+        for name in path.split('.') {
+            at = &mut at[name];
+        }
+        *at = value;
+    }
+    root.to_string()
+}
+
+/// What this version lacks is not what these tests are about.
+fn beyond_availability(problems: Vec<String>) -> Vec<String> {
+    problems
+        .into_iter()
+        .filter(|text| !text.ends_with("is not available in this version"))
+        .collect()
+}
+
+fn accepted(path: &str, value: &str) {
+    if let Err(problems) = read(&file(path, value)) {
+        let problems = beyond_availability(problems);
+        assert!(problems.is_empty(), "{path} = {value}: {problems:?}");
+    }
+}
+
+fn refused(path: &str, value: &str, text: &str) {
+    let problems = match read(&file(path, value)) {
+        Ok(_) => panic!("{path} = {value} was accepted"),
+        Err(problems) => beyond_availability(problems),
+    };
+    assert_eq!(problems, [text.replace("{path}", path)], "{path} = {value}");
+}
+
+/// Keys with whole numbers: path, smallest, largest, whether 0 is allowed
+/// beside that. 2^53 - 1 is as good as no limit.
+const NO_LIMIT: u64 = (1 << 53) - 1;
+const INTEGERS: &[(&str, u64, u64, bool)] = &[
+    ("maxPayloadBytes", 1, 1 << 30, false),
+    ("maxJsonDepth", 8, 1024, false),
+    ("handshakeTimeoutMs", 100, 600_000, false),
+    ("closeTimeoutMs", 0, 60_000, false),
+    ("shutdownGraceMs", 0, 3_600_000, false),
+    ("maxConnections", 1, NO_LIMIT, false),
+    ("maxConnectionsPerIp", 1, NO_LIMIT, false),
+    ("connectionLimits.maxSubscriptionsPerConnection", 0, NO_LIMIT, false),
+    ("connectionLimits.maxTotalSubscriptions", 0, NO_LIMIT, false),
+    ("rateLimit.maxRequests", 1, 1_000_000, false),
+    ("rateLimit.windowMs", 1, 86_400_000, false),
+    ("heartbeat.intervalMs", 10, 86_400_000, true),
+    ("heartbeat.timeoutMs", 1, 86_400_000, false),
+    ("backpressure.maxBufferedBytes", 1, 1 << 30, false),
+    ("auth.sessionTtl", 1, NO_LIMIT, false),
+    ("auth.passwordMinLength", 1, 1024, false),
+    ("auth.maxSessionsPerUser", 1, NO_LIMIT, false),
+    ("auth.loginRateLimit.maxAttempts", 1, NO_LIMIT, false),
+    ("auth.loginRateLimit.windowMs", 1, NO_LIMIT, false),
+    ("revocation.blacklistTtlMs", 0, 31_536_000_000, false),
+    ("store.firstPushDelayMs", 0, 10_000, false),
+    ("store.ttlCheckIntervalMs", 10, 86_400_000, true),
+    ("durabilityIntervalMs", 1, 60_000, false),
+    ("rules.maxForwardDepth", 1, NO_LIMIT, false),
+    ("rules.maxCascadeEvents", 1, NO_LIMIT, false),
+    ("procedures.maxSteps", 1, NO_LIMIT, false),
+    ("procedures.maxConditionDepth", 0, NO_LIMIT, false),
+    ("logic.maxDefinitions", 1, NO_LIMIT, false),
+    ("logic.maxExprDepth", 1, NO_LIMIT, false),
+    ("logic.maxExprNodes", 1, NO_LIMIT, false),
+    ("logic.maxViewRows", 1, NO_LIMIT, false),
+    ("audit.maxEntries", 1, 10_000_000, false),
+];
+
+#[test]
+fn whole_numbers_and_their_limits() {
+    for &(path, min, max, zero) in INTEGERS {
+        accepted(path, &min.to_string());
+        accepted(path, &format!("{min}.0"));
+        accepted(path, &max.to_string());
+        let least = if zero { 0 } else { min };
+        for (value, shown) in [
+            ("-1", "-1"),
+            ("\"5\"", "\"5\""),
+            ("1.5", "1.5"),
+            ("true", "true"),
+            ("[1]", "array"),
+            ("{}", "object"),
+        ] {
+            refused(path, value, &format!("{{path}}: expected integer >= {least}, got {shown}"));
+        }
+        let mut outside = Vec::new();
+        if max < NO_LIMIT {
+            outside.push(max + 1);
+        }
+        if zero {
+            accepted(path, "0");
+            outside.push(1);
+        }
+        if min > 0 {
+            outside.push(min - 1);
+        }
+        for value in outside.into_iter().filter(|value| !(zero && *value == 0)) {
+            let problems = read(&file(path, &value.to_string())).expect_err(path);
+            let problems = beyond_availability(problems);
+            let [problem] = problems.as_slice() else { panic!("{path}: {problems:?}") };
+            assert!(problem.starts_with(&format!("{path}: expected ")), "{problem}");
+            assert!(problem.ends_with(&format!(", got {value}")), "{problem}");
+            assert!(problem.contains(&min.to_string()), "{problem}");
+        }
+    }
+}
+
+/// Keys that are true or false.
+const BOOLEANS: &[&str] = &[
+    "exposeErrorDetails",
+    "auth.required",
+    "store.coalescePushes",
+    "rules.chainFacts",
+    "audit.auth",
+];
+
+#[test]
+fn booleans() {
+    for path in BOOLEANS {
+        accepted(path, "true");
+        accepted(path, "false");
+        for (value, shown) in
+            [("1", "1"), ("\"true\"", "\"true\""), ("[]", "array"), ("{}", "object")]
+        {
+            refused(path, value, &format!("{{path}}: expected boolean, got {shown}"));
+        }
+    }
+}
+
+/// Keys whose value is one of a few words, the default first.
+const CHOICES: &[(&str, &[&str])] = &[
+    ("durability", &["always", "interval", "none"]),
+    ("tls.minVersion", &["1.2", "1.3"]),
+    ("auth.permissions.default", &["allow", "deny"]),
+    ("auth.customRoleTier", &["none", "read", "write", "admin"]),
+];
+
+#[test]
+fn choices() {
+    for (path, words) in CHOICES {
+        for word in *words {
+            accepted(path, &format!("\"{word}\""));
+        }
+        for (value, shown) in [("\"ALWAYS\"", "\"ALWAYS\""), ("1", "1"), ("true", "true")] {
+            let problems = beyond_availability(read(&file(path, value)).expect_err(path));
+            let [problem] = problems.as_slice() else { panic!("{path}: {problems:?}") };
+            assert!(
+                problem.starts_with(&format!("{path}: expected \"{}\"", words[0])),
+                "{problem}"
+            );
+            assert!(problem.ends_with(&format!(", got {shown}")), "{problem}");
+        }
+    }
+}
+
+/// Everything else: path, values that are accepted, values that are not and
+/// what is said about them.
+type Forms = (&'static str, &'static [&'static str], &'static [(&'static str, &'static str)]);
+const FORMS: &[Forms] = &[
+    (
+        "name",
+        &["\"x\"", "\"näme\""],
+        &[
+            ("\"\"", "{path}: expected string of 1 to 128 characters, got \"\""),
+            ("7", "{path}: expected string, got 7"),
+        ],
+    ),
+    (
+        "host",
+        &["\"0.0.0.0\"", "\"::1\"", "\"localhost\""],
+        &[
+            ("\"\"", "{path}: expected IP address or host name, got \"\""),
+            ("\"a b\"", "{path}: expected IP address or host name, got \"a b\""),
+            ("\"[::1]\"", "{path}: expected IPv6 address without brackets, got \"[::1]\""),
+            ("1", "{path}: expected string, got 1"),
+        ],
+    ),
+    (
+        "port",
+        &["0", "1", "65535", "8080.0"],
+        &[
+            ("65536", "Invalid port: 65536 (must be integer 0-65535)"),
+            ("-1", "Invalid port: -1 (must be integer 0-65535)"),
+            ("80.5", "Invalid port: 80.5 (must be integer 0-65535)"),
+            ("\"8080\"", "Invalid port: 8080 (must be integer 0-65535)"),
+            ("true", "Invalid port: true (must be integer 0-65535)"),
+        ],
+    ),
+    (
+        "path",
+        &["\"/\"", "\"/ws\"", "\"/a/b~!$\""],
+        &[
+            (
+                "\"ws\"",
+                "{path}: expected a path that begins with \"/\", in printable ASCII without space, \"?\" or \"#\", got \"ws\"",
+            ),
+            (
+                "\"/a?b\"",
+                "{path}: expected a path that begins with \"/\", in printable ASCII without space, \"?\" or \"#\", got \"/a?b\"",
+            ),
+            (
+                "\"/é\"",
+                "{path}: expected a path that begins with \"/\", in printable ASCII without space, \"?\" or \"#\", got \"/é\"",
+            ),
+            ("\"/healthz\"", "health.path: must not be the same path as path"),
+        ],
+    ),
+    ("health", &["true", "false", "{}"], &[("1", "{path}: expected boolean or object, got 1")]),
+    (
+        "health.path",
+        &["\"/up\""],
+        &[
+            (
+                "\"up\"",
+                "{path}: expected a path that begins with \"/\", in printable ASCII without space, \"?\" or \"#\", got \"up\"",
+            ),
+            ("\"/\"", "{path}: must not be the same path as path"),
+        ],
+    ),
+    (
+        "metrics",
+        &["true", "false", "{}"],
+        &[("\"on\"", "{path}: expected boolean or object, got \"on\"")],
+    ),
+    (
+        "metrics.path",
+        &["\"/m\""],
+        &[
+            ("1", "{path}: expected string, got 1"),
+            ("\"/healthz\"", "{path}: must not be the same path as health.path"),
+        ],
+    ),
+    (
+        "metrics.listen",
+        &["\"127.0.0.1:0\"", "\"[::1]:9464\""],
+        &[(
+            "\"9464\"",
+            "{path}: expected address and port such as \"127.0.0.1:9464\", got \"9464\"",
+        )],
+    ),
+    (
+        "metrics.token",
+        &["\"t\""],
+        &[
+            ("\"\"", "{path}: expected non-empty string"),
+            ("5", "{path}: expected string, got number"),
+        ],
+    ),
+    (
+        "console",
+        &["true", "false", "{}"],
+        &[("[]", "{path}: expected boolean or object, got array")],
+    ),
+    ("console.path", &["\"/ui\""], &[("\"/\"", "{path}: must not be the same path as path")]),
+    (
+        "allowedOrigins",
+        &["[]", "[\"https://a.example\"]"],
+        &[
+            (
+                "\"https://a.example\"",
+                "{path}: expected array of strings, got \"https://a.example\"",
+            ),
+            ("[1]", "{path}[0]: expected string, got 1"),
+            ("[\"a\",\"\"]", "{path}[1]: expected non-empty string"),
+            (
+                "[\"*\"]",
+                "{path}[0]: \"*\" would match nothing: entries are compared byte for byte (use null to allow every origin)",
+            ),
+        ],
+    ),
+    (
+        "trustedProxies",
+        &["[]", "[\"10.0.0.0/8\",\"::1\",\"fd00::/8\",\"192.0.2.7\"]"],
+        &[
+            (
+                "\"10.0.0.1\"",
+                "{path}: expected array of IP addresses and CIDR ranges, got \"10.0.0.1\"",
+            ),
+            ("[1]", "{path}[0]: expected string, got 1"),
+        ],
+    ),
+    ("connectionLimits", &["{}"], &[("5", "{path}: expected object, got 5")]),
+    (
+        "rateLimit",
+        &["{\"maxRequests\":1,\"windowMs\":1}"],
+        &[("true", "{path}: expected object, got true")],
+    ),
+    ("heartbeat", &["{}"], &[("[]", "{path}: expected object, got array")]),
+    ("backpressure", &["{}"], &[("1", "{path}: expected object, got 1")]),
+    (
+        "backpressure.highWaterMark",
+        &["1", "0.5", "1e-9"],
+        &[
+            ("0", "{path}: expected number > 0 and <= 1, got 0"),
+            ("1.01", "{path}: expected number > 0 and <= 1, got 1.01"),
+            ("\"0.5\"", "{path}: expected number > 0 and <= 1, got \"0.5\""),
+        ],
+    ),
+    (
+        "tls",
+        &["{\"cert\":\"c\",\"key\":\"k\"}"],
+        &[("true", "{path}: expected object, got true"), ("{\"cert\":\"c\"}", "tls.key: required")],
+    ),
+    ("tls.cert", &["\"c.pem\""], &[("\"\"", "{path}: expected non-empty string, got \"\"")]),
+    ("tls.key", &["\"k.pem\""], &[("1", "{path}: expected string, got 1")]),
+    (
+        "auth",
+        &["false", "{\"tokens\":{}}", "{\"builtIn\":true,\"adminSecret\":\"x\"}"],
+        &[
+            ("{}", "{path}: expected \"builtIn\": true, \"tokens\" or \"jwt\""),
+            ("{\"builtIn\":false}", "{path}: expected \"builtIn\": true, \"tokens\" or \"jwt\""),
+            ("{\"required\":false}", "{path}: expected \"builtIn\": true, \"tokens\" or \"jwt\""),
+            ("true", "--admin-secret is required when --auth is enabled"),
+            (
+                "{\"builtIn\":true}",
+                "auth.adminSecret: required (or adminSecretFile, or NOEXD_ADMIN_SECRET)",
+            ),
+            (
+                "{\"builtIn\":true,\"adminSecret\":\"s\",\"adminSecretFile\":\"f\"}",
+                "auth.adminSecret: expected one of adminSecret and adminSecretFile, got both",
+            ),
+            (
+                "{\"builtIn\":true,\"adminSecret\":\"s\",\"tokens\":{}}",
+                "auth.tokens: does not go with built-in users (builtIn)",
+            ),
+            (
+                "{\"tokens\":{},\"sessionTtl\":1}",
+                "auth.sessionTtl: does not go with external tokens",
+            ),
+            ("\"yes\"", "{path}: expected boolean or object, got \"yes\""),
+        ],
+    ),
+    ("auth.builtIn", &["true"], &[("1", "{path}: expected boolean, got 1")]),
+    (
+        "auth.adminSecret",
+        &["\"s\""],
+        &[
+            ("\"\"", "{path}: expected non-empty string"),
+            ("123456", "{path}: expected string, got number"),
+        ],
+    ),
+    (
+        "auth.adminSecretFile",
+        &["\"/run/secret\""],
+        &[("\"\"", "{path}: expected non-empty string, got \"\"")],
+    ),
+    (
+        "auth.tokens",
+        &[
+            "{}",
+            "{\"t\":{\"userId\":\"u\"}}",
+            "{\"t\":{\"userId\":\"u\",\"roles\":[\"admin\"],\"metadata\":{\"a\":1},\"expiresAt\":1e12}}",
+            "{\"t\":{\"userId\":\"u\",\"roles\":null,\"metadata\":null,\"expiresAt\":null}}",
+            "{\"sha256:5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8\":{\"userId\":\"u\"}}",
+        ],
+        &[
+            ("[]", "{path}: expected object of tokens, got array"),
+            ("{\"hunter2\":5}", "{path}[0]: expected object, got 5"),
+            ("{\"hunter2\":{}}", "{path}[0].userId: required"),
+            (
+                "{\"hunter2\":{\"userId\":\"\"}}",
+                "{path}[0].userId: expected non-empty string, got \"\"",
+            ),
+            (
+                "{\"hunter2\":{\"userId\":\"u\",\"roles\":\"admin\"}}",
+                "{path}[0].roles: expected array of strings, got \"admin\"",
+            ),
+            (
+                "{\"hunter2\":{\"userId\":\"u\",\"roles\":[1]}}",
+                "{path}[0].roles[0]: expected string, got 1",
+            ),
+            (
+                "{\"hunter2\":{\"userId\":\"u\",\"metadata\":[]}}",
+                "{path}[0].metadata: expected object, got array",
+            ),
+            (
+                "{\"hunter2\":{\"userId\":\"u\",\"expiresAt\":\"2030\"}}",
+                "{path}[0].expiresAt: expected Unix time in milliseconds, got \"2030\"",
+            ),
+            (
+                "{\"hunter2\":{\"userId\":\"u\",\"rolse\":[]}}",
+                "{path}[0].rolse: unknown key (did you mean \"roles\"?)",
+            ),
+            ("{\"\":{\"userId\":\"u\"}}", "{path}[0]: the token must not be empty"),
+            (
+                "{\"sha256:5e88\":{\"userId\":\"u\"}}",
+                "{path}[0]: expected 64 hex digits after \"sha256:\"",
+            ),
+        ],
+    ),
+    (
+        "auth.jwt",
+        &[
+            "{\"algorithms\":[\"HS256\"],\"secret\":\"01234567890123456789012345678901\"}",
+            "{\"algorithms\":[\"RS256\",\"ES256\",\"EdDSA\"],\"publicKeyFile\":\"k.pem\",\"issuer\":\"i\",\"audience\":[\"a\",\"b\"]}",
+            "{\"algorithms\":[\"HS256\"],\"keys\":[{\"kid\":\"1\",\"alg\":\"HS256\",\"secretBase64\":\"AA==\"}]}",
+            "{\"algorithms\":[\"RS256\"],\"jwksFile\":\"keys.json\",\"clockToleranceMs\":0,\"requireExp\":false,\"userIdClaim\":\"u\",\"rolesClaim\":\"a.b\",\"defaultRoles\":[],\"metadataClaim\":\"m\"}",
+        ],
+        &[
+            ("true", "{path}: expected object, got true"),
+            ("{\"secret\":\"s\"}", "{path}.algorithms: required"),
+            (
+                "{\"algorithms\":[],\"secret\":\"s\"}",
+                "{path}.algorithms: expected non-empty array of algorithms, got array",
+            ),
+            (
+                "{\"algorithms\":[\"none\"],\"secret\":\"s\"}",
+                "{path}.algorithms[0]: expected \"HS256\", \"RS256\", \"ES256\" or \"EdDSA\", got \"none\"",
+            ),
+            (
+                "{\"algorithms\":[\"HS256\"]}",
+                "{path}: expected a key: secret, secretBase64, secretFile, publicKey, publicKeyFile, keys or jwksFile",
+            ),
+            (
+                "{\"algorithms\":[\"HS256\"],\"secret\":\"a\",\"secretFile\":\"b\"}",
+                "{path}: expected exactly one of secret, secretBase64, secretFile, publicKey, publicKeyFile",
+            ),
+            (
+                "{\"algorithms\":[\"HS256\"],\"keys\":[{\"alg\":\"HS256\"}]}",
+                "{path}.keys[0]: expected exactly one of secret, secretBase64, secretFile, publicKey, publicKeyFile",
+            ),
+            (
+                "{\"algorithms\":[\"HS256\"],\"keys\":[{\"secret\":\"s\"}]}",
+                "{path}.keys[0].alg: required",
+            ),
+            (
+                "{\"algorithms\":[\"HS256\"],\"secret\":7}",
+                "{path}.secret: expected non-empty string, got number",
+            ),
+            (
+                "{\"algorithms\":[\"HS256\"],\"secret\":\"s\",\"clockToleranceMs\":-1}",
+                "{path}.clockToleranceMs: expected integer >= 0, got -1",
+            ),
+            (
+                "{\"algorithms\":[\"HS256\"],\"secret\":\"s\",\"isuer\":\"x\"}",
+                "{path}.isuer: unknown key (did you mean \"issuer\"?)",
+            ),
+        ],
+    ),
+    ("auth.permissions", &["{}"], &[("\"deny\"", "{path}: expected object, got \"deny\"")]),
+    (
+        "auth.permissions.rules",
+        &[
+            "[]",
+            "[{\"role\":\"r\",\"allow\":\"*\"},{\"role\":\"s\",\"allow\":[\"store.*\"],\"buckets\":[],\"topics\":[\"a.*\"]}]",
+        ],
+        &[
+            ("{}", "{path}: expected array of rules, got object"),
+            ("[1]", "{path}[0]: expected object, got 1"),
+            ("[{\"allow\":\"*\"}]", "{path}[0].role: required"),
+            ("[{\"role\":\"r\"}]", "{path}[0].allow: required"),
+            (
+                "[{\"role\":\"r\",\"allow\":5}]",
+                "{path}[0].allow: expected string or array of strings, got 5",
+            ),
+            (
+                "[{\"role\":\"r\",\"allow\":\"*\",\"bucket\":[]}]",
+                "{path}[0].bucket: unknown key (did you mean \"buckets\"?)",
+            ),
+            (
+                "[{\"role\":\"r\",\"allow\":\"*\",\"topics\":\"a\"}]",
+                "{path}[0].topics: expected array of strings, got \"a\"",
+            ),
+        ],
+    ),
+    (
+        "auth.anonymousRoles",
+        &["[]", "[\"reader\"]"],
+        &[("\"reader\"", "{path}: expected array of strings, got \"reader\"")],
+    ),
+    ("auth.loginRateLimit", &["{}"], &[("5", "{path}: expected object, got 5")]),
+    ("revocation", &["{}"], &[("5", "{path}: expected object, got 5")]),
+    (
+        "buckets",
+        &["{}", "{\"a\":{\"key\":\"id\",\"schema\":{\"id\":{\"type\":\"string\"}}}}"],
+        &[
+            ("[]", "{path}: expected object of bucket definitions, got array"),
+            ("{\"a\":5}", "{path}.a: expected object, got 5"),
+            ("{\"\":{}}", "{path}: names must not be empty"),
+        ],
+    ),
+    (
+        "queries",
+        &["{}", "{\"q\":{\"bucket\":\"a\"}}"],
+        &[("{\"q\":[]}", "{path}.q: expected object, got array")],
+    ),
+    ("store", &["{}"], &[("5", "{path}: expected object, got 5")]),
+    (
+        "dataDir",
+        &["\"./data\""],
+        &[
+            ("\"\"", "{path}: expected non-empty string, got \"\""),
+            ("true", "{path}: expected string, got true"),
+        ],
+    ),
+    ("db", &["\"a.db\""], &[("5", "{path}: expected string, got 5")]),
+    ("rules", &["true", "false", "{}"], &[("[]", "{path}: expected boolean or object, got array")]),
+    ("rules.definitions", &["[]"], &[("{}", "{path}: expected array of rules, got object")]),
+    (
+        "rules.groups",
+        &["[]", "[{\"id\":\"a\",\"name\":\"A\",\"description\":\"d\",\"enabled\":false}]"],
+        &[
+            ("[{\"name\":\"A\"}]", "{path}[0].id: required"),
+            (
+                "[{\"id\":\"a\",\"name\":\"A\"},{\"id\":\"a\",\"name\":\"B\"}]",
+                "{path}[1]: duplicate id \"a\"",
+            ),
+            (
+                "[{\"id\":\"a\",\"name\":\"A\",\"enabled\":1}]",
+                "{path}[0].enabled: expected boolean, got 1",
+            ),
+        ],
+    ),
+    (
+        "rules.storeEvents",
+        &["true", "false", "{}", "{\"buckets\":[\"a\"],\"prefix\":\"store\"}"],
+        &[
+            ("5", "{path}: expected boolean or object, got 5"),
+            ("{\"prefix\":\"\"}", "{path}.prefix: expected non-empty string, got \"\""),
+            ("{\"bucket\":[]}", "{path}.bucket: unknown key (did you mean \"buckets\"?)"),
+        ],
+    ),
+    ("procedures", &["true", "false", "{}"], &[("1", "{path}: expected boolean or object, got 1")]),
+    (
+        "procedures.defaultTimeoutMs",
+        &["1", "0.5", "1e300"],
+        &[
+            ("0", "{path}: expected number > 0, got 0"),
+            ("\"1s\"", "{path}: expected number > 0, got \"1s\""),
+        ],
+    ),
+    (
+        "procedures.definitions",
+        &["[]"],
+        &[("{}", "{path}: expected array of procedures, got object")],
+    ),
+    ("logic", &["true", "false", "{}"], &[("1", "{path}: expected boolean or object, got 1")]),
+    ("logic.computed", &["{}"], &[("[]", "{path}: expected object of computed fields, got array")]),
+    ("logic.views", &["[]"], &[("{}", "{path}: expected array of views, got object")]),
+    ("logic.constraints", &["[]"], &[("{}", "{path}: expected array of constraints, got object")]),
+    ("audit", &["true", "false", "{}"], &[("1", "{path}: expected boolean or object, got 1")]),
+    (
+        "audit.tiers",
+        &["[]", "[\"admin\",\"write\",\"read\"]"],
+        &[
+            (
+                "\"admin\"",
+                "{path}: expected array of \"admin\", \"write\", \"read\", got \"admin\"",
+            ),
+            (
+                "[\"admin\",\"all\"]",
+                "{path}[1]: expected \"admin\", \"write\" or \"read\", got \"all\"",
+            ),
+        ],
+    ),
+    (
+        "audit.file",
+        &[
+            "\"a.jsonl\"",
+            "{\"path\":\"a\",\"sync\":\"always\",\"maxBytes\":4096,\"maxFiles\":1,\"restore\":true}",
+        ],
+        &[
+            ("5", "{path}: expected object, got 5"),
+            ("{}", "{path}.path: required"),
+            (
+                "{\"path\":\"a\",\"sync\":\"often\"}",
+                "{path}.sync: expected \"never\", \"interval\" or \"always\", got \"often\"",
+            ),
+            (
+                "{\"path\":\"a\",\"maxBytes\":4095}",
+                "{path}.maxBytes: expected integer >= 4096, got 4095",
+            ),
+            ("{\"path\":\"a\",\"maxFiles\":0}", "{path}.maxFiles: expected integer >= 1, got 0"),
+        ],
+    ),
+];
+
+#[test]
+fn everything_else() {
+    for (path, good, bad) in FORMS {
+        for value in *good {
+            accepted(path, value);
+        }
+        for (value, text) in *bad {
+            refused(path, value, text);
+        }
+    }
+}
+
+fn tested() -> impl Iterator<Item = &'static str> {
+    INTEGERS
+        .iter()
+        .map(|(path, ..)| *path)
+        .chain(BOOLEANS.iter().copied())
+        .chain(CHOICES.iter().map(|(path, _)| *path))
+        .chain(FORMS.iter().map(|(path, ..)| *path))
+}
+
+#[test]
+fn these_tables_know_every_key() {
+    let page = docs::page();
+    let keys = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let keys: Vec<&str> = keys.map(|(key, _)| key).filter(|key| !key.contains(' ')).collect();
+    assert!(keys.len() > 80, "{keys:?}");
+    for key in keys.iter().filter(|key| !key.starts_with("persistence")) {
+        assert!(tested().any(|path| path == *key), "{key} has no test");
+    }
+}
+
+#[test]
+fn null_is_as_good_as_absent() {
+    for path in tested() {
+        // What belongs to a mode of authentication is not there without it.
+        if path.starts_with("auth.") || path.starts_with("rateLimit.") || path.starts_with("tls.") {
+            continue;
+        }
+        // The section is there then, and may be off by default.
+        let section = path.split_once('.').map_or("", |(section, _)| section);
+        if ["audit", "metrics", "console"].contains(&section) {
+            continue;
+        }
+        let config = read(&file(path, "null")).expect(path).config;
+        assert_eq!(config, Config::default(), "{path}");
+    }
+    for (text, like) in [
+        (r#"{"auth":{"tokens":{},"jwt":null,"required":null}}"#, r#"{"auth":{"tokens":{}}}"#),
+        (
+            r#"{"rateLimit":{"maxRequests":1,"windowMs":null}}"#,
+            r#"{"rateLimit":{"maxRequests":1}}"#,
+        ),
+    ] {
+        assert_eq!(read(text).map(|r| r.config).ok(), read(like).map(|r| r.config).ok(), "{text}");
+    }
+}
+
+#[test]
+fn an_empty_file_is_like_none() {
+    for text in ["", " \n", "{}", "\u{feff}{}", "{\"heartbeat\":{},\"store\":{},\"rules\":{}}"] {
+        let Resolved { config, warnings } = read(text).expect(text);
+        assert_eq!(config, Config::default(), "{text:?}");
+        assert!(warnings.is_empty(), "{warnings:?}");
+    }
+}
