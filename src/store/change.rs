@@ -49,7 +49,7 @@ pub struct Change {
     pub candidates: Vec<Candidates>,
     /// What has to be stored with the record, besides its text and its order,
     /// to restore the order of index candidates; see
-    /// [`super::Store::load_record`]. `None` for most.
+    /// [`super::Loader::record`]. `None` for most.
     pub places: Option<Box<str>>,
 }
 
@@ -76,7 +76,7 @@ pub struct Defined {
     pub persistent: bool,
     /// As supplied, with the updates since.
     pub definition: Arc<Object>,
-    /// To be handed back to [`super::Store::load_bucket`] as it is.
+    /// To be handed back to [`super::Loader::bucket`] as it is.
     pub state: Box<str>,
 }
 

@@ -7,7 +7,7 @@ use super::bucket::{Bucket, Outgoing};
 use super::change::{Candidates, Change, ChangeKind, Commit, Defined, DefinitionChange};
 use super::ordered::OrderedKeys;
 use super::table::Slot;
-use super::{BucketId, Index, Key, Row, Store};
+use super::{BucketId, Data, Index, Key, Row, RowBuilder, Store};
 use crate::json::{Json, Object};
 
 /// What a commit is to change; prepared, checked, and impossible to refuse. To
@@ -237,11 +237,15 @@ impl Bucket {
     pub(super) fn enter(&mut self, row: Row, sequence: u64) -> Slot {
         let slot = self.table.push(row, sequence);
         self.arrive(slot, sequence);
+        self.arrive_in_order(slot);
+        slot
+    }
+
+    pub(super) fn arrive_in_order(&mut self, slot: Slot) {
         let key = self.table.row(slot).map(|row| self.key_of(row));
         if let (Some(ordered), Some(key)) = (&mut self.ordered, key) {
-            ordered.insert(&key, sequence, slot);
+            ordered.insert(&key, self.table.order(slot), slot);
         }
-        slot
     }
 
     fn exit(&mut self, slot: Slot) {
@@ -251,6 +255,15 @@ impl Bucket {
             ordered.remove(&key, self.table.order(slot));
         }
         self.table.remove(slot);
+    }
+
+    /// A row of this bucket's layout.
+    pub(super) fn row_of(&self, data: &Data<'_>) -> Row {
+        let mut row = RowBuilder::new(&self.layout);
+        for (name, value) in data.iter() {
+            value.write(name, &mut row);
+        }
+        row.finish()
     }
 
     /// Makes a record that stands in the table findable.

@@ -16,6 +16,7 @@ mod draft;
 pub mod filter;
 mod index;
 mod key;
+mod load;
 mod millis;
 mod ordered;
 pub mod pattern;
@@ -39,6 +40,7 @@ pub use draft::{Draft, Mode};
 pub use filter::Filter;
 pub use index::Index;
 pub use key::Key;
+pub use load::{LoadError, Loader};
 pub use read::{Access, Selection};
 pub use row::{FieldRef, Layout, Row, RowBuilder};
 

@@ -256,3 +256,116 @@ fn a_bucket_is_changed_as_a_whole_or_not_at_all() {
     assert_eq!(bench.find("b", "{}", "id"), "");
     bench.store.check_invariants();
 }
+
+/// What a log would keep of a series of commits.
+#[derive(Default)]
+struct Log {
+    buckets: std::collections::BTreeMap<BucketId, (Defined, u64)>,
+    records: std::collections::BTreeMap<(BucketId, String), (String, u64, Option<Box<str>>)>,
+}
+
+impl Log {
+    fn apply(&mut self, commit: &Commit) {
+        for definition in &commit.definitions {
+            match definition {
+                DefinitionChange::Defined(defined) => {
+                    self.buckets.insert(defined.bucket, (defined.clone(), 0));
+                }
+                DefinitionChange::Updated(defined) => {
+                    let kept = self.buckets.get_mut(&defined.bucket).expect("defined before");
+                    kept.0 = defined.clone();
+                }
+                DefinitionChange::Dropped { bucket, .. } => {
+                    self.buckets.remove(bucket);
+                    self.records.retain(|(of, _), _| of != bucket);
+                }
+            }
+        }
+        for (bucket, _) in &commit.cleared {
+            self.records.retain(|(of, _), _| of != bucket);
+        }
+        for change in &commit.changes {
+            let key = (change.bucket, change.key.text().to_string());
+            match &change.new {
+                Some(row) => {
+                    let stored = (row.text().to_owned(), change.new_order, change.places.clone());
+                    self.records.insert(key, stored);
+                }
+                None => drop(self.records.remove(&key)),
+            }
+        }
+        for (bucket, counter) in &commit.counters {
+            self.buckets.get_mut(bucket).expect("defined before").1 = *counter;
+        }
+    }
+
+    fn restore(&self) -> Store {
+        let mut loader = Loader::new();
+        for (defined, counter) in self.buckets.values() {
+            loader.bucket(defined, *counter).expect("a bucket");
+        }
+        let mut records: Vec<_> = self.records.iter().collect();
+        records.sort_by_key(|(_, (_, order, _))| *order);
+        for ((bucket, _), (text, order, places)) in records {
+            loader.record(*bucket, text, *order, places.as_deref()).expect("a record");
+        }
+        loader.finish().expect("a store")
+    }
+}
+
+#[test]
+fn a_restored_store_is_the_same_store() {
+    let mut bench = Bench::new();
+    let mut log = Log::default();
+    let ordered =
+        NOTES.replace("\"key\"", "\"etsType\":\"ordered_set\",\"maxSize\":9,\"ttl\":5,\"key\"");
+    let referring = r#"{"key":"id","schema":{"id":{"type":"number"},"to":{"type":"number",
+        "ref":"notes","onDelete":"set_null"},"x":{"type":"string"}},"indexes":["x"]}"#;
+    for (name, definition) in [("notes", &*ordered), ("refs", referring)] {
+        let set = bench.store.prepare_define(name, object(definition)).expect("good");
+        log.apply(&bench.store.commit(set));
+    }
+    for tag in ["a", "b", "a", "c"] {
+        log.apply(&bench.insert("notes", &format!(r#"{{"tag":"{tag}"}}"#)).expect("inserted"));
+    }
+    for id in [3, 1, 2] {
+        let data = format!(r#"{{"id":{id},"to":1,"x":"x"}}"#);
+        log.apply(&bench.insert("refs", &data).expect("inserted"));
+    }
+    log.apply(&bench.update("notes", Json::Number(1.0), r#"{"tag":"c"}"#).expect("updated"));
+    log.apply(&bench.insert("notes", r#"{"id":2,"tag":"a"}"#).expect("replaced"));
+    log.apply(&bench.update("refs", Json::Number(3.0), r#"{"to":2,"x":"y"}"#).expect("updated"));
+    log.apply(&bench.update("refs", Json::Number(3.0), r#"{"to":1,"x":"x"}"#).expect("updated"));
+    log.apply(&bench.delete("notes", Json::Number(4.0)).expect("deleted"));
+    let updates = object(r#"{"addFields":{"more":{"type":"number","ref":"notes"}}}"#);
+    let set = bench.store.prepare_update("refs", &updates).expect("good");
+    log.apply(&bench.store.commit(set));
+    log.apply(&bench.insert("refs", r#"{"id":4,"x":"x"}"#).expect("inserted"));
+    log.apply(&bench.update("refs", Json::Number(2.0), r#"{"x":"z"}"#).expect("updated"));
+    log.apply(&bench.update("refs", Json::Number(2.0), r#"{"x":"x"}"#).expect("updated"));
+
+    let restored = Bench { store: log.restore(), ids: IdSource::new([7; 32]), now: bench.now };
+    restored.store.check_invariants();
+    assert_eq!(restored.store.sequence, bench.store.sequence);
+    for (bucket, filter) in [
+        ("notes", "{}"),
+        ("notes", r#"{"tag":"a"}"#),
+        ("notes", r#"{"tag":"c"}"#),
+        ("refs", "{}"),
+        ("refs", r#"{"x":"x"}"#),
+    ] {
+        let found = bench.find(bucket, filter, "id");
+        assert_eq!(restored.find(bucket, filter, "id"), found, "{bucket} {filter}");
+    }
+    assert_eq!(bench.find("refs", r#"{"x":"x"}"#, "id"), "3 1 4 2", "as before the restart");
+    // The references are followed in the order in which they were made.
+    let order = |bench: &mut Bench| -> Vec<String> {
+        let commit = bench.delete("notes", Json::Number(1.0)).expect("deleted");
+        commit.changes.iter().map(|change| change.key.to_string()).collect()
+    };
+    let mut restored = restored;
+    assert_eq!(order(&mut restored), order(&mut bench));
+    restored.insert("notes", "{}").expect("inserted");
+    bench.insert("notes", "{}").expect("inserted");
+    assert_eq!(restored.find("notes", "{}", "id"), bench.find("notes", "{}", "id"));
+}

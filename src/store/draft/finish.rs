@@ -2,6 +2,7 @@
 
 use super::overlay::{Entry, Overlay};
 use super::{Draft, Mode};
+use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, OpError};
 use crate::store::change::ChangeKind;
 use crate::store::commit::Op;
@@ -86,13 +87,17 @@ fn rank(op: &Op) -> u8 {
 /// be what is stored (it is, unless something was committed since).
 fn check_conflict(bucket: &Bucket, overlay: &Overlay, entry: &Entry) -> Result<(), OpError> {
     let conflict = |reason: String| {
+        let details: Object = [("bucket", Json::from(&*bucket.name)), ("key", entry.key.to_json())]
+            .into_iter()
+            .collect();
         Err(OpError::new(
             ErrorCode::Conflict,
             format!(
                 "Transaction conflict in bucket \"{}\" for key \"{}\": {reason}",
                 bucket.name, entry.key
             ),
-        ))
+        )
+        .with_details(Json::Object(details)))
     };
     if overlay.cleared {
         return Ok(());
