@@ -257,11 +257,14 @@ fn a_bucket_is_changed_as_a_whole_or_not_at_all() {
     bench.store.check_invariants();
 }
 
+/// Text, order and places.
+type StoredRecord = (String, u64, Option<Box<str>>);
+
 /// What a log would keep of a series of commits.
 #[derive(Default)]
 struct Log {
     buckets: std::collections::BTreeMap<BucketId, (Defined, u64)>,
-    records: std::collections::BTreeMap<(BucketId, String), (String, u64, Option<Box<str>>)>,
+    records: std::collections::BTreeMap<(BucketId, String), StoredRecord>,
 }
 
 impl Log {
