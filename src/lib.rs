@@ -12,6 +12,7 @@ pub mod json;
 pub mod logging;
 pub mod net;
 pub mod protocol;
+pub mod rules;
 pub mod server;
 pub mod storage;
 pub mod store;

@@ -1,0 +1,407 @@
+//! The rule engine: what can be asked of it, and its state.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::app::Now;
+use crate::json::{Json, Object, write_number};
+use crate::wheel::{TimerId, Wheel};
+
+use super::event::{Budget, Chain, Event, make_id};
+use super::execution::Execution;
+use super::facts::{Fact, Facts, Source};
+use super::index::PatternIndex;
+use super::pattern::Grammar;
+use super::record::{Origin, RecordKind, RulesChange, fact_change, rule_record, timer_record};
+use super::regexes::RegexCache;
+use super::rule::Rule;
+use super::service::{LookupCache, RuleService, ServiceError, ServiceJob, Services, Ticket};
+use super::temporal::Temporal;
+use super::timers::Timers;
+
+/// The name of the service that the host provides.
+pub const STORE_SERVICE: &str = "store";
+
+/// What the engine needs from its surroundings. Called while rules run, in the
+/// order in which things happen.
+pub trait Host {
+    /// An event has been created; its rules have not run yet.
+    fn event(&mut self, event: &Arc<Event>);
+    /// A line for the server's log.
+    fn log(&mut self, level: log::Level, text: &str);
+    /// Random bits for ids.
+    fn random(&mut self) -> u64;
+    /// Durable state has changed. Only with [`Options::durable`].
+    fn record(&mut self, change: RulesChange);
+    /// Runs a service's job elsewhere and brings the result to
+    /// [`RuleEngine::answer`].
+    fn start_job(&mut self, ticket: Ticket, job: ServiceJob);
+    /// The built-in service `store`. What it changes belongs to `chain`.
+    ///
+    /// # Errors
+    /// As [`RuleService::call`].
+    fn store_service(
+        &mut self,
+        method: &str,
+        args: &[Json],
+        chain: Chain,
+    ) -> Result<Json, ServiceError>;
+    /// A stopwatch in microseconds, for statistics only.
+    fn stopwatch(&mut self) -> u64 {
+        0
+    }
+}
+
+/// One call from outside: when it is, and who is around.
+pub struct Cx<'h> {
+    pub now: Now,
+    pub host: &'h mut dyn Host,
+}
+
+impl std::fmt::Debug for Cx<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cx").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// Limits and switches.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Depth at which rules of one chain still run.
+    pub max_forward_depth: u32,
+    /// Events that one root trigger may produce.
+    pub max_cascade_events: u32,
+    /// Whether facts written by rules trigger fact rules.
+    pub chain_facts: bool,
+    /// How long an execution waits for a service that answers later.
+    pub service_timeout_ms: u64,
+    /// Whether changes are handed to [`Host::record`].
+    pub durable: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            max_forward_depth: 10,
+            max_cascade_events: 10_000,
+            chain_facts: false,
+            service_timeout_ms: 30_000,
+            durable: false,
+        }
+    }
+}
+
+/// What is due on the engine's wheel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// An arming of a timer.
+    Timer(u64),
+    /// An alarm of a temporal pattern.
+    Pattern { rule: u64, alarm: u64 },
+    /// A service did not answer in time.
+    Call(Ticket),
+}
+
+/// A group of rules from the configuration.
+#[derive(Clone, Debug)]
+pub struct Group {
+    pub id: String,
+    pub name: String,
+    pub description: Option<String>,
+    pub enabled: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Registered {
+    pub rule: Arc<Rule>,
+    /// The definition with defaults and the server's fields.
+    pub definition: Object,
+    pub origin: Origin,
+}
+
+/// Counters of `rules.stats`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stats {
+    pub rules: usize,
+    pub facts: usize,
+    pub timers: usize,
+    pub events: u64,
+    pub executed: u64,
+    /// Microseconds of all executions.
+    pub busy: u64,
+}
+
+impl Stats {
+    /// Appends the object of `rules.stats`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let average =
+            if self.executed == 0 { 0.0 } else { self.busy as f64 / 1000.0 / self.executed as f64 };
+        let numbers = [
+            ("{\"rulesCount\":", self.rules as f64),
+            (",\"factsCount\":", self.facts as f64),
+            (",\"timersCount\":", self.timers as f64),
+            (",\"eventsProcessed\":", self.events as f64),
+            (",\"rulesExecuted\":", self.executed as f64),
+            (",\"avgProcessingTimeMs\":", average),
+        ];
+        for (name, value) in numbers {
+            out.extend_from_slice(name.as_bytes());
+            write_number(out, value);
+        }
+        out.extend_from_slice(
+            b",\"tracing\":{\"enabled\":false,\"entriesCount\":0,\"maxEntries\":10000}}",
+        );
+    }
+}
+
+/// An execution that waits for a service.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub execution: Box<Execution>,
+    pub timeout: TimerId,
+    pub service: Box<str>,
+}
+
+/// Facts, rules, timers and patterns, without I/O. See the module's
+/// documentation.
+#[derive(Debug)]
+pub struct RuleEngine {
+    pub(super) options: Options,
+    pub(super) rules: BTreeMap<u64, Registered>,
+    pub(super) by_id: HashMap<Arc<str>, u64>,
+    pub(super) groups: BTreeMap<String, Group>,
+    pub(super) numbers: u64,
+    pub(super) versions: u64,
+    pub(super) event_rules: PatternIndex<Arc<Rule>>,
+    pub(super) fact_rules: PatternIndex<Arc<Rule>>,
+    pub(super) timer_rules: PatternIndex<Arc<Rule>>,
+    pub(super) temporal: Temporal,
+    pub(super) facts: Facts,
+    pub(super) timers: Timers,
+    pub(super) wheel: Wheel<Due>,
+    /// Expired and not run yet.
+    pub(super) due: VecDeque<Due>,
+    pub(super) services: Services,
+    pub(super) cache: LookupCache,
+    pub(super) regexes: RegexCache,
+    pub(super) waiting: HashMap<Ticket, Waiting>,
+    pub(super) tickets: Ticket,
+    /// The rule that runs, for whoever catches a panic.
+    pub(super) running: Option<Arc<Rule>>,
+    pub(super) events: u64,
+    pub(super) executed: u64,
+    pub(super) busy: u64,
+}
+
+impl RuleEngine {
+    pub fn new(options: Options, now: Now) -> Self {
+        RuleEngine {
+            options,
+            rules: BTreeMap::new(),
+            by_id: HashMap::new(),
+            groups: BTreeMap::new(),
+            numbers: 0,
+            versions: 0,
+            event_rules: PatternIndex::new(Grammar::Topic),
+            fact_rules: PatternIndex::new(Grammar::Key),
+            timer_rules: PatternIndex::new(Grammar::Key),
+            temporal: Temporal::new(),
+            facts: Facts::default(),
+            timers: Timers::default(),
+            wheel: Wheel::new(now.mono),
+            due: VecDeque::new(),
+            services: Services::default(),
+            cache: LookupCache::default(),
+            regexes: RegexCache::default(),
+            waiting: HashMap::new(),
+            tickets: 0,
+            running: None,
+            events: 0,
+            executed: 0,
+            busy: 0,
+        }
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Makes a service available to rules.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn add_service(&mut self, name: &str, service: Box<dyn RuleService>) -> Result<(), String> {
+        if self.has_service(name) {
+            return Err(format!("Service \"{name}\" is already registered"));
+        }
+        self.services.insert(name, service);
+        Ok(())
+    }
+
+    pub fn has_service(&self, name: &str) -> bool {
+        name == STORE_SERVICE || self.services.contains(name)
+    }
+
+    /// A root event: runs everything that it triggers, then returns it.
+    pub fn emit(&mut self, new: NewEvent, cx: &mut Cx<'_>) -> Arc<Event> {
+        let budget = new.chain.budget.unwrap_or_else(|| self.budget());
+        let event = Arc::new(Event {
+            id: make_id(cx.now.wall, cx.host.random()),
+            topic: new.topic,
+            data: Arc::new(Json::Object(new.data)),
+            timestamp: cx.now.wall,
+            correlation_id: new.correlation_id,
+            causation_id: new.causation_id,
+            source: new.source,
+        });
+        let mut tasks = Vec::new();
+        self.process(&event, new.chain.depth, &budget, &mut tasks, cx);
+        self.drive(tasks, cx);
+        event
+    }
+
+    /// Writes a fact, runs what it triggers, and returns it as it was written.
+    pub fn set_fact(&mut self, key: &str, value: &Json, cx: &mut Cx<'_>) -> Fact {
+        let fact = self.facts.set(key, value, cx.now.wall, Source::Api).clone();
+        self.record_fact(key, &fact, cx);
+        let budget = self.budget();
+        let mut tasks = Vec::new();
+        self.fact_written(key, &fact, 1, &budget, &mut tasks);
+        self.drive(tasks, cx);
+        fact
+    }
+
+    /// Never triggers anything.
+    pub fn delete_fact(&mut self, key: &str, cx: &mut Cx<'_>) -> bool {
+        let deleted = self.facts.delete(key);
+        if deleted && self.options.durable {
+            cx.host.record(RulesChange::delete(RecordKind::Fact, key));
+        }
+        deleted
+    }
+
+    pub fn fact(&self, key: &str) -> Option<&Fact> {
+        self.facts.get(key)
+    }
+
+    /// The facts that match a pattern, in the order of insertion.
+    pub fn query_facts(&self, pattern: &str) -> Vec<(&str, &Fact)> {
+        self.facts.query(pattern)
+    }
+
+    /// All facts in the order of insertion.
+    pub fn facts(&self) -> impl Iterator<Item = (&str, &Fact)> {
+        self.facts.iter()
+    }
+
+    pub fn stats(&self) -> Stats {
+        Stats {
+            rules: self.rules.len(),
+            facts: self.facts.len(),
+            timers: self.timers.len(),
+            events: self.events,
+            executed: self.executed,
+            busy: self.busy,
+        }
+    }
+
+    /// The monotonic time at which [`RuleEngine::advance`] has something to do.
+    pub fn next_deadline(&self) -> Option<u64> {
+        if self.due.is_empty() { self.wheel.next_deadline() } else { Some(0) }
+    }
+
+    /// Runs what is due, at most `limit` root triggers; the rest stays due.
+    pub fn advance(&mut self, limit: usize, cx: &mut Cx<'_>) {
+        let mut expired = Vec::new();
+        self.wheel.advance(cx.now.mono, &mut expired);
+        self.due.extend(expired);
+        for _ in 0..limit {
+            match self.due.pop_front() {
+                Some(due) => self.fire(due, cx),
+                None => return,
+            }
+        }
+    }
+
+    /// The answer to a call that was to be answered later. False if nothing
+    /// waits for it any more.
+    pub fn answer(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Json, String>,
+        cx: &mut Cx<'_>,
+    ) -> bool {
+        let Some(waiting) = self.waiting.remove(&ticket) else { return false };
+        self.wheel.cancel(waiting.timeout);
+        self.resume(waiting.execution, result, cx);
+        true
+    }
+
+    /// Executions that wait for a service.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Everything that is durable, in an order in which it can be restored.
+    pub fn records(&self) -> Vec<RulesChange> {
+        let versions = Json::Number(self.versions as f64);
+        let mut records = vec![RulesChange::put(RecordKind::Counter, "versions", &versions)];
+        records.extend(self.rules.iter().map(|(number, registered)| {
+            let Registered { rule, definition, origin } = registered;
+            let record = rule_record(definition, *origin, *number);
+            RulesChange::put(RecordKind::Rule, &rule.id, &record)
+        }));
+        records.extend(self.facts.iter().map(|(key, fact)| fact_change(key, fact)));
+        records.extend(
+            self.timers.iter().map(|(name, timer)| {
+                RulesChange::put(RecordKind::Timer, name, &timer_record(timer))
+            }),
+        );
+        records
+    }
+
+    pub(super) fn budget(&self) -> Arc<Budget> {
+        Budget::new(self.options.max_cascade_events)
+    }
+
+    pub(super) fn record_fact(&self, key: &str, fact: &Fact, cx: &mut Cx<'_>) {
+        if self.options.durable {
+            cx.host.record(fact_change(key, fact));
+        }
+    }
+
+    pub(super) fn record_timer(&self, name: &str, cx: &mut Cx<'_>) {
+        if !self.options.durable {
+            return;
+        }
+        cx.host.record(match self.timers.get(name) {
+            Some(timer) => RulesChange::put(RecordKind::Timer, name, &timer_record(timer)),
+            None => RulesChange::delete(RecordKind::Timer, name),
+        });
+    }
+}
+
+/// An event that is to be created.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    pub topic: Arc<str>,
+    pub data: Object,
+    pub correlation_id: Option<Arc<str>>,
+    pub causation_id: Option<Arc<str>>,
+    pub source: Source,
+    pub chain: Chain,
+}
+
+impl NewEvent {
+    /// An event without correlation, as the wire or a procedure emits it.
+    pub fn new(topic: &str, data: Object) -> Self {
+        NewEvent {
+            topic: topic.into(),
+            data,
+            correlation_id: None,
+            causation_id: None,
+            source: Source::Api,
+            chain: Chain::default(),
+        }
+    }
+}

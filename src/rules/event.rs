@@ -1,0 +1,307 @@
+//! Events, and what sets rules off.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::json::{Json, Object, write_number, write_string};
+
+use super::facts::Source;
+use super::temporal::{Completion, TemporalSpec};
+use super::value::Path;
+
+/// One event. Immutable: subscribers, rules and windows share it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub id: Arc<str>,
+    pub topic: Arc<str>,
+    /// Always an object.
+    pub data: Arc<Json>,
+    /// Unix milliseconds.
+    pub timestamp: u64,
+    pub correlation_id: Option<Arc<str>>,
+    pub causation_id: Option<Arc<str>>,
+    pub source: Source,
+}
+
+impl Event {
+    /// Appends the event object of the protocol.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"id\":");
+        write_string(out, &self.id);
+        out.extend_from_slice(b",\"topic\":");
+        write_string(out, &self.topic);
+        out.extend_from_slice(b",\"data\":");
+        self.data.write(out);
+        out.extend_from_slice(b",\"timestamp\":");
+        write_number(out, self.timestamp as f64);
+        if let Some(id) = &self.correlation_id {
+            out.extend_from_slice(b",\"correlationId\":");
+            write_string(out, id);
+        }
+        if let Some(id) = &self.causation_id {
+            out.extend_from_slice(b",\"causationId\":");
+            write_string(out, id);
+        }
+        out.extend_from_slice(b",\"source\":\"");
+        out.extend_from_slice(self.source.as_str().as_bytes());
+        out.extend_from_slice(b"\"}");
+    }
+
+    /// What `meta.*` refers to.
+    pub(super) fn meta(&self, name: &str) -> Option<Json> {
+        Some(match name {
+            "topic" => Json::from(&*self.topic),
+            "id" => Json::from(&*self.id),
+            "timestamp" => Json::Number(self.timestamp as f64),
+            "correlationId" => Json::from(&**self.correlation_id.as_ref()?),
+            "source" => Json::from(self.source.as_str()),
+            _ => return None,
+        })
+    }
+}
+
+/// An id in the form of the protocol: milliseconds in base 36, `-`, nine random
+/// characters of base 36.
+pub(super) fn make_id(wall: u64, random: u64) -> Arc<str> {
+    let mut text = String::with_capacity(20);
+    push_base36(&mut text, wall, 0);
+    text.push('-');
+    push_base36(&mut text, random % 36u64.pow(9), 9);
+    text.into()
+}
+
+fn push_base36(out: &mut String, mut value: u64, width: usize) {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut digits = Vec::with_capacity(13);
+    while value > 0 || digits.is_empty() || digits.len() < width {
+        digits.push(DIGITS.get((value % 36) as usize).copied().unwrap_or(b'0'));
+        value /= 36;
+    }
+    out.extend(digits.iter().rev().map(|digit| char::from(*digit)));
+}
+
+/// What one root trigger may still do. Shared by everything it causes, also by
+/// what waits for a service and by the changes of records that it makes.
+#[derive(Debug)]
+pub struct Budget {
+    events: AtomicU32,
+    steps: AtomicU32,
+    warned: AtomicU32,
+}
+
+/// Rule evaluations, actions and loop rounds that one root trigger may cost.
+/// Nested loops would otherwise hold up the event loop for minutes.
+pub const MAX_STEPS: u32 = 1_000_000;
+
+impl Budget {
+    pub(super) fn new(max_events: u32) -> Arc<Budget> {
+        Arc::new(Budget {
+            events: AtomicU32::new(max_events),
+            steps: AtomicU32::new(MAX_STEPS),
+            warned: AtomicU32::new(0),
+        })
+    }
+
+    fn take(counter: &AtomicU32, amount: u32) -> bool {
+        let left = counter.load(Ordering::Relaxed);
+        counter.store(left.saturating_sub(amount), Ordering::Relaxed);
+        left >= amount
+    }
+
+    pub(super) fn take_event(&self) -> bool {
+        Self::take(&self.events, 1)
+    }
+
+    pub(super) fn take_steps(&self, steps: usize) -> bool {
+        Self::take(&self.steps, u32::try_from(steps).unwrap_or(u32::MAX))
+    }
+
+    /// True the first time it is asked for this kind of warning.
+    pub(super) fn warn_once(&self, kind: Warning) -> bool {
+        let bit = 1 << kind as u32;
+        self.warned.fetch_or(bit, Ordering::Relaxed) & bit == 0
+    }
+}
+
+/// What a root trigger is warned of once.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Warning {
+    Events,
+    Steps,
+}
+
+/// The object that `event.*` and `trigger.*` refer to.
+#[derive(Debug)]
+pub(super) enum TriggerData {
+    Plain(Arc<Json>),
+    /// Of a temporal pattern: a window may hold a hundred events, which are
+    /// copied only for a rule that asks for them.
+    Pattern(Box<PatternData>),
+}
+
+#[derive(Debug)]
+pub(super) struct PatternData {
+    /// The members that cost next to nothing.
+    head: Json,
+    body: OnceLock<Json>,
+    spec: Arc<TemporalSpec>,
+    completion: Completion,
+}
+
+impl TriggerData {
+    pub(super) fn whole(&self) -> &Json {
+        match self {
+            TriggerData::Plain(data) => data,
+            TriggerData::Pattern(pattern) => {
+                pattern.body.get_or_init(|| Json::Object(pattern.completion.body(&pattern.spec)))
+            }
+        }
+    }
+
+    pub(super) fn find(&self, path: &Path) -> Option<Cow<'_, Json>> {
+        match self {
+            TriggerData::Pattern(pattern) if pattern.head.get(path.first()).is_some() => {
+                path.find(&pattern.head)
+            }
+            _ => path.find(self.whole()),
+        }
+    }
+}
+
+/// Why rules run: the trigger data and where in the chain they are.
+#[derive(Debug)]
+pub(super) struct Cause {
+    pub data: TriggerData,
+    /// What `matched.N` refers to.
+    pub matched: Vec<Arc<Json>>,
+    /// The triggering event, if there is one (`meta.*`).
+    pub event: Option<Arc<Event>>,
+    pub correlation_id: Option<Arc<str>>,
+    /// Id of the event or timer: the `causationId` of events that rules emit.
+    pub id: Option<Arc<str>>,
+    /// Depth at which the triggered rules run; 1 for a root.
+    pub depth: u32,
+    pub budget: Arc<Budget>,
+}
+
+impl Cause {
+    pub(super) fn event(event: &Arc<Event>, depth: u32, budget: &Arc<Budget>) -> Cause {
+        Cause {
+            data: TriggerData::Plain(Arc::clone(&event.data)),
+            matched: vec![Arc::clone(&event.data)],
+            event: Some(Arc::clone(event)),
+            correlation_id: event.correlation_id.clone(),
+            id: Some(Arc::clone(&event.id)),
+            depth,
+            budget: Arc::clone(budget),
+        }
+    }
+
+    pub(super) fn fact(fact: Json, depth: u32, budget: &Arc<Budget>) -> Cause {
+        let data: Object = [("fact", fact)].into_iter().collect();
+        Cause {
+            data: TriggerData::Plain(Arc::new(Json::Object(data))),
+            matched: Vec::new(),
+            event: None,
+            correlation_id: None,
+            id: None,
+            depth,
+            budget: Arc::clone(budget),
+        }
+    }
+
+    pub(super) fn pattern(
+        completion: Completion,
+        spec: &Arc<TemporalSpec>,
+        depth: u32,
+        budget: &Arc<Budget>,
+    ) -> Cause {
+        let last = completion.events.last().cloned();
+        Cause {
+            matched: completion.events.iter().map(|event| Arc::clone(&event.data)).collect(),
+            correlation_id: last.as_ref().and_then(|event| event.correlation_id.clone()),
+            id: last.as_ref().map(|event| Arc::clone(&event.id)),
+            event: last,
+            data: TriggerData::Pattern(Box::new(PatternData {
+                head: Json::Object(completion.head(spec)),
+                body: OnceLock::new(),
+                spec: Arc::clone(spec),
+                completion,
+            })),
+            depth,
+            budget: Arc::clone(budget),
+        }
+    }
+
+    /// The depth of what the triggered rules cause, and its budget.
+    pub(super) fn chain(&self) -> Chain {
+        Chain { depth: self.depth.saturating_add(1), budget: Some(Arc::clone(&self.budget)) }
+    }
+}
+
+/// Where a root trigger stands in a chain that led to it outside the engine: a
+/// rule that changed a record, whose change is bridged back as an event.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    pub(super) depth: u32,
+    pub(super) budget: Option<Arc<Budget>>,
+}
+
+impl Default for Chain {
+    /// A root: nothing led to it.
+    fn default() -> Self {
+        Chain { depth: 1, budget: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_have_the_form_of_the_protocol() {
+        assert_eq!(&*make_id(0, 0), "0-000000000");
+        assert_eq!(&*make_id(1_795_385_475_318, 35), "mwse5muu-00000000z");
+        let id = make_id(u64::MAX, u64::MAX);
+        let (time, random) = id.split_once('-').expect("two parts");
+        assert_eq!((time, random.len()), ("3w5e11264sgsf", 9));
+    }
+
+    #[test]
+    fn absent_members_are_omitted() {
+        let mut event = Event {
+            id: "e".into(),
+            topic: "a\"b".into(),
+            data: Arc::new(Json::Object(Object::new())),
+            timestamp: 7,
+            correlation_id: None,
+            causation_id: None,
+            source: Source::Api,
+        };
+        let text = |event: &Event| {
+            let mut out = Vec::new();
+            event.write(&mut out);
+            String::from_utf8(out).expect("text")
+        };
+        let expected = r#"{"id":"e","topic":"a\"b","data":{},"timestamp":7,"source":"api"}"#;
+        assert_eq!(text(&event), expected);
+        event.correlation_id = Some("c".into());
+        event.causation_id = Some("d".into());
+        let expected = concat!(
+            r#"{"id":"e","topic":"a\"b","data":{},"timestamp":7,"#,
+            r#""correlationId":"c","causationId":"d","source":"api"}"#
+        );
+        assert_eq!(text(&event), expected);
+    }
+
+    #[test]
+    fn budgets_end() {
+        let budget = Budget::new(2);
+        assert!(budget.take_event() && budget.take_event() && !budget.take_event());
+        assert!(budget.take_steps(MAX_STEPS as usize) && !budget.take_steps(1));
+        assert!(budget.warn_once(Warning::Events) && !budget.warn_once(Warning::Events));
+        assert!(budget.warn_once(Warning::Steps));
+    }
+}

@@ -1,0 +1,449 @@
+//! From a subject (topic, key, timer name) to the patterns that match it, at a
+//! cost that does not depend on how many other patterns there are.
+//!
+//! Patterns without a wildcard are found in a map. The others lie in a trie of
+//! segments; a segment such as `eu-*` is found by its literal prefix or suffix.
+//! Knows nothing of what the patterns are for.
+
+use std::collections::{BTreeMap, HashMap};
+
+use slab::Slab;
+
+use super::pattern::{End, Glob, Grammar, Pattern, Segment};
+
+/// Patterns with more segments than this are compared one by one: a trie of
+/// single characters and dots would cost a hundred times the text of a pattern.
+const MAX_TRIE_SEGMENTS: usize = 16;
+
+/// All members of one pattern, in the order of their numbers.
+#[derive(Debug)]
+pub struct Group<V> {
+    /// Grows with every pattern that is new to the index.
+    pub created: u64,
+    pub members: BTreeMap<u64, V>,
+}
+
+/// Values by pattern; see the module's documentation.
+#[derive(Debug)]
+pub struct PatternIndex<V> {
+    grammar: Grammar,
+    exact: HashMap<Box<str>, Group<V>>,
+    wild: HashMap<Box<str>, usize>,
+    groups: Slab<Group<V>>,
+    nodes: Slab<Node>,
+    root: usize,
+    long: Vec<(Pattern, usize)>,
+    created: u64,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    literals: HashMap<Box<str>, usize>,
+    any: Option<usize>,
+    any_or_empty: Option<usize>,
+    globs: Option<Box<Globs>>,
+    /// Patterns that end here; several texts may mean the same.
+    ends: Vec<(End, usize)>,
+}
+
+impl Node {
+    fn is_unused(&self) -> bool {
+        self.ends.is_empty()
+            && self.literals.is_empty()
+            && self.any.is_none()
+            && self.any_or_empty.is_none()
+            && self.globs.is_none()
+    }
+
+    fn child(&self, segment: &Segment) -> Option<usize> {
+        match segment {
+            Segment::Literal(text) => self.literals.get(text).copied(),
+            Segment::Any => self.any,
+            Segment::AnyOrEmpty => self.any_or_empty,
+            Segment::Glob(glob) => self.globs.as_ref().and_then(|globs| globs.find(glob)),
+        }
+    }
+
+    fn set_child(&mut self, segment: &Segment, child: Option<usize>) {
+        match (segment, child) {
+            (Segment::Literal(text), Some(child)) => {
+                self.literals.insert(text.clone(), child);
+            }
+            (Segment::Literal(text), None) => {
+                self.literals.remove(text);
+            }
+            (Segment::Any, child) => self.any = child,
+            (Segment::AnyOrEmpty, child) => self.any_or_empty = child,
+            (Segment::Glob(glob), Some(child)) => {
+                self.globs.get_or_insert_default().insert(glob.clone(), child);
+            }
+            (Segment::Glob(glob), None) => {
+                if let Some(globs) = &mut self.globs {
+                    globs.remove(glob);
+                    if globs.is_empty() {
+                        self.globs = None;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Globs of one node: by their literal prefix, else by their literal suffix,
+/// else (`*x*`) in a list.
+#[derive(Debug, Default)]
+struct Globs {
+    by_prefix: Affixes,
+    by_suffix: Affixes,
+    others: Vec<(Glob, usize)>,
+}
+
+impl Globs {
+    fn bucket(&self, glob: &Glob) -> &[(Glob, usize)] {
+        if !glob.prefix().is_empty() {
+            self.by_prefix.get(glob.prefix())
+        } else if !glob.suffix().is_empty() {
+            self.by_suffix.get(glob.suffix())
+        } else {
+            &self.others
+        }
+    }
+
+    fn find(&self, glob: &Glob) -> Option<usize> {
+        self.bucket(glob).iter().find(|(have, _)| have == glob).map(|(_, child)| *child)
+    }
+
+    fn insert(&mut self, glob: Glob, child: usize) {
+        if !glob.prefix().is_empty() {
+            self.by_prefix.insert(glob.prefix().into(), glob, child);
+        } else if !glob.suffix().is_empty() {
+            self.by_suffix.insert(glob.suffix().into(), glob, child);
+        } else {
+            self.others.push((glob, child));
+        }
+    }
+
+    fn remove(&mut self, glob: &Glob) {
+        if !glob.prefix().is_empty() {
+            self.by_prefix.remove(glob.prefix(), glob);
+        } else if !glob.suffix().is_empty() {
+            self.by_suffix.remove(glob.suffix(), glob);
+        } else {
+            self.others.retain(|(have, _)| have != glob);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.by_prefix.texts.is_empty() && self.by_suffix.texts.is_empty() && self.others.is_empty()
+    }
+
+    fn candidates<'g>(&'g self, segment: &'g str) -> impl Iterator<Item = &'g (Glob, usize)> {
+        // A length may end inside a character of this segment.
+        let fits = |lengths: &'g BTreeMap<usize, usize>| {
+            lengths.keys().copied().take_while(|length| *length <= segment.len())
+        };
+        let fronts = fits(&self.by_prefix.lengths).filter_map(|length| segment.get(..length));
+        let backs = fits(&self.by_suffix.lengths)
+            .filter_map(|length| segment.get(segment.len() - length..));
+        let by_front = fronts.flat_map(|front| self.by_prefix.get(front));
+        let by_back = backs.flat_map(|back| self.by_suffix.get(back));
+        by_front.chain(by_back).chain(&self.others)
+    }
+}
+
+/// Globs by a literal affix, and which lengths of affixes there are: a segment
+/// is looked up once per length and not once per glob.
+#[derive(Debug, Default)]
+struct Affixes {
+    texts: HashMap<Box<str>, Vec<(Glob, usize)>>,
+    lengths: BTreeMap<usize, usize>,
+}
+
+impl Affixes {
+    fn get(&self, affix: &str) -> &[(Glob, usize)] {
+        self.texts.get(affix).map_or(&[], Vec::as_slice)
+    }
+
+    fn insert(&mut self, affix: Box<str>, glob: Glob, child: usize) {
+        *self.lengths.entry(affix.len()).or_default() += 1;
+        self.texts.entry(affix).or_default().push((glob, child));
+    }
+
+    fn remove(&mut self, affix: &str, glob: &Glob) {
+        let Some(globs) = self.texts.get_mut(affix) else { return };
+        globs.retain(|(have, _)| have != glob);
+        if globs.is_empty() {
+            self.texts.remove(affix);
+        }
+        if let Some(count) = self.lengths.get_mut(&affix.len()) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.lengths.remove(&affix.len());
+            }
+        }
+    }
+}
+
+impl<V> PatternIndex<V> {
+    pub fn new(grammar: Grammar) -> Self {
+        let mut nodes = Slab::new();
+        let root = nodes.insert(Node::default());
+        Self {
+            grammar,
+            exact: HashMap::new(),
+            wild: HashMap::new(),
+            groups: Slab::new(),
+            nodes,
+            root,
+            long: Vec::new(),
+            created: 0,
+        }
+    }
+
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.wild.is_empty()
+    }
+
+    /// Adds a member to a pattern. `number` orders the members and names this
+    /// one for [`PatternIndex::remove`].
+    pub fn insert(&mut self, pattern: &str, number: u64, value: V) {
+        if let Some(group) = self.group_mut(pattern) {
+            group.members.insert(number, value);
+            return;
+        }
+        self.created += 1;
+        let group = Group { created: self.created, members: BTreeMap::from([(number, value)]) };
+        if Pattern::is_literal(pattern) {
+            self.exact.insert(pattern.into(), group);
+            return;
+        }
+        let slot = self.groups.insert(group);
+        self.wild.insert(pattern.into(), slot);
+        let compiled = Pattern::new(self.grammar, pattern);
+        if compiled.segments.len() > MAX_TRIE_SEGMENTS {
+            self.long.push((compiled, slot));
+        } else {
+            self.plant(&compiled, slot);
+        }
+    }
+
+    fn group_mut(&mut self, pattern: &str) -> Option<&mut Group<V>> {
+        if Pattern::is_literal(pattern) {
+            self.exact.get_mut(pattern)
+        } else {
+            self.wild.get(pattern).and_then(|slot| self.groups.get_mut(*slot))
+        }
+    }
+
+    fn plant(&mut self, pattern: &Pattern, slot: usize) {
+        let mut at = self.root;
+        for segment in &pattern.segments {
+            let child = self.nodes.get(at).and_then(|node| node.child(segment));
+            at = match child {
+                Some(child) => child,
+                None => {
+                    let child = self.nodes.insert(Node::default());
+                    if let Some(node) = self.nodes.get_mut(at) {
+                        node.set_child(segment, Some(child));
+                    }
+                    child
+                }
+            };
+        }
+        if let Some(node) = self.nodes.get_mut(at) {
+            node.ends.push((pattern.end, slot));
+        }
+    }
+
+    /// Takes a member out, and the pattern with its last member.
+    pub fn remove(&mut self, pattern: &str, number: u64) -> Option<V> {
+        let group = self.group_mut(pattern)?;
+        let value = group.members.remove(&number)?;
+        if !group.members.is_empty() {
+            return Some(value);
+        }
+        if self.exact.remove(pattern).is_some() {
+            return Some(value);
+        }
+        if let Some(slot) = self.wild.remove(pattern) {
+            self.groups.try_remove(slot);
+            let compiled = Pattern::new(self.grammar, pattern);
+            if compiled.segments.len() > MAX_TRIE_SEGMENTS {
+                self.long.retain(|(_, have)| *have != slot);
+            } else {
+                self.uproot(&compiled, slot);
+            }
+        }
+        Some(value)
+    }
+
+    fn uproot(&mut self, pattern: &Pattern, slot: usize) {
+        let mut path = vec![self.root];
+        for segment in &pattern.segments {
+            let last = path.last().copied().unwrap_or(self.root);
+            let Some(child) = self.nodes.get(last).and_then(|node| node.child(segment)) else {
+                return;
+            };
+            path.push(child);
+        }
+        if let Some(node) = path.last().and_then(|last| self.nodes.get_mut(*last)) {
+            node.ends.retain(|(_, have)| *have != slot);
+        }
+        for segment in pattern.segments.iter().rev() {
+            let Some(node) = path.pop() else { return };
+            if !self.nodes.get(node).is_some_and(Node::is_unused) {
+                return;
+            }
+            self.nodes.try_remove(node);
+            if let Some(parent) = path.last().and_then(|parent| self.nodes.get_mut(*parent)) {
+                parent.set_child(segment, None);
+            }
+        }
+    }
+
+    /// The group of the pattern that is the subject itself, without wildcards.
+    pub fn exact(&self, subject: &str) -> Option<&Group<V>> {
+        self.exact.get(subject)
+    }
+
+    /// Hands out the groups of all wildcard patterns that match, in no order.
+    pub fn each_wild<'s>(&'s self, subject: &str, mut found: impl FnMut(&'s Group<V>)) {
+        if self.wild.is_empty() {
+            return;
+        }
+        self.walk(self.root, Some(subject), &mut found);
+        for (pattern, slot) in &self.long {
+            if pattern.matches(subject)
+                && let Some(group) = self.groups.get(*slot)
+            {
+                found(group);
+            }
+        }
+    }
+
+    /// As deep as the trie, which is bounded.
+    fn walk<'s>(&'s self, at: usize, rest: Option<&str>, found: &mut impl FnMut(&'s Group<V>)) {
+        let Some(node) = self.nodes.get(at) else { return };
+        for (end, slot) in &node.ends {
+            let matches = match end {
+                End::Exact => rest.is_none(),
+                End::More => rest.is_some(),
+                End::Whatever => true,
+            };
+            if matches && let Some(group) = self.groups.get(*slot) {
+                found(group);
+            }
+        }
+        let Some(rest) = rest else { return };
+        let (segment, behind) = match rest.split_once(self.grammar.separator()) {
+            Some((segment, behind)) => (segment, Some(behind)),
+            None => (rest, None),
+        };
+        if let Some(child) = node.literals.get(segment) {
+            self.walk(*child, behind, found);
+        }
+        if let Some(child) = node.any_or_empty {
+            self.walk(child, behind, found);
+        }
+        if segment.is_empty() {
+            return;
+        }
+        if let Some(child) = node.any {
+            self.walk(child, behind, found);
+        }
+        if let Some(globs) = &node.globs {
+            for (glob, child) in globs.candidates(segment) {
+                if glob.matches(segment) {
+                    self.walk(*child, behind, found);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(index: &PatternIndex<&'static str>, subject: &str) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        if let Some(group) = index.exact(subject) {
+            numbers.extend(group.members.keys());
+        }
+        index.each_wild(subject, |group| numbers.extend(group.members.keys()));
+        numbers.sort_unstable();
+        numbers
+    }
+
+    #[test]
+    fn nothing_is_left_when_everything_is_removed() {
+        let mut index = PatternIndex::new(Grammar::Topic);
+        let deep = vec!["*"; 40].join(".");
+        let patterns = ["a.b", "a.*", "*.b", "a*.b", "*z.b", "*m*.b", "a*.c", "a.*", &deep];
+        for (number, pattern) in (0..).zip(patterns) {
+            index.insert(pattern, number, "x");
+        }
+        assert_eq!(found(&index, "a.b"), [0, 1, 2, 7]);
+        assert_eq!(found(&index, "amz.b"), [2, 3, 4, 5]);
+        assert_eq!(found(&index, &vec!["q"; 40].join(".")), [8]);
+        for (number, pattern) in (0..).zip(patterns) {
+            assert_eq!(index.remove(pattern, number), Some("x"), "{pattern}");
+            assert_eq!(index.remove(pattern, number), None, "{pattern}");
+        }
+        assert!(index.is_empty() && index.groups.is_empty() && index.long.is_empty());
+        assert_eq!(index.nodes.len(), 1);
+    }
+
+    #[test]
+    fn a_pattern_keeps_its_place_while_it_has_members() {
+        let mut index = PatternIndex::new(Grammar::Topic);
+        index.insert("x.*", 1, "");
+        index.insert("*.y", 2, "");
+        index.insert("x.*", 3, "");
+        index.remove("x.*", 1);
+        let mut order = Vec::new();
+        index.each_wild("x.y", |group| order.push((group.created, group.members.len())));
+        order.sort_unstable();
+        assert_eq!(order, [(1, 1), (2, 1)]);
+        index.remove("x.*", 3);
+        index.insert("x.*", 4, "");
+        order.clear();
+        index.each_wild("x.y", |group| order.push((group.created, group.members.len())));
+        order.sort_unstable();
+        assert_eq!(order, [(2, 1), (3, 1)]);
+    }
+
+    proptest::proptest! {
+        /// Whatever is registered and removed again, the index finds exactly
+        /// the patterns that match by themselves.
+        #[test]
+        fn agrees_with_comparing_one_by_one(
+            grammar in 0..3usize,
+            patterns in proptest::collection::vec("[ab*é]{0,3}([.:][ab*]{0,3}){0,3}", 1..30),
+            removed in proptest::collection::vec(0..30usize, 0..20),
+            subjects in proptest::collection::vec("[abé]{0,4}([.:][ab]{0,3}){0,4}", 1..20),
+        ) {
+            let grammar = [Grammar::Subscription, Grammar::Topic, Grammar::Key]
+                .into_iter().nth(grammar).expect("three");
+            let mut index = PatternIndex::new(grammar);
+            for (number, pattern) in (0..).zip(&patterns) {
+                index.insert(pattern, number, "");
+            }
+            for &number in &removed {
+                if let Some(pattern) = patterns.get(number) {
+                    index.remove(pattern, number as u64);
+                }
+            }
+            for subject in &subjects {
+                let expected: Vec<u64> = (0..)
+                    .zip(&patterns)
+                    .filter(|(number, _)| !removed.contains(&(*number as usize)))
+                    .filter(|(_, pattern)| Pattern::new(grammar, pattern).matches(subject))
+                    .map(|(number, _)| number)
+                    .collect();
+                proptest::prop_assert_eq!(found(&index, subject), expected);
+            }
+        }
+    }
+}

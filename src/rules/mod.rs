@@ -1,0 +1,48 @@
+//! Facts, events and rules: the rule engine as a pure state machine.
+//!
+//! Owns facts, rule definitions, timers and the state of temporal patterns, and
+//! evaluates rules. It is told what happens and when ([`Cx`]) and tells its
+//! [`Host`] what comes of it: events to push, lines for the log, calls of
+//! services, changes to keep. It must not know connections, buckets, files or
+//! clocks.
+//!
+//! How it is put together: definitions are validated as sent ([`Findings`]) and
+//! compiled once; a trigger finds its rules through an index of patterns, whose
+//! cost does not depend on the number of rules; what is to be done lies on an
+//! explicit stack, so that chains cannot exhaust the thread's stack and an
+//! execution can wait for a service.
+
+mod condition;
+mod cron;
+mod duration;
+mod engine;
+mod event;
+mod execution;
+mod facts;
+mod index;
+mod pattern;
+mod perform;
+mod record;
+mod reference;
+mod regexes;
+mod registry;
+mod rule;
+mod run;
+mod service;
+mod subscriptions;
+mod temporal;
+mod timers;
+mod validate;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use engine::{Cx, Group, Host, NewEvent, Options, RuleEngine, STORE_SERVICE, Stats};
+pub use event::{Chain, Event};
+pub use facts::{Fact, Source};
+pub use pattern::{Grammar, Pattern};
+pub use record::{Origin, RecordKind, RulesChange};
+pub use service::{RuleService, ServiceError, ServiceJob, ServiceReply, Ticket};
+pub use subscriptions::Subscriptions;
+pub use validate::{Findings, Issue};

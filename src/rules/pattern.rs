@@ -1,0 +1,275 @@
+//! The three pattern grammars: what a subscription, an event trigger and a fact
+//! pattern match. They differ on purpose; clients depend on each.
+//!
+//! `*` is the only wildcard and nothing escapes it; every other character stands
+//! for itself, so compiling a pattern cannot fail. All three are reduced to the
+//! same form: one [`Segment`] per separated part and an [`End`].
+
+/// Which rules a pattern follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grammar {
+    /// `rules.subscribe`, separator `.`. A segment `*` accepts any segment; as
+    /// the last one it accepts any remainder, also none.
+    Subscription,
+    /// Event triggers and temporal matchers, separator `.`. `*` is one or more
+    /// characters of a segment; a final `.*` accepts any remainder after a dot.
+    Topic,
+    /// Facts and timers, separator `:`. `*` is one or more characters of a
+    /// segment; the last segment of a pattern with no other `*` may be empty.
+    Key,
+}
+
+impl Grammar {
+    pub const fn separator(self) -> char {
+        match self {
+            Grammar::Subscription | Grammar::Topic => '.',
+            Grammar::Key => ':',
+        }
+    }
+}
+
+/// What one segment of a subject must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Segment {
+    Literal(Box<str>),
+    /// At least one character.
+    Any,
+    AnyOrEmpty,
+    Glob(Glob),
+}
+
+impl Segment {
+    fn matches(&self, segment: &str) -> bool {
+        match self {
+            Segment::Literal(text) => **text == *segment,
+            Segment::Any => !segment.is_empty(),
+            Segment::AnyOrEmpty => true,
+            Segment::Glob(glob) => glob.matches(segment),
+        }
+    }
+}
+
+/// What may follow the last segment of the pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Nothing.
+    Exact,
+    /// At least one more segment, which may be empty.
+    More,
+    /// Whatever there is, or nothing.
+    Whatever,
+}
+
+/// A segment with a `*` among other characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Glob {
+    text: Box<str>,
+}
+
+impl Glob {
+    /// The characters in front of the first `*`.
+    pub(super) fn prefix(&self) -> &str {
+        self.text.split('*').next().unwrap_or_default()
+    }
+
+    /// The characters behind the last `*`.
+    pub(super) fn suffix(&self) -> &str {
+        self.text.rsplit('*').next().unwrap_or_default()
+    }
+
+    /// Every `*` is one or more characters. The leftmost place of each piece
+    /// leaves the most room for the next, so there is no backtracking.
+    pub(super) fn matches(&self, segment: &str) -> bool {
+        let mut pieces = self.text.split('*');
+        let Some(mut rest) = pieces.next().and_then(|first| segment.strip_prefix(first)) else {
+            return false;
+        };
+        let mut pieces = pieces.peekable();
+        while let Some(piece) = pieces.next() {
+            let mut characters = rest.chars();
+            if characters.next().is_none() {
+                return false;
+            }
+            rest = characters.as_str();
+            if pieces.peek().is_none() {
+                return rest.ends_with(piece);
+            }
+            match rest.find(piece).and_then(|at| rest.get(at + piece.len()..)) {
+                Some(behind) => rest = behind,
+                None => return false,
+            }
+        }
+        rest.is_empty()
+    }
+}
+
+/// A compiled pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    separator: char,
+    pub(super) segments: Box<[Segment]>,
+    pub(super) end: End,
+}
+
+impl Pattern {
+    pub fn new(grammar: Grammar, text: &str) -> Pattern {
+        let separator = grammar.separator();
+        let (segments, end) = match grammar {
+            Grammar::Subscription => subscription(text),
+            Grammar::Topic => match text.strip_suffix(".*") {
+                Some(front) => (front.split('.').map(segment).collect(), End::More),
+                None => (text.split('.').map(segment).collect(), End::Exact),
+            },
+            Grammar::Key => {
+                let mut segments: Vec<Segment> = text.split(':').map(segment).collect();
+                if text.strip_suffix(":*").is_some_and(|front| !front.contains('*'))
+                    && let Some(last) = segments.last_mut()
+                {
+                    *last = Segment::AnyOrEmpty;
+                }
+                (segments, End::Exact)
+            }
+        };
+        Pattern { separator, segments: segments.into_boxed_slice(), end }
+    }
+
+    /// A pattern that matches only the identical text.
+    pub fn is_literal(text: &str) -> bool {
+        !text.contains('*')
+    }
+
+    pub fn matches(&self, subject: &str) -> bool {
+        let mut rest = Some(subject);
+        for segment in &self.segments {
+            let Some(text) = rest else { return false };
+            let (first, behind) = match text.split_once(self.separator) {
+                Some((first, behind)) => (first, Some(behind)),
+                None => (text, None),
+            };
+            if !segment.matches(first) {
+                return false;
+            }
+            rest = behind;
+        }
+        match self.end {
+            End::Exact => rest.is_none(),
+            End::More => rest.is_some(),
+            End::Whatever => true,
+        }
+    }
+}
+
+fn segment(text: &str) -> Segment {
+    match text {
+        "*" => Segment::Any,
+        _ if text.contains('*') => Segment::Glob(Glob { text: text.into() }),
+        _ => Segment::Literal(text.into()),
+    }
+}
+
+/// A `*` that is not last is followed by a literal or by another `*`: it may
+/// stand for a missing segment only if nothing but `*` follows. So a run of
+/// `*` at the end is one "whatever there is", and all others need a segment.
+fn subscription(text: &str) -> (Vec<Segment>, End) {
+    let mut segments: Vec<&str> = text.split('.').collect();
+    let mut end = End::Exact;
+    while segments.last() == Some(&"*") {
+        segments.pop();
+        end = End::Whatever;
+    }
+    let compile = |segment: &str| match segment {
+        "*" => Segment::AnyOrEmpty,
+        literal => Segment::Literal(literal.into()),
+    };
+    (segments.into_iter().map(compile).collect(), end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(grammar: Grammar, pattern: &str, yes: &[&str], no: &[&str]) {
+        let compiled = Pattern::new(grammar, pattern);
+        for subject in yes {
+            assert!(compiled.matches(subject), "{grammar:?} {pattern} should match {subject}");
+        }
+        for subject in no {
+            assert!(!compiled.matches(subject), "{grammar:?} {pattern} should not match {subject}");
+        }
+    }
+
+    #[test]
+    fn subscriptions() {
+        let check = |pattern, yes: &[&str], no: &[&str]| {
+            check(Grammar::Subscription, pattern, yes, no);
+        };
+        check("*", &["", "o", "o.c", "a.b.c", ".", "*"], &[]);
+        check("o.*", &["o.c", "o.a.b.c", "o.", "o"], &["oc", "", "p.c", "oo.c"]);
+        check("o.*.x", &["o.a.x", "o..x", "o.*.x"], &["o.x", "o.a.b.x", "o", "o.a", "o.a.x."]);
+        check("*.c", &["x.c", ".c"], &["c", "a.x.c", "x.cc"]);
+        check("o.*.*", &["o", "o.c", "o.a.x", "o.a.b.c.d"], &["p", "oo"]);
+        check("*.*", &["o", "o.c", "", "a.b.c"], &[]);
+        check("o.c*", &["o.c*"], &["o.cc", "o.c"]);
+        check("**", &["**"], &["oc", "*"]);
+        check("a.b", &["a.b"], &["a", "a.b.", "a.b.c", "a.*"]);
+        check("a.*.c.*", &["a.x.c", "a.x.c.d.e", "a..c"], &["a.c", "a", "a.x"]);
+    }
+
+    #[test]
+    fn event_triggers() {
+        let check = |pattern, yes: &[&str], no: &[&str]| check(Grammar::Topic, pattern, yes, no);
+        check("*", &["o", "oc", "é"], &["o.c", "", "."]);
+        check("o.*", &["o.c", "o.a.b.c", "o."], &["o", "oc", "p.c"]);
+        check("o.*.x", &["o.a.x"], &["o.x", "o.a.b.x", "o..x"]);
+        check("*.c", &["x.c"], &["c", "a.x.c", ".c"]);
+        check("o.c*", &["o.cc", "o.c*"], &["o.c", "o.c.c", "o.cc.d"]);
+        check("**", &["oc", "abc"], &["o", ""]);
+        // All but the last segment are patterns too.
+        check("o.*.*", &["o.a.b", "o.a.", "o.a.b.c"], &["o.a", "o..b", "o"]);
+        check("*.x.*", &["a.x.b", "a.x."], &["x.b", "a.x", ".x.b"]);
+        check("a*b*c", &["axbxc", "abbbbc"], &["abc", "axbc", "abbc", "axbxd"]);
+        check(".*", &[".", ".a", ".a.b"], &["", "a"]);
+        check("a.(*", &["a.(b"], &["a.(", "a.b"]);
+        check("a.b", &["a.b"], &["aXb", "a.b.c"]);
+    }
+
+    #[test]
+    fn facts_and_timers() {
+        let check = |pattern, yes: &[&str], no: &[&str]| check(Grammar::Key, pattern, yes, no);
+        check("*", &["a", "a.b"], &["b:1", ""]);
+        check("b:*", &["b:1", "b:", "b:x.y"], &["b", "b:2:x", "bb:1"]);
+        check("c:*:x", &["c:1:x"], &["c::x", "c:1:2:x", "c:1:y"]);
+        check("*:*", &["b:1"], &["b:", "a", "b:2:x", ":1"]);
+        check("c:1*:x", &["c:12:x"], &["c:1:x", "c:2:x"]);
+        check("a:b:*", &["a:b:", "a:b:c"], &["a:b", "a:b:c:d"]);
+        check("a:*:*", &["a:b:c"], &["a:b:", "a::c"]);
+        check("se*:x", &["sea:x", "search:x"], &["se:x", "a:x"]);
+        check("b:(*", &["b:(1"], &["b:(", "b:1"]);
+        check("a:b", &["a:b"], &["a", "a:b:c"]);
+    }
+
+    /// The definition of `**`-like globs by trying every split.
+    fn naive_glob(pattern: &[char], text: &[char]) -> bool {
+        match pattern.split_first() {
+            None => text.is_empty(),
+            Some(('*', behind)) => {
+                (1..=text.len()).any(|taken| naive_glob(behind, text.get(taken..).expect("in")))
+            }
+            Some((literal, behind)) => text
+                .split_first()
+                .is_some_and(|(first, rest)| first == literal && naive_glob(behind, rest)),
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn globs_agree_with_their_definition(pattern in "[ab*é]{1,6}", text in "[abé]{0,8}") {
+            let characters: Vec<char> = pattern.chars().collect();
+            let subject: Vec<char> = text.chars().collect();
+            let expected = naive_glob(&characters, &subject);
+            for grammar in [Grammar::Topic, Grammar::Key] {
+                proptest::prop_assert_eq!(Pattern::new(grammar, &pattern).matches(&text), expected);
+            }
+        }
+    }
+}

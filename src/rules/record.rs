@@ -1,0 +1,215 @@
+//! What of the rule engine survives a restart, as records that a log can keep:
+//! rules, facts, timers and the counter of versions.
+//!
+//! A record is named by its kind and key; its value is JSON text in storage
+//! form, without a value it was deleted. The newest record of a name counts.
+
+use std::sync::Arc;
+
+use crate::json::{DEFAULT_MAX_DEPTH, Json, Object, parse};
+
+use super::cron::Cron;
+use super::facts::{Fact, Source};
+use super::rule::Schedule;
+use super::timers::Timer;
+
+/// What a record is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RecordKind {
+    Rule,
+    Fact,
+    Timer,
+    /// Counters; the only key is `versions`.
+    Counter,
+}
+
+impl RecordKind {
+    pub const ALL: [RecordKind; 4] =
+        [RecordKind::Rule, RecordKind::Fact, RecordKind::Timer, RecordKind::Counter];
+
+    /// The name under which a store keeps records of this kind.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RecordKind::Rule => "rule",
+            RecordKind::Fact => "fact",
+            RecordKind::Timer => "timer",
+            RecordKind::Counter => "counter",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<RecordKind> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// One change of durable state, in the order in which it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulesChange {
+    pub kind: RecordKind,
+    pub key: Arc<str>,
+    /// `None`: deleted.
+    pub value: Option<Arc<str>>,
+}
+
+impl RulesChange {
+    pub(super) fn put(kind: RecordKind, key: &str, value: &Json) -> Self {
+        let mut text = Vec::new();
+        value.write_lossless(&mut text);
+        let value = String::from_utf8(text).unwrap_or_default();
+        RulesChange { kind, key: key.into(), value: Some(value.into()) }
+    }
+
+    pub(super) fn delete(kind: RecordKind, key: &str) -> Self {
+        RulesChange { kind, key: key.into(), value: None }
+    }
+}
+
+/// Where a rule comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// `rules.definitions` of the configuration.
+    File,
+    Wire,
+}
+
+fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
+    Json::Object(members.into_iter().collect::<Object>())
+}
+
+fn optional_text(value: Option<&Arc<str>>) -> Json {
+    value.map_or(Json::Null, |text| Json::from(&**text))
+}
+
+pub(super) fn rule_record(definition: &Object, origin: Origin, number: u64) -> Json {
+    object([
+        ("definition", Json::Object(definition.clone())),
+        ("origin", Json::from(if origin == Origin::File { "file" } else { "wire" })),
+        ("number", Json::Number(number as f64)),
+    ])
+}
+
+pub(super) struct StoredRule {
+    pub definition: Object,
+    pub origin: Origin,
+    pub number: u64,
+}
+
+/// The value is stored text already.
+pub(super) fn fact_change(key: &str, fact: &Fact) -> RulesChange {
+    let value = format!(
+        r#"{{"value":{},"timestamp":{},"source":"{}","version":{},"order":{}}}"#,
+        fact.stored_value(),
+        fact.timestamp,
+        fact.source.as_str(),
+        fact.version,
+        fact.order
+    );
+    RulesChange { kind: RecordKind::Fact, key: key.into(), value: Some(value.into()) }
+}
+
+pub(super) struct StoredFact {
+    pub value: Json,
+    pub timestamp: u64,
+    pub source: Source,
+    pub version: u64,
+    pub order: u64,
+}
+
+pub(super) fn timer_record(timer: &Timer) -> Json {
+    let (interval, cron) = match &timer.schedule {
+        Schedule::After { interval, .. } => (*interval, None),
+        Schedule::Cron { expression, .. } => (None, Some(expression)),
+    };
+    let number = |value: Option<u64>| value.map_or(Json::Null, |value| Json::Number(value as f64));
+    object([
+        ("id", Json::from(&*timer.id)),
+        ("due", Json::Number(timer.due as f64)),
+        ("interval", number(interval)),
+        ("cron", optional_text(cron)),
+        ("left", number(timer.left)),
+        ("topic", Json::from(&*timer.topic)),
+        ("data", (*timer.data).clone()),
+        ("correlationId", optional_text(timer.correlation_id.as_ref())),
+    ])
+}
+
+/// A stored value read back. Errors say what is wrong with it.
+pub(super) struct Stored(Json);
+
+impl Stored {
+    pub(super) fn read(text: &str) -> Result<Stored, String> {
+        // A definition may use all levels, and lies one deeper here.
+        let raw = parse(text, DEFAULT_MAX_DEPTH * 2).map_err(|error| error.to_string())?;
+        Ok(Stored(raw.to_json()))
+    }
+
+    fn member(&self, name: &str) -> Result<&Json, String> {
+        self.0.get(name).ok_or_else(|| format!("\"{name}\" is missing"))
+    }
+
+    fn text(&self, name: &str) -> Result<&str, String> {
+        self.member(name)?.as_str().ok_or_else(|| format!("\"{name}\" is not a string"))
+    }
+
+    fn number(&self, name: &str) -> Result<u64, String> {
+        let number = self.member(name)?.as_number();
+        number
+            .filter(|number| *number >= 0.0)
+            .map(|number| number as u64)
+            .ok_or_else(|| format!("\"{name}\" is not a number"))
+    }
+
+    fn optional_number(&self, name: &str) -> Result<Option<u64>, String> {
+        if self.member(name)?.is_null() { Ok(None) } else { self.number(name).map(Some) }
+    }
+
+    pub(super) fn rule(self) -> Result<StoredRule, String> {
+        let origin = match self.text("origin")? {
+            "file" => Origin::File,
+            _ => Origin::Wire,
+        };
+        let number = self.number("number")?;
+        let definition = self.member("definition")?.as_object();
+        let definition = definition.ok_or("\"definition\" is not an object")?.clone();
+        Ok(StoredRule { definition, origin, number })
+    }
+
+    pub(super) fn fact(self) -> Result<StoredFact, String> {
+        Ok(StoredFact {
+            value: self.member("value")?.clone(),
+            timestamp: self.number("timestamp")?,
+            source: Source::from_name(self.text("source")?).ok_or("unknown source")?,
+            version: self.number("version")?,
+            order: self.number("order")?,
+        })
+    }
+
+    pub(super) fn timer(self) -> Result<Timer, String> {
+        let due = self.number("due")?;
+        let schedule = match self.member("cron")?.as_str() {
+            Some(expression) => {
+                let cron = Cron::parse(expression)
+                    .ok_or_else(|| format!("Invalid cron expression: {expression}"))?;
+                Schedule::Cron { cron: Arc::new(cron), expression: expression.into() }
+            }
+            None => Schedule::After { first: 0, interval: self.optional_number("interval")? },
+        };
+        Ok(Timer {
+            id: self.text("id")?.into(),
+            due,
+            schedule,
+            left: self.optional_number("left")?,
+            topic: self.text("topic")?.into(),
+            data: Arc::new(self.member("data")?.clone()),
+            correlation_id: self.member("correlationId")?.as_str().map(Arc::from),
+        })
+    }
+
+    pub(super) fn counter(self) -> Result<u64, String> {
+        self.0
+            .as_number()
+            .filter(|number| *number >= 0.0)
+            .map(|number| number as u64)
+            .ok_or_else(|| "not a number".to_owned())
+    }
+}

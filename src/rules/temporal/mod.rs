@@ -1,0 +1,325 @@
+//! Temporal patterns: which events complete which patterns, and when.
+//!
+//! Owns the state of every temporal rule. Knows nothing of conditions and
+//! actions: it answers with completions, the engine runs their rules. Time is
+//! the timestamp of the events; what has to happen without an event is put on
+//! the engine's wheel.
+
+mod absence;
+mod sequence;
+mod spec;
+mod window;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::json::{Json, Object};
+use crate::wheel::{TimerId, Wheel};
+
+use super::engine::Due;
+use super::event::Event;
+use super::index::PatternIndex;
+use super::pattern::Grammar;
+use super::rule::{Rule, Trigger};
+use absence::Absence;
+use sequence::Sequence;
+pub(super) use spec::TemporalSpec;
+use spec::{Function, Kind};
+use window::{Measured, Windows};
+
+/// Instances (or groups) of one rule; the oldest is dropped.
+const MAX_INSTANCES: usize = 10_000;
+
+/// A pattern that was completed.
+#[derive(Clone, Debug)]
+pub(super) struct Completion {
+    pub group: Arc<str>,
+    pub events: Vec<Arc<Event>>,
+    /// Count and aggregate: events in the window.
+    pub count: Option<usize>,
+    pub value: Option<f64>,
+}
+
+impl Completion {
+    fn new(group: &Arc<str>, events: Vec<Arc<Event>>) -> Self {
+        Completion { group: Arc::clone(group), events, count: None, value: None }
+    }
+
+    /// The members of the trigger data that cost next to nothing.
+    pub(super) fn head(&self, spec: &TemporalSpec) -> Object {
+        let mut head = Object::with_capacity(4);
+        let (name, has_value) = match spec.kind {
+            Kind::Sequence { .. } => ("sequence", false),
+            Kind::Absence { .. } => ("absence", false),
+            Kind::Count(_) => ("count", false),
+            Kind::Aggregate { .. } => ("aggregate", true),
+        };
+        head.insert("type", Json::from(name));
+        if spec.group_by.is_some() {
+            head.insert("groupKey", Json::from(&*self.group));
+        }
+        if let Some(count) = self.count {
+            head.insert("count", Json::Number(count as f64));
+        }
+        if let Some(value) = self.value.filter(|_| has_value) {
+            head.insert("value", Json::Number(value));
+        }
+        head
+    }
+
+    /// All of the trigger data. Copies the data of up to a hundred events.
+    pub(super) fn body(&self, spec: &TemporalSpec) -> Object {
+        let data = |event: &Arc<Event>| (*event.data).clone();
+        let mut body = Object::new();
+        // Aliases first: the fixed names win over them.
+        if matches!(spec.kind, Kind::Sequence { .. } | Kind::Absence { .. }) {
+            for (matcher, event) in spec.matchers.iter().zip(&self.events) {
+                if let Some(alias) = &matcher.alias {
+                    body.insert(alias.clone(), data(event));
+                }
+            }
+        }
+        for (name, value) in self.head(spec) {
+            body.insert(name, value);
+        }
+        body.insert("events", Json::Array(self.events.iter().map(data).collect()));
+        if let (Kind::Absence { .. }, Some(after)) = (&spec.kind, self.events.first()) {
+            body.insert("after", data(after));
+        }
+        body
+    }
+}
+
+/// The clock and the wheel, as far as patterns need them.
+pub(super) struct Alarms<'w> {
+    pub wheel: &'w mut Wheel<Due>,
+    /// Monotonic milliseconds.
+    pub mono: u64,
+    /// The time of the event, or of the alarm.
+    pub time: u64,
+    rule: u64,
+    next: &'w mut u64,
+}
+
+impl Alarms<'_> {
+    /// An alarm in so many milliseconds.
+    fn set(&mut self, after: u64) -> (u64, TimerId) {
+        *self.next += 1;
+        let due = Due::Pattern { rule: self.rule, alarm: *self.next };
+        (*self.next, self.wheel.insert(self.mono.saturating_add(after), due))
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    Sequence(Sequence),
+    Absence(Absence),
+    Windows(Windows),
+}
+
+#[derive(Debug)]
+struct Tracked {
+    rule: Arc<Rule>,
+    spec: Arc<TemporalSpec>,
+    state: State,
+    /// Numbers of its matchers in the index.
+    entries: Vec<u64>,
+    warned: bool,
+}
+
+/// A rule and what completed its pattern, in the order in which they run.
+pub(super) type Completed = Vec<(Arc<Rule>, Arc<TemporalSpec>, Completion)>;
+
+/// All temporal rules.
+#[derive(Debug)]
+pub(super) struct Temporal {
+    /// Rule and step of every matcher.
+    index: PatternIndex<(u64, usize)>,
+    rules: BTreeMap<u64, Tracked>,
+    /// Strict sequences that any event of their group can end.
+    watchful: BTreeSet<u64>,
+    entries: u64,
+    alarms: u64,
+    /// The latest time seen: the clock of the patterns does not go back.
+    time: u64,
+}
+
+impl Temporal {
+    pub(super) fn new() -> Self {
+        Temporal {
+            index: PatternIndex::new(Grammar::Topic),
+            rules: BTreeMap::new(),
+            watchful: BTreeSet::new(),
+            entries: 0,
+            alarms: 0,
+            time: 0,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    pub(super) fn add(&mut self, rule: &Arc<Rule>) {
+        let Trigger::Temporal(spec) = &rule.trigger else { return };
+        let mut entries = Vec::with_capacity(spec.matchers.len());
+        for (step, matcher) in spec.matchers.iter().enumerate() {
+            self.entries += 1;
+            self.index.insert(&matcher.topic, self.entries, (rule.number, step));
+            entries.push(self.entries);
+        }
+        let state = match spec.kind {
+            Kind::Sequence { .. } => State::Sequence(Sequence::default()),
+            Kind::Absence { .. } => State::Absence(Absence::default()),
+            Kind::Count(_) | Kind::Aggregate { .. } => State::Windows(Windows::default()),
+        };
+        let (rule, spec) = (Arc::clone(rule), Arc::clone(spec));
+        self.rules.insert(rule.number, Tracked { rule, spec, state, entries, warned: false });
+    }
+
+    pub(super) fn remove(&mut self, rule: u64, wheel: &mut Wheel<Due>) {
+        self.discard(rule, wheel);
+        let Some(tracked) = self.rules.remove(&rule) else { return };
+        for (matcher, entry) in tracked.spec.matchers.iter().zip(tracked.entries) {
+            self.index.remove(&matcher.topic, entry);
+        }
+    }
+
+    /// Forgets everything about a rule that is no longer active.
+    pub(super) fn discard(&mut self, rule: u64, wheel: &mut Wheel<Due>) {
+        let Some(tracked) = self.rules.get_mut(&rule) else { return };
+        let (mono, time, next) = (0, 0, &mut self.alarms);
+        let mut alarms = Alarms { wheel, mono, time, rule, next };
+        match &mut tracked.state {
+            State::Sequence(sequence) => *sequence = Sequence::default(),
+            State::Absence(absence) => absence.discard(&mut alarms),
+            State::Windows(windows) => windows.discard(&mut alarms),
+        }
+        self.watchful.remove(&rule);
+    }
+
+    /// Tells all patterns about an event. `warn` gets the rules that had to
+    /// drop something for the first time.
+    pub(super) fn feed(
+        &mut self,
+        event: &Arc<Event>,
+        mono: u64,
+        wheel: &mut Wheel<Due>,
+        mut warn: impl FnMut(&Rule),
+    ) -> Completed {
+        self.time = self.time.max(event.timestamp);
+        let mut completed = Completed::new();
+        let mut done = Vec::new();
+        for (number, hits) in self.hits(event) {
+            let Some(tracked) = self.rules.get_mut(&number) else { continue };
+            let Tracked { rule, spec, state, warned, .. } = tracked;
+            if !rule.is_active() {
+                continue;
+            }
+            let Some(group) = spec.group_of(event) else { continue };
+            let (time, next) = (self.time, &mut self.alarms);
+            let mut alarms = Alarms { wheel, mono, time, rule: number, next };
+            let dropped = match (state, &spec.kind) {
+                (State::Sequence(sequence), Kind::Sequence { within, strict }) => {
+                    let rules = sequence::Rules {
+                        steps: spec.matchers.len(),
+                        within: *within,
+                        strict: *strict,
+                        grouped: spec.group_by.is_some(),
+                    };
+                    let dropped = sequence.feed(rules, &hits, &group, event, time, &mut done);
+                    if *strict && !sequence.is_empty() {
+                        self.watchful.insert(number);
+                    } else {
+                        self.watchful.remove(&number);
+                    }
+                    dropped
+                }
+                (State::Absence(absence), Kind::Absence { within }) => {
+                    let kinds = (hits.contains(&0), hits.contains(&1));
+                    absence.feed(*within, kinds, &group, event, &mut alarms, &mut done)
+                }
+                (State::Windows(windows), Kind::Count(window)) => {
+                    let measured = Measured { window, function: Function::Count };
+                    windows.feed(measured, None, &group, event, &mut alarms, &mut done)
+                }
+                (State::Windows(windows), Kind::Aggregate { window, field, function }) => {
+                    let number = field.find(&event.data).and_then(|value| value.as_number());
+                    let measured = Measured { window, function: *function };
+                    windows.feed(measured, number, &group, event, &mut alarms, &mut done)
+                }
+                _ => false,
+            };
+            if dropped && !std::mem::replace(warned, true) {
+                warn(rule);
+            }
+            let of_rule = |completion| (Arc::clone(rule), Arc::clone(spec), completion);
+            completed.extend(done.drain(..).map(of_rule));
+        }
+        sort(&mut completed);
+        completed
+    }
+
+    /// The rules an event is for, with the steps whose matchers accept it.
+    fn hits(&self, event: &Event) -> BTreeMap<u64, Vec<usize>> {
+        let mut hits: BTreeMap<u64, Vec<usize>> =
+            self.watchful.iter().map(|rule| (*rule, Vec::new())).collect();
+        let mut add = |rule: u64, step: usize| {
+            let accepts = self.rules.get(&rule).is_some_and(|tracked| {
+                tracked.rule.is_active()
+                    && tracked.spec.matchers.get(step).is_some_and(|matcher| matcher.accepts(event))
+            });
+            if accepts {
+                hits.entry(rule).or_default().push(step);
+            }
+        };
+        if let Some(group) = self.index.exact(&event.topic) {
+            group.members.values().for_each(|(rule, step)| add(*rule, *step));
+        }
+        self.index.each_wild(&event.topic, |group| {
+            group.members.values().for_each(|(rule, step)| add(*rule, *step));
+        });
+        for steps in hits.values_mut() {
+            steps.sort_unstable();
+        }
+        hits
+    }
+
+    /// Something is due that no event caused.
+    pub(super) fn alarm(
+        &mut self,
+        number: u64,
+        alarm: u64,
+        now: crate::app::Now,
+        wheel: &mut Wheel<Due>,
+    ) -> Completed {
+        self.time = self.time.max(now.wall);
+        let Some(tracked) = self.rules.get_mut(&number) else { return Vec::new() };
+        let Tracked { rule, spec, state, .. } = tracked;
+        let (mono, time, next) = (now.mono, self.time, &mut self.alarms);
+        let mut alarms = Alarms { wheel, mono, time, rule: number, next };
+        let mut done = Vec::new();
+        match (state, &spec.kind) {
+            (State::Absence(absence), _) => absence.alarm(alarm, &mut alarms, &mut done),
+            (State::Windows(windows), Kind::Count(window)) => {
+                let measured = Measured { window, function: Function::Count };
+                windows.alarm(alarm, measured, &mut alarms, &mut done);
+            }
+            (State::Windows(windows), Kind::Aggregate { window, function, .. }) => {
+                let measured = Measured { window, function: *function };
+                windows.alarm(alarm, measured, &mut alarms, &mut done);
+            }
+            _ => {}
+        }
+        let of_rule = |completion| (Arc::clone(rule), Arc::clone(spec), completion);
+        done.into_iter().map(of_rule).collect()
+    }
+}
+
+/// By priority, then by registration; the matches of one rule keep their order.
+fn sort(completed: &mut Completed) {
+    completed.sort_by(|(a, ..), (b, ..)| {
+        let priorities = b.priority.partial_cmp(&a.priority);
+        priorities.unwrap_or(std::cmp::Ordering::Equal).then(a.number.cmp(&b.number))
+    });
+}
