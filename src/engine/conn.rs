@@ -18,6 +18,8 @@ pub(crate) struct Heartbeat {
     pub pinged_mono: u64,
     /// Monotonic time at which the next ping is due.
     pub next_ping: u64,
+    /// How often the timeout was put off because input had not been read yet.
+    pub put_off: u8,
     /// A pong for the newest ping has arrived, or none was sent yet.
     pub answered: bool,
 }

@@ -3,6 +3,10 @@
 use super::{Engine, Timer};
 use crate::app::{ConnId, TransportView};
 
+/// A connection that always has input in front of its pong, because it floods,
+/// is not waited for longer than this many turns.
+const MOST_PUT_OFF: u8 = 100;
+
 impl Engine {
     pub(super) fn start_heartbeat(&mut self, id: ConnId) {
         let interval = self.options.heartbeat_interval_ms;
@@ -41,8 +45,9 @@ impl Engine {
                 || (view.is_read_paused(id) && view.last_output_progress(id) >= beat.pinged_mono);
             if excused {
                 now.mono.saturating_add(timeout)
-            } else if view.has_unread_input(id) {
+            } else if view.has_unread_input(id) && beat.put_off < MOST_PUT_OFF {
                 // The pong may be among what has arrived: read first.
+                beat.put_off += 1;
                 now.mono.saturating_add(1)
             } else {
                 self.close(id, 4001, "heartbeat_timeout");
@@ -54,6 +59,7 @@ impl Engine {
             beat.pinged = now.wall.max(beat.pinged.saturating_add(1));
             beat.pinged_mono = now.mono;
             beat.answered = false;
+            beat.put_off = 0;
             // Counted from the connect, so that pings do not drift; ticks that
             // were missed are skipped.
             let late = now.mono.saturating_sub(beat.next_ping) / interval.max(1);

@@ -1,6 +1,6 @@
 //! Objects that keep the order of their members.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::Json;
 

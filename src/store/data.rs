@@ -1,7 +1,7 @@
 //! What callers hand in: the fields of a record to write, and keys to look for.
 
+use hashbrown::HashMap;
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use super::{Key, RowBuilder};
 use crate::json::js::{string_of, string_of_json};

@@ -2,7 +2,7 @@
 //! written, and the places of the schema's fields in it. The text serves every
 //! read, every push and the log; fields are decoded from it when a filter asks.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::sync::Arc;
 
 use crate::json::{Json, Raw, write_string};

@@ -98,13 +98,22 @@ fn input_that_has_arrived_is_read_before_a_timeout_is_declared() {
     let mut rig = beating(1000, 300);
     let conn = rig.connect();
     rig.unread.push(conn);
-    rig.advance(1500);
+    rig.advance(1350);
     assert_eq!(rig.is_closed(conn), None);
     let pinged = timestamps(&rig.received(conn))[0];
     rig.send(conn, &format!(r#"{{"type":"pong","timestamp":{pinged}}}"#));
     rig.unread.clear();
-    rig.advance(500);
+    rig.advance(600);
     assert_eq!(rig.is_closed(conn), None);
+}
+
+#[test]
+fn a_flood_of_input_does_not_put_the_timeout_off_for_ever() {
+    let mut rig = beating(1000, 300);
+    let conn = rig.connect();
+    rig.unread.push(conn);
+    rig.advance(3000);
+    assert_eq!(rig.is_closed(conn), Some((4001, "heartbeat_timeout")));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a draft has done to one bucket.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use crate::store::change::ChangeKind;
 use crate::store::commit::Op;

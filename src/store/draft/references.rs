@@ -1,7 +1,7 @@
 //! References: what a record refers to must exist, and what happens to those
 //! who refer to a record that is deleted.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use super::overlay::{Entry, Overlay};
 use super::{Draft, Mode};

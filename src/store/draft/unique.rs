@@ -1,6 +1,6 @@
 //! Unique fields.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::Draft;
 use super::overlay::{Entry, Overlay};
