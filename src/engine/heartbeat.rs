@@ -67,7 +67,7 @@ impl Engine {
                 beat.next_ping.saturating_add(interval.saturating_mul(late.saturating_add(1)));
             let text = format!("{{\"type\":\"ping\",\"timestamp\":{}}}", beat.pinged);
             let due = now.mono.saturating_add(timeout);
-            self.send(id, text.as_bytes(), None, b"");
+            self.send_when(id, text.as_bytes(), None, b"", 0);
             due
         };
         let timer = self.wheel.insert(next, Timer::Heartbeat(id));

@@ -94,7 +94,8 @@ impl Engine {
         let mut reply = Reply::new(request, std::mem::take(&mut self.scratch));
         let mark = self.effects.mark();
         let result = catch_unwind(AssertUnwindSafe(|| then(self, conn, output, &mut reply)));
-        let answered = Answered { id: request, operation: &operation, note };
+        let needs = self.log.last();
+        let answered = Answered { id: request, operation: &operation, note, needs };
         let outcome = self.respond(conn, answered, mark, reply, result);
         if outcome == Outcome::Done {
             self.effects.list.push(Effect::Resume { conn });

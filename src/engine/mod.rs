@@ -11,6 +11,7 @@
 // The families that use the rest arrive one by one.
 #![allow(dead_code)]
 
+mod commit_log;
 mod conn;
 mod gate;
 mod heartbeat;
@@ -35,6 +36,7 @@ use crate::ids::IdSource;
 pub use metrics::Metrics;
 pub use options::EngineOptions;
 
+pub use commit_log::CommitLog;
 pub(crate) use conn::{Conn, Conns};
 pub(crate) use ops::Outcome;
 
@@ -49,6 +51,7 @@ use crate::protocol::{
 };
 use crate::store::{ChangeSet, Commit, Store};
 use crate::wheel::Wheel;
+use commit_log::Log;
 use jobs::Pending;
 use sessions::Sessions;
 use shutdown::Phase;
@@ -75,6 +78,8 @@ struct Answered<'a> {
     id: RequestId,
     operation: &'a str,
     note: Option<Note>,
+    /// What a successful response waits for.
+    needs: CommitSeq,
 }
 
 /// The server without its sockets. See the module's description.
@@ -91,8 +96,8 @@ pub struct Engine {
     pub(crate) sessions: Sessions,
     pub(crate) audit: Option<AuditLog>,
     phase: Phase,
-    /// The number of the newest commit.
-    commit_seq: CommitSeq,
+    /// What commits become.
+    pub(crate) log: Log,
     /// Commits whose effects on views and rules have not been published yet.
     unpublished: Vec<Commit>,
     /// Requests that wait for a job.
@@ -130,7 +135,7 @@ impl Engine {
             sessions: Sessions::default(),
             audit: None,
             phase: Phase::Running,
-            commit_seq: 0,
+            log: Log::default(),
             unpublished: Vec::new(),
             pending: HashMap::new(),
             in_commit: false,
@@ -150,15 +155,15 @@ impl Engine {
     /// data half changed, so the process does not survive it.
     pub(crate) fn commit(&mut self, set: ChangeSet) -> CommitSeq {
         if set.is_empty() {
-            return self.commit_seq;
+            return self.log.last();
         }
         self.in_commit = true;
         let commit = self.store.commit(set);
         self.in_commit = false;
-        self.commit_seq += 1;
+        self.log_commit(&commit);
         self.metrics.commits += 1;
         self.unpublished.push(commit);
-        self.commit_seq
+        self.log.last()
     }
 
     /// Tells views and rules about the commits since the last call. Comes after
@@ -241,7 +246,8 @@ impl Engine {
         let mark = self.effects.mark();
         let result =
             catch_unwind(AssertUnwindSafe(|| self.run_request(conn, &request, &mut reply)));
-        let answered = Answered { id: request.id, operation: &request.operation, note };
+        let needs = self.response_needs(&request);
+        let answered = Answered { id: request.id, operation: &request.operation, note, needs };
         let outcome = self.respond(conn, answered, mark, reply, result);
         self.publish();
         match outcome {
@@ -260,11 +266,11 @@ impl Engine {
         reply: Reply,
         result: std::thread::Result<Result<Outcome, OpError>>,
     ) -> Outcome {
-        let Answered { id, operation, note } = answered;
+        let Answered { id, operation, note, needs } = answered;
         match result {
             Ok(Ok(Outcome::Done)) => {
                 let response = reply.finish();
-                self.send(conn, &response, None, b"");
+                self.send_when(conn, &response, None, b"", needs);
                 self.scratch = response;
                 self.record(conn, note.as_ref(), audit::Outcome::Success);
             }
@@ -323,6 +329,13 @@ impl Engine {
     pub(crate) fn close(&mut self, conn: ConnId, code: u16, reason: &'static str) {
         if self.forget(conn) {
             self.effects.list.push(Effect::Close { conn, code, reason });
+        }
+    }
+
+    /// As [`Engine::close`], without the output that waits for a commit.
+    fn abandon(&mut self, conn: ConnId, code: u16, reason: &'static str) {
+        if self.forget(conn) {
+            self.effects.list.push(Effect::Abandon { conn, code, reason });
         }
     }
 
@@ -449,6 +462,15 @@ impl App for Engine {
             self.publish();
         }
         self.due = due;
+    }
+
+    fn turn_ended(&mut self, now: Now) {
+        self.now = now;
+        self.hand_over_batch();
+    }
+
+    fn takes_messages(&self) -> bool {
+        self.log_keeps_up()
     }
 
     fn job_done(&mut self, id: JobId, output: Result<JobOutput, String>, now: Now) {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Engine;
-use crate::app::ConnId;
+use crate::app::{CommitSeq, ConnId};
 use crate::protocol::{OpError, PROTOCOL_VERSION, RequestId, write_error, write_push_head};
 
 /// Whether a push was queued.
@@ -26,10 +26,23 @@ fn frame_header_len(payload: usize) -> usize {
 }
 
 impl Engine {
-    /// Queues one message, whatever is buffered already.
+    /// Queues one message, whatever is buffered already. It may reveal every
+    /// commit so far.
     pub(crate) fn send(&mut self, id: ConnId, head: &[u8], body: Option<&Arc<[u8]>>, tail: &[u8]) {
+        self.send_when(id, head, body, tail, self.log.last());
+    }
+
+    /// Queues one message that reveals no commit after `needs`.
+    pub(crate) fn send_when(
+        &mut self,
+        id: ConnId,
+        head: &[u8],
+        body: Option<&Arc<[u8]>>,
+        tail: &[u8],
+        needs: CommitSeq,
+    ) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let payload = self.effects.send(id, head, body, tail, self.commit_seq);
+        let payload = self.effects.send(id, head, body, tail, needs);
         let bytes = payload + frame_header_len(payload);
         conn.buffered += bytes;
         conn.queued += bytes as u64;
@@ -50,7 +63,7 @@ impl Engine {
             self.now.wall,
             self.requires_auth(),
         );
-        self.send(conn, text.as_bytes(), None, b"");
+        self.send_when(conn, text.as_bytes(), None, b"", 0);
     }
 
     /// Whether a push to this connection would be queued.

@@ -29,7 +29,7 @@ impl Engine {
                         "{{\"type\":\"system\",\"event\":\"shutdown\",\"gracePeriodMs\":{grace_ms}}}"
                     );
                     for conn in self.conns.ids() {
-                        self.send(conn, text.as_bytes(), None, b"");
+                        self.send_when(conn, text.as_bytes(), None, b"", 0);
                     }
                     self.wheel.insert(self.now.mono.saturating_add(grace_ms), Timer::GraceOver);
                 } else {
@@ -57,6 +57,15 @@ impl Engine {
             self.wheel.insert(self.now.mono.saturating_add(JOBS_MS), Timer::JobsOver);
         }
         self.connection_left();
+    }
+
+    /// Nothing more can be done for anybody: the loop ends when those who are
+    /// being closed are gone.
+    pub(super) fn stop_at_once(&mut self) {
+        if self.phase != Phase::Stopped {
+            self.phase = Phase::Stopped;
+            self.effects.list.push(Effect::Stop);
+        }
     }
 
     /// The jobs did not finish in time.

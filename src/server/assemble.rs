@@ -6,15 +6,17 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::builder::StartError;
+use super::durable::{self, Durable};
 use super::hosted::Hosted;
 use crate::access::External;
 use crate::app::Now;
 use crate::audit::{AuditFile, AuditLog};
-use crate::config::{Auth, Config, ConfigError, Problem};
+use crate::config::{Auth, Config, ConfigError, Durability, Problem};
 use crate::engine::{Engine, EngineOptions};
 use crate::net::{self, Transport};
-use crate::store::Store;
+use crate::storage::{MAX_BACKLOG_BYTES, Origin};
 use crate::store::schema::{Definition, DefinitionError};
+use crate::store::{BucketId, Commit, Store};
 
 /// Descriptors that are not for connections: listeners, files, the rest of the
 /// process.
@@ -27,12 +29,13 @@ const RESERVED_FILES: u64 = 64;
 ///
 /// Every definition that would be refused, with its path.
 pub fn check_definitions(config: &Config) -> Result<(), ConfigError> {
-    store(config).map(drop)
+    configure(&mut Store::new(), config).map(drop)
 }
 
-/// A store with the configured buckets, without records.
-fn store(config: &Config) -> Result<Store, ConfigError> {
-    let mut store = Store::new();
+/// Defines the configured buckets. One that is stored with another definition
+/// gets the configured one and keeps its records.
+fn configure(store: &mut Store, config: &Config) -> Result<Vec<Commit>, ConfigError> {
+    let mut commits = Vec::new();
     let mut problems = Vec::new();
     for (name, definition) in config.buckets.iter() {
         let at = format!("buckets.{name}");
@@ -44,17 +47,52 @@ fn store(config: &Config) -> Result<Store, ConfigError> {
             Err(DefinitionError { path: None, reason, .. }) => {
                 problems.push(Problem { at, text: reason });
             }
-            Ok(_) => match store.prepare_define(name, definition) {
-                Ok(set) => drop(store.commit(set)),
-                Err(error) => problems.push(Problem { at, text: error.message.into_owned() }),
-            },
+            Ok(_) => {
+                let stored = store.bucket_named(name).map(|bucket| bucket.definition().supplied());
+                let is_stored = stored.is_some();
+                if stored == Some(&definition) {
+                    continue;
+                }
+                let prepared = if is_stored {
+                    log::info!("bucket \"{name}\": the configuration differs from what is stored");
+                    store.prepare_redefine(name, definition)
+                } else {
+                    store.prepare_define(name, definition)
+                };
+                match prepared {
+                    Ok(set) => commits.push(store.commit(set)),
+                    Err(error) if is_stored => {
+                        let text = format!("stored data conflicts: {}", error.message);
+                        problems.push(Problem { at, text });
+                    }
+                    Err(error) => problems.push(Problem { at, text: error.message.into_owned() }),
+                }
+            }
         }
     }
-    if problems.is_empty() { Ok(store) } else { Err(ConfigError { problems }) }
+    if problems.is_empty() { Ok(commits) } else { Err(ConfigError { problems }) }
+}
+
+/// Says of every stored bucket whether the configuration defines it. One that
+/// it does not define any more stays, with its data.
+fn settle_origins(engine: &mut Engine, config: &Config, origins: &[(BucketId, Origin)]) {
+    for &(id, origin) in origins {
+        let Some(name) = engine.store().bucket(id).map(|bucket| bucket.name().to_owned()) else {
+            continue;
+        };
+        if config.buckets.contains(&name) {
+            engine.log_bucket_origin(id, Origin::File);
+        } else if origin == Origin::File {
+            log::info!("bucket \"{name}\" is no longer configured; it stays, with its data");
+            engine.log_bucket_origin(id, Origin::Wire);
+        }
+    }
 }
 
 /// The engine with everything that is configured, and the transport around it.
-pub(super) fn transport(config: &Config) -> Result<Transport<Hosted>, StartError> {
+pub(super) fn transport(
+    config: &Config,
+) -> Result<(Transport<Hosted>, Option<Durable>), StartError> {
     let failed = |step: &str, error: &dyn std::fmt::Display| StartError::Failed {
         step: step.into(),
         reason: error.to_string(),
@@ -73,9 +111,11 @@ pub(super) fn transport(config: &Config) -> Result<Transport<Hosted>, StartError
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // The transport's monotonic time begins with the transport.
     let now = Now { mono: 0, wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) };
-    let mut engine = Engine::new(engine_options(config, seed), store(config)?, now);
-    authentication(config, &mut engine)?;
-    let audit_file = audit(config, &mut engine)?;
+    let mut recovered = durable::open(&config.persistence)?;
+    let mut store =
+        recovered.as_mut().map(|found| std::mem::take(&mut found.store)).unwrap_or_default();
+    let configured = configure(&mut store, config)?;
+    let engine = Engine::new(engine_options(config, seed), store, now);
     let options = net::Options {
         path: config.path.clone(),
         max_payload_bytes: config.max_payload_bytes,
@@ -89,11 +129,33 @@ pub(super) fn transport(config: &Config) -> Result<Transport<Hosted>, StartError
             .max_connections_per_ip
             .map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)),
         trusted_proxies: config.trusted_proxies.clone(),
+        gate_output: recovered.is_some() && config.persistence.durability != Durability::None,
         ..net::Options::default()
     };
-    let mut hosted = Hosted::new(engine);
-    hosted.audit_file = audit_file;
-    Transport::new(options, hosted).map_err(|error| failed("transport", &error))
+    let mut transport = Transport::new(options, Hosted::new(engine))
+        .map_err(|error| failed("transport", &error))?;
+    let mut durable = None;
+    if let Some(recovered) = recovered {
+        let started = Durable::start(
+            recovered.journal,
+            recovered.lock,
+            transport.durability(),
+            transport.remote(),
+        )
+        .map_err(|error| failed("storage", &error))?;
+        transport.durability().raise(recovered.last).map_err(|error| failed("storage", &error))?;
+        let engine = &mut transport.app_mut().engine;
+        let writer = Box::new(started.writer());
+        engine.set_log(writer, MAX_BACKLOG_BYTES, recovered.last, recovered.origins.clone());
+        engine.log_configured(&configured);
+        settle_origins(engine, config, &recovered.origins);
+        engine.recovered(recovered.documents);
+        durable = Some(started);
+    }
+    let hosted = transport.app_mut();
+    authentication(config, &mut hosted.engine)?;
+    hosted.audit_file = audit(config, &mut hosted.engine)?;
+    Ok((transport, durable))
 }
 
 /// Switches on what `auth` asks for.

@@ -29,6 +29,12 @@ impl Hosted {
         Hosted { engine, locals: Vec::new(), durability: None, audit_file: None }
     }
 
+    /// The storage cannot keep what it was given.
+    pub fn storage_failed(&mut self, now: Now) {
+        self.engine.storage_failed(now);
+        self.settle(now);
+    }
+
     /// Reads again what may have been changed outside: keys, the audit file.
     pub fn reload(&mut self) {
         match self.engine.reload_keys(&super::assemble::read_file) {

@@ -11,6 +11,7 @@
 
 mod assemble;
 mod builder;
+mod durable;
 mod handle;
 mod hosted;
 mod local;
@@ -29,6 +30,7 @@ pub use threaded::ServerThread;
 
 use crate::config::Config;
 use crate::net::{Running, Transport};
+use durable::Durable;
 use handle::Shared;
 use hosted::Hosted;
 
@@ -59,6 +61,8 @@ pub struct Server {
     transport: Transport<Hosted>,
     shared: Arc<Shared>,
     url: String,
+    /// `None` without storage, and when it was ended.
+    durable: Option<Durable>,
 }
 
 impl std::fmt::Debug for Server {
@@ -86,8 +90,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The operating system's, when polling fails. Connections that fail are
-    /// dropped and no error of the server.
+    /// The operating system's, when polling fails, and what the storage failed
+    /// with. Connections that fail are dropped and no error of the server.
     pub fn run(&mut self) -> std::io::Result<()> {
         while self.poll_once(None)? {}
         Ok(())
@@ -125,6 +129,10 @@ impl Server {
         let turn = self.transport.poll_once(timeout);
         if !matches!(turn, Ok(Running::Continue)) {
             self.shared.running.store(false, Ordering::Release);
+            if let Some(durable) = self.durable.take() {
+                let failed = |error| std::io::Error::other(format!("storage: {error}"));
+                durable.close().map_err(failed)?;
+            }
         }
         Ok(turn? == Running::Continue)
     }
@@ -186,7 +194,7 @@ fn url(host: &str, port: u16, path: &str) -> String {
 /// Everything that [`Builder::build`] makes of a configuration.
 fn launch(config: Config, signals: bool) -> Result<Server, StartError> {
     let started = Instant::now();
-    let mut transport = assemble::transport(&config)?;
+    let (mut transport, durable) = assemble::transport(&config)?;
     let address = assemble::listen(&mut transport, &config)?;
     if signals {
         let reload = |hosted: &mut Hosted, _| hosted.reload();
@@ -198,5 +206,5 @@ fn launch(config: Config, signals: bool) -> Result<Server, StartError> {
     transport.app_mut().durability = Some(durability);
     let url = url(config.bind_host(), address.port(), &config.path);
     log::debug!("ready after {} microseconds", started.elapsed().as_micros());
-    Ok(Server { transport, shared: Arc::new(Shared::new(address)), url })
+    Ok(Server { transport, shared: Arc::new(Shared::new(address)), url, durable })
 }

@@ -7,9 +7,10 @@ use crate::store::{BucketId, Key, Row};
 
 /// Where a definition came from: configured definitions that are no longer in
 /// the file go away, those of the wire stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     File,
+    #[default]
     Wire,
 }
 
@@ -38,6 +39,8 @@ pub struct BucketEntry {
     pub origin: Origin,
     /// JSON text of the definition, as it was supplied.
     pub definition: String,
+    /// JSON text of what the data in memory wants back with the definition.
+    pub state: String,
     pub counter: u64,
 }
 
@@ -77,10 +80,9 @@ pub struct RecordEntry {
     pub place: u64,
     pub key: Key,
     pub row: RowText,
-    /// One per indexed field, in the order of the bucket's indexes: the number
-    /// with which the record acquired the value it has there. `None` as a
-    /// whole: each is the number of the place.
-    pub candidates: Option<Box<[Option<u64>]>>,
+    /// JSON text of the record's places among the candidates of index values,
+    /// where they are not the one in the table order.
+    pub places: Option<Box<str>>,
 }
 
 /// One step of a batch.
@@ -126,7 +128,7 @@ impl Op {
         const FIXED: usize = 64;
         FIXED
             + match self {
-                Op::Bucket(entry) => entry.name.len() + entry.definition.len(),
+                Op::Bucket(entry) => entry.name.len() + entry.definition.len() + entry.state.len(),
                 Op::Put(record) => record.row.as_str().len() + key_weight(&record.key),
                 Op::Delete { key, .. } => key_weight(key),
                 Op::Document(document) => {
@@ -145,6 +147,7 @@ impl Op {
                 text(out, "name", &entry.name);
                 text(out, "origin", entry.origin.as_str());
                 number(out, "counter", entry.counter);
+                json(out, "state", &entry.state);
                 json(out, "definition", &entry.definition);
             }
             Op::DropBucket(bucket) => open(out, "drop", Some(*bucket)),
@@ -157,8 +160,8 @@ impl Op {
                 open(out, "put", Some(record.bucket));
                 number(out, "place", record.place);
                 json(out, "key", &key_text(&record.key));
-                if let Some(candidates) = &record.candidates {
-                    json(out, "candidates", &candidates_text(candidates));
+                if let Some(places) = &record.places {
+                    json(out, "places", places);
                 }
                 json(out, "row", record.row.as_str());
             }
@@ -196,6 +199,7 @@ impl Op {
                 id: bucket()?,
                 name: string("name")?,
                 origin: origin()?,
+                state: source("state")?,
                 definition: source("definition")?,
                 counter: integer("counter")?,
             }),
@@ -207,10 +211,7 @@ impl Op {
                 place: integer("place")?,
                 key: Key::from_raw(member("key")?)?,
                 row: RowText::Owned(source("row")?.into()),
-                candidates: match member("candidates") {
-                    Some(list) => Some(read_candidates(list)?.into()),
-                    None => None,
-                },
+                places: source("places").map(String::into),
             }),
             "delete" => Op::Delete {
                 bucket: bucket()?,
@@ -281,20 +282,6 @@ pub(super) fn key_text(key: &Key) -> String {
     let mut out = Vec::new();
     key.to_json().write_lossless(&mut out);
     String::from_utf8(out).unwrap_or_default()
-}
-
-pub(super) fn candidates_text(candidates: &[Option<u64>]) -> String {
-    let numbers: Vec<String> = candidates
-        .iter()
-        .map(|number| number.map_or_else(|| "null".to_owned(), |number| number.to_string()))
-        .collect();
-    format!("[{}]", numbers.join(","))
-}
-
-pub(super) fn read_candidates(raw: Raw<'_>) -> Option<Vec<Option<u64>>> {
-    raw.elements()
-        .map(|element| if element.is_null() { Some(None) } else { integer(element).map(Some) })
-        .collect()
 }
 
 /// An integer that was written in full: larger ones than a double holds are

@@ -59,8 +59,8 @@ pub enum Stored<'a> {
         key: &'a str,
         /// The record in its storage form.
         row: &'a str,
-        /// One number per indexed field; see [`RecordEntry::candidates`].
-        candidates: Option<Vec<Option<u64>>>,
+        /// See [`RecordEntry::places`].
+        places: Option<&'a str>,
     },
     Document(Document),
 }

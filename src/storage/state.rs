@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::batch::{candidates_text, key_text};
+use super::batch::key_text;
 use super::{Batch, BucketEntry, Document, Op, StorageError, StorageErrorKind, Stored, Visit};
 use crate::app::CommitSeq;
 use crate::store::BucketId;
@@ -14,7 +14,7 @@ pub struct RecordState {
     /// JSON text of the key.
     pub key: String,
     pub row: String,
-    pub candidates: Option<Vec<Option<u64>>>,
+    pub places: Option<String>,
 }
 
 /// A bucket and its records by place.
@@ -73,7 +73,7 @@ impl State {
                     let state = RecordState {
                         key: key_text(&record.key),
                         row: record.row.as_str().to_owned(),
-                        candidates: record.candidates.as_ref().map(|list| list.to_vec()),
+                        places: record.places.as_deref().map(str::to_owned),
                     };
                     bucket.records.insert(record.place, state);
                 }
@@ -111,7 +111,7 @@ impl State {
                     place,
                     key: &record.key,
                     row: &record.row,
-                    candidates: record.candidates.clone(),
+                    places: record.places.as_deref(),
                 })
                 .map_err(refused)?;
             }
@@ -137,11 +137,11 @@ impl State {
                     open = Some(id);
                     state.buckets.insert(id, BucketState { entry, records: BTreeMap::new() });
                 }
-                Stored::Record { place, key, row, candidates } => {
+                Stored::Record { place, key, row, places } => {
                     let bucket = open.and_then(|id| state.buckets.get_mut(&id));
                     let bucket = bucket.ok_or("a record without a bucket")?;
-                    let record =
-                        RecordState { key: key.to_owned(), row: row.to_owned(), candidates };
+                    let places = places.map(str::to_owned);
+                    let record = RecordState { key: key.to_owned(), row: row.to_owned(), places };
                     if let Some(other) = bucket.records.insert(place, record) {
                         return Err(format!("two records at place {place}: {}", other.key));
                     }
@@ -163,22 +163,17 @@ impl State {
             // Writing to a String cannot fail.
             let _ = writeln!(
                 out,
-                "{} {} {} {} {}",
+                "{} {} {} {} {} {}",
                 entry.id.0,
                 entry.name,
                 entry.origin.as_str(),
                 entry.counter,
+                entry.state,
                 entry.definition
             );
             for (place, record) in &bucket.records {
-                let candidates = record.candidates.as_deref().map(candidates_text);
-                let _ = writeln!(
-                    out,
-                    "  {place} {} {} {}",
-                    record.key,
-                    record.row,
-                    candidates.unwrap_or_default()
-                );
+                let places = record.places.as_deref().unwrap_or_default();
+                let _ = writeln!(out, "  {place} {} {} {places}", record.key, record.row);
             }
         }
         for document in &self.documents {

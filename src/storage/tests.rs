@@ -49,7 +49,8 @@ impl Load {
     fn record(&mut self, bucket: BucketId, place: u64) -> Op {
         let pad = "x".repeat(self.below(80) as usize);
         let key = batch::key_text(&Self::key(place));
-        let candidates = (self.below(4) == 0).then(|| vec![None, Some(self.seq)].into());
+        let places =
+            (self.below(4) == 0).then(|| format!("{{\"index\":{{\"p\":{}}}}}", self.seq).into());
         Op::Put(RecordEntry {
             bucket,
             place,
@@ -57,7 +58,7 @@ impl Load {
             row: RowText::Owned(
                 format!("{{\"id\":{key},\"seq\":{},\"p\":\"{pad}\"}}", self.seq).into(),
             ),
-            candidates,
+            places,
         })
     }
 
@@ -70,6 +71,7 @@ impl Load {
             name: format!("bucket \"{}\"", id.0),
             origin: if id.0.is_multiple_of(2) { Origin::Wire } else { Origin::File },
             definition: "{\"key\":\"id\",\"schema\":{\"id\":{\"type\":\"string\"}}}".to_owned(),
+            state: "{}".to_owned(),
             counter: 0,
         })
     }

@@ -20,7 +20,7 @@ use crate::app::{CommitSeq, JobId, JobOutput};
 const UNIT_BYTES: usize = 8 << 20;
 
 /// Queued bytes above which the server should not read more requests.
-pub const MAX_BACKLOG_BYTES: usize = 32 << 20;
+pub const MAX_BACKLOG_BYTES: u64 = 32 << 20;
 
 /// Who is told what happened; called from the writer's threads.
 pub trait Notify: Send + Sync + 'static {
@@ -79,7 +79,7 @@ impl Shared {
 /// [`Writer::close`] writes what is queued, too, but tells nobody of errors.
 pub struct Writer {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<Result<(), StorageError>>>,
+    thread: Mutex<Option<JoinHandle<Result<(), StorageError>>>>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -107,7 +107,7 @@ impl Writer {
                 .spawn(move || run(&shared, journal, &notify))
                 .map_err(|error| StorageError::io("cannot start the storage thread", &error))?
         };
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
     /// Queues a batch. After a failure it is dropped: nothing that depends on
@@ -145,17 +145,15 @@ impl Writer {
         self.shared.stats.clone()
     }
 
-    /// Writes and syncs what is queued, and ends the thread.
+    /// Writes and syncs what is queued, and ends the thread. Does nothing when
+    /// it was called before.
     ///
     /// # Errors
     ///
     /// What writing failed with, now or earlier.
-    pub fn close(mut self) -> Result<(), StorageError> {
-        self.end()
-    }
-
-    fn end(&mut self) -> Result<(), StorageError> {
-        let Some(thread) = self.thread.take() else { return Ok(()) };
+    pub fn close(&self) -> Result<(), StorageError> {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return Ok(()) };
         self.shared.queue().closing = true;
         self.shared.changed.notify_one();
         thread.join().unwrap_or_else(|_| {
@@ -166,7 +164,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if let Err(error) = self.end() {
+        if let Err(error) = self.close() {
             log::error!("storage: {error}");
         }
     }

@@ -122,7 +122,7 @@ impl Store {
 
 impl Bucket {
     /// The bucket as it has to be stored.
-    fn defined(&self) -> Defined {
+    pub fn defined(&self) -> Defined {
         let number = |sequence: u64| Json::Number(sequence as f64);
         let since: Object = self
             .references

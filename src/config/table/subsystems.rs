@@ -25,12 +25,10 @@ pub(super) const ROWS: &[Row] = &[
         "Time between looks for expired records."),
     Row::new("dataDir", Kind::Text(non_empty), |c| Some(&mut c.persistence.data_dir),
         "Directory for the data. Absent (and without `db`), everything lives in memory only.")
-        .flag("", "data-dir", "DIR", "keep data in this directory")
-        .missing("keeping data on disk"),
+        .flag("", "data-dir", "DIR", "keep data in this directory"),
     Row::new("db", Kind::Text(non_empty), |c| Some(&mut c.persistence.db),
         "Name of the database file instead of the default one in `dataDir`.")
-        .flag("", "db", "FILE", "keep data in this database file")
-        .missing("keeping data on disk"),
+        .flag("", "db", "FILE", "keep data in this database file"),
     Row::new("durability", Kind::Choice(Durability::WORDS), |c| Some(&mut c.persistence.durability),
         "When the response to a write leaves: when the write is synced to disk, when the operating system has it, or at once.")
         .flag("", "durability", "MODE", "always, interval or none"),

@@ -6,8 +6,6 @@ use rusqlite::Connection;
 
 use super::failure;
 use crate::app::CommitSeq;
-use crate::json::parse;
-use crate::storage::batch::read_candidates;
 use crate::storage::{
     BucketEntry, Document, Origin, StorageError, StorageErrorKind, Stored, Visit,
 };
@@ -38,7 +36,7 @@ pub fn load(
         return Err(refused(format!("{stray} records belong to no bucket")));
     }
     let mut records = connection
-        .prepare("SELECT place, key, row, candidates FROM records WHERE bucket = ?1 ORDER BY place")
+        .prepare("SELECT place, key, row, places FROM records WHERE bucket = ?1 ORDER BY place")
         .map_err(failed)?;
     for entry in buckets(connection).map_err(failed)? {
         let entry = entry.map_err(refused)?;
@@ -53,16 +51,11 @@ pub fn load(
                     .as_str()
                     .map_err(|error| refused(format!("bucket \"{name}\", place {place}: {error}")))
             };
-            let candidates = match row.get_ref(3).map_err(failed)? {
+            let places = match row.get_ref(3).map_err(failed)? {
                 rusqlite::types::ValueRef::Null => None,
-                _ => {
-                    let read = parse(text(3)?, 2).ok().and_then(read_candidates);
-                    Some(read.ok_or_else(|| {
-                        refused(format!("bucket \"{name}\", place {place}: bad candidates"))
-                    })?)
-                }
+                _ => Some(text(3)?),
             };
-            visit(Stored::Record { place, key: text(1)?, row: text(2)?, candidates })
+            visit(Stored::Record { place, key: text(1)?, row: text(2)?, places })
                 .map_err(|text| refused(format!("bucket \"{name}\", place {place}: {text}")))?;
         }
     }
@@ -76,7 +69,7 @@ type Entries = Vec<Result<BucketEntry, String>>;
 
 fn buckets(connection: &Connection) -> rusqlite::Result<Entries> {
     connection
-        .prepare("SELECT id, name, origin, counter, definition FROM buckets ORDER BY id")?
+        .prepare("SELECT id, name, origin, counter, state, definition FROM buckets ORDER BY id")?
         .query_map([], |row| {
             let name: String = row.get(1)?;
             let origin: String = row.get(2)?;
@@ -88,7 +81,8 @@ fn buckets(connection: &Connection) -> rusqlite::Result<Entries> {
                 name,
                 origin,
                 counter: row.get(3)?,
-                definition: row.get(4)?,
+                state: row.get(4)?,
+                definition: row.get(5)?,
             }))
         })?
         .collect()

@@ -23,6 +23,7 @@ CREATE TABLE buckets(
   name TEXT NOT NULL UNIQUE,
   origin TEXT NOT NULL CHECK(origin IN ('file', 'wire')),
   counter INTEGER NOT NULL,
+  state TEXT NOT NULL,
   definition TEXT NOT NULL
 );
 
@@ -31,7 +32,7 @@ CREATE TABLE records(
   place INTEGER NOT NULL,
   key TEXT NOT NULL,
   row TEXT NOT NULL,
-  candidates TEXT,
+  places TEXT,
   PRIMARY KEY(bucket, place)
 ) WITHOUT ROWID;
 

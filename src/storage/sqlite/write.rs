@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use rusqlite::{Connection, Transaction, params};
 
 use crate::app::CommitSeq;
-use crate::storage::batch::{candidates_text, key_text};
+use crate::storage::batch::key_text;
 use crate::storage::{Batch, Op};
 
 /// Batches whose steps are kept for readers that catch up.
@@ -87,20 +87,19 @@ pub fn batch(
 fn write_op(transaction: &Transaction<'_>, op: &Op) -> rusqlite::Result<()> {
     match op {
         Op::Put(record) => {
-            let candidates = record.candidates.as_deref().map(candidates_text);
             transaction
                 .prepare_cached(
-                    "INSERT INTO records(bucket, place, key, row, candidates) \
+                    "INSERT INTO records(bucket, place, key, row, places) \
                      VALUES(?1, ?2, ?3, ?4, ?5) \
                      ON CONFLICT(bucket, place) DO UPDATE SET \
-                     key = excluded.key, row = excluded.row, candidates = excluded.candidates",
+                     key = excluded.key, row = excluded.row, places = excluded.places",
                 )?
                 .execute(params![
                     record.bucket.0,
                     record.place,
                     key_text(&record.key),
                     record.row.as_str(),
-                    candidates
+                    record.places.as_deref()
                 ])?;
         }
         Op::Delete { bucket, place, .. } => {
@@ -121,16 +120,17 @@ fn write_op(transaction: &Transaction<'_>, op: &Op) -> rusqlite::Result<()> {
         Op::Bucket(entry) => {
             transaction
                 .prepare_cached(
-                    "INSERT INTO buckets(id, name, origin, counter, definition) \
-                     VALUES(?1, ?2, ?3, ?4, ?5) \
+                    "INSERT INTO buckets(id, name, origin, counter, state, definition) \
+                     VALUES(?1, ?2, ?3, ?4, ?5, ?6) \
                      ON CONFLICT(id) DO UPDATE SET name = excluded.name, \
-                     origin = excluded.origin, definition = excluded.definition",
+                     origin = excluded.origin, state = excluded.state, definition = excluded.definition",
                 )?
                 .execute(params![
                     entry.id.0,
                     entry.name,
                     entry.origin.as_str(),
                     entry.counter,
+                    entry.state,
                     entry.definition
                 ])?;
         }

@@ -205,11 +205,12 @@ fn the_views_read_well() {
         name: "parts".to_owned(),
         origin: Origin::Wire,
         definition: "{}".to_owned(),
+        state: "{}".to_owned(),
         counter: 0,
     };
     let put = |place: u64, key: Key, row: &str| {
         let row = RowText::Owned(row.into());
-        Op::Put(RecordEntry { bucket, place, key, row, candidates: None })
+        Op::Put(RecordEntry { bucket, place, key, row, places: None })
     };
     let ops = vec![
         Op::Bucket(entry),

@@ -40,7 +40,7 @@ impl Engine {
             ("enabled", Json::Bool(interval > 0)),
             ("checkIntervalMs", Json::Number(interval as f64)),
         ];
-        let persistence = [("enabled", Json::Bool(false))];
+        let persistence = [("enabled", Json::Bool(self.log.is_on()))];
         let stats: Object = [
             ("name", Json::from(self.options.name.as_str())),
             ("buckets", bucket_names(names)),

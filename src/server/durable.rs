@@ -1,0 +1,185 @@
+//! A server whose data outlives it: opens the storage, puts back what it holds,
+//! and connects the writing thread with the loop.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::builder::StartError;
+use super::hosted::Hosted;
+use crate::app::{App, CommitSeq, JobId, JobOutput};
+use crate::config::{Durability as Mode, Persistence};
+use crate::json::{Json, Object, Raw, parse};
+use crate::net::{Durability, Remote};
+use crate::storage::{
+    Document, Journal, Location, Notify, Origin, Policy, StorageError, Stored, Writer,
+};
+use crate::store::{BucketId, Defined, Loader, Store};
+
+/// What was on disk, and the way to put more there.
+pub(super) struct Recovered {
+    pub store: Store,
+    /// Where the definition of each stored bucket came from.
+    pub origins: Vec<(BucketId, Origin)>,
+    /// Definitions and state of other kinds.
+    pub documents: Vec<Document>,
+    /// The newest commit.
+    pub last: CommitSeq,
+    pub journal: Journal,
+    pub lock: File,
+}
+
+/// Deeper than a definition can be: messages have at most 1024 levels.
+const MAX_DEPTH: u32 = 1024;
+
+/// The settings' name of the storage, for messages.
+fn key(settings: &Persistence) -> &'static str {
+    if settings.data_dir.is_some() { "dataDir" } else { "db" }
+}
+
+fn failed(settings: &Persistence, error: &StorageError) -> StartError {
+    StartError::Failed { step: key(settings).into(), reason: error.message.clone() }
+}
+
+fn definition(text: &str) -> Result<Object, String> {
+    match parse(text, MAX_DEPTH).map(Raw::to_json) {
+        Ok(Json::Object(definition)) => Ok(definition),
+        _ => Err("its definition is no JSON object".to_owned()),
+    }
+}
+
+/// Opens the storage and reads everything that it holds. `None`: nothing is
+/// kept.
+///
+/// # Errors
+///
+/// Whatever cannot be opened, read or understood; nothing was changed then.
+pub(super) fn open(settings: &Persistence) -> Result<Option<Recovered>, StartError> {
+    let Some(location) = Location::new(settings.data_dir.as_deref(), settings.db.as_deref()) else {
+        return Ok(None);
+    };
+    let began = Instant::now();
+    let policy = match settings.durability {
+        Mode::Always => Policy::Always,
+        Mode::Interval => Policy::Interval(settings.durability_interval_ms),
+        Mode::None => Policy::Never,
+    };
+    let (lock, mut journal) =
+        journal(&location, policy).map_err(|error| failed(settings, &error))?;
+    let mut loader = Loader::new();
+    let mut open = BucketId(0);
+    let (mut origins, mut documents, mut records) = (Vec::new(), Vec::new(), 0usize);
+    let last = journal
+        .load(&mut |stored| match stored {
+            Stored::Bucket(entry) => {
+                origins.push((entry.id, entry.origin));
+                open = entry.id;
+                let stored = Defined {
+                    bucket: entry.id,
+                    name: entry.name.into(),
+                    persistent: true,
+                    definition: Arc::new(definition(&entry.definition)?),
+                    state: entry.state.into(),
+                };
+                loader.bucket(&stored, entry.counter).map_err(|error| error.to_string())
+            }
+            Stored::Record { place, row, places, .. } => {
+                records += 1;
+                loader.record(open, row, place, places).map_err(|error| error.to_string())
+            }
+            Stored::Document(document) => {
+                documents.push(document);
+                Ok(())
+            }
+        })
+        .map_err(|error| failed(settings, &error))?;
+    let store = loader.finish().map_err(|error| StartError::Failed {
+        step: key(settings).into(),
+        reason: format!("{} cannot be loaded: {error}", location.file.display()),
+    })?;
+    log::info!(
+        "{}: {} buckets with {records} records, up to commit {last}, loaded in {} ms",
+        location.file.display(),
+        origins.len(),
+        began.elapsed().as_millis()
+    );
+    Ok(Some(Recovered { store, origins, documents, last, journal, lock }))
+}
+
+#[cfg(feature = "sqlite")]
+fn journal(location: &Location, policy: Policy) -> Result<(File, Journal), StorageError> {
+    let lock = location.claim()?;
+    let storage = crate::storage::Sqlite::open(&location.file, policy == Policy::Always)?;
+    Ok((lock, Journal::new(Box::new(storage), policy)))
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn journal(_: &Location, _: Policy) -> Result<(File, Journal), StorageError> {
+    Err(StorageError::new(
+        crate::storage::StorageErrorKind::Refused,
+        "this noexd was built without the feature \"sqlite\" and keeps data in memory only; \
+         leave the key out, or use a build that has it",
+    ))
+}
+
+/// The storage of a running server, ended when the server has stopped.
+pub(super) struct Durable {
+    writer: Arc<Writer>,
+    /// Held as long as the file may be written.
+    _lock: File,
+}
+
+impl Durable {
+    /// Starts the writing thread.
+    pub fn start(
+        journal: Journal,
+        lock: File,
+        durability: Durability,
+        remote: Remote<Hosted>,
+    ) -> Result<Self, StorageError> {
+        let writer = Writer::start(journal, Arc::new(Told { durability, remote }))?;
+        Ok(Self { writer: Arc::new(writer), _lock: lock })
+    }
+
+    pub fn writer(&self) -> Arc<Writer> {
+        self.writer.clone()
+    }
+
+    /// Writes and syncs what is left.
+    ///
+    /// # Errors
+    ///
+    /// What writing failed with, now or while the server ran.
+    pub fn close(self) -> Result<(), StorageError> {
+        self.writer.close()
+    }
+}
+
+/// The loop, as the writing thread knows it.
+struct Told {
+    durability: Durability,
+    remote: Remote<Hosted>,
+}
+
+impl Notify for Told {
+    fn durable(&self, seq: CommitSeq) {
+        if let Err(error) = self.durability.raise(seq) {
+            log::error!("storage: the loop was not woken: {error}");
+        }
+    }
+
+    fn failed(&self, error: &StorageError) {
+        log::error!("storage: {error}; the server stops");
+        // A loop that has ended already has nobody to tell.
+        if let Err(error) = self.remote.run(|hosted, now| hosted.storage_failed(now)) {
+            log::debug!("storage: {error}");
+        }
+    }
+
+    fn task_done(&self, id: JobId, output: Result<JobOutput, String>) {
+        let told = self.remote.run(move |hosted, now| hosted.job_done(id, output, now));
+        if let Err(error) = told {
+            log::debug!("storage: {error}");
+        }
+    }
+}
