@@ -32,6 +32,8 @@ pub(crate) struct Conn {
     pub number: u64,
     pub address: IpAddr,
     pub connected_at: u64,
+    /// Kept for the records of sessions, where there are such.
+    pub user_agent: Option<Box<str>>,
     /// Opened by the program that the server is a part of: it may do everything.
     pub trusted: bool,
     /// Who it acts for.
@@ -58,6 +60,7 @@ impl Conn {
             number,
             address: peer.address,
             connected_at: now.wall,
+            user_agent: None,
             trusted: false,
             session: None,
             suspended: false,

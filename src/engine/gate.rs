@@ -12,8 +12,9 @@ use super::Engine;
 use super::sessions::Mode;
 use crate::access::{LoginLimiter, Principal, Question, ResourceKind, Session};
 use crate::app::ConnId;
+use crate::identity::RESERVED;
 use crate::json::{Json, Object, Raw};
-use crate::protocol::{ErrorCode, OpError, Operation, Request, Resource, Tier};
+use crate::protocol::{ErrorCode, Family, OpError, Operation, Request, Resource, Tier};
 
 fn unauthorized(text: &'static str) -> OpError {
     OpError::new(ErrorCode::Unauthorized, text)
@@ -44,6 +45,10 @@ impl Engine {
             None if self.requires_auth() => return Err(unauthorized("Authentication required")),
             None => None,
         };
+        if matches!(self.sessions.mode, Mode::BuiltIn(_)) && name.starts_with("identity.") {
+            // Its handlers decide.
+            return Ok(());
+        }
         // The connection's own subscriptions need no permission.
         if operation.map(Operation::resource) == Some(Resource::OwnSubscription) {
             return Ok(());
@@ -68,6 +73,10 @@ impl Engine {
     ) -> Result<(), OpError> {
         match &mut self.sessions.mode {
             Mode::Open => Ok(()),
+            Mode::BuiltIn(identity) => match session {
+                Some(session) => identity.directory.decide(&session.user_id, question),
+                None => Err(unauthorized("Authentication required")),
+            },
             Mode::External(external) => match session {
                 Some(session) => external.decide(Principal::of(session), question),
                 None => match external.anonymous_roles.clone() {
@@ -141,6 +150,109 @@ impl Engine {
         None
     }
 
+    /// Refuses what reaches for the server's own buckets, in built-in mode and
+    /// whoever asks (access.md section 9).
+    pub(super) fn guard(
+        &mut self,
+        conn: ConnId,
+        operation: Operation,
+        request: &Request<'_>,
+    ) -> Result<(), OpError> {
+        if !matches!(self.sessions.mode, Mode::BuiltIn(_)) {
+            return Ok(());
+        }
+        if operation.family() == Family::Store
+            && operation != Operation::StoreSubscribe
+            && let Resource::Bucket(path) | Resource::Query(path) = operation.resource()
+            && let Some(name) = string_at(request, path)
+        {
+            self.refuse_system_bucket(&name)?;
+        }
+        match operation {
+            Operation::StoreTransaction => {
+                let elements = request.field("operations").into_iter().flat_map(Raw::elements);
+                let mut named = elements.filter_map(|element| element.get("bucket")?.as_str());
+                match named.find(|bucket| bucket.starts_with(RESERVED)) {
+                    None => Ok(()),
+                    Some(bucket) => Err(OpError::new(
+                        ErrorCode::Forbidden,
+                        format!("Cannot access system bucket \"{bucket}\" in transaction"),
+                    )),
+                }
+            }
+            Operation::StoreDefineBucket | Operation::StoreUpdateBucket => {
+                for path in ["config", "updates"] {
+                    self.guard_references(request.field(path))?;
+                }
+                Ok(())
+            }
+            Operation::StoreDefineQuery => match string_at(request, "config.bucket") {
+                Some(bucket) => {
+                    self.refuse_system_bucket(&bucket)?;
+                    self.require_read(conn, &bucket)
+                }
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// `Cannot access system bucket "{bucket}" directly`, for whatever else can
+    /// name a bucket: procedure steps, rule actions, views, constraints.
+    pub(crate) fn refuse_system_bucket(&self, bucket: &str) -> Result<(), OpError> {
+        if !self.is_system_bucket(bucket) {
+            return Ok(());
+        }
+        let text = format!("Cannot access system bucket \"{bucket}\" directly");
+        Err(OpError::new(ErrorCode::Forbidden, text))
+    }
+
+    /// Built-in mode: who defines something that reads a whole bucket must be
+    /// allowed to read it; later readers need only what is defined.
+    pub(crate) fn require_read(&mut self, conn: ConnId, bucket: &str) -> Result<(), OpError> {
+        let Mode::BuiltIn(identity) = &self.sessions.mode else { return Ok(()) };
+        let Some(bound) = self.conns.get(conn).and_then(|conn| conn.session.as_ref()) else {
+            return Ok(());
+        };
+        let tier = Operation::StoreAll.tier();
+        let question = Question {
+            operation: Cow::Borrowed(Operation::StoreAll.name()),
+            tier,
+            class: tier,
+            kind: Some(ResourceKind::Bucket),
+            name: Some(Cow::Borrowed(bucket)),
+            source: None,
+        };
+        identity.directory.decide(&bound.session.user_id, &question)
+    }
+
+    /// The `ref` targets in a definition or an update of one.
+    fn guard_references(&self, definition: Option<Raw<'_>>) -> Result<(), OpError> {
+        let fields = ["schema", "addFields"].into_iter().filter_map(|name| definition?.get(name));
+        let mut open: Vec<Raw<'_>> =
+            fields.flat_map(Raw::members).map(|(_, field)| field).collect();
+        while let Some(field) = open.pop() {
+            if let Some(target) = field.get("ref").and_then(Raw::as_str) {
+                self.refuse_system_bucket(&target)?;
+            }
+            let inner = field.get("properties").into_iter().flat_map(Raw::members);
+            open.extend(inner.map(|(_, field)| field).chain(field.get("items")));
+        }
+        Ok(())
+    }
+
+    /// Whether something of that name is there to be owned.
+    pub(super) fn resource_exists(&self, resource: &crate::identity::Resource) -> bool {
+        match resource.kind {
+            ResourceKind::Bucket => {
+                self.store.bucket_id(&resource.name).is_some()
+                    && !self.is_system_bucket(&resource.name)
+            }
+            ResourceKind::Query => self.query_source(&resource.name).is_some(),
+            ResourceKind::Topic | ResourceKind::Procedure => false,
+        }
+    }
+
     /// Takes one request from the budget of the user or the address.
     pub(super) fn limit_rate(&mut self, conn: ConnId) -> Result<(), OpError> {
         let Some(conn) = self.conns.get(conn) else { return Ok(()) };
@@ -165,6 +277,7 @@ impl Engine {
         match &self.sessions.mode {
             Mode::Open => None,
             Mode::External(external) => external.logins.as_ref(),
+            Mode::BuiltIn(identity) => Some(&identity.logins),
         }
     }
 
@@ -172,12 +285,13 @@ impl Engine {
         match &mut self.sessions.mode {
             Mode::Open => None,
             Mode::External(external) => external.logins.as_mut(),
+            Mode::BuiltIn(identity) => Some(&mut identity.logins),
         }
     }
 }
 
 /// The string at a dotted path of fields.
-fn string_at<'r>(request: &'r Request<'_>, path: &str) -> Option<Cow<'r, str>> {
+pub(super) fn string_at<'r>(request: &'r Request<'_>, path: &str) -> Option<Cow<'r, str>> {
     let mut names = path.split('.');
     let first = request.field(names.next()?)?;
     names.try_fold(first, |value, name| value.get(name))?.as_str()

@@ -53,7 +53,7 @@ use crate::store::{ChangeSet, Commit, Store};
 use crate::wheel::Wheel;
 use commit_log::Log;
 use jobs::Pending;
-use sessions::Sessions;
+use sessions::{Mode, Sessions};
 use shutdown::Phase;
 
 /// What a timer of the engine's wheel is for. A connection's timers carry its
@@ -159,6 +159,9 @@ impl Engine {
         }
         self.in_commit = true;
         let commit = self.store.commit(set);
+        if let Mode::BuiltIn(identity) = &mut self.sessions.mode {
+            identity.directory.apply(&self.store, &commit);
+        }
         self.in_commit = false;
         self.log_commit(&commit);
         self.metrics.commits += 1;
@@ -224,7 +227,13 @@ impl Engine {
                 format!("Unknown {} operation \"{name}\"", family.as_str()),
             ));
         };
-        self.handle(conn, operation, request, reply)
+        let trusted = self.conns.get(conn).is_some_and(|conn| conn.trusted);
+        if !trusted {
+            self.guard(conn, operation, request)?;
+        }
+        let outcome = self.handle(conn, operation, request, reply)?;
+        self.settle_ownership(conn, operation, request)?;
+        Ok(outcome)
     }
 
     fn handle_message(&mut self, conn: ConnId, text: &str) -> Flow {
@@ -416,7 +425,11 @@ impl App for Engine {
             });
             return;
         }
-        self.conns.open(id, peer, now);
+        let conn = self.conns.open(id, peer, now);
+        if let Mode::BuiltIn(_) = self.sessions.mode {
+            // Sessions remember where they were made.
+            conn.user_agent = peer.user_agent.as_deref().map(Box::from);
+        }
         self.send_welcome(id);
         self.start_heartbeat(id);
     }

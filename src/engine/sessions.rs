@@ -9,13 +9,16 @@ use std::sync::Arc;
 
 use super::{Conn, Engine, Timer};
 use crate::access::{
-    Deliver, External, PermissionCheck, RateKey, ReadFile, Revocations, Roles, Session,
-    TokenValidator,
+    Deliver, External, LoginLimiter, PermissionCheck, RateKey, RateLimiter, ReadFile, Revocations,
+    Roles, Session, TokenValidator,
 };
 use crate::app::ConnId;
 use crate::audit::{AuditLog, Who};
-use crate::json::write_string;
+use crate::config::BuiltIn;
+use crate::identity::{self, Directory, Id, Identity, RESERVED};
+use crate::json::{Json, Object, write_string};
 use crate::protocol::OpError;
+use crate::store::Key;
 use crate::wheel::TimerId;
 
 /// The reason of a revocation, as clients get it.
@@ -30,12 +33,15 @@ pub(crate) enum Mode {
     #[default]
     Open,
     External(Box<External>),
+    BuiltIn(Box<Identity>),
 }
 
 /// The session of one connection.
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub session: Session,
+    /// Built-in mode: the key of the session's record.
+    pub record: Option<Id>,
     /// Fires when `expires_at` is over.
     timer: Option<TimerId>,
 }
@@ -59,8 +65,8 @@ pub(crate) struct Sessions {
     pub deliver: Option<Deliver>,
     by_user: HashMap<Arc<str>, HashSet<ConnId>>,
     after: Vec<After>,
-    /// The timer of [`Timer::Housekeeping`] is running.
-    housekeeping: bool,
+    /// When the timer of [`Timer::Housekeeping`] fires.
+    housekeeping: Option<(u64, TimerId)>,
 }
 
 impl Engine {
@@ -88,12 +94,69 @@ impl Engine {
         }
     }
 
+    /// Switches built-in users on: makes the system buckets and roles that are
+    /// missing. After everything that was stored is back, before the first
+    /// connection.
+    ///
+    /// # Errors
+    /// A system bucket cannot be defined, for instance because the data has a
+    /// bucket of that name that is none.
+    pub fn set_built_in_auth(
+        &mut self,
+        settings: BuiltIn,
+        blacklist_ttl_ms: u64,
+    ) -> Result<(), OpError> {
+        for (name, definition) in identity::buckets() {
+            if self.store.bucket_id(name).is_none() {
+                let set = self.store.prepare_define(name, definition)?;
+                self.commit(set);
+            }
+        }
+        let mut identity = Identity::new(settings);
+        identity.directory.rebuild(&self.store);
+        self.sessions.mode = Mode::BuiltIn(Box::new(identity));
+        self.sessions.revocations = Revocations::new(blacklist_ttl_ms);
+        self.seed_roles()?;
+        self.publish();
+        Ok(())
+    }
+
+    /// Makes the system roles that are missing, and gives those that were never
+    /// edited what has been added since they were made.
+    fn seed_roles(&mut self) -> Result<(), OpError> {
+        for role in &identity::SYSTEM_ROLES {
+            let existing = self.identity()?.directory.role_by_name(role.name);
+            let existing = existing.map(|role| Id::clone(&role.id));
+            let Some(id) = existing else {
+                let record: Object = [
+                    ("name", Json::from(role.name)),
+                    ("description", Json::from(role.description)),
+                    ("system", Json::Bool(true)),
+                    ("permissions", role.permissions()),
+                ]
+                .into_iter()
+                .collect();
+                self.change(|change| change.insert(change.buckets.roles, record))?;
+                continue;
+            };
+            let roles = self.store.bucket_named(identity::ROLES);
+            let row = roles.and_then(|roles| roles.get(&Key::String((&*id).into())));
+            let permissions = row.and_then(|row| row.raw().get("permissions"));
+            if permissions.is_some_and(|raw| role.is_outdated(&raw.to_json())) {
+                let fields: Object = [("permissions", role.permissions())].into_iter().collect();
+                self.change(|change| change.update(change.buckets.roles, &id, fields))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Reads key files again. The error has one line per problem; the old keys
     /// then stay.
     pub fn reload_keys(&mut self, read: ReadFile<'_>) -> Result<(), Vec<String>> {
         match &mut self.sessions.mode {
             Mode::Open => Ok(()),
             Mode::External(external) => external.reload(read),
+            Mode::BuiltIn(identity) => identity.reload(read).map_err(|problem| vec![problem]),
         }
     }
 
@@ -117,7 +180,13 @@ impl Engine {
         match &self.sessions.mode {
             Mode::Open => false,
             Mode::External(external) => external.required,
+            Mode::BuiltIn(_) => true,
         }
+    }
+
+    /// Whether a name is the server's own, out of reach for clients.
+    pub(crate) fn is_system_bucket(&self, name: &str) -> bool {
+        matches!(self.sessions.mode, Mode::BuiltIn(_)) && name.starts_with(RESERVED)
     }
 
     /// The session of a connection, unless its time is over.
@@ -129,7 +198,12 @@ impl Engine {
     /// The user of a connection that is logged in, and the roles that count now.
     pub(crate) fn principal(&self, conn: ConnId) -> Option<(Arc<str>, Roles)> {
         let session = self.session(conn)?;
-        Some((Arc::clone(&session.user_id), Arc::clone(&session.roles)))
+        let roles = match &self.sessions.mode {
+            // Roles are not frozen at login.
+            Mode::BuiltIn(identity) => identity.directory.role_names(&session.user_id).into(),
+            Mode::Open | Mode::External(_) => Arc::clone(&session.roles),
+        };
+        Some((Arc::clone(&session.user_id), roles))
     }
 
     /// Whose budget the requests of a connection use.
@@ -141,7 +215,7 @@ impl Engine {
     }
 
     /// Binds a session to a connection; one that was bound before is replaced.
-    pub(crate) fn install_session(&mut self, id: ConnId, session: Session) {
+    pub(crate) fn install_session(&mut self, id: ConnId, session: Session, record: Option<Id>) {
         self.unbind(id);
         let timer = session.expires_at.map(|at| {
             // The first millisecond at which it is over.
@@ -150,7 +224,7 @@ impl Engine {
         });
         let Some(conn) = self.conns.get_mut(id) else { return };
         self.sessions.by_user.entry(Arc::clone(&session.user_id)).or_default().insert(id);
-        conn.session = Some(Bound { session, timer });
+        conn.session = Some(Bound { session, record, timer });
         self.sessions.after.push(After::Reauthorise(id));
     }
 
@@ -189,8 +263,8 @@ impl Engine {
         let Some(bound) = &conn.session else { return };
         if !bound.session.is_expired(self.now.wall) {
             // The clock was set back.
-            let session = bound.session.clone();
-            self.install_session(id, session);
+            let (session, record) = (bound.session.clone(), bound.record.clone());
+            self.install_session(id, session, record);
             return;
         }
         let user = Arc::clone(&bound.session.user_id);
@@ -229,25 +303,48 @@ impl Engine {
     /// Does what waited for the response. Comes before commits are published,
     /// so that nobody is pushed what he may not see any more.
     pub(super) fn settle_sessions(&mut self) {
+        self.note_touched();
         for after in std::mem::take(&mut self.sessions.after) {
             match after {
                 After::Reauthorise(id) => self.reauthorise(id),
                 After::End(id, reason) => self.end(id, reason),
             }
         }
-        let busy = self.limiter.as_ref().is_some_and(|limiter| limiter.keys() > 0)
-            || self.login_limiter().is_some_and(|logins| logins.records() > 0)
-            || self.sessions.revocations.next_expiry().is_some();
-        if busy && !self.sessions.housekeeping {
-            self.sessions.housekeeping = true;
-            let next = self.now.mono.saturating_add(HOUSEKEEPING_MS);
-            self.wheel.insert(next, Timer::Housekeeping);
+        self.arm_housekeeping();
+    }
+
+    /// Has the timer run for the first thing that can be forgotten, but not
+    /// more often than once a second.
+    fn arm_housekeeping(&mut self) {
+        let now = self.now;
+        let mono = |wall: u64| now.mono.saturating_add(wall.saturating_sub(now.wall));
+        let directory = match &self.sessions.mode {
+            Mode::BuiltIn(identity) => Some(&identity.directory),
+            Mode::Open | Mode::External(_) => None,
+        };
+        let due = [
+            self.limiter.as_ref().and_then(RateLimiter::next_expiry),
+            self.login_limiter().and_then(LoginLimiter::next_expiry),
+            self.sessions.revocations.next_expiry().map(mono),
+            directory.and_then(Directory::next_session_expiry).map(mono),
+        ];
+        let Some(due) = due.into_iter().flatten().min() else { return };
+        let due = due.max(now.mono.saturating_add(HOUSEKEEPING_MS));
+        match self.sessions.housekeeping {
+            Some((at, _)) if at <= due => {}
+            running => {
+                if let Some((_, timer)) = running {
+                    self.wheel.cancel(timer);
+                }
+                let timer = self.wheel.insert(due, Timer::Housekeeping);
+                self.sessions.housekeeping = Some((due, timer));
+            }
         }
     }
 
-    /// Forgets budgets, failures and revocations that are over.
+    /// Forgets budgets, failures, revocations and sessions that are over.
     pub(super) fn keep_house(&mut self) {
-        self.sessions.housekeeping = false;
+        self.sessions.housekeeping = None;
         let now = self.now;
         if let Some(limiter) = &mut self.limiter {
             limiter.expire(now.mono);
@@ -256,6 +353,36 @@ impl Engine {
             logins.expire(now.mono);
         }
         while self.sessions.revocations.pop_expired(now.wall).is_some() {}
+        let Mode::BuiltIn(identity) = &self.sessions.mode else { return };
+        let expired = identity.directory.expired_sessions(now.wall);
+        if !expired.is_empty() {
+            let deleted = self.change(|change| {
+                expired.iter().try_for_each(|id| change.delete(change.buckets.sessions, id))
+            });
+            if let Err(error) = deleted {
+                log::error!("expired sessions stay: {error}");
+            }
+        }
+    }
+
+    /// Whoever is concerned by a change of roles, access lists or ownership is
+    /// looked at again.
+    fn note_touched(&mut self) {
+        let Mode::BuiltIn(identity) = &mut self.sessions.mode else { return };
+        if !identity.directory.has_touched() {
+            return;
+        }
+        let touched = identity.directory.take_touched();
+        let directory = &identity.directory;
+        let by_role = |user: &Id| {
+            !touched.roles.is_empty()
+                && directory.roles_of(user).iter().any(|role| touched.roles.contains(&role.id))
+        };
+        for (user, conns) in &self.sessions.by_user {
+            if touched.everybody || touched.users.contains(user) || by_role(user) {
+                self.sessions.after.extend(conns.iter().copied().map(After::Reauthorise));
+            }
+        }
     }
 
     /// Tells a connection that its session has ended, and closes it: none of
@@ -287,7 +414,7 @@ impl Engine {
         if !self.auth_enabled() {
             return 0;
         }
-        self.sessions.revocations.revoke(user_id, self.now.wall);
+        self.revoke_user(user_id);
         let ids = self.connections_of(user_id);
         for id in &ids {
             self.end_later(*id, REVOKED);
@@ -310,10 +437,21 @@ impl Engine {
             })
             .collect();
         for (id, user) in &matching {
-            self.sessions.revocations.revoke(user, self.now.wall);
+            self.revoke_user(user);
             self.end_later(*id, REVOKED);
         }
         matching.len()
+    }
+
+    /// Puts a user on the list; in built-in mode no token of the user is left.
+    fn revoke_user(&mut self, user_id: &str) {
+        self.sessions.revocations.revoke(user_id, self.now.wall);
+        if matches!(self.sessions.mode, Mode::BuiltIn(_)) {
+            let deleted = self.change(|change| change.delete_sessions(user_id));
+            if let Err(error) = deleted {
+                log::error!("sessions of a revoked user stay: {error}");
+            }
+        }
     }
 
     /// Lets a revoked user log in again. False if the user was not revoked.

@@ -3,4 +3,15 @@
 //! Owns the meaning of the system buckets and the decisions that rest on them.
 //! Knows nothing of connections or messages.
 
+mod decide;
+mod directory;
 pub mod password;
+mod schema;
+mod state;
+
+pub use directory::{
+    ADMIN, AclEntry, Buckets, Directory, Id, Resource, Role, SUPERADMIN, SessionRecord, Subject,
+    Touched, VIRTUAL_ADMIN, operation,
+};
+pub use schema::{RESERVED, ROLES, SYSTEM_ROLES, SystemRole, buckets};
+pub use state::{HashSlot, Identity, TOKEN_BYTES, token_id, token_text};

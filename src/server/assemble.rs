@@ -167,10 +167,12 @@ fn authentication(config: &Config, engine: &mut Engine) -> Result<(), StartError
             engine.set_external_auth(external, config.revocation.blacklist_ttl_ms);
             Ok(())
         }
-        Some(Auth::BuiltIn(_)) => Err(StartError::Failed {
-            step: "auth.builtIn".into(),
-            reason: "not available in this version".into(),
-        }),
+        Some(Auth::BuiltIn(settings)) => engine
+            .set_built_in_auth(settings.clone(), config.revocation.blacklist_ttl_ms)
+            .map_err(|error| StartError::Failed {
+                step: "auth.builtIn".into(),
+                reason: error.message.into_owned(),
+            }),
     }
 }
 

@@ -25,7 +25,11 @@ impl Engine {
         match operation {
             Operation::AuthLogin => self.auth_login(conn, request, reply),
             Operation::AuthLogout => {
-                self.drop_session(conn);
+                if matches!(self.sessions.mode, Mode::BuiltIn(_)) {
+                    self.logout(conn)?;
+                } else {
+                    self.drop_session(conn);
+                }
                 reply.data().extend_from_slice(b"{\"loggedOut\":true}");
                 Ok(Outcome::Done)
             }
@@ -48,6 +52,12 @@ impl Engine {
         let answer = match &mut self.sessions.mode {
             Mode::Open => Answer::Now(Verdict::Invalid),
             Mode::External(external) => external.validate(&token, now),
+            Mode::BuiltIn(_) => {
+                let session = self.login_with_token(conn, &token)?;
+                let roles = self.principal(conn).map(|(_, roles)| roles).unwrap_or_default();
+                session_json(&session, &roles).write(reply.data());
+                return Ok(Outcome::Done);
+            }
         };
         match answer {
             Answer::Now(verdict) => self.finish_login(conn, verdict, reply),
@@ -102,7 +112,7 @@ impl Engine {
         }
         self.check_revoked(&session.user_id)?;
         session_json(&session, &session.roles).write(reply.data());
-        self.install_session(conn, session);
+        self.install_session(conn, session, None);
         Ok(Outcome::Done)
     }
 
@@ -156,7 +166,7 @@ impl Engine {
     fn token_limiter(&mut self) -> Option<&mut crate::access::LoginLimiter> {
         match &mut self.sessions.mode {
             Mode::External(external) => external.logins.as_mut(),
-            Mode::Open => None,
+            Mode::Open | Mode::BuiltIn(_) => None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod auth;
+mod identity;
 mod server;
 mod store;
 #[cfg(any(test, feature = "test-ops"))]
@@ -37,6 +38,7 @@ impl Engine {
             Family::Logic => {
                 Err(OpError::new(ErrorCode::LogicNotAvailable, "Logic engine is not configured"))
             }
+            Family::Identity if self.identity().is_ok() => Ok(()),
             Family::Identity => unknown("Identity management is not configured"),
             Family::Auth if self.auth_enabled() => Ok(()),
             Family::Auth => unknown("Authentication is not configured"),
@@ -62,6 +64,7 @@ impl Engine {
             Family::Server => self.server_operation(operation, request, reply),
             Family::Auth => self.auth_operation(conn, operation, request, reply),
             Family::Audit => self.audit_query(request, reply),
+            Family::Identity => self.identity_operation(conn, operation, request, reply),
             _ => Err(OpError::new(
                 ErrorCode::UnknownOperation,
                 format!("\"{}\" is not available in this version", operation.name()),

@@ -6,6 +6,11 @@ use crate::protocol::{ErrorCode, OpError, Request};
 use crate::store::Bucket;
 
 impl Engine {
+    /// The buckets that clients may know of: all but the server's own.
+    fn visible_buckets(&self) -> impl Iterator<Item = &Bucket> {
+        self.store.buckets().filter(|bucket| !self.is_system_bucket(bucket.name()))
+    }
+
     pub(super) fn store_schema(
         &self,
         request: &Request<'_>,
@@ -18,7 +23,7 @@ impl Engine {
     }
 
     pub(super) fn store_buckets(&self, out: &mut Vec<u8>) {
-        let names = self.store.buckets().map(|bucket| Json::from(bucket.name())).collect();
+        let names = self.visible_buckets().map(|bucket| Json::from(bucket.name())).collect();
         bucket_names(names).write(out);
     }
 
@@ -26,14 +31,15 @@ impl Engine {
     pub(crate) fn store_stats(&self) -> Json {
         let count = |number: usize| Json::Number(number as f64);
         let each = |of: fn(&Bucket) -> usize| -> (Json, Json) {
-            let per_bucket = self.store.buckets().map(|bucket| (bucket.name(), count(of(bucket))));
-            let total = self.store.buckets().map(of).sum();
+            let per_bucket =
+                self.visible_buckets().map(|bucket| (bucket.name(), count(of(bucket))));
+            let total = self.visible_buckets().map(of).sum();
             (count(total), Json::Object(per_bucket.collect()))
         };
         let totals = |(total, per_bucket)| {
             Json::Object([("total", total), ("perBucket", per_bucket)].into_iter().collect())
         };
-        let names = self.store.buckets().map(|bucket| Json::from(bucket.name())).collect();
+        let names = self.visible_buckets().map(|bucket| Json::from(bucket.name())).collect();
         let interval = self.options.ttl_check_interval_ms;
         let queries = [("defined", count(0)), ("activeSubscriptions", count(0))];
         let ttl = [

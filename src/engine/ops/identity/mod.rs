@@ -1,0 +1,183 @@
+//! `identity.*`: users, roles, sessions, access lists, ownership
+//! (identity.md sections 9 and 10).
+//!
+//! The gate lets every logged-in connection through to here; each handler says
+//! in its first lines who may.
+
+mod acl;
+mod change;
+mod owners;
+mod passwords;
+mod roles;
+mod session;
+mod users;
+
+use change::Change;
+
+use super::Outcome;
+use crate::app::ConnId;
+use crate::engine::Engine;
+use crate::engine::sessions::Mode;
+use crate::identity::{ADMIN, Directory, Id, Identity, SUPERADMIN, VIRTUAL_ADMIN};
+use crate::json::{Json, Object};
+use crate::protocol::{ErrorCode, OpError, Operation, Reply, Request};
+use crate::store::{Key, Row};
+
+fn forbidden(text: &'static str) -> OpError {
+    OpError::new(ErrorCode::Forbidden, text)
+}
+
+fn unauthorized(text: &'static str) -> OpError {
+    OpError::new(ErrorCode::Unauthorized, text)
+}
+
+fn user_not_found() -> OpError {
+    OpError::not_found("User not found")
+}
+
+/// UTF-16 units, in which the protocol counts.
+fn units(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+impl Engine {
+    pub(super) fn identity_operation(
+        &mut self,
+        conn: ConnId,
+        operation: Operation,
+        request: &Request<'_>,
+        reply: &mut Reply,
+    ) -> Result<Outcome, OpError> {
+        let answer = match operation {
+            Operation::IdentityLogin => return self.login(conn, request),
+            Operation::IdentityCreateUser => return self.create_user(conn, request),
+            Operation::IdentityChangePassword => return self.change_password(conn, request),
+            Operation::IdentityResetPassword => return self.reset_password(conn, request),
+            Operation::IdentityLoginWithSecret => self.login_with_secret(conn, request),
+            Operation::IdentityLogout => self.logout(conn),
+            Operation::IdentityWhoami => self.whoami(conn),
+            Operation::IdentityRefreshSession => self.refresh_session(conn),
+            Operation::IdentityGetUser => self.get_user(conn, request),
+            Operation::IdentityUpdateUser => self.update_user(conn, request),
+            Operation::IdentityDeleteUser => self.delete_user(conn, request),
+            Operation::IdentityListUsers => self.list_users(conn, request),
+            Operation::IdentityEnableUser => self.set_enabled(conn, request, true),
+            Operation::IdentityDisableUser => self.set_enabled(conn, request, false),
+            Operation::IdentityCreateRole => self.create_role(conn, request),
+            Operation::IdentityUpdateRole => self.update_role(conn, request),
+            Operation::IdentityDeleteRole => self.delete_role(conn, request),
+            Operation::IdentityListRoles => self.list_roles(conn),
+            Operation::IdentityAssignRole => self.assign_role(conn, request),
+            Operation::IdentityRemoveRole => self.remove_role(conn, request),
+            Operation::IdentityGetUserRoles => self.get_user_roles(conn, request),
+            Operation::IdentityGrant => self.grant(conn, request),
+            Operation::IdentityRevoke => self.revoke(conn, request),
+            Operation::IdentityGetAcl => self.get_acl(request),
+            Operation::IdentityMyAccess => self.my_access(conn),
+            Operation::IdentityGetOwner => self.get_owner(request),
+            Operation::IdentityTransferOwner => self.transfer_owner(conn, request),
+            _ => Err(OpError::internal()),
+        }?;
+        answer.write(reply.data());
+        Ok(Outcome::Done)
+    }
+
+    /// The state of built-in mode.
+    pub(in crate::engine) fn identity(&self) -> Result<&Identity, OpError> {
+        match &self.sessions.mode {
+            Mode::BuiltIn(identity) => Ok(identity),
+            Mode::Open | Mode::External(_) => Err(OpError::internal()),
+        }
+    }
+
+    pub(in crate::engine) fn identity_mut(&mut self) -> Result<&mut Identity, OpError> {
+        match &mut self.sessions.mode {
+            Mode::BuiltIn(identity) => Ok(identity),
+            Mode::Open | Mode::External(_) => Err(OpError::internal()),
+        }
+    }
+
+    fn directory(&self) -> Result<&Directory, OpError> {
+        Ok(&self.identity()?.directory)
+    }
+
+    /// The user of a connection.
+    fn caller(&self, conn: ConnId) -> Result<Id, OpError> {
+        let session = self.session(conn).ok_or_else(|| unauthorized("Authentication required"))?;
+        Ok(Id::clone(&session.user_id))
+    }
+
+    fn is_superadmin(&self, user_id: &str) -> bool {
+        self.directory().is_ok_and(|directory| directory.has_role(user_id, SUPERADMIN))
+    }
+
+    fn is_admin(&self, user_id: &str) -> bool {
+        self.is_superadmin(user_id)
+            || self.directory().is_ok_and(|directory| directory.has_role(user_id, ADMIN))
+    }
+
+    /// The caller, if an admin.
+    fn admin(&self, conn: ConnId) -> Result<Id, OpError> {
+        let caller = self.caller(conn)?;
+        if self.is_admin(&caller) { Ok(caller) } else { Err(forbidden("Admin role required")) }
+    }
+
+    /// The caller, if a superadmin.
+    fn superadmin(&self, conn: ConnId) -> Result<Id, OpError> {
+        let caller = self.caller(conn)?;
+        match self.is_superadmin(&caller) {
+            true => Ok(caller),
+            false => Err(forbidden("Superadmin role required")),
+        }
+    }
+
+    /// Only superadmins touch superadmins.
+    fn check_boundary(&self, caller: &str, target: &str) -> Result<(), OpError> {
+        if self.is_superadmin(target) && !self.is_superadmin(caller) {
+            return Err(forbidden("Superadmin role required"));
+        }
+        Ok(())
+    }
+
+    /// The record of a user.
+    fn user_row(&self, user_id: &str) -> Result<&Row, OpError> {
+        let buckets = self.directory()?.buckets().ok_or_else(OpError::internal)?;
+        let users = self.store.bucket(buckets.users).ok_or_else(OpError::internal)?;
+        users.get(&Key::String(user_id.into())).ok_or_else(user_not_found)
+    }
+
+    /// Whether there is such a user, the virtual one included.
+    fn user_exists(&self, user_id: &str) -> bool {
+        user_id == VIRTUAL_ADMIN || self.user_row(user_id).is_ok()
+    }
+
+    /// The name of a user; the id itself if there is none (any more).
+    fn username(&self, user_id: &str) -> Json {
+        let name = self.user_row(user_id).ok().and_then(|row| row.raw().get("username"));
+        name.map_or_else(|| user_id.into(), Json::from)
+    }
+}
+
+/// A record as clients get it: without what is the server's business.
+fn public(row: &Row) -> Object {
+    let mut object = match row.to_json() {
+        Json::Object(object) => object,
+        _ => Object::new(),
+    };
+    object.remove("passwordHash");
+    object.remove("_version");
+    object
+}
+
+/// `{ [name]: true }`
+fn done(name: &'static str) -> Result<Json, OpError> {
+    Ok(object([(name, Json::Bool(true))]))
+}
+
+fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
+    Json::Object(members.into_iter().collect())
+}
+
+fn names(roles: Vec<Box<str>>) -> Json {
+    Json::Array(roles.into_iter().map(Json::String).collect())
+}

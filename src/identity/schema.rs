@@ -1,0 +1,228 @@
+//! The system buckets and the system roles (identity.md sections 2 and 3).
+
+use crate::json::{DEFAULT_MAX_DEPTH, Json, Object, parse};
+
+/// Names that start like this are the server's own.
+pub const RESERVED: char = '_';
+
+pub const USERS: &str = "_users";
+pub const ROLES: &str = "_roles";
+pub const USER_ROLES: &str = "_user_roles";
+pub const ACL: &str = "_acl";
+pub const SESSIONS: &str = "_sessions";
+pub const OWNERS: &str = "_resource_owners";
+
+/// The buckets with their definitions. References between them are kept by
+/// this module, not by the store: the virtual superadmin has no record that one
+/// could refer to.
+const BUCKETS: [(&str, &str); 6] = [
+    (
+        USERS,
+        r#"{"key":"id","indexes":["username","email"],"schema":{
+            "id":{"type":"string","generated":"uuid"},
+            "username":{"type":"string","required":true,"unique":true,"minLength":3,"maxLength":64},
+            "passwordHash":{"type":"string","required":true},
+            "displayName":{"type":"string"},
+            "email":{"type":"string","format":"email"},
+            "enabled":{"type":"boolean","default":true},
+            "metadata":{"type":"object"}}}"#,
+    ),
+    (
+        ROLES,
+        r#"{"key":"id","indexes":["name"],"schema":{
+            "id":{"type":"string","generated":"uuid"},
+            "name":{"type":"string","required":true,"unique":true,"minLength":1,"maxLength":64},
+            "description":{"type":"string"},
+            "system":{"type":"boolean","default":false},
+            "permissions":{"type":"array"}}}"#,
+    ),
+    (
+        USER_ROLES,
+        r#"{"key":"id","indexes":["userId","roleId"],"schema":{
+            "id":{"type":"string","generated":"uuid"},
+            "userId":{"type":"string","required":true},
+            "roleId":{"type":"string","required":true},
+            "grantedBy":{"type":"string"},
+            "grantedAt":{"type":"number","generated":"timestamp"}}}"#,
+    ),
+    (
+        ACL,
+        r#"{"key":"id","indexes":["subjectId","resourceName"],"schema":{
+            "id":{"type":"string","generated":"uuid"},
+            "subjectType":{"type":"string","required":true,"enum":["user","role"]},
+            "subjectId":{"type":"string","required":true},
+            "resourceType":{"type":"string","required":true,"enum":["bucket","topic","procedure","query"]},
+            "resourceName":{"type":"string","required":true},
+            "operations":{"type":"array","required":true},
+            "grantedBy":{"type":"string"},
+            "grantedAt":{"type":"number","generated":"timestamp"}}}"#,
+    ),
+    (
+        SESSIONS,
+        r#"{"key":"id","indexes":["userId"],"schema":{
+            "id":{"type":"string","generated":"uuid"},
+            "userId":{"type":"string","required":true},
+            "expiresAt":{"type":"number","required":true},
+            "createdAt":{"type":"number","generated":"timestamp"},
+            "ip":{"type":"string"},
+            "userAgent":{"type":"string"}}}"#,
+    ),
+    (
+        OWNERS,
+        r#"{"key":"id","indexes":["userId","resourceName"],"schema":{
+            "id":{"type":"string","generated":"uuid"},
+            "userId":{"type":"string","required":true},
+            "resourceType":{"type":"string","required":true,"enum":["bucket","topic","procedure","query"]},
+            "resourceName":{"type":"string","required":true},
+            "createdAt":{"type":"number","generated":"timestamp"}}}"#,
+    ),
+];
+
+/// A role that exists from the start.
+pub struct SystemRole {
+    pub name: &'static str,
+    pub description: &'static str,
+    /// What noex-server gave it: a role with exactly these was never edited.
+    original: &'static str,
+    permissions: &'static str,
+}
+
+macro_rules! reads {
+    () => {
+        r#"{"allow":["store.get","store.all","store.where","store.findOne","store.count"]},
+           {"allow":["store.first","store.last","store.paginate"]},
+           {"allow":["store.sum","store.avg","store.min","store.max"]},
+           {"allow":["store.subscribe","store.unsubscribe","store.buckets","store.stats"]}"#
+    };
+}
+macro_rules! facts {
+    () => {
+        r#"{"allow":["rules.getFact","rules.queryFacts","rules.getAllFacts"]},
+           {"allow":["rules.subscribe","rules.unsubscribe","rules.stats"]}"#
+    };
+}
+macro_rules! views {
+    () => {
+        r#"{"allow":["logic.queryView","logic.subscribeView","logic.unsubscribeView","logic.evaluateExpr"]}"#
+    };
+}
+macro_rules! administration {
+    () => {
+        r#"{"allow":["identity.createUser","identity.getUser","identity.updateUser","identity.deleteUser","identity.listUsers"]},
+           {"allow":["identity.enableUser","identity.disableUser","identity.resetPassword"]},
+           {"allow":["identity.listRoles","identity.assignRole","identity.removeRole","identity.getUserRoles"]},
+           {"allow":["identity.grant","identity.revoke","identity.getAcl"]}"#
+    };
+}
+macro_rules! writer {
+    () => {
+        concat!(
+            r#"{"allow":["store.insert","store.update","store.delete","store.clear","store.transaction"]},"#,
+            reads!(),
+            r#",{"allow":["rules.emit","rules.setFact","rules.deleteFact"]},"#,
+            facts!(),
+            r#",{"allow":["procedures.call","procedures.get"]}"#
+        )
+    };
+}
+macro_rules! reader {
+    () => {
+        concat!(reads!(), ",", facts!(), r#",{"allow":["procedures.get"]}"#)
+    };
+}
+
+/// In the order in which they are made.
+pub const SYSTEM_ROLES: [SystemRole; 4] = [
+    SystemRole {
+        name: "superadmin",
+        description: "Full access to everything including identity management",
+        original: r#"[{"allow":"*"}]"#,
+        permissions: r#"[{"allow":"*"}]"#,
+    },
+    SystemRole {
+        name: "admin",
+        description: "Structural operations, data mutations, and reads",
+        original: concat!(
+            r#"[{"allow":["store.*","rules.*","procedures.*","server.*","audit.*"]},"#,
+            administration!(),
+            "]"
+        ),
+        permissions: concat!(
+            r#"[{"allow":["store.*","rules.*","procedures.*","server.*","audit.*","logic.*"]},"#,
+            administration!(),
+            "]"
+        ),
+    },
+    SystemRole {
+        name: "writer",
+        description: "Data mutations and reads",
+        original: concat!("[", writer!(), "]"),
+        permissions: concat!("[", writer!(), ",", views!(), "]"),
+    },
+    SystemRole {
+        name: "reader",
+        description: "Read-only access",
+        original: concat!("[", reader!(), "]"),
+        permissions: concat!("[", reader!(), ",", views!(), "]"),
+    },
+];
+
+impl SystemRole {
+    pub fn permissions(&self) -> Json {
+        constant(self.permissions)
+    }
+
+    /// Whether these permissions are those of a role that was never edited but
+    /// lacks what has been added since.
+    pub fn is_outdated(&self, permissions: &Json) -> bool {
+        *permissions == constant(self.original) && *permissions != self.permissions()
+    }
+}
+
+/// The definitions of the system buckets, in the order in which they are made.
+pub fn buckets() -> impl Iterator<Item = (&'static str, Object)> {
+    BUCKETS.into_iter().map(|(name, definition)| match constant(definition) {
+        Json::Object(object) => (name, object),
+        _ => (name, Object::new()),
+    })
+}
+
+/// A text of this file; a test holds that they are JSON.
+fn constant(text: &str) -> Json {
+    parse(text, DEFAULT_MAX_DEPTH).map(|raw| raw.to_json()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    #[test]
+    fn the_definitions_are_accepted_by_the_store() {
+        let mut store = Store::new();
+        for (name, definition) in buckets() {
+            let set = store.prepare_define(name, definition).expect(name);
+            store.commit(set);
+            assert!(name.starts_with(RESERVED));
+        }
+        assert_eq!(store.buckets().count(), 6);
+    }
+
+    #[test]
+    fn system_roles_have_permissions() {
+        let lengths: Vec<(usize, usize)> = SYSTEM_ROLES
+            .iter()
+            .map(|role| {
+                let length = |json: Json| json.as_array().expect("an array").len();
+                assert!(!role.is_outdated(&role.permissions()), "{}", role.name);
+                (length(constant(role.original)), length(role.permissions()))
+            })
+            .collect();
+        assert_eq!(lengths, [(1, 1), (5, 5), (9, 10), (7, 8)]);
+        let [superadmin, admin, writer, _] = &SYSTEM_ROLES;
+        assert!(!superadmin.is_outdated(&constant(superadmin.original)));
+        assert!(admin.is_outdated(&constant(admin.original)));
+        assert!(!writer.is_outdated(&constant(admin.original)), "edited");
+        assert!(!writer.is_outdated(&Json::Array(Vec::new())), "emptied");
+    }
+}
