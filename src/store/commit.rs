@@ -285,7 +285,7 @@ impl Bucket {
     /// Replaces a row; what did not change keeps its place in the indexes.
     fn update(&mut self, slot: Slot, row: &Row, sequence: u64) {
         let Some(old) = self.table.row(slot).cloned() else { return };
-        let moves = |index: &Index| index.value_of(&old) != index.value_of(row);
+        let moves = |index: &Index| index.filed(&old) != index.filed(row);
         for index in every(&mut self.indexes, &mut self.references).filter(|index| moves(index)) {
             index.remove(&self.table, slot);
         }

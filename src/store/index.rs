@@ -6,10 +6,12 @@
 //! an index costs eight bytes a record and a few more a value. `null`, absent,
 //! objects and arrays are not indexed: they equal nothing.
 
+use std::cell::OnceCell;
 use std::hash::BuildHasher as _;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
+use super::ranges::{Bounds, Ranges};
 use super::table::{NIL, Slot, Table};
 use super::{FieldRef, Row};
 use crate::json::{Kind, Raw};
@@ -22,6 +24,8 @@ pub struct Index {
     links: Vec<Link>,
     /// When a record acquired its value, where that was not its insert.
     moved: HashMap<Slot, u64>,
+    /// For comparisons; there from the first one on.
+    ranges: OnceCell<Ranges>,
     hasher: DefaultHashBuilder,
 }
 
@@ -36,6 +40,16 @@ struct Posting {
 struct Link {
     prev: Slot,
     next: Slot,
+}
+
+/// Where a row stands in an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filed<'r> {
+    /// `null` or absent.
+    Nowhere,
+    /// An object or an array: equals nothing, but compares.
+    Structured,
+    Under(&'r str),
 }
 
 /// The text under which a value is indexed.
@@ -53,6 +67,7 @@ impl Index {
             values: HashTable::new(),
             links: Vec::new(),
             moved: HashMap::new(),
+            ranges: OnceCell::new(),
             hasher: DefaultHashBuilder::default(),
         }
     }
@@ -73,6 +88,28 @@ impl Index {
     /// The text under which a row is in this index.
     pub(super) fn value_of<'r>(&self, row: &'r Row) -> Option<&'r str> {
         indexable(row.field(&self.field))
+    }
+
+    /// How a row is filed here. Rows that are filed alike need not move.
+    pub(super) fn filed<'r>(&self, row: &'r Row) -> Filed<'r> {
+        match row.field(&self.field) {
+            None => Filed::Nowhere,
+            Some(value) => match value.kind() {
+                Kind::Null => Filed::Nowhere,
+                Kind::Array | Kind::Object => Filed::Structured,
+                Kind::String | Kind::Number | Kind::Bool => Filed::Under(value.text()),
+            },
+        }
+    }
+
+    /// The records whose values can be within the bounds, in no order; `None`
+    /// if there are more than `limit`.
+    pub(super) fn within(&self, table: &Table, bounds: &Bounds, limit: usize) -> Option<Vec<Slot>> {
+        let ranges = self.ranges.get_or_init(|| {
+            let value = |slot: Slot| Some((slot, table.row(slot)?.field(&self.field)?));
+            Ranges::build(table.iter().filter_map(value))
+        });
+        ranges.candidates(bounds, limit)
     }
 
     fn value_at<'t>(&self, table: &'t Table, slot: Slot) -> &'t str {
@@ -117,6 +154,11 @@ impl Index {
     /// Takes in a record that stands in the table already. `sequence` is above
     /// every earlier one.
     pub(super) fn add(&mut self, table: &Table, slot: Slot, sequence: u64) {
+        if let Some(ranges) = self.ranges.get_mut()
+            && let Some(value) = table.row(slot).and_then(|row| row.field(&self.field))
+        {
+            ranges.add(slot, value);
+        }
         let Some(value) = table.row(slot).and_then(|row| self.value_of(row)) else { return };
         if sequence != table.order(slot) {
             self.moved.insert(slot, sequence);
@@ -154,6 +196,11 @@ impl Index {
 
     /// Drops a record that still stands in the table with its old row.
     pub(super) fn remove(&mut self, table: &Table, slot: Slot) {
+        if let Some(ranges) = self.ranges.get_mut()
+            && let Some(value) = table.row(slot).and_then(|row| row.field(&self.field))
+        {
+            ranges.remove(slot, value);
+        }
         let Some(value) = table.row(slot).and_then(|row| self.value_of(row)) else { return };
         self.moved.remove(&slot);
         let hash = self.hasher.hash_one(value);
@@ -190,6 +237,7 @@ impl Index {
         self.values.allocation_size()
             + self.links.capacity() * size_of::<Link>()
             + self.moved.allocation_size()
+            + self.ranges.get().map_or(0, Ranges::memory)
     }
 
     /// Panics if the index is not exactly that of the table.
@@ -216,6 +264,11 @@ impl Index {
                 "{}: a unique value twice",
                 self.field.name()
             );
+        }
+        if let Some(ranges) = self.ranges.get() {
+            let value = |slot: Slot| Some((slot, table.row(slot)?.field(&self.field)?));
+            let expected = Ranges::build(table.iter().filter_map(value));
+            assert_eq!(*ranges, expected, "{}: what compares", self.field.name());
         }
         let counted: usize = self.values.iter().map(|posting| posting.len as usize).sum();
         assert_eq!(indexed, counted, "{}: as many postings as values", self.field.name());

@@ -1,11 +1,18 @@
-//! Times as records hold them, ordered.
+//! Numbers as records hold them, ordered: times, mostly.
 
 use std::cmp::Ordering;
 
-/// Milliseconds since the Unix epoch; whatever number a client put there.
-/// Ordered as numbers, `-0` below `0`.
+/// Milliseconds since the Unix epoch, or whatever number a client put there.
+/// Ordered as numbers. Stored numbers are never `-0`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Millis(pub f64);
+
+impl Millis {
+    /// A number to compare with: `-0` is `0`.
+    pub fn of(number: f64) -> Self {
+        Millis(number + 0.0)
+    }
+}
 
 impl Ord for Millis {
     fn cmp(&self, other: &Self) -> Ordering {

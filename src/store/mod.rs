@@ -20,6 +20,7 @@ mod load;
 mod millis;
 mod ordered;
 pub mod pattern;
+mod ranges;
 mod read;
 mod row;
 pub mod schema;
@@ -43,6 +44,7 @@ pub use filter::Filter;
 pub use index::Index;
 pub use key::Key;
 pub use load::{LoadError, Loader};
+pub use ranges::Bounds;
 pub use read::{Access, Selection};
 pub use row::{FieldRef, Layout, Row, RowBuilder};
 

@@ -1,21 +1,44 @@
 //! Reading a bucket: which way leads to the candidates of a filter, and the
 //! walk along it.
 
+use super::filter::Wanted;
 use super::table::{NIL, Slot};
-use super::{Bucket, Filter, Row};
+use super::{Bounds, Bucket, Filter, Row};
+
+/// With more candidates than this share of the records, walking the table in
+/// its order is cheaper than sorting the candidates into it.
+const WORTHWHILE: usize = 8;
+/// So few candidates are always worth it.
+const FEW: usize = 16;
 
 /// The way to the records that can match a filter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Access {
     /// All records, in table order.
     Scan,
-    /// The one record with that key, given in storage form.
-    Key(Box<str>),
+    /// No record can match.
+    Nothing,
+    /// The records with these keys, given in storage form; in table order.
+    Keys(Vec<Box<str>>),
     /// The records that have a value in an index (its position in
     /// [`Bucket::indexes`]), in the order in which they acquired it.
     Index(usize, Box<str>),
-    /// No record can match.
-    Nothing,
+    /// The records that have one of these values in an index; in table order.
+    Values(usize, Vec<Box<str>>),
+    /// The records whose value in an index can be within these bounds; in table
+    /// order.
+    Range(usize, Bounds),
+}
+
+impl Access {
+    /// The index whose acquisitions the order of the candidates follows;
+    /// `None`: table order.
+    pub fn order(&self) -> Option<usize> {
+        match self {
+            Access::Index(at, _) => Some(*at),
+            _ => None,
+        }
+    }
 }
 
 /// The matching records in candidate order. Counts what it looks at.
@@ -23,63 +46,107 @@ pub enum Access {
 pub struct Selection<'b> {
     bucket: &'b Bucket,
     filter: Option<&'b Filter>,
-    next: Slot,
-    /// Follow this index and not the table.
-    index: Option<usize>,
+    walk: Walk,
     /// Records looked at so far.
     looked_at: usize,
 }
 
+#[derive(Clone, Debug)]
+enum Walk {
+    Table(Slot),
+    Index(usize, Slot),
+    List(std::vec::IntoIter<Slot>),
+}
+
 impl Bucket {
-    /// The way to the records of a filter that gives them in the order that
+    /// The way to the records of a filter. The order of the candidates is what
     /// clients see: the first plain condition on an indexed field decides.
     pub fn access(&self, filter: &Filter) -> Access {
+        self.plan(filter).0
+    }
+
+    /// The access, and the candidates where finding it meant finding them.
+    fn plan(&self, filter: &Filter) -> (Access, Vec<Slot>) {
         if filter.is_never() {
-            return Access::Nothing;
+            return (Access::Nothing, Vec::new());
         }
         let mut index = None;
         for (field, value) in filter.equalities() {
             if field.name() == self.key_field() {
-                return Access::Key(value.into());
+                let found = self.table.find(value).into_iter().collect();
+                return (Access::Keys(vec![value.into()]), found);
             }
             if index.is_none() {
-                let same = |index: &super::Index| index.field().name() == field.name();
-                index =
-                    self.indexes.iter().position(same).map(|at| Access::Index(at, value.into()));
+                let at = self.index_on(field.name());
+                index = at.map(|at| Access::Index(at, value.into()));
             }
         }
-        index.unwrap_or(Access::Scan)
+        match index {
+            Some(access) => (access, Vec::new()),
+            None => self.cheapest(filter),
+        }
+    }
+
+    fn index_on(&self, field: &str) -> Option<usize> {
+        self.indexes.iter().position(|index| index.field().name() == field)
+    }
+
+    /// The way with the fewest candidates that does not change their order.
+    fn cheapest(&self, filter: &Filter) -> (Access, Vec<Slot>) {
+        let mut best = (Access::Scan, Vec::new());
+        let mut limit = (self.len() / WORTHWHILE).max(FEW);
+        for (field, wanted) in filter.wanted() {
+            let index =
+                self.index_on(field.name()).and_then(|at| Some((at, self.indexes.get(at)?)));
+            let found = match (&wanted, index) {
+                (Wanted::OneOf(keys), _) if field.name() == self.key_field() => {
+                    let found = keys.iter().filter_map(|key| self.table.find(key)).collect();
+                    Some((Access::Keys(owned(keys)), found))
+                }
+                (Wanted::OneOf(values), Some((at, index))) => {
+                    let count: usize =
+                        values.iter().map(|value| index.count(&self.table, value)).sum();
+                    (count <= limit).then(|| {
+                        let slots = values.iter().flat_map(|value| index.slots(&self.table, value));
+                        (Access::Values(at, owned(values)), slots.collect())
+                    })
+                }
+                (Wanted::Within(bounds), Some((at, index))) => index
+                    .within(&self.table, bounds, limit)
+                    .map(|slots| (Access::Range(at, bounds.clone()), slots)),
+                (_, None) => None,
+            };
+            if let Some((access, slots)) = found {
+                let slots: Vec<Slot> = slots;
+                limit = slots.len();
+                best = (access, slots);
+            }
+        }
+        best.1.sort_unstable_by_key(|slot| self.table.order(*slot));
+        best
     }
 
     /// The records that match, in the order that clients see.
     pub fn select<'b>(&'b self, filter: Option<&'b Filter>) -> Selection<'b> {
-        let access = filter.map_or(Access::Scan, |filter| self.access(filter));
-        let (next, index) = match &access {
-            Access::Scan => (self.table.first(), None),
-            Access::Nothing => (NIL, None),
-            // One record and no next: any filter with a condition on the key
-            // stops after it.
-            Access::Key(key) => {
-                let slot = self.table.find(key);
-                let matches = |slot: &Slot| {
-                    let row = self.table.row(*slot);
-                    filter.is_none_or(|filter| row.is_some_and(|row| filter.matches(row)))
-                };
-                return Selection {
-                    bucket: self,
-                    filter: None,
-                    next: slot.filter(matches).unwrap_or(NIL),
-                    index: Some(usize::MAX),
-                    looked_at: 0,
-                };
-            }
-            Access::Index(at, value) => {
-                let slot =
-                    self.indexes.get(*at).and_then(|index| index.slots(&self.table, value).next());
-                (slot.unwrap_or(NIL), Some(*at))
-            }
+        self.explain(filter).1
+    }
+
+    /// The way to the records that match, and the records.
+    pub fn explain<'b>(&'b self, filter: Option<&'b Filter>) -> (Access, Selection<'b>) {
+        let (access, slots) = match filter {
+            Some(filter) => self.plan(filter),
+            None => (Access::Scan, Vec::new()),
         };
-        Selection { bucket: self, filter, next, index, looked_at: 0 }
+        let walk = match &access {
+            Access::Scan => Walk::Table(self.table.first()),
+            Access::Index(at, value) => {
+                let index = self.indexes.get(*at);
+                let first = index.and_then(|index| index.slots(&self.table, value).next());
+                Walk::Index(*at, first.unwrap_or(NIL))
+            }
+            _ => Walk::List(slots.into_iter()),
+        };
+        (access, Selection { bucket: self, filter, walk, looked_at: 0 })
     }
 
     /// The records that match, with their places, in table order whatever index
@@ -88,12 +155,11 @@ impl Bucket {
         &'b self,
         filter: Option<&'b Filter>,
     ) -> Box<dyn Iterator<Item = (u64, &'b Row)> + 'b> {
-        let selection = self.select(filter);
-        if selection.index.is_none() {
+        let mut selection = self.select(filter);
+        if !matches!(selection.walk, Walk::Index(..)) {
             return Box::new(selection);
         }
         let mut found: Vec<(u64, &Row)> = Vec::new();
-        let mut selection = selection;
         while let Some((slot, row)) = selection.step() {
             found.push((self.table.order(slot), row));
         }
@@ -102,20 +168,31 @@ impl Bucket {
     }
 }
 
+fn owned(texts: &[&str]) -> Vec<Box<str>> {
+    texts.iter().map(|text| Box::from(*text)).collect()
+}
+
 impl<'b> Selection<'b> {
     /// Records looked at so far.
     pub fn looked_at(&self) -> usize {
         self.looked_at
     }
 
+    fn advance(&mut self) -> Slot {
+        match &mut self.walk {
+            Walk::Table(next) => std::mem::replace(next, self.bucket.table.next(*next)),
+            Walk::Index(at, next) => {
+                let index = self.bucket.indexes.get(*at);
+                std::mem::replace(next, index.map_or(NIL, |index| index.next(*next)))
+            }
+            Walk::List(slots) => slots.next().unwrap_or(NIL),
+        }
+    }
+
     fn step(&mut self) -> Option<(Slot, &'b Row)> {
         loop {
-            let slot = self.next;
+            let slot = self.advance();
             let row = self.bucket.table.row(slot)?;
-            self.next = match self.index {
-                None => self.bucket.table.next(slot),
-                Some(at) => self.bucket.indexes.get(at).map_or(NIL, |index| index.next(slot)),
-            };
             self.looked_at += 1;
             if self.filter.is_none_or(|filter| filter.matches(row)) {
                 return Some((slot, row));
@@ -131,7 +208,12 @@ impl<'b> Iterator for Selection<'b> {
     fn next(&mut self) -> Option<Self::Item> {
         let (slot, row) = self.step()?;
         let table = &self.bucket.table;
-        let index = self.index.and_then(|at| self.bucket.indexes.get(at));
-        Some((index.map_or_else(|| table.order(slot), |index| index.acquired(table, slot)), row))
+        let place = match &self.walk {
+            Walk::Index(at, _) => {
+                self.bucket.indexes.get(*at).map_or(0, |index| index.acquired(table, slot))
+            }
+            Walk::Table(_) | Walk::List(_) => table.order(slot),
+        };
+        Some((place, row))
     }
 }

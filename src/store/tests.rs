@@ -372,3 +372,51 @@ fn a_restored_store_is_the_same_store() {
     bench.insert("notes", "{}").expect("inserted");
     assert_eq!(restored.find("notes", "{}", "id"), bench.find("notes", "{}", "id"));
 }
+
+#[test]
+fn the_way_to_the_candidates_is_the_cheapest_that_keeps_their_order() {
+    let mut bench = Bench::new();
+    bench.define(
+        "b",
+        r#"{"key":"id","indexes":["n","g"],"schema":{"id":{"type":"number"},
+            "n":{"type":"number"},"g":{"type":"string"},"x":{"type":"string"}}}"#,
+    );
+    for id in 0..400 {
+        let data = format!(r#"{{"id":{id},"n":{},"g":"g{}","x":"x"}}"#, (id * 7) % 400, id % 40);
+        bench.insert("b", &data).expect("inserted");
+    }
+    let explain = |filter: &str| {
+        let bucket = bench.store.bucket_named("b").expect("defined");
+        let filter = Filter::from_json(bucket.layout(), &Json::Object(object(filter)));
+        let filter = filter.expect("a good filter");
+        let (access, mut selection) = bucket.explain(Some(&filter));
+        let matched = selection.by_ref().count();
+        let word = match access {
+            Access::Scan => "scan",
+            Access::Nothing => "nothing",
+            Access::Keys(_) => "keys",
+            Access::Index(0, _) => "index n",
+            Access::Index(..) => "index g",
+            Access::Values(0, _) => "values n",
+            Access::Values(..) => "values g",
+            Access::Range(0, _) => "range n",
+            Access::Range(..) => "range g",
+        };
+        (word, selection.looked_at(), matched)
+    };
+    assert_eq!(explain("{}"), ("scan", 400, 400));
+    assert_eq!(explain(r#"{"x":"x"}"#), ("scan", 400, 400));
+    assert_eq!(explain(r#"{"x":{}}"#), ("nothing", 0, 0));
+    assert_eq!(explain(r#"{"g":"g1","id":1}"#), ("keys", 1, 1));
+    assert_eq!(explain(r#"{"id":{"$in":[1,5,"5",900]}}"#), ("keys", 2, 2));
+    assert_eq!(explain(r#"{"g":"g1","n":7}"#), ("index g", 10, 1));
+    assert_eq!(explain(r#"{"n":7,"g":"g1"}"#), ("index n", 1, 1));
+    assert_eq!(explain(r#"{"g":{"$eq":"g1"}}"#), ("values g", 10, 10));
+    assert_eq!(explain(r#"{"g":{"$in":["g1","g2"]},"n":{"$lt":10}}"#), ("range n", 11, 1));
+    assert_eq!(explain(r#"{"$and":[{"n":{"$gte":10,"$lt":14}},{"x":"x"}]}"#), ("range n", 5, 4));
+    assert_eq!(explain(r#"{"n":{"$between":[10,"0x10"]}}"#), ("range n", 7, 7));
+    assert_eq!(explain(r#"{"n":{"$gt":10}}"#), ("scan", 400, 389));
+    assert_eq!(explain(r#"{"g":{"$gte":"g8"}}"#), ("range g", 20, 20));
+    assert_eq!(explain(r#"{"n":null}"#), ("scan", 400, 0));
+    assert_eq!(explain(r#"{"$or":[{"n":1}]}"#), ("scan", 400, 1));
+}

@@ -15,7 +15,7 @@ use std::collections::HashSet;
 
 pub use term::{Substitute, Term};
 
-use super::{FieldRef, Layout, Row};
+use super::{Bounds, FieldRef, Layout, Row};
 use crate::json::js::{Primitive, string_of};
 use crate::json::{Json, Kind, Raw};
 use crate::protocol::OpError;
@@ -140,7 +140,32 @@ impl Filter {
     }
 }
 
+/// What the conditions on one field, taken together, ask for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Wanted<'f> {
+    /// One of these values, in storage form.
+    OneOf(Vec<&'f str>),
+    Within(Bounds),
+}
+
+impl Filter {
+    /// Conditions that every match must fulfil and that an index on their field
+    /// can serve, in whatever order: equality, `$in`, comparisons.
+    pub(super) fn wanted(&self) -> Vec<(&FieldRef, Wanted<'_>)> {
+        let mut wanted = Vec::new();
+        self.root.wanted(&mut wanted);
+        wanted
+    }
+}
+
 impl Group {
+    fn wanted<'f>(&'f self, wanted: &mut Vec<(&'f FieldRef, Wanted<'f>)>) {
+        for condition in &self.conditions {
+            wanted.extend(condition.wanted().map(|what| (&condition.field, what)));
+        }
+        self.all.iter().for_each(|group| group.wanted(wanted));
+    }
+
     fn matches(&self, row: &Row) -> bool {
         self.conditions.iter().all(|condition| condition.matches(row))
             && self.all.iter().all(|group| group.matches(row))
@@ -149,6 +174,40 @@ impl Group {
 }
 
 impl Condition {
+    fn wanted(&self) -> Option<Wanted<'_>> {
+        let indexed = |text: &str| text != "null";
+        let operators = match &self.test {
+            Test::Equals(Literal::Scalar(text)) if indexed(text) => {
+                return Some(Wanted::OneOf(vec![text]));
+            }
+            Test::Operators(operators) => operators,
+            Test::Equals(_) | Test::Absent => return None,
+        };
+        let values = operators.iter().find_map(|operator| match operator {
+            Op::Eq(Literal::Scalar(text)) if indexed(text) => Some(vec![&**text]),
+            Op::In(set) if !set.absent && set.texts.iter().all(|text| indexed(text)) => {
+                Some(set.texts.iter().map(|text| &**text).collect())
+            }
+            _ => None,
+        });
+        if let Some(values) = values {
+            return Some(Wanted::OneOf(values));
+        }
+        let mut bounds = Bounds::none();
+        for operator in operators {
+            match operator {
+                Op::Compare(Relation::Gt | Relation::Gte, operand) => bounds.at_least(operand),
+                Op::Compare(Relation::Lt | Relation::Lte, operand) => bounds.at_most(operand),
+                Op::Between(low, high) => {
+                    bounds.at_least(low);
+                    bounds.at_most(high);
+                }
+                _ => {}
+            }
+        }
+        (bounds != Bounds::none()).then_some(Wanted::Within(bounds))
+    }
+
     fn matches(&self, row: &Row) -> bool {
         let value = row.field(&self.field);
         match &self.test {

@@ -1,9 +1,9 @@
 //! Reads of one bucket: `get`, `where`, paging, aggregates.
 
 use super::{write_row, write_rows};
-use crate::json::write_number;
+use crate::json::{Json, Object, write_number};
 use crate::protocol::{OpError, Operation, Request};
-use crate::store::{Aggregate, Bucket, Filter, Lookup, Store};
+use crate::store::{Access, Aggregate, Bucket, Filter, Lookup, Store};
 
 /// Answers a read; false for what is none.
 pub(super) fn read(
@@ -41,6 +41,7 @@ pub(super) fn read(
         Operation::StoreAvg => aggregate(store, request, Aggregate::Avg, out)?,
         Operation::StoreMin => aggregate(store, request, Aggregate::Min, out)?,
         Operation::StoreMax => aggregate(store, request, Aggregate::Max, out)?,
+        Operation::StoreExplain => explain(store, request, out)?,
         _ => return Ok(false),
     }
     Ok(true)
@@ -126,4 +127,40 @@ fn aggregate(
         None => out.extend_from_slice(b"null"),
     }
     Ok(())
+}
+
+/// How a filter is served; docs/explain.md.
+fn explain(store: &Store, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+    let name = request.require_string("bucket")?;
+    let filter = request.optional_object("filter")?;
+    let bucket = store.require(&name)?;
+    let filter = filter.map(|filter| Filter::compile(bucket.layout(), filter)).transpose()?;
+    let (access, mut selection) = bucket.explain(filter.as_ref());
+    let matched = selection.by_ref().count();
+    let mut answer = explain_access(bucket, &access);
+    answer.insert("lookedAt", Json::Number(selection.looked_at() as f64));
+    answer.insert("matched", Json::Number(matched as f64));
+    Json::Object(answer).write(out);
+    Ok(())
+}
+
+/// The members that tell the way to the candidates.
+pub(crate) fn explain_access(bucket: &Bucket, access: &Access) -> Object {
+    let (word, index) = match access {
+        Access::Scan => ("scan", None),
+        Access::Nothing => ("none", None),
+        Access::Keys(_) => ("key", None),
+        Access::Index(at, _) | Access::Values(at, _) => ("index", Some(*at)),
+        Access::Range(at, _) => ("range", Some(*at)),
+    };
+    let mut answer = Object::new();
+    answer.insert("bucket", Json::from(bucket.name()));
+    answer.insert("records", Json::Number(bucket.len() as f64));
+    answer.insert("access", Json::from(word));
+    if let Some(index) = index.and_then(|at| bucket.indexes().get(at)) {
+        answer.insert("index", Json::from(index.field().name()));
+    }
+    let order = if access.order().is_some() { "acquired" } else { "table" };
+    answer.insert("order", Json::from(order));
+    answer
 }
