@@ -13,6 +13,7 @@ pub mod logging;
 pub mod net;
 pub mod protocol;
 pub mod rules;
+pub mod query;
 pub mod server;
 pub mod storage;
 pub mod store;

@@ -1,0 +1,95 @@
+//! What `store.explain` says of the live queries over a bucket: how each is
+//! kept, how changes find it, and what it fell back to.
+
+use std::collections::BTreeMap;
+
+use super::view::View;
+use super::views::Views;
+use crate::json::{Json, Object};
+use crate::store::BucketId;
+
+#[derive(Default)]
+struct Totals<'v> {
+    views: usize,
+    subscribers: usize,
+    commits: u64,
+    changes: u64,
+    reruns: u64,
+    refills: u64,
+    memory: usize,
+    routed_by: Vec<&'v str>,
+    state: BTreeMap<&'static str, usize>,
+    fallbacks: BTreeMap<&'static str, usize>,
+}
+
+impl Views {
+    /// One object per query over the bucket that has subscribers, in the order
+    /// of definition. All numbers are sums over its views (one per set of
+    /// parameters):
+    ///
+    /// - `routedBy`: the fields whose values lead a change to the views; empty:
+    ///   every change of the bucket is looked at;
+    /// - `state`: what is kept, with the number of views; `rerun` means that
+    ///   they are evaluated afresh at every change, and `fallbacks` says why;
+    /// - `commits` that touched a matching record, `changes` of the result,
+    ///   `reruns` from scratch, `refills` of lists of which only the beginning
+    ///   is kept, `memoryBytes` of state.
+    pub fn explain(&self, bucket: BucketId) -> Json {
+        let mut queries: Vec<(&str, Totals<'_>)> = Vec::new();
+        for (name, route, view) in self.views_over(bucket) {
+            let at = match queries.iter().position(|(have, _)| *have == name) {
+                Some(at) => at,
+                None => {
+                    queries.push((name, Totals::default()));
+                    queries.len() - 1
+                }
+            };
+            if let Some((_, totals)) = queries.get_mut(at) {
+                totals.add(view);
+                totals.routed_by = route.fields().collect();
+            }
+        }
+        Json::Array(queries.into_iter().map(|(name, totals)| totals.into_json(name)).collect())
+    }
+}
+
+impl Totals<'_> {
+    fn add(&mut self, view: &View) {
+        self.views += 1;
+        self.subscribers += view.subscribers();
+        self.commits += view.stats.commits;
+        self.changes += view.stats.changes;
+        self.reruns += view.stats.reruns;
+        self.refills += view.refills();
+        self.memory += view.memory();
+        *self.state.entry(view.describe()).or_default() += 1;
+        if let Some(fallback) = view.fallback() {
+            *self.fallbacks.entry(fallback.as_str()).or_default() += 1;
+        }
+    }
+
+    fn into_json(self, name: &str) -> Json {
+        let number = |value: usize| Json::Number(value as f64);
+        let count = |value: u64| Json::Number(value as f64);
+        let counts = |map: BTreeMap<&'static str, usize>| {
+            Json::Object(map.into_iter().map(|(name, n)| (name, number(n))).collect())
+        };
+        let fields = self.routed_by.into_iter().map(Json::from).collect();
+        let members: Object = [
+            ("query", Json::from(name)),
+            ("views", number(self.views)),
+            ("subscribers", number(self.subscribers)),
+            ("routedBy", Json::Array(fields)),
+            ("state", counts(self.state)),
+            ("fallbacks", counts(self.fallbacks)),
+            ("commits", count(self.commits)),
+            ("changes", count(self.changes)),
+            ("reruns", count(self.reruns)),
+            ("refills", count(self.refills)),
+            ("memoryBytes", number(self.memory)),
+        ]
+        .into_iter()
+        .collect();
+        Json::Object(members)
+    }
+}

@@ -1,0 +1,379 @@
+//! How a view keeps its result, one way per form of query, and when it gives
+//! up and evaluates afresh.
+
+use super::groups::GroupsForm;
+use super::list::{List, ListChange, Op, write_keys, write_list};
+use super::order::{Columns, SortKey, SortSpec};
+use super::piece::{Piece, Projection};
+use super::plan::{Evaluated, Plan};
+use super::sum::NeedsColumn;
+use super::value::{Member, MemberChange, ValueForm, same_number};
+use crate::json::write_number;
+use crate::store::Bucket;
+
+/// Why a view is evaluated afresh at every change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fallback {
+    /// A column that it is sorted by holds values that do not compare.
+    MixedColumn,
+    /// Its state would take more memory than a view may have.
+    Budget,
+    /// What was maintained was found to be wrong.
+    Inconsistent,
+}
+
+impl Fallback {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Fallback::MixedColumn => "mixedColumn",
+            Fallback::Budget => "budget",
+            Fallback::Inconsistent => "inconsistent",
+        }
+    }
+}
+
+/// The state must be built anew from the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rebuild;
+
+impl From<NeedsColumn> for Rebuild {
+    fn from(_: NeedsColumn) -> Self {
+        Rebuild
+    }
+}
+
+/// What a commit did to a result.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    Unchanged,
+    /// A value became another one.
+    Value,
+    List(ListChange),
+    /// Another result, by a way that nobody kept track of.
+    Reset,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub(crate) enum Form {
+    Value(ValueForm),
+    Groups(Box<GroupsForm>),
+    /// Rows in candidate order.
+    Rows(List<u64>),
+    Sorted(Box<Sorted>),
+    /// All matching rows as a set. Keeps nothing: a change says by itself what
+    /// enters, leaves and looks different. Serves subscribers that do not ask
+    /// for positions.
+    Set,
+    Rerun(Fallback, Evaluated),
+}
+
+/// Rows in the order of their sort keys.
+#[derive(Debug)]
+pub(crate) struct Sorted {
+    list: List<(SortKey, u64)>,
+    /// Of all members, shown or not.
+    columns: Columns,
+}
+
+impl Form {
+    /// Builds the state from all matching records. `as_set`: no subscriber
+    /// needs the order of plain rows.
+    pub fn build(plan: &Plan, bucket: &Bucket, as_set: bool) -> Form {
+        match (&plan.aggregate, &plan.sort) {
+            (Some((measure, None)), _) => {
+                Form::Value(ValueForm::new(measure.clone(), plan.members(bucket)))
+            }
+            (Some((measure, Some(by))), _) => {
+                let (by, measure) = (by.clone(), measure.clone());
+                let members = plan.members(bucket);
+                Form::Groups(Box::new(GroupsForm::new(by, measure, members, &plan.projection)))
+            }
+            (None, None) if as_set && plan.is_plain() => Form::Set,
+            (None, None) => Form::Rows(List::new(
+                plan.window,
+                plan.members(bucket).count(),
+                &plan.projection,
+                &mut |most| first_rows(plan, bucket, most),
+            )),
+            (None, Some(sort)) => {
+                let mut columns = sort.columns();
+                let mut members = 0;
+                for member in plan.members(bucket) {
+                    sort.count(&mut columns, member.row, true);
+                    members += 1;
+                }
+                if !sort.is_total(&columns) {
+                    return Form::Rerun(Fallback::MixedColumn, plan.evaluate(bucket));
+                }
+                let list = List::new(plan.window, members, &plan.projection, &mut |most| {
+                    first_sorted(plan, sort, bucket, most)
+                });
+                Form::Sorted(Box::new(Sorted { list, columns }))
+            }
+        }
+    }
+
+    /// Applies a commit: O(k log n) for k changes unless it falls back.
+    /// `Err`: the state is of no use any more.
+    pub fn apply(
+        &mut self,
+        plan: &Plan,
+        bucket: &Bucket,
+        changes: &[MemberChange<'_>],
+    ) -> Result<Effect, Rebuild> {
+        let listed = |change: Option<ListChange>| change.map_or(Effect::Unchanged, Effect::List);
+        Ok(match self {
+            Form::Value(form) => match form.apply(changes)? {
+                true => Effect::Value,
+                false => Effect::Unchanged,
+            },
+            Form::Groups(form) => listed(form.apply(changes, &plan.projection)?),
+            Form::Rows(list) => {
+                let ops = changes.iter().map(|change| Op {
+                    old: change.old.map(|old| old.place),
+                    new: change.new.map(|new| (new.place, Piece::Row(new.row.clone()))),
+                });
+                let refill = &mut |most| first_rows(plan, bucket, most);
+                listed(list.apply(ops.collect(), &plan.projection, refill))
+            }
+            Form::Sorted(sorted) => {
+                let Some(sort) = &plan.sort else { return Err(Rebuild) };
+                for change in changes {
+                    sorted.count(sort, *change);
+                }
+                if !sort.is_total(&sorted.columns) {
+                    return Err(Rebuild);
+                }
+                listed(sorted.apply(plan, sort, bucket, changes))
+            }
+            Form::Set => listed(ListChange::of_set(changes, &plan.projection)),
+            Form::Rerun(Fallback::MixedColumn, _) if plan.is_ordered(bucket) => {
+                return Err(Rebuild);
+            }
+            Form::Rerun(_, last) => {
+                let next = plan.evaluate(bucket);
+                let effect = difference(last, &next, &plan.projection);
+                *last = next;
+                effect
+            }
+        })
+    }
+
+    /// The elements of a result that is a list.
+    pub fn pieces<'f>(
+        &'f self,
+        plan: &'f Plan,
+        bucket: &'f Bucket,
+    ) -> Box<dyn Iterator<Item = Piece> + 'f> {
+        match self {
+            Form::Groups(form) => Box::new(form.window().cloned()),
+            Form::Rows(list) => Box::new(list.window().cloned()),
+            Form::Sorted(sorted) => Box::new(sorted.list.window().cloned()),
+            Form::Set => {
+                Box::new(plan.members(bucket).map(|member| Piece::Row(member.row.clone())))
+            }
+            Form::Rerun(_, Evaluated::List(pieces)) => Box::new(pieces.iter().cloned()),
+            Form::Value(_) | Form::Rerun(_, Evaluated::Value(_)) => Box::new(std::iter::empty()),
+        }
+    }
+
+    /// A result that is one number; `None`: it is a list.
+    pub fn value(&self) -> Option<Option<f64>> {
+        match self {
+            Form::Value(form) => Some(form.value()),
+            Form::Rerun(_, Evaluated::Value(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// Appends the whole result; nothing if it is undefined.
+    pub fn write(&self, plan: &Plan, bucket: &Bucket, out: &mut Vec<u8>) {
+        let projection = &plan.projection;
+        match self {
+            Form::Groups(form) => {
+                out.reserve(form.text_len());
+                write_list(form.window(), projection, out);
+            }
+            Form::Rows(list) => {
+                out.reserve(list.text_len());
+                write_list(list.window(), projection, out);
+            }
+            Form::Sorted(sorted) => {
+                out.reserve(sorted.list.text_len());
+                write_list(sorted.list.window(), projection, out);
+            }
+            Form::Rerun(_, Evaluated::List(pieces)) => write_list(pieces.iter(), projection, out),
+            Form::Set => {
+                let start = out.len();
+                for member in plan.members(bucket) {
+                    out.push(if out.len() == start { b'[' } else { b',' });
+                    projection.write_row(member.row, out);
+                }
+                out.extend_from_slice(if out.len() == start { b"[]" } else { b"]" });
+            }
+            Form::Value(_) | Form::Rerun(_, Evaluated::Value(_)) => {
+                if let Some(Some(value)) = self.value() {
+                    write_number(out, value);
+                }
+            }
+        }
+    }
+
+    /// Appends the identities of the elements.
+    pub fn write_keys(&self, plan: &Plan, bucket: &Bucket, out: &mut Vec<u8>) {
+        match self {
+            Form::Rows(list) => write_keys(list.window(), &plan.projection, out),
+            Form::Sorted(sorted) => write_keys(sorted.list.window(), &plan.projection, out),
+            Form::Groups(form) => write_keys(form.window(), &plan.projection, out),
+            _ => {
+                let pieces: Vec<Piece> = self.pieces(plan, bucket).collect();
+                write_keys(pieces.iter(), &plan.projection, out);
+            }
+        }
+    }
+
+    /// Bytes of the state, about; the records are the bucket's.
+    pub fn memory(&self) -> usize {
+        match self {
+            Form::Value(form) => form.memory(),
+            Form::Groups(form) => form.memory(),
+            Form::Rows(list) => list.memory(),
+            Form::Sorted(sorted) => sorted.list.memory(),
+            Form::Set => 0,
+            Form::Rerun(_, Evaluated::Value(_)) => 0,
+            Form::Rerun(_, Evaluated::List(pieces)) => pieces.len() * size_of::<Piece>(),
+        }
+    }
+
+    /// For `store.explain`.
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Form::Value(_) => "accumulator",
+            Form::Groups(_) => "groups",
+            Form::Rows(list) if list.is_complete() => "orderedList",
+            Form::Sorted(sorted) if sorted.list.is_complete() => "orderedList",
+            Form::Rows(_) | Form::Sorted(_) => "orderedPrefix",
+            Form::Set => "none",
+            Form::Rerun(..) => "rerun",
+        }
+    }
+
+    /// How often a list had to be filled again.
+    pub fn refills(&self) -> u64 {
+        match self {
+            Form::Rows(list) => list.refills,
+            Form::Sorted(sorted) => sorted.list.refills,
+            _ => 0,
+        }
+    }
+}
+
+impl Sorted {
+    fn count(&mut self, sort: &SortSpec, change: MemberChange<'_>) {
+        if let Some(old) = change.old {
+            sort.count(&mut self.columns, old.row, false);
+        }
+        if let Some(new) = change.new {
+            sort.count(&mut self.columns, new.row, true);
+        }
+    }
+
+    fn apply(
+        &mut self,
+        plan: &Plan,
+        sort: &SortSpec,
+        bucket: &Bucket,
+        changes: &[MemberChange<'_>],
+    ) -> Option<ListChange> {
+        let key = |member: Member<'_>| (sort.key(member.row), member.place);
+        let ops = changes.iter().map(|change| Op {
+            old: change.old.map(key),
+            new: change.new.map(|new| (key(new), Piece::Row(new.row.clone()))),
+        });
+        let refill = &mut |most| first_sorted(plan, sort, bucket, most);
+        self.list.apply(ops.collect(), &plan.projection, refill)
+    }
+}
+
+fn first_rows(plan: &Plan, bucket: &Bucket, most: usize) -> Vec<(u64, Piece)> {
+    let members = plan.members(bucket).take(most);
+    members.map(|member| (member.place, Piece::Row(member.row.clone()))).collect()
+}
+
+fn first_sorted(
+    plan: &Plan,
+    sort: &SortSpec,
+    bucket: &Bucket,
+    most: usize,
+) -> Vec<((SortKey, u64), Piece)> {
+    let by_key = |a: &((SortKey, u64), Piece), b: &((SortKey, u64), Piece)| a.0.cmp(&b.0);
+    let mut first: Vec<((SortKey, u64), Piece)> = Vec::new();
+    // The greatest key that is among the first so many, once there are enough.
+    let mut worst: Option<(SortKey, u64)> = None;
+    for member in plan.members(bucket) {
+        let key = (sort.key(member.row), member.place);
+        if worst.as_ref().is_some_and(|worst| key > *worst) {
+            continue;
+        }
+        first.push((key, Piece::Row(member.row.clone())));
+        // Twice as many are collected and then cut in linear time.
+        if most > 0 && first.len() >= most.saturating_mul(2) {
+            first.select_nth_unstable_by(most - 1, by_key);
+            first.truncate(most);
+            worst = first.last().map(|(key, _)| key.clone());
+        }
+    }
+    first.sort_unstable_by(by_key);
+    first.truncate(most);
+    first
+}
+
+/// Compares two results from scratch.
+pub(crate) fn difference(old: &Evaluated, new: &Evaluated, projection: &Projection) -> Effect {
+    match (old, new) {
+        (Evaluated::Value(old), Evaluated::Value(new)) if same_number(*old, *new) => {
+            Effect::Unchanged
+        }
+        (Evaluated::Value(_), Evaluated::Value(_)) => Effect::Value,
+        (Evaluated::List(old), Evaluated::List(new)) if same_list(old, new, projection) => {
+            Effect::Unchanged
+        }
+        _ => Effect::Reset,
+    }
+}
+
+fn same_list(old: &[Piece], new: &[Piece], projection: &Projection) -> bool {
+    let key = |piece: &Piece| {
+        let mut key = Vec::new();
+        projection.write_key(piece, &mut key);
+        key
+    };
+    old.len() == new.len()
+        && old.iter().zip(new).all(|(a, b)| match (a, b) {
+            (Piece::Group(a), Piece::Group(b)) => a == b,
+            (Piece::Row(x), Piece::Row(y)) => projection.same(x, y) && key(a) == key(b),
+            _ => false,
+        })
+}
+
+impl Plan {
+    /// Whether the columns by which it is sorted have one order. O(n).
+    fn is_ordered(&self, bucket: &Bucket) -> bool {
+        let Some(sort) = &self.sort else { return true };
+        let mut columns = sort.columns();
+        for member in self.members(bucket) {
+            sort.count(&mut columns, member.row, true);
+        }
+        sort.is_total(&columns)
+    }
+
+    /// The word for what the result is, in delta mode.
+    pub fn shape(&self) -> &'static str {
+        match &self.aggregate {
+            None => "rows",
+            Some((_, None)) => "value",
+            Some((_, Some(_))) => "groups",
+        }
+    }
+}

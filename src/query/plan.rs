@@ -1,0 +1,180 @@
+//! A query with its parameters, resolved against one bucket: what to look at,
+//! in which order, and what to show. And its evaluation from scratch.
+
+use super::definition::{Definition, Function};
+use super::groups::{GroupBy, group_text};
+use super::list::Window;
+use super::order::{SortSpec, sort_like_reference};
+use super::params::Params;
+use super::piece::{GroupText, Piece, Projection};
+use super::value::{Measure, Member, MemberChange};
+use crate::json::Json;
+use crate::protocol::OpError;
+use crate::store::filter::Term;
+use crate::store::{Access, Bucket, BucketId, Change, Filter, Row};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Where the place of a record among the candidates comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Places {
+    /// The order of the table.
+    Table,
+    /// The order in which records acquired their value in this index.
+    Index(usize),
+}
+
+/// See the module's description.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub bucket: BucketId,
+    pub filter: Filter,
+    places: Places,
+    /// No record can match.
+    pub is_never: bool,
+    pub projection: Projection,
+    pub window: Window,
+    pub sort: Option<SortSpec>,
+    pub aggregate: Option<(Measure, Option<GroupBy>)>,
+}
+
+/// A result from scratch.
+#[derive(Clone, Debug)]
+pub(crate) enum Evaluated {
+    Value(Option<f64>),
+    List(Vec<Piece>),
+}
+
+impl Plan {
+    /// `read_filter` restricts what the subscriber may see at all.
+    pub fn new(
+        bucket: &Bucket,
+        definition: &Definition,
+        params: &Params,
+        read_filter: Option<&Json>,
+    ) -> Result<Plan, OpError> {
+        let layout = bucket.layout();
+        let mut term = definition.filter.fill(params)?;
+        if let (Some(read), Term::Object(members)) = (read_filter, &mut term) {
+            let read = Term::of_json(read);
+            match members.iter_mut().find(|(name, _)| **name == *"$and") {
+                Some((_, Term::Array(filters))) => filters.push(read),
+                Some((_, undefined @ Term::Undefined)) => *undefined = Term::Array(vec![read]),
+                // Not a list: the filter is refused below.
+                Some(_) => {}
+                None => members.push(("$and".into(), Term::Array(vec![read]))),
+            }
+        }
+        let filter = Filter::from_term(layout, &term)?;
+        let access = bucket.access(&filter);
+        let places = match access {
+            Access::Index(at, _) => Places::Index(at),
+            _ => Places::Table,
+        };
+        let sort = definition.sort.iter().map(|(name, way)| (&**name, *way));
+        let aggregate = definition.aggregate.as_ref().map(|aggregate| {
+            let by = aggregate.group_by.as_ref().map(|names| GroupBy::new(layout, names));
+            (Measure::new(aggregate, layout), by)
+        });
+        Ok(Plan {
+            bucket: bucket.id(),
+            is_never: access == Access::Nothing
+                || (aggregate.is_none() && definition.limit == Some(0)),
+            filter,
+            places,
+            projection: Projection::new(layout, bucket.key_field(), &definition.fields),
+            window: Window::new(definition.offset, definition.limit),
+            sort: (!definition.sort.is_empty()).then(|| SortSpec::new(layout, sort)),
+            aggregate,
+        })
+    }
+
+    /// The matching records with their places, in candidate order.
+    pub fn members<'s>(&'s self, bucket: &'s Bucket) -> impl Iterator<Item = Member<'s>> + Clone {
+        bucket.select(Some(&self.filter)).map(|(place, row)| Member { place, row })
+    }
+
+    /// What a change means for the members. `None`: nothing, the record
+    /// matches neither before nor after.
+    pub fn change<'c>(&self, change: &'c Change) -> Option<MemberChange<'c>> {
+        let places = match self.places {
+            Places::Table => (Some(change.old_order), Some(change.new_order)),
+            Places::Index(at) => {
+                let candidates = change.candidates.get(at).copied().unwrap_or_default();
+                (candidates.old, candidates.new)
+            }
+        };
+        let member = |row: &'c Option<Row>, place: Option<u64>| {
+            let row = row.as_ref().filter(|row| self.filter.matches(row))?;
+            Some(Member { place: place?, row })
+        };
+        let (old, new) = (member(&change.old, places.0), member(&change.new, places.1));
+        (old.is_some() || new.is_some()).then_some(MemberChange { old, new })
+    }
+
+    /// Whether the rows stand in candidate order and all of them are shown.
+    pub fn is_plain(&self) -> bool {
+        self.sort.is_none()
+            && self.aggregate.is_none()
+            && self.window.offset == 0
+            && self.window.limit.is_none()
+    }
+
+    /// The result from scratch. What is maintained is at all times equal to it.
+    pub fn evaluate(&self, bucket: &Bucket) -> Evaluated {
+        match &self.aggregate {
+            None => Evaluated::List(self.rows(bucket)),
+            Some((measure, None)) => {
+                let values: Vec<Option<f64>> =
+                    self.members(bucket).map(|member| measure.number(member.row)).collect();
+                Evaluated::Value(aggregate(measure.function, &values))
+            }
+            Some((measure, Some(by))) => Evaluated::List(self.groups(bucket, measure, by)),
+        }
+    }
+
+    fn rows(&self, bucket: &Bucket) -> Vec<Piece> {
+        let mut rows: Vec<&Row> = self.members(bucket).map(|member| member.row).collect();
+        if let Some(sort) = &self.sort {
+            sort_like_reference(&mut rows, &mut |a, b| sort.compare(a, b));
+        }
+        let shown = rows.into_iter().skip(self.window.offset);
+        let limit = self.window.limit.unwrap_or(usize::MAX);
+        shown.take(limit).map(|row| Piece::Row(row.clone())).collect()
+    }
+
+    fn groups(&self, bucket: &Bucket, measure: &Measure, by: &GroupBy) -> Vec<Piece> {
+        let mut groups: Vec<(String, Box<str>, Vec<Option<f64>>)> = Vec::new();
+        let mut index: HashMap<String, usize> = HashMap::new();
+        for member in self.members(bucket) {
+            let identity = by.identity(member.row);
+            let at = *index.entry(identity.clone()).or_insert_with(|| {
+                groups.push((identity, by.key(member.row), Vec::new()));
+                groups.len() - 1
+            });
+            if let Some((.., values)) = groups.get_mut(at) {
+                values.push(measure.number(member.row));
+            }
+        }
+        let shown = groups.into_iter().map(|(identity, key, values)| {
+            let text = group_text(&key, aggregate(measure.function, &values));
+            Piece::Group(Arc::new(GroupText { identity: identity.into(), text }))
+        });
+        shown.collect()
+    }
+}
+
+/// `values`: one per record, `None` where it is not a number.
+fn aggregate(function: Function, values: &[Option<f64>]) -> Option<f64> {
+    let numbers = || values.iter().flatten().copied();
+    match function {
+        Function::Count => Some(values.len() as f64),
+        Function::Sum => Some(numbers().fold(0.0, |sum, value| sum + value)),
+        Function::Avg => Some(match numbers().count() {
+            0 => 0.0,
+            count => numbers().fold(0.0, |sum, value| sum + value) / count as f64,
+        }),
+        Function::Min => numbers().reduce(f64::min),
+        Function::Max => numbers().reduce(f64::max),
+    }
+}

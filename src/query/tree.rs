@@ -1,0 +1,606 @@
+//! An ordered list that knows ranks: a counted B+ tree.
+//!
+//! Every inner node keeps, for each child, how many entries are below it and
+//! the sum of their weights. So the rank of a key, the entry at a rank and the
+//! weight of everything before a rank each cost one descent. Views use it for
+//! rows in result order, with the length of a row's text as its weight: that
+//! gives the place of a row in the serialised result.
+//!
+//! Counted trees are folklore; see for instance "order-statistic trees" in
+//! Cormen et al., *Introduction to Algorithms*, chapter 14, here with wide
+//! nodes because a cache line is dearer than a comparison.
+
+/// Entries of a full leaf.
+const LEAF: usize = 64;
+/// Children of a full inner node.
+const FANOUT: usize = 32;
+
+/// One entry. Keys are unique within a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry<K, V> {
+    pub key: K,
+    pub value: V,
+    pub weight: u32,
+}
+
+#[derive(Debug)]
+struct Child<K, V> {
+    /// Not greater than any key below, and greater than every key below the
+    /// children to the left.
+    first: K,
+    len: usize,
+    weight: u64,
+    node: Node<K, V>,
+}
+
+#[derive(Debug)]
+enum Node<K, V> {
+    Leaf(Vec<Entry<K, V>>),
+    Inner(Vec<Child<K, V>>),
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub(crate) struct Tree<K, V> {
+    root: Node<K, V>,
+    len: usize,
+    weight: u64,
+    leaves: usize,
+}
+
+/// Where a key is, or would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Number of entries before it.
+    pub rank: usize,
+    /// Sum of the weights of the entries before it.
+    pub before: u64,
+    /// Whether the key is in the tree.
+    pub found: bool,
+}
+
+impl<K: Ord + Clone, V> Default for Tree<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: Ord + Clone, V> Tree<K, V> {
+    pub fn new() -> Self {
+        Tree { root: Node::Leaf(Vec::new()), len: 0, weight: 0, leaves: 1 }
+    }
+
+    /// A tree of entries that are in ascending order already. O(n).
+    pub fn from_sorted(entries: impl IntoIterator<Item = Entry<K, V>>) -> Self {
+        // Not filled to the brim, so that the first insertions do not split
+        // every leaf.
+        const FILL: usize = LEAF * 7 / 8;
+        let mut leaves: Vec<Child<K, V>> = Vec::new();
+        let mut leaf: Vec<Entry<K, V>> = Vec::with_capacity(LEAF);
+        let (mut len, mut weight) = (0, 0);
+        for entry in entries {
+            debug_assert!(leaf.last().is_none_or(|last| last.key < entry.key));
+            len += 1;
+            weight += u64::from(entry.weight);
+            leaf.push(entry);
+            if leaf.len() == FILL {
+                let full = std::mem::replace(&mut leaf, Vec::with_capacity(LEAF));
+                leaves.extend(Child::over(Node::Leaf(full)));
+            }
+        }
+        leaves.extend(Child::over(Node::Leaf(leaf)));
+        let count = leaves.len().max(1);
+        let mut level = leaves;
+        while level.len() > 1 {
+            let mut above = Vec::with_capacity(level.len() / FANOUT + 1);
+            let mut rest = level.into_iter().peekable();
+            while rest.peek().is_some() {
+                let children: Vec<_> = rest.by_ref().take(FANOUT * 7 / 8).collect();
+                above.extend(Child::over(Node::Inner(children)));
+            }
+            level = above;
+        }
+        let root = level.pop().map_or(Node::Leaf(Vec::new()), |only| only.node);
+        Tree { root, len, weight, leaves: count }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Sum of all weights.
+    #[cfg(test)]
+    pub fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// Bytes of the nodes, about. What keys and values point to is not counted.
+    pub fn memory(&self) -> usize {
+        let per_leaf = LEAF * size_of::<Entry<K, V>>() + size_of::<Child<K, V>>();
+        self.leaves * (per_leaf + per_leaf / FANOUT)
+    }
+
+    /// Adds an entry and returns its rank. An entry with the same key is
+    /// replaced.
+    pub fn insert(&mut self, key: K, value: V, weight: u32) -> usize {
+        if self.locate(&key).found {
+            self.remove(&key);
+        }
+        self.len += 1;
+        self.weight += u64::from(weight);
+        let mut grown = 0;
+        let (rank, split) = self.root.insert(Entry { key, value, weight }, &mut grown);
+        self.leaves += grown;
+        if let Some(right) = split {
+            let left = std::mem::replace(&mut self.root, Node::Leaf(Vec::new()));
+            let children: Vec<_> = Child::over(left).into_iter().chain([right]).collect();
+            self.root = Node::Inner(children);
+        }
+        rank
+    }
+
+    /// Takes an entry out and returns the rank it had.
+    pub fn remove(&mut self, key: &K) -> Option<(usize, Entry<K, V>)> {
+        let mut shrunk = 0;
+        let (rank, entry) = self.root.remove(key, &mut shrunk)?;
+        self.leaves = self.leaves.saturating_sub(shrunk).max(1);
+        self.len -= 1;
+        self.weight -= u64::from(entry.weight);
+        loop {
+            match &mut self.root {
+                Node::Inner(children) if children.len() <= 1 => {
+                    self.root = children.pop().map_or(Node::Leaf(Vec::new()), |only| only.node);
+                }
+                _ => break,
+            }
+        }
+        Some((rank, entry))
+    }
+
+    /// Changes value and weight of an entry in place and returns the old value.
+    pub fn replace(&mut self, key: &K, value: V, weight: u32) -> Option<V> {
+        let (old, old_weight) = self.root.replace(key, value, weight)?;
+        self.weight = self.weight - u64::from(old_weight) + u64::from(weight);
+        Some(old)
+    }
+
+    pub fn locate(&self, key: &K) -> Place {
+        let (mut rank, mut before) = (0, 0);
+        let mut node = &self.root;
+        loop {
+            match node {
+                Node::Inner(children) => {
+                    let at = child_of(children, key);
+                    for child in children.iter().take(at) {
+                        rank += child.len;
+                        before += child.weight;
+                    }
+                    match children.get(at) {
+                        Some(child) => node = &child.node,
+                        None => return Place { rank, before, found: false },
+                    }
+                }
+                Node::Leaf(entries) => {
+                    let at = entries.partition_point(|entry| entry.key < *key);
+                    for entry in entries.iter().take(at) {
+                        before += u64::from(entry.weight);
+                    }
+                    let found = entries.get(at).is_some_and(|entry| entry.key == *key);
+                    return Place { rank: rank + at, before, found };
+                }
+            }
+        }
+    }
+
+    /// The entry with this many entries before it.
+    pub fn at(&self, rank: usize) -> Option<&Entry<K, V>> {
+        self.iter_from(rank).next()
+    }
+
+    /// Sum of the weights of the first `rank` entries.
+    pub fn weight_before(&self, rank: usize) -> u64 {
+        if rank >= self.len {
+            return self.weight;
+        }
+        let (mut rest, mut before) = (rank, 0);
+        let mut node = &self.root;
+        loop {
+            match node {
+                Node::Inner(children) => {
+                    let mut next = None;
+                    for child in children {
+                        if rest < child.len {
+                            next = Some(&child.node);
+                            break;
+                        }
+                        rest -= child.len;
+                        before += child.weight;
+                    }
+                    match next {
+                        Some(below) => node = below,
+                        None => return before,
+                    }
+                }
+                Node::Leaf(entries) => {
+                    return before
+                        + entries.iter().take(rest).map(|e| u64::from(e.weight)).sum::<u64>();
+                }
+            }
+        }
+    }
+
+    pub fn first(&self) -> Option<&Entry<K, V>> {
+        let mut node = &self.root;
+        loop {
+            match node {
+                Node::Leaf(entries) => return entries.first(),
+                Node::Inner(children) => node = &children.first()?.node,
+            }
+        }
+    }
+
+    pub fn last(&self) -> Option<&Entry<K, V>> {
+        let mut node = &self.root;
+        loop {
+            match node {
+                Node::Leaf(entries) => return entries.last(),
+                Node::Inner(children) => node = &children.last()?.node,
+            }
+        }
+    }
+
+    /// All entries from a rank on, in order.
+    pub fn iter_from(&self, rank: usize) -> Iter<'_, K, V> {
+        let mut iter = Iter { stack: Vec::new(), leaf: [].iter() };
+        let (mut rest, mut node) = (rank, &self.root);
+        loop {
+            match node {
+                Node::Inner(children) => {
+                    let mut at = 0;
+                    for child in children {
+                        if rest < child.len {
+                            break;
+                        }
+                        rest -= child.len;
+                        at += 1;
+                    }
+                    let mut right = children.get(at..).unwrap_or_default().iter();
+                    let Some(child) = right.next() else { return iter };
+                    iter.stack.push(right);
+                    node = &child.node;
+                }
+                Node::Leaf(entries) => {
+                    iter.leaf = entries.get(rest..).unwrap_or_default().iter();
+                    return iter;
+                }
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub fn iter(&self) -> Iter<'_, K, V> {
+        self.iter_from(0)
+    }
+
+    /// Holds what must always be true. Walks everything.
+    #[cfg(test)]
+    pub fn check(&self) {
+        let (len, weight, leaves) = self.root.check();
+        assert_eq!((len, weight, leaves), (self.len, self.weight, self.leaves));
+        let keys: Vec<&K> = self.iter().map(|entry| &entry.key).collect();
+        assert!(keys.windows(2).all(|pair| pair[0] < pair[1]), "order");
+    }
+}
+
+/// The child whose range holds the key.
+fn child_of<K: Ord, V>(children: &[Child<K, V>], key: &K) -> usize {
+    children.partition_point(|child| child.first <= *key).saturating_sub(1)
+}
+
+impl<K: Ord + Clone, V> Child<K, V> {
+    /// `None` for an empty node.
+    fn over(node: Node<K, V>) -> Option<Self> {
+        let (first, len, weight) = match &node {
+            Node::Leaf(entries) => (
+                entries.first()?.key.clone(),
+                entries.len(),
+                entries.iter().map(|entry| u64::from(entry.weight)).sum(),
+            ),
+            Node::Inner(children) => (
+                children.first()?.first.clone(),
+                children.iter().map(|child| child.len).sum(),
+                children.iter().map(|child| child.weight).sum(),
+            ),
+        };
+        Some(Child { first, len, weight, node })
+    }
+}
+
+impl<K: Ord + Clone, V> Node<K, V> {
+    /// Returns the rank and, if this node became too large, its right half.
+    fn insert(&mut self, entry: Entry<K, V>, grown: &mut usize) -> (usize, Option<Child<K, V>>) {
+        match self {
+            Node::Leaf(entries) => {
+                let at = entries.partition_point(|have| have.key < entry.key);
+                entries.insert(at, entry);
+                if entries.len() <= LEAF {
+                    return (at, None);
+                }
+                // Appending is the common case (new records come last): leave a
+                // full leaf behind and not one that is half empty for ever.
+                let cut = if at + 1 == entries.len() { LEAF } else { entries.len() / 2 };
+                *grown += 1;
+                let mut right = Vec::with_capacity(LEAF + 1);
+                right.extend(entries.drain(cut..));
+                (at, Child::over(Node::Leaf(right)))
+            }
+            Node::Inner(children) => {
+                let at = child_of(children, &entry.key);
+                let before: usize = children.iter().take(at).map(|child| child.len).sum();
+                let Some(child) = children.get_mut(at) else { return (before, None) };
+                if entry.key < child.first {
+                    child.first = entry.key.clone();
+                }
+                child.len += 1;
+                child.weight += u64::from(entry.weight);
+                let (rank, split) = child.node.insert(entry, grown);
+                if let Some(right) = split {
+                    child.len -= right.len;
+                    child.weight -= right.weight;
+                    children.insert(at + 1, right);
+                }
+                if children.len() <= FANOUT {
+                    return (before + rank, None);
+                }
+                let cut = if at + 2 >= children.len() { FANOUT } else { children.len() / 2 };
+                let mut right = Vec::with_capacity(FANOUT + 1);
+                right.extend(children.drain(cut..));
+                (before + rank, Child::over(Node::Inner(right)))
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &K, shrunk: &mut usize) -> Option<(usize, Entry<K, V>)> {
+        match self {
+            Node::Leaf(entries) => {
+                let at = entries.binary_search_by(|entry| entry.key.cmp(key)).ok()?;
+                Some((at, entries.remove(at)))
+            }
+            Node::Inner(children) => {
+                let at = child_of(children, key);
+                let before: usize = children.iter().take(at).map(|child| child.len).sum();
+                let child = children.get_mut(at)?;
+                let (rank, entry) = child.node.remove(key, shrunk)?;
+                child.len -= 1;
+                child.weight -= u64::from(entry.weight);
+                if child.len == 0 {
+                    *shrunk += child.node.leaves();
+                    children.remove(at);
+                } else if child.node.size() < child.node.capacity() / 4 {
+                    // Small neighbours become one. Together they fill at most
+                    // three quarters, so the next insertion does not split again.
+                    let left = if at + 1 < children.len() { at } else { at.saturating_sub(1) };
+                    *shrunk += usize::from(merge(children, left));
+                }
+                Some((before + rank, entry))
+            }
+        }
+    }
+
+    fn replace(&mut self, key: &K, value: V, weight: u32) -> Option<(V, u32)> {
+        match self {
+            Node::Leaf(entries) => {
+                let at = entries.binary_search_by(|entry| entry.key.cmp(key)).ok()?;
+                let entry = entries.get_mut(at)?;
+                let old = std::mem::replace(&mut entry.value, value);
+                Some((old, std::mem::replace(&mut entry.weight, weight)))
+            }
+            Node::Inner(children) => {
+                let at = child_of(children, key);
+                let child = children.get_mut(at)?;
+                let (old, old_weight) = child.node.replace(key, value, weight)?;
+                child.weight = child.weight - u64::from(old_weight) + u64::from(weight);
+                Some((old, old_weight))
+            }
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Node::Leaf(entries) => entries.len(),
+            Node::Inner(children) => children.len(),
+        }
+    }
+
+    fn capacity(&self) -> usize {
+        match self {
+            Node::Leaf(_) => LEAF,
+            Node::Inner(_) => FANOUT,
+        }
+    }
+
+    fn leaves(&self) -> usize {
+        match self {
+            Node::Leaf(_) => 1,
+            Node::Inner(children) => children.iter().map(|child| child.node.leaves()).sum(),
+        }
+    }
+
+    #[cfg(test)]
+    fn check(&self) -> (usize, u64, usize) {
+        match self {
+            Node::Leaf(entries) => {
+                assert!(entries.len() <= LEAF);
+                (entries.len(), entries.iter().map(|e| u64::from(e.weight)).sum(), 1)
+            }
+            Node::Inner(children) => {
+                assert!(!children.is_empty() && children.len() <= FANOUT);
+                let mut sums = (0, 0, 0);
+                for child in children {
+                    let (len, weight, leaves) = child.node.check();
+                    assert_eq!((len, weight), (child.len, child.weight));
+                    sums = (sums.0 + len, sums.1 + weight, sums.2 + leaves);
+                }
+                sums
+            }
+        }
+    }
+}
+
+/// Joins a child with the one to its right if they fit into three quarters of
+/// a node. Returns whether that freed a leaf.
+fn merge<K: Ord + Clone, V>(children: &mut Vec<Child<K, V>>, left: usize) -> bool {
+    let fits = match (children.get(left), children.get(left + 1)) {
+        (Some(a), Some(b)) => a.node.size() + b.node.size() <= a.node.capacity() * 3 / 4,
+        _ => false,
+    };
+    if !fits {
+        return false;
+    }
+    let right = children.remove(left + 1);
+    let Some(child) = children.get_mut(left) else { return false };
+    child.len += right.len;
+    child.weight += right.weight;
+    match (&mut child.node, right.node) {
+        (Node::Leaf(entries), Node::Leaf(more)) => {
+            entries.extend(more);
+            true
+        }
+        (Node::Inner(below), Node::Inner(more)) => {
+            below.extend(more);
+            false
+        }
+        // All leaves are on one level.
+        (_, _) => unreachable!("siblings of different kinds"),
+    }
+}
+
+/// See [`Tree::iter_from`].
+#[derive(Debug)]
+pub(crate) struct Iter<'t, K, V> {
+    stack: Vec<std::slice::Iter<'t, Child<K, V>>>,
+    leaf: std::slice::Iter<'t, Entry<K, V>>,
+}
+
+impl<'t, K, V> Iterator for Iter<'t, K, V> {
+    type Item = &'t Entry<K, V>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(entry) = self.leaf.next() {
+                return Some(entry);
+            }
+            let mut node = loop {
+                match self.stack.last_mut()?.next() {
+                    Some(child) => break &child.node,
+                    None => drop(self.stack.pop()),
+                }
+            };
+            while let Node::Inner(children) = node {
+                let mut children = children.iter();
+                node = &children.next()?.node;
+                self.stack.push(children);
+            }
+            if let Node::Leaf(entries) = node {
+                self.leaf = entries.iter();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(u32, u32),
+        Remove(u32),
+        Replace(u32, u32),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let key = 0..4000u32;
+        let weight = 0..1000u32;
+        prop::collection::vec(
+            prop_oneof![
+                4 => (key.clone(), weight.clone()).prop_map(|(k, w)| Step::Insert(k, w)),
+                3 => key.clone().prop_map(Step::Remove),
+                1 => (key, weight).prop_map(|(k, w)| Step::Replace(k, w)),
+            ],
+            0..3000,
+        )
+    }
+
+    fn entry(key: u32, weight: u32) -> Entry<u32, u32> {
+        Entry { key, value: key * 2, weight }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn behaves_like_a_sorted_list(start in 0..3000u32, steps in steps()) {
+            let mut model: Vec<Entry<u32, u32>> = (0..start).map(|k| entry(k, k % 7)).collect();
+            let mut tree = Tree::from_sorted(model.iter().cloned());
+            tree.check();
+            for step in steps {
+                match step {
+                    Step::Insert(key, weight) => {
+                        let at = model.partition_point(|e| e.key < key);
+                        if model.get(at).is_some_and(|e| e.key == key) {
+                            model.remove(at);
+                        }
+                        model.insert(at, entry(key, weight));
+                        prop_assert_eq!(tree.insert(key, key * 2, weight), at);
+                    }
+                    Step::Remove(key) => {
+                        let at = model.iter().position(|e| e.key == key);
+                        let expected = at.map(|at| (at, model.remove(at)));
+                        prop_assert_eq!(tree.remove(&key), expected);
+                    }
+                    Step::Replace(key, weight) => {
+                        let have = model.iter_mut().find(|e| e.key == key);
+                        let expected = have.map(|e| {
+                            e.weight = weight;
+                            std::mem::replace(&mut e.value, weight)
+                        });
+                        prop_assert_eq!(tree.replace(&key, weight, weight), expected);
+                    }
+                }
+            }
+            tree.check();
+            prop_assert_eq!(tree.len(), model.len());
+            prop_assert!(tree.iter().eq(model.iter()));
+            prop_assert_eq!(tree.first(), model.first());
+            prop_assert_eq!(tree.last(), model.last());
+            for rank in (0..model.len() + 2).step_by(37) {
+                prop_assert!(tree.iter_from(rank).eq(model.iter().skip(rank)));
+                prop_assert_eq!(tree.at(rank), model.get(rank));
+                let before: u64 = model.iter().take(rank).map(|e| u64::from(e.weight)).sum();
+                prop_assert_eq!(tree.weight_before(rank), before);
+            }
+            for key in (0..4100).step_by(41) {
+                let rank = model.partition_point(|e| e.key < key);
+                let before = model.iter().take(rank).map(|e| u64::from(e.weight)).sum();
+                let found = model.get(rank).is_some_and(|e| e.key == key);
+                prop_assert_eq!(tree.locate(&key), Place { rank, before, found });
+            }
+        }
+    }
+
+    #[test]
+    fn appending_fills_leaves_and_draining_frees_them() {
+        let mut tree = Tree::new();
+        for key in 0..10_000u32 {
+            tree.insert(key, (), 1);
+        }
+        tree.check();
+        assert!(tree.leaves <= 10_000 / LEAF + 1);
+        for key in 0..10_000u32 {
+            assert_eq!(tree.remove(&key).map(|(rank, _)| rank), Some(0));
+        }
+        tree.check();
+        assert_eq!((tree.len(), tree.weight(), tree.leaves), (0, 0, 1));
+    }
+}

@@ -1,0 +1,392 @@
+//! A view: the result of one query with one set of parameters, shared by all
+//! that subscribed to it, and kept up to date.
+
+use std::sync::Arc;
+
+use super::definition::Definition;
+use super::form::{Effect, Fallback, Form, Rebuild, difference};
+use super::list::patch;
+use super::params::Params;
+use super::plan::{Evaluated, Plan};
+use super::value::MemberChange;
+use crate::json::{Json, write_number};
+use crate::protocol::OpError;
+use crate::store::{Bucket, BucketId, Change};
+
+/// The text of a result as clients see it; `None`: undefined.
+pub(crate) type Body = Option<Arc<[u8]>>;
+
+/// What kind of pushes a subscriber wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// The whole result, as soon as it changes.
+    Full,
+    /// The whole result, some time later and then the newest.
+    FullLater,
+    /// Deltas. With positions or, for plain rows, as changes of a set.
+    Delta { positions: bool },
+}
+
+/// How many subscribers want what.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted {
+    full: usize,
+    full_later: usize,
+    positions: usize,
+    sets: usize,
+}
+
+impl Wanted {
+    fn of(&mut self, want: Want) -> &mut usize {
+        match want {
+            Want::Full => &mut self.full,
+            Want::FullLater => &mut self.full_later,
+            Want::Delta { positions: true } => &mut self.positions,
+            Want::Delta { positions: false } => &mut self.sets,
+        }
+    }
+
+    fn total(&self) -> usize {
+        self.full + self.full_later + self.positions + self.sets
+    }
+}
+
+/// A change of a result, in every form that a subscriber wants.
+#[derive(Clone, Debug)]
+pub(crate) struct Changed {
+    /// The whole result differs. (It need not when a delta exists: another
+    /// record that looks the same is no change to those who see no keys.)
+    pub full: bool,
+    /// The new whole text, if somebody wants it now.
+    pub body: Option<Body>,
+    /// The old whole text, if it was at hand. It was for everybody who was
+    /// sent it.
+    pub previous: Option<Body>,
+    /// What follows `"seq":n,` in the delta; `None` where nobody wants it.
+    pub with_positions: Option<Arc<[u8]>>,
+    pub as_set: Option<Arc<[u8]>>,
+}
+
+/// Counted decisions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ViewStats {
+    /// Commits that touched a record it could concern.
+    pub commits: u64,
+    /// Of those, how many changed the result.
+    pub changes: u64,
+    /// Evaluations from scratch after the first.
+    pub reruns: u64,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub(crate) struct View {
+    definition: Arc<Definition>,
+    params: Params,
+    read_filter: Option<Arc<Json>>,
+    pub plan: Plan,
+    form: Form,
+    /// The text of the current result, if it was made.
+    body: Option<Body>,
+    wanted: Wanted,
+    pub stats: ViewStats,
+}
+
+/// What limits a view.
+#[derive(Clone, Copy, Debug)]
+pub struct ViewLimits {
+    /// Bytes of state that one view may keep; above, it is evaluated afresh at
+    /// every change.
+    pub view_bytes: usize,
+    /// Bytes of state of all views.
+    pub total_bytes: usize,
+    /// Compare every result with an evaluation from scratch after every commit.
+    /// Always on in the crate's own tests.
+    pub check: bool,
+}
+
+impl Default for ViewLimits {
+    fn default() -> Self {
+        ViewLimits { view_bytes: 256 << 20, total_bytes: 1 << 30, check: cfg!(test) }
+    }
+}
+
+impl View {
+    pub fn new(
+        bucket: &Bucket,
+        definition: Arc<Definition>,
+        params: Params,
+        read_filter: Option<Arc<Json>>,
+        want: Want,
+    ) -> Result<View, OpError> {
+        let plan = Plan::new(bucket, &definition, &params, read_filter.as_deref())?;
+        let as_set = want == Want::Delta { positions: false };
+        let form = Form::build(&plan, bucket, as_set);
+        Ok(View {
+            definition,
+            params,
+            read_filter,
+            plan,
+            form,
+            body: None,
+            wanted: Wanted::default(),
+            stats: ViewStats::default(),
+        })
+    }
+
+    pub fn bucket(&self) -> BucketId {
+        self.plan.bucket
+    }
+
+    pub fn subscribers(&self) -> usize {
+        self.wanted.total()
+    }
+
+    pub fn memory(&self) -> usize {
+        let body = self.body.iter().flatten().map(|body| body.len()).sum::<usize>();
+        self.form.memory() + body
+    }
+
+    /// For `store.explain`.
+    pub fn describe(&self) -> &'static str {
+        self.form.describe()
+    }
+
+    pub fn refills(&self) -> u64 {
+        self.form.refills()
+    }
+
+    pub fn fallback(&self) -> Option<Fallback> {
+        if let Form::Rerun(reason, _) = &self.form { Some(*reason) } else { None }
+    }
+
+    /// Counts a subscriber.
+    pub fn join(&mut self, bucket: &Bucket, want: Want) {
+        *self.wanted.of(want) += 1;
+        if want != (Want::Delta { positions: false }) && matches!(self.form, Form::Set) {
+            self.form = Form::build(&self.plan, bucket, false);
+        }
+    }
+
+    /// Forgets a subscriber. Returns how many are left.
+    pub fn leave(&mut self, want: Want) -> usize {
+        let count = self.wanted.of(want);
+        *count = count.saturating_sub(1);
+        self.wanted.total()
+    }
+
+    /// The text of the whole current result.
+    pub fn body(&mut self, bucket: &Bucket) -> Body {
+        if let Some(body) = &self.body {
+            return body.clone();
+        }
+        let body = self.render(bucket);
+        self.body = Some(body.clone());
+        body
+    }
+
+    fn render(&self, bucket: &Bucket) -> Body {
+        let mut out = Vec::new();
+        self.form.write(&self.plan, bucket, &mut out);
+        (!out.is_empty()).then(|| out.into())
+    }
+
+    /// Appends the members that describe the whole state in delta mode, as in
+    /// the response to a subscribe and in a reset: `"keys":[…],"data":[…]`, or
+    /// the value under the name that belongs there.
+    pub fn write_state(&mut self, bucket: &Bucket, value_name: &str, out: &mut Vec<u8>) {
+        match self.form.value() {
+            Some(value) => {
+                out.push(b'"');
+                out.extend_from_slice(value_name.as_bytes());
+                out.extend_from_slice(b"\":");
+                write_number(out, value.unwrap_or(f64::NAN));
+            }
+            None => {
+                out.extend_from_slice(b"\"keys\":");
+                self.form.write_keys(&self.plan, bucket, out);
+                out.extend_from_slice(b",\"data\":");
+                match &self.body {
+                    Some(Some(body)) => out.extend_from_slice(body),
+                    _ => self.form.write(&self.plan, bucket, out),
+                }
+            }
+        }
+    }
+
+    /// What follows `"seq":n,` in a reset.
+    pub fn reset_text(&mut self, bucket: &Bucket) -> Arc<[u8]> {
+        let mut out = b"\"reset\":true,".to_vec();
+        self.write_state(bucket, "value", &mut out);
+        out.into()
+    }
+
+    /// Applies one commit, of which `changes` are those that could concern this
+    /// view. `None`: the result is as it was.
+    pub fn apply(
+        &mut self,
+        bucket: &Bucket,
+        changes: &[&Change],
+        limits: &ViewLimits,
+    ) -> Option<Changed> {
+        let members: Vec<MemberChange<'_>> =
+            changes.iter().filter_map(|change| self.plan.change(change)).collect();
+        if members.is_empty() {
+            return None;
+        }
+        self.stats.commits += 1;
+        let effect = match self.form.apply(&self.plan, bucket, &members) {
+            Ok(effect) => {
+                self.stats.reruns += u64::from(matches!(self.form, Form::Rerun(..)));
+                effect
+            }
+            Err(Rebuild) => self.rebuild(bucket),
+        };
+        let effect = self.hold_budget(bucket, limits, effect);
+        let changed = self.publish(bucket, effect);
+        if limits.check {
+            self.check(bucket);
+        }
+        changed
+    }
+
+    /// All records of the bucket are gone, or its definition is another one.
+    pub fn start_over(&mut self, bucket: &Bucket, limits: &ViewLimits) -> Option<Changed> {
+        self.stats.commits += 1;
+        let read_filter = self.read_filter.as_deref();
+        let plan = Plan::new(bucket, &self.definition, &self.params, read_filter);
+        let before = self.snapshot(bucket);
+        let was_set = matches!(self.form, Form::Set);
+        // The filter compiled before and depends on no definition.
+        if let Ok(plan) = plan {
+            self.plan = plan;
+        }
+        self.form = Form::build(&self.plan, bucket, was_set);
+        self.stats.reruns += 1;
+        let effect = match before {
+            Some(before) => {
+                let after = self.snapshot(bucket).unwrap_or(Evaluated::Value(None));
+                difference(&before, &after, &self.plan.projection)
+            }
+            // A set does not know what it was.
+            None => Effect::Reset,
+        };
+        let effect = self.hold_budget(bucket, limits, effect);
+        let changed = self.publish(bucket, effect);
+        if limits.check {
+            self.check(bucket);
+        }
+        changed
+    }
+
+    /// The result as it is kept; `None` if it is not kept.
+    fn snapshot(&self, bucket: &Bucket) -> Option<Evaluated> {
+        match &self.form {
+            Form::Set => None,
+            form => Some(match form.value() {
+                Some(value) => Evaluated::Value(value),
+                None => Evaluated::List(form.pieces(&self.plan, bucket).collect()),
+            }),
+        }
+    }
+
+    /// Builds the state from the records and compares the results.
+    fn rebuild(&mut self, bucket: &Bucket) -> Effect {
+        self.stats.reruns += 1;
+        let before = self.snapshot(bucket);
+        self.form = Form::build(&self.plan, bucket, matches!(self.form, Form::Set));
+        match (before, self.snapshot(bucket)) {
+            (Some(before), Some(after)) => difference(&before, &after, &self.plan.projection),
+            _ => Effect::Reset,
+        }
+    }
+
+    fn hold_budget(&mut self, bucket: &Bucket, limits: &ViewLimits, effect: Effect) -> Effect {
+        if self.form.memory() > limits.view_bytes && !matches!(self.form, Form::Rerun(..)) {
+            self.give_up(bucket, Fallback::Budget);
+        }
+        effect
+    }
+
+    /// From now on the view is evaluated afresh at every change.
+    pub fn give_up(&mut self, bucket: &Bucket, reason: Fallback) {
+        self.form = Form::Rerun(reason, self.plan.evaluate(bucket));
+    }
+
+    /// Makes the texts that are wanted.
+    fn publish(&mut self, bucket: &Bucket, effect: Effect) -> Option<Changed> {
+        if matches!(effect, Effect::Unchanged) {
+            return None;
+        }
+        let previous = self.body.take();
+        let mut changed =
+            Changed { full: true, body: None, previous, with_positions: None, as_set: None };
+        if self.wanted.full > 0 {
+            let old = changed.previous.as_ref().and_then(Option::as_ref);
+            let body = match (&effect, old) {
+                (Effect::List(change), Some(old)) if !matches!(self.form, Form::Set) => {
+                    let mut text = Vec::with_capacity(old.len() + 256);
+                    patch(old, change, &self.plan.projection, &mut text);
+                    Some(text.into())
+                }
+                _ => self.render(bucket),
+            };
+            if !self.plan.projection.shows_key() || matches!(effect, Effect::Reset) {
+                // Other records, or another order, may look the same.
+                changed.full = changed.previous.as_ref() != Some(&body);
+            }
+            self.body = Some(body.clone());
+            changed.body = Some(body);
+        }
+        if self.wanted.positions + self.wanted.sets > 0 {
+            self.write_deltas(bucket, &effect, &mut changed);
+        }
+        self.stats.changes += 1;
+        Some(changed)
+    }
+
+    fn write_deltas(&mut self, bucket: &Bucket, effect: &Effect, changed: &mut Changed) {
+        let Effect::List(change) = effect else {
+            let text = match effect {
+                Effect::Value => {
+                    let mut out = Vec::new();
+                    self.write_state(bucket, "value", &mut out);
+                    out.into()
+                }
+                _ => self.reset_text(bucket),
+            };
+            changed.with_positions = Some(Arc::clone(&text));
+            changed.as_set = Some(text);
+            return;
+        };
+        let text = |positions: bool| {
+            let mut out = Vec::with_capacity(256);
+            change.write(&self.plan.projection, positions, &mut out);
+            Some(out.into())
+        };
+        if self.wanted.positions > 0 {
+            changed.with_positions = text(true);
+        }
+        if self.wanted.sets > 0 {
+            changed.as_set = text(false);
+        }
+    }
+
+    /// Holds that what is kept is what an evaluation from scratch gives.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub fn check(&self, bucket: &Bucket) {
+        let mut kept = Vec::new();
+        self.form.write(&self.plan, bucket, &mut kept);
+        let mut expected = Vec::new();
+        let fresh = Form::Rerun(Fallback::Inconsistent, self.plan.evaluate(bucket));
+        fresh.write(&self.plan, bucket, &mut expected);
+        let show = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+        assert_eq!(show(&kept), show(&expected), "a maintained result ({})", self.describe());
+        if let Some(body) = &self.body {
+            let body = body.as_deref().unwrap_or_default();
+            assert_eq!(show(body), show(&expected), "the text of a result ({})", self.describe());
+        }
+    }
+}
