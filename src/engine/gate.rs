@@ -146,8 +146,24 @@ impl Engine {
     }
 
     /// The bucket that a declarative query reads.
-    pub(super) fn query_source(&self, _query: &str) -> Option<String> {
-        None
+    pub(super) fn query_source(&self, query: &str) -> Option<String> {
+        self.views.source(query).map(str::to_owned)
+    }
+
+    /// Why the session of a connection may not, or no longer, subscribe to a
+    /// query.
+    pub(super) fn refusal_to_subscribe(&mut self, conn: ConnId, query: &str) -> Option<OpError> {
+        let session = self.conns.get(conn)?.session.as_ref().map(|bound| bound.session.clone());
+        let operation = Operation::StoreSubscribe;
+        let question = Question {
+            operation: Cow::Borrowed(operation.name()),
+            tier: operation.tier(),
+            class: operation.tier(),
+            kind: Some(ResourceKind::Query),
+            name: Some(Cow::Borrowed(query)),
+            source: self.query_source(query).map(Cow::Owned),
+        };
+        self.decide(session.as_ref(), &question).err()
     }
 
     /// Refuses what reaches for the server's own buckets, in built-in mode and

@@ -22,6 +22,7 @@ mod options;
 mod output;
 mod sessions;
 mod shutdown;
+mod subscriptions;
 
 #[cfg(test)]
 mod tests;
@@ -49,12 +50,14 @@ use crate::audit::{self, AuditLog, Note, Who};
 use crate::protocol::{
     ErrorCode, Family, Incoming, OpError, Operation, Reply, Request, RequestId, parse_message,
 };
+use crate::query::{ViewLimits, Views};
 use crate::store::{ChangeSet, Commit, Store};
 use crate::wheel::Wheel;
 use commit_log::Log;
 use jobs::Pending;
 use sessions::{Mode, Sessions};
 use shutdown::Phase;
+use subscriptions::Subscriptions;
 
 /// What a timer of the engine's wheel is for. A connection's timers carry its
 /// id with the generation, so that a late one finds nobody.
@@ -71,6 +74,10 @@ pub(crate) enum Timer {
     Session(ConnId),
     /// Budgets, failures and revocations may be over.
     Housekeeping,
+    /// The first push of this subscription may leave.
+    FirstPush(ConnId, u64),
+    /// The end of a turn in which coalesced subscriptions were changed.
+    CoalescedPushes,
 }
 
 /// A request that is being answered.
@@ -98,8 +105,14 @@ pub struct Engine {
     phase: Phase,
     /// What commits become.
     pub(crate) log: Log,
-    /// Commits whose effects on views and rules have not been published yet.
+    /// Commits whose effects on rules have not been published yet.
     unpublished: Vec<Commit>,
+    pub(crate) views: Views,
+    subscriptions: Subscriptions,
+    /// Subscriptions of all connections and kinds.
+    pub(crate) total_subscriptions: usize,
+    /// Subscriptions made in this request, whose response is not queued yet.
+    answering: Vec<(ConnId, u64)>,
     /// Requests that wait for a job.
     pending: HashMap<JobId, Pending>,
     /// Set while the store is being changed: a panic then is fatal.
@@ -137,6 +150,10 @@ impl Engine {
             phase: Phase::Running,
             log: Log::default(),
             unpublished: Vec::new(),
+            views: Views::new(ViewLimits::default()),
+            subscriptions: Subscriptions::default(),
+            total_subscriptions: 0,
+            answering: Vec::new(),
             pending: HashMap::new(),
             in_commit: false,
             scratch: Vec::new(),
@@ -165,6 +182,8 @@ impl Engine {
         self.in_commit = false;
         self.log_commit(&commit);
         self.metrics.commits += 1;
+        // At once: views are brought from one commit to the next.
+        self.views.apply(&self.store, &commit);
         self.unpublished.push(commit);
         self.log.last()
     }
@@ -173,6 +192,7 @@ impl Engine {
     /// the response of the request that made them.
     fn publish(&mut self) {
         self.settle_sessions();
+        self.publish_views();
         for _commit in std::mem::take(&mut self.unpublished) {}
     }
 
@@ -183,6 +203,7 @@ impl Engine {
         }
         while let Some(set) = self.store.prepare_expiry(self.now.wall) {
             self.commit(set);
+            self.publish();
         }
     }
 
@@ -361,6 +382,7 @@ impl Engine {
         if let Some(job) = conn.waiting {
             self.pending.remove(&job);
         }
+        self.drop_subscriptions(id);
         self.connection_left();
         true
     }
@@ -383,6 +405,7 @@ impl Engine {
             );
         }
         self.store.check_invariants();
+        self.check_subscriptions();
     }
 
     /// The data.
@@ -454,6 +477,7 @@ impl App for Engine {
         let taken = conn.buffered.saturating_sub(buffered);
         conn.buffered -= taken;
         conn.written += taken as u64;
+        self.output_left(id);
     }
 
     fn next_deadline(&self) -> Option<u64> {
@@ -523,6 +547,8 @@ impl Engine {
             Timer::JobsOver => self.close_waiting(),
             Timer::Session(conn) => self.session_over(conn),
             Timer::Housekeeping => self.keep_house(),
+            Timer::FirstPush(conn, number) => self.first_push_due(conn, number),
+            Timer::CoalescedPushes => self.release_coalesced(),
         }
     }
 }

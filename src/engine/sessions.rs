@@ -406,6 +406,11 @@ impl Engine {
         let suspended = self.requires_auth() && self.session(id).is_none();
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.suspended = suspended;
+        if suspended {
+            self.suspend_subscriptions(id);
+        } else {
+            self.reauthorise_subscriptions(id);
+        }
     }
 
     /// Revokes a user: no login for the configured time, every live session

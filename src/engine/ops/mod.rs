@@ -3,6 +3,7 @@
 mod audit;
 mod auth;
 mod identity;
+mod queries;
 mod server;
 mod store;
 #[cfg(any(test, feature = "test-ops"))]
@@ -60,6 +61,9 @@ impl Engine {
         reply: &mut Reply,
     ) -> Result<Outcome, OpError> {
         match operation.family() {
+            Family::Store if is_of_queries(operation) => {
+                self.query_operation(conn, operation, request, reply)
+            }
             Family::Store => self.store_operation(operation, request, reply),
             Family::Server => self.server_operation(operation, request, reply),
             Family::Auth => self.auth_operation(conn, operation, request, reply),
@@ -71,4 +75,16 @@ impl Engine {
             )),
         }
     }
+}
+
+fn is_of_queries(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::StoreSubscribe
+            | Operation::StoreUnsubscribe
+            | Operation::StoreResync
+            | Operation::StoreDefineQuery
+            | Operation::StoreUndefineQuery
+            | Operation::StoreListQueries
+    )
 }

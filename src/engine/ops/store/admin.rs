@@ -41,7 +41,10 @@ impl Engine {
         };
         let names = self.visible_buckets().map(|bucket| Json::from(bucket.name())).collect();
         let interval = self.options.ttl_check_interval_ms;
-        let queries = [("defined", count(0)), ("activeSubscriptions", count(0))];
+        let queries = [
+            ("defined", count(self.views.queries())),
+            ("activeSubscriptions", count(self.views.subscribers())),
+        ];
         let ttl = [
             ("enabled", Json::Bool(interval > 0)),
             ("checkIntervalMs", Json::Number(interval as f64)),

@@ -1,0 +1,188 @@
+//! `store.subscribe` and its kin, and the administration of queries.
+
+use super::Outcome;
+use crate::app::ConnId;
+use crate::engine::Engine;
+use crate::engine::subscriptions::{Mode, subscription_id};
+use crate::json::{Raw, write_number, write_string};
+use crate::protocol::{OpError, Operation, Reply, Request};
+use crate::query::Want;
+
+impl Engine {
+    pub(super) fn query_operation(
+        &mut self,
+        conn: ConnId,
+        operation: Operation,
+        request: &Request<'_>,
+        reply: &mut Reply,
+    ) -> Result<Outcome, OpError> {
+        let out = reply.data();
+        match operation {
+            Operation::StoreSubscribe => self.store_subscribe(conn, request, out)?,
+            Operation::StoreUnsubscribe => self.store_unsubscribe(conn, request, out)?,
+            Operation::StoreResync => self.store_resync(conn, request, out)?,
+            Operation::StoreDefineQuery => {
+                let name = request.require_string("name")?;
+                let config = request.require_object("config")?;
+                self.views.define(&self.store, &name, &config.to_json())?;
+                out.extend_from_slice(b"{\"name\":");
+                write_string(out, &name);
+                out.extend_from_slice(b",\"defined\":true}");
+            }
+            Operation::StoreUndefineQuery => {
+                let name = request.require_string("name")?;
+                self.views.undefine(&name)?;
+                out.extend_from_slice(b"{\"name\":");
+                write_string(out, &name);
+                out.extend_from_slice(b",\"undefined\":true}");
+            }
+            _ => self.list_queries(out),
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn store_subscribe(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        self.check_subscription_limits(conn)?;
+        let query = request.require_string("query")?;
+        let delta = match request.field("mode").map(|mode| mode.as_str()) {
+            None => false,
+            Some(Some(mode)) if mode == "full" => false,
+            Some(Some(mode)) if mode == "delta" => true,
+            Some(_) => {
+                return Err(OpError::validation(
+                    "Invalid \"mode\": expected \"full\" or \"delta\"",
+                ));
+            }
+        };
+        let positions = flag(request, "positions")?;
+        let coalesce = flag(request, "coalesce")?.unwrap_or(self.options.coalesce_pushes);
+        let number = self.ids.next_subscription();
+        let mode = match delta {
+            false => Mode::Full,
+            true => {
+                Mode::Delta { positions: positions.unwrap_or_else(|| self.views.is_sorted(&query)) }
+            }
+        };
+        let want = match mode {
+            Mode::Delta { positions } => Want::Delta { positions },
+            Mode::Full if coalesce => Want::FullLater,
+            Mode::Full => Want::Full,
+        };
+        let params = request.field("params");
+        let id = self.views.subscribe(&self.store, &query, params, None, want)?;
+        self.add_subscription(conn, number, id, mode, coalesce);
+        let view = self.views.view(id);
+        let bucket = view.as_ref().and_then(|view| self.store.bucket(view.bucket()));
+        let (Some(view), Some(bucket)) = (view, bucket) else { return Err(OpError::internal()) };
+        out.extend_from_slice(b"{\"subscriptionId\":\"");
+        out.extend_from_slice(subscription_id(number, &mut [0; 24]).as_bytes());
+        out.push(b'"');
+        match mode {
+            Mode::Full => {
+                if let Some(body) = view.body(bucket) {
+                    out.extend_from_slice(b",\"data\":");
+                    out.extend_from_slice(&body);
+                }
+            }
+            Mode::Delta { positions } => {
+                let shape = view.plan.shape();
+                out.extend_from_slice(b",\"mode\":\"delta\",\"shape\":\"");
+                out.extend_from_slice(shape.as_bytes());
+                out.extend_from_slice(b"\",\"seq\":0,");
+                if shape != "value" {
+                    out.extend_from_slice(b"\"positions\":");
+                    out.extend_from_slice(if positions { b"true," } else { b"false," });
+                }
+                if shape == "rows" {
+                    out.extend_from_slice(b"\"key\":");
+                    write_string(out, bucket.key_field());
+                    out.push(b',');
+                }
+                view.write_state(bucket, "data", out);
+            }
+        }
+        out.push(b'}');
+        Ok(())
+    }
+
+    fn store_unsubscribe(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let id = request.require_string("subscriptionId")?;
+        let known = number_of(&id).is_some_and(|number| self.unsubscribe(conn, number));
+        if !known {
+            return Err(not_found(&id));
+        }
+        out.extend_from_slice(b"{\"unsubscribed\":true}");
+        Ok(())
+    }
+
+    fn store_resync(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let id = request.require_string("subscriptionId")?;
+        let found =
+            number_of(&id).and_then(|number| Some((number, self.subscription(conn, number)?)));
+        let (number, (view_id, mode, seq)) = found.ok_or_else(|| not_found(&id))?;
+        if mode == Mode::Full {
+            return Err(OpError::validation(format!("Subscription \"{id}\" is not in delta mode")));
+        }
+        let view = self.views.view(view_id);
+        let bucket = view.as_ref().and_then(|view| self.store.bucket(view.bucket()));
+        let (Some(view), Some(bucket)) = (view, bucket) else { return Err(OpError::internal()) };
+        out.extend_from_slice(b"{\"subscriptionId\":");
+        write_string(out, &id);
+        out.extend_from_slice(b",\"seq\":");
+        write_number(out, seq as f64);
+        out.push(b',');
+        view.write_state(bucket, "value", out);
+        out.push(b'}');
+        self.subscription_resynced(view_id, number);
+        Ok(())
+    }
+
+    fn list_queries(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"queries\":[");
+        for (at, query) in self.views.list().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(b"{\"name\":");
+            write_string(out, query.name);
+            out.extend_from_slice(b",\"type\":\"declarative\",\"activeSubscriptions\":");
+            write_number(out, query.subscribers as f64);
+            out.extend_from_slice(b",\"config\":");
+            query.config.write(out);
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"]}");
+    }
+}
+
+/// A field that must be a boolean if it is there.
+fn flag(request: &Request<'_>, name: &str) -> Result<Option<bool>, OpError> {
+    let invalid = || OpError::validation(format!("Invalid \"{name}\": expected boolean"));
+    request.field(name).map(|raw: Raw<'_>| raw.as_bool().ok_or_else(invalid)).transpose()
+}
+
+/// The `n` of `sub-{n}` in its only spelling.
+fn number_of(id: &str) -> Option<u64> {
+    let digits = id.strip_prefix("sub-")?;
+    let canonical = !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| canonical)
+}
+
+fn not_found(id: &str) -> OpError {
+    OpError::not_found(format!("Subscription \"{id}\" not found"))
+}

@@ -1,0 +1,339 @@
+//! Who subscribed to which view, and what each of them was sent.
+//!
+//! Owns the connection side of live queries: ids, sequence numbers, the order
+//! of pushes, what waits because a push must not leave yet, and the end of
+//! subscriptions. The results themselves belong to [`crate::query`].
+//!
+//! A subscription is *live* as long as every change is pushed to it at once. It
+//! is *held* while that may not be: before its first push (a client may not
+//! know its id yet), above the high-water mark, while its session is gone, or
+//! because it asked for coalescing. What changes meanwhile makes it *dirty*: it
+//! is owed one push (or, in delta mode, the deltas in order or one reset) of
+//! what is newest when it may be sent to again.
+
+mod publish;
+mod release;
+mod sessions;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use publish::subscription_id;
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
+use super::Engine;
+use crate::app::ConnId;
+use crate::json::Json;
+use crate::protocol::{ErrorCode, OpError};
+use crate::query::{Body, ViewId, Want};
+
+/// How many ended subscriptions of one connection are remembered, so that their
+/// `store.unsubscribe` is answered as if they were still there.
+const MAX_ENDED: usize = 4096;
+
+/// How many deltas wait for a held subscription; more become one reset.
+const MAX_HELD_DELTAS: usize = 32;
+
+/// One subscription. A view's subscribers lie side by side: a push to a
+/// thousand of them walks one piece of memory.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    /// The `n` of `sub-{n}`.
+    pub number: u64,
+    pub conn: ConnId,
+    pub mode: Mode,
+    /// A push that has not left is superseded by a newer one.
+    pub coalesce: bool,
+    /// Changes of the result since the response, whether or not they were sent.
+    pub seq: u64,
+    /// The number of the last news that the response contained.
+    since: u64,
+    /// Where the last push ends in the output of the connection. With
+    /// coalescing, the next one waits until it has left.
+    last_push: u64,
+    hold: Option<Box<Hold>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Full,
+    Delta { positions: bool },
+}
+
+/// Why a subscription is not sent to, and what it is owed.
+#[derive(Debug, Default)]
+struct Hold {
+    first: First,
+    /// The connection reads too slowly.
+    stale: bool,
+    /// The session that it was made in is gone.
+    suspended: bool,
+    owed: Option<Owed>,
+}
+
+/// The published clients discard a push for an id that they do not know yet,
+/// and they learn of it only when they have handled the response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum First {
+    /// The first push may leave.
+    #[default]
+    Over,
+    /// The response has not left: it ends with this byte of the connection's
+    /// output.
+    Queued(u64),
+    /// The response is being queued.
+    Answering,
+    /// The first push may leave at this time.
+    At(u64),
+}
+
+#[derive(Debug)]
+enum Owed {
+    /// The newest result, unless it is the one that was sent last.
+    Full(Sent),
+    /// These, in order: sequence number and text.
+    Deltas(Vec<(u64, Arc<[u8]>)>),
+    Reset,
+}
+
+/// The last result that a subscriber was sent.
+#[derive(Clone, Debug)]
+enum Sent {
+    Body(Body),
+    /// Length and hash: the text is not kept for those who read slowly.
+    Digest(Option<(usize, u64)>),
+    Unknown,
+}
+
+/// The subscriptions of one connection.
+#[derive(Debug, Default)]
+struct Owner {
+    /// Ascending by number.
+    own: Vec<(u64, ViewId)>,
+    /// Ended by the server, and not unsubscribed yet.
+    ended: VecDeque<u64>,
+    /// How many are held.
+    held: usize,
+}
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    /// Ascending by number.
+    of_view: HashMap<ViewId, Vec<Subscription>>,
+    of_conn: HashMap<ConnId, Owner>,
+    /// Subscriptions that wait for the end of the turn.
+    coalescing: Vec<(u64, ConnId)>,
+    digests: RandomState,
+    /// Reused.
+    scratch: Vec<u8>,
+}
+
+impl Subscription {
+    pub fn want(&self) -> Want {
+        match self.mode {
+            Mode::Delta { positions } => Want::Delta { positions },
+            Mode::Full if self.coalesce => Want::FullLater,
+            Mode::Full => Want::Full,
+        }
+    }
+}
+
+impl Subscriptions {
+    fn find(&mut self, view: ViewId, number: u64) -> Option<&mut Subscription> {
+        let all = self.of_view.get_mut(&view)?;
+        let at = all.binary_search_by_key(&number, |have| have.number).ok()?;
+        all.get_mut(at)
+    }
+
+    fn view_of(&self, conn: ConnId, number: u64) -> Option<ViewId> {
+        let own = &self.of_conn.get(&conn)?.own;
+        let at = own.binary_search_by_key(&number, |(have, _)| *have).ok()?;
+        own.get(at).map(|(_, view)| *view)
+    }
+
+    fn digest(&self, body: &Body) -> Sent {
+        Sent::Digest(body.as_ref().map(|text| (text.len(), self.digests.hash_one(text))))
+    }
+
+    /// Whether a result is the one that was sent last.
+    fn is_same(&self, sent: &Sent, body: &Body) -> bool {
+        match sent {
+            Sent::Body(sent) => sent == body,
+            Sent::Digest(_) => match (sent, self.digest(body)) {
+                (Sent::Digest(a), Sent::Digest(b)) => *a == b,
+                _ => false,
+            },
+            Sent::Unknown => false,
+        }
+    }
+
+    /// Takes a subscription out of both tables.
+    fn remove(&mut self, conn: ConnId, number: u64) -> Option<(ViewId, Subscription)> {
+        let owner = self.of_conn.get_mut(&conn)?;
+        let at = owner.own.binary_search_by_key(&number, |(have, _)| *have).ok()?;
+        let (_, view) = owner.own.remove(at);
+        let all = self.of_view.get_mut(&view)?;
+        let at = all.binary_search_by_key(&number, |have| have.number).ok()?;
+        let subscription = all.remove(at);
+        if all.is_empty() {
+            self.of_view.remove(&view);
+        }
+        if subscription.hold.is_some() {
+            owner.held = owner.held.saturating_sub(1);
+        }
+        Some((view, subscription))
+    }
+
+    fn held_less(&mut self, conn: ConnId) {
+        if let Some(owner) = self.of_conn.get_mut(&conn) {
+            owner.held = owner.held.saturating_sub(1);
+        }
+    }
+
+    /// Sets or clears what holds a subscription back, and keeps count.
+    fn hold(&mut self, view: ViewId, number: u64, change: impl FnOnce(&mut Hold)) {
+        let Some(subscription) = self.find(view, number) else { return };
+        let before = subscription.hold.is_some();
+        let mut hold = subscription.hold.take().unwrap_or_default();
+        change(&mut hold);
+        let keep = hold.first != First::Over || hold.stale || hold.suspended || hold.owed.is_some();
+        subscription.hold = keep.then_some(hold);
+        let conn = subscription.conn;
+        if let Some(owner) = self.of_conn.get_mut(&conn) {
+            match (before, keep) {
+                (false, true) => owner.held += 1,
+                (true, false) => owner.held = owner.held.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Refuses one more subscription, of whatever kind, at the limits.
+    pub(crate) fn check_subscription_limits(&self, conn: ConnId) -> Result<(), OpError> {
+        let limited = |message| Err(OpError::new(ErrorCode::RateLimited, message));
+        let own = self.conns.get(conn).map_or(0, super::Conn::subscriptions);
+        let most = self.options.max_subscriptions_per_connection;
+        if own >= most {
+            return limited(format!("Subscription limit reached (max {most} per connection)"));
+        }
+        let most = self.options.max_total_subscriptions;
+        if self.total_subscriptions >= most {
+            return limited(format!("Global subscription limit reached (max {most})"));
+        }
+        Ok(())
+    }
+
+    /// Enters a subscription whose response is about to be queued.
+    pub(super) fn add_subscription(
+        &mut self,
+        conn: ConnId,
+        number: u64,
+        view: ViewId,
+        mode: Mode,
+        coalesce: bool,
+    ) {
+        let since = self.views.news_number();
+        let subscription =
+            Subscription { number, conn, mode, coalesce, seq: 0, since, last_push: 0, hold: None };
+        let subscriptions = &mut self.subscriptions;
+        // Numbers ascend, so both lists stay in order.
+        subscriptions.of_view.entry(view).or_default().push(subscription);
+        subscriptions.of_conn.entry(conn).or_default().own.push((number, view));
+        if self.options.first_push_delay_ms > 0 {
+            subscriptions.hold(view, number, |hold| hold.first = First::Answering);
+            self.answering.push((conn, number));
+        }
+        self.count_store_subscriptions(conn, 1);
+    }
+
+    /// Keeps the counts of a connection and of all.
+    fn count_store_subscriptions(&mut self, conn: ConnId, change: i32) {
+        if let Some(conn) = self.conns.get_mut(conn) {
+            conn.store_subscriptions = conn.store_subscriptions.saturating_add_signed(change);
+        }
+        self.total_subscriptions = self.total_subscriptions.saturating_add_signed(change as isize);
+    }
+
+    /// `store.unsubscribe`: also true for one that the server has ended.
+    pub(super) fn unsubscribe(&mut self, conn: ConnId, number: u64) -> bool {
+        if let Some((view, subscription)) = self.subscriptions.remove(conn, number) {
+            self.views.unsubscribe(view, subscription.want());
+            self.count_store_subscriptions(conn, -1);
+            return true;
+        }
+        let Some(owner) = self.subscriptions.of_conn.get_mut(&conn) else { return false };
+        let ended = owner.ended.iter().position(|have| *have == number);
+        ended.is_some_and(|at| owner.ended.remove(at).is_some())
+    }
+
+    /// Forgets all subscriptions of a connection that has ended.
+    pub(super) fn drop_subscriptions(&mut self, conn: ConnId) {
+        let own = self.subscriptions.of_conn.get(&conn).map(|owner| owner.own.clone());
+        for (number, _) in own.unwrap_or_default() {
+            if let Some((view, subscription)) = self.subscriptions.remove(conn, number) {
+                self.views.unsubscribe(view, subscription.want());
+                self.count_store_subscriptions(conn, -1);
+            }
+        }
+        self.subscriptions.of_conn.remove(&conn);
+    }
+
+    /// The view and the mode of one of a connection's subscriptions.
+    pub(super) fn subscription(
+        &mut self,
+        conn: ConnId,
+        number: u64,
+    ) -> Option<(ViewId, Mode, u64)> {
+        let view = self.subscriptions.view_of(conn, number)?;
+        let subscription = self.subscriptions.find(view, number)?;
+        Some((view, subscription.mode, subscription.seq))
+    }
+
+    /// A delta subscriber is given the whole state: it is owed nothing else.
+    pub(super) fn subscription_resynced(&mut self, view: ViewId, number: u64) {
+        self.subscriptions.hold(view, number, |hold| {
+            hold.owed = None;
+            hold.stale = false;
+        });
+    }
+
+    /// What `store.explain` says of the live queries over a bucket; `null` if
+    /// there is no such bucket. See `Views::explain`.
+    pub fn explain_queries(&self, bucket: &str) -> Json {
+        let bucket = self.store.bucket_id(bucket);
+        bucket.map_or(Json::Null, |bucket| self.views.explain(bucket))
+    }
+
+    /// Holds what must be true between two calls.
+    pub(super) fn check_subscriptions(&self) {
+        let Subscriptions { of_view, of_conn, coalescing, .. } = &self.subscriptions;
+        let mut counted = 0;
+        for (conn, owner) in of_conn {
+            let store = self.conns.get(*conn).map(|conn| conn.store_subscriptions as usize);
+            assert_eq!(store, Some(owner.own.len()), "subscriptions of a connection");
+            assert!(owner.own.is_sorted(), "in the order of their numbers");
+            counted += owner.own.len();
+            let mut held = 0;
+            for (number, view) in &owner.own {
+                let all = of_view.get(view).map(Vec::as_slice).unwrap_or_default();
+                let found = all.iter().find(|have| have.number == *number);
+                let found = found.expect("a subscription is among those of its view");
+                assert_eq!(found.conn, *conn, "the connection of a subscription");
+                held += usize::from(found.hold.is_some());
+            }
+            assert_eq!(held, owner.held, "held subscriptions");
+        }
+        let of_views: usize = of_view.values().map(Vec::len).sum();
+        assert_eq!(counted, of_views, "subscriptions of views and of connections");
+        assert_eq!(counted, self.views.subscribers(), "subscribers of views");
+        assert!(coalescing.is_empty() || self.wheel.len() > 0, "coalesced pushes have a timer");
+        assert!(self.answering.is_empty(), "every subscribe was answered");
+        self.views.check_invariants(&self.store);
+    }
+}

@@ -1,0 +1,339 @@
+//! From what has happened to views to pushes.
+
+use std::sync::Arc;
+
+use super::{First, Hold, MAX_ENDED, MAX_HELD_DELTAS, Mode, Owed, Sent, Subscription};
+use crate::app::ConnId;
+use crate::engine::{Engine, Timer};
+use crate::json::write_number;
+use crate::protocol::write_push_head;
+use crate::query::{Body, Changed, EndReason, News, NewsItem, ViewId};
+
+const CHANNEL: &str = "subscription";
+
+/// What became of one subscriber's share of a change.
+enum Next {
+    /// Nothing to send.
+    Nothing,
+    Push(Body),
+    Delta(Arc<[u8]>),
+    /// It must wait: remember what it is owed.
+    Hold,
+}
+
+impl Engine {
+    /// Tells subscribers what the commits since the last call have changed:
+    /// commit by commit, within a commit in the order of their subscriptions.
+    pub(in crate::engine) fn publish_views(&mut self) {
+        self.responses_queued();
+        if !self.views.has_news() {
+            return;
+        }
+        let news = self.views.take_news();
+        let mut rest = news.as_slice();
+        while let Some(first) = rest.first() {
+            let len = rest.iter().take_while(|item| item.commit == first.commit).count();
+            let (batch, later) = rest.split_at(len);
+            self.publish_batch(batch);
+            rest = later;
+        }
+    }
+
+    /// The responses of the subscriptions made in this request are queued now:
+    /// their ends are known.
+    fn responses_queued(&mut self) {
+        for (conn, number) in std::mem::take(&mut self.answering) {
+            let end = self.conns.get(conn).map_or(0, |conn| conn.queued);
+            if let Some(view) = self.subscriptions.view_of(conn, number) {
+                self.subscriptions.hold(view, number, |hold| hold.first = First::Queued(end));
+            }
+        }
+    }
+
+    /// The news of one commit.
+    fn publish_batch(&mut self, batch: &[NewsItem]) {
+        let mut held = Vec::new();
+        let mut taken = Vec::with_capacity(batch.len());
+        for item in batch {
+            let subscribers = self.subscriptions.of_view.remove(&item.view);
+            taken.push((item, subscribers.unwrap_or_default()));
+        }
+        if let [(item, subscribers)] = taken.as_mut_slice() {
+            for subscription in subscribers {
+                self.tell(subscription, item, &mut held);
+            }
+        } else {
+            // Several views: each connection gets its pushes in the order of
+            // its subscriptions.
+            let mut order: Vec<(u64, usize, usize)> = Vec::new();
+            for (list, (_, subscribers)) in taken.iter().enumerate() {
+                let places = subscribers.iter().enumerate();
+                order.extend(places.map(|(at, subscription)| (subscription.number, list, at)));
+            }
+            order.sort_unstable();
+            for (_, list, at) in order {
+                let Some((item, subscribers)) = taken.get_mut(list) else { continue };
+                if let Some(subscription) = subscribers.get_mut(at) {
+                    self.tell(subscription, item, &mut held);
+                }
+            }
+        }
+        let mut failed = Vec::new();
+        for (item, subscribers) in taken {
+            self.put_back(item, subscribers, &mut failed);
+        }
+        self.keep_held(held);
+        for conn in failed {
+            self.close(conn, 1011, "internal_error");
+        }
+    }
+
+    /// Subscribers of a view that goes on return to their place; the others are
+    /// forgotten.
+    fn put_back(
+        &mut self,
+        item: &NewsItem,
+        subscribers: Vec<Subscription>,
+        failed: &mut Vec<ConnId>,
+    ) {
+        if let News::Changed(_) = item.news {
+            if !subscribers.is_empty() {
+                self.subscriptions.of_view.insert(item.view, subscribers);
+            }
+            return;
+        }
+        for Subscription { conn, number, hold, .. } in subscribers {
+            if let Some(owner) = self.subscriptions.of_conn.get_mut(&conn) {
+                if let Ok(at) = owner.own.binary_search_by_key(&number, |(have, _)| *have) {
+                    owner.own.remove(at);
+                }
+                owner.held = owner.held.saturating_sub(usize::from(hold.is_some()));
+                if owner.ended.len() >= MAX_ENDED {
+                    owner.ended.pop_front();
+                }
+                owner.ended.push_back(number);
+            }
+            self.count_store_subscriptions(conn, -1);
+            if matches!(item.news, News::Failed) {
+                failed.push(conn);
+            }
+        }
+    }
+
+    /// One subscriber, one piece of news.
+    fn tell(&mut self, subscription: &mut Subscription, item: &NewsItem, held: &mut Vec<Held>) {
+        if subscription.since >= item.number {
+            return;
+        }
+        let changed = match &item.news {
+            News::Changed(changed) => changed,
+            News::Ended(reason) => return self.push_end(subscription, *reason),
+            News::Failed => return,
+        };
+        let (conn, number) = (subscription.conn, subscription.number);
+        let over = |hold: &Hold| hold.is_over(self.now.mono);
+        if subscription.hold.as_deref().is_some_and(over) {
+            subscription.hold = None;
+            self.subscriptions.held_less(conn);
+        }
+        match share(subscription, changed) {
+            Next::Nothing => {}
+            Next::Push(body) if self.takes_pushes(conn) => {
+                self.push_result(conn, number, None, body.as_ref());
+            }
+            Next::Delta(text) if self.takes_pushes(conn) => {
+                self.push_result(conn, number, Some(subscription.seq), Some(&text));
+            }
+            Next::Push(_) | Next::Delta(_) | Next::Hold => held.push(Held {
+                view: item.view,
+                conn,
+                number,
+                previous: changed.previous.clone(),
+                delta: delta_of(subscription, changed).map(|text| (subscription.seq, text)),
+            }),
+        }
+    }
+
+    /// Remembers what those are owed who could not be sent to.
+    fn keep_held(&mut self, held: Vec<Held>) {
+        // A thousand slow readers of one view share one text, and its digest.
+        let mut digested: Option<(Body, Sent)> = None;
+        for Held { view, conn, number, previous, delta } in held {
+            let takes = self.takes_pushes(conn);
+            let subscriptions = &mut self.subscriptions;
+            let Some(subscription) = subscriptions.find(view, number) else { continue };
+            let coalesce = subscription.coalesce;
+            let hold = subscription.hold.as_deref();
+            let suspended = hold.is_some_and(|hold| hold.suspended);
+            let is_first_debt = hold.is_none_or(|hold| hold.owed.is_none());
+            let sent = match previous {
+                None => Sent::Unknown,
+                Some(body) if takes && !suspended => Sent::Body(body),
+                Some(body) => match &digested {
+                    Some((of, sent)) if same_body(of, &body) => sent.clone(),
+                    _ => {
+                        let sent = subscriptions.digest(&body);
+                        digested = Some((body, sent.clone()));
+                        sent
+                    }
+                },
+            };
+            let mut wake = None;
+            subscriptions.hold(view, number, |hold| {
+                hold.stale |= !takes;
+                hold.owe(sent, delta, coalesce);
+                wake = Some(hold.first);
+            });
+            match wake {
+                Some(First::At(at)) if is_first_debt => {
+                    self.wheel.insert(at, Timer::FirstPush(conn, number));
+                }
+                Some(First::Over) if is_first_debt && coalesce => {
+                    if self.subscriptions.coalescing.is_empty() {
+                        self.wheel.insert(self.now.mono, Timer::CoalescedPushes);
+                    }
+                    self.subscriptions.coalescing.push((number, conn));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Queues one push; `seq` in delta mode, where the text goes on behind it.
+    pub(super) fn push_result(
+        &mut self,
+        conn: ConnId,
+        number: u64,
+        seq: Option<u64>,
+        text: Option<&Arc<[u8]>>,
+    ) {
+        let mut head = std::mem::take(&mut self.subscriptions.scratch);
+        self.write_head(number, text.is_some(), seq, &mut head);
+        self.send(conn, &head, text, if seq.is_some() { b"}}" } else { b"}" });
+        self.subscriptions.scratch = head;
+        self.metrics.pushes += 1;
+    }
+
+    fn write_head(&self, number: u64, has_data: bool, seq: Option<u64>, head: &mut Vec<u8>) {
+        head.clear();
+        let mut id = [0; 24];
+        write_push_head(head, CHANNEL, subscription_id(number, &mut id), has_data);
+        if let Some(seq) = seq {
+            head.extend_from_slice(b"{\"seq\":");
+            write_number(head, seq as f64);
+            head.push(b',');
+        }
+    }
+
+    /// The last push of a subscription in delta mode. Never suppressed.
+    pub(super) fn push_end(&mut self, subscription: &Subscription, reason: EndReason) {
+        if subscription.mode == Mode::Full {
+            return;
+        }
+        let mut head = std::mem::take(&mut self.subscriptions.scratch);
+        self.write_head(subscription.number, true, Some(subscription.seq), &mut head);
+        head.extend_from_slice(b"\"closed\":\"");
+        head.extend_from_slice(reason.as_str().as_bytes());
+        head.push(b'"');
+        self.send(subscription.conn, &head, None, b"}}");
+        self.subscriptions.scratch = head;
+        self.metrics.pushes += 1;
+    }
+}
+
+/// A subscriber that must wait, and what it would have been sent.
+struct Held {
+    view: ViewId,
+    conn: ConnId,
+    number: u64,
+    previous: Option<Body>,
+    delta: Option<(u64, Arc<[u8]>)>,
+}
+
+fn delta_of(subscription: &Subscription, changed: &Changed) -> Option<Arc<[u8]>> {
+    match subscription.mode {
+        Mode::Full => None,
+        Mode::Delta { positions: true } => changed.with_positions.clone(),
+        Mode::Delta { positions: false } => changed.as_set.clone(),
+    }
+}
+
+/// What a change means to one subscriber. Counts it.
+fn share(subscription: &mut Subscription, changed: &Changed) -> Next {
+    if subscription.mode == Mode::Full && !changed.full {
+        return Next::Nothing;
+    }
+    if subscription.mode != Mode::Full {
+        subscription.seq += 1;
+    }
+    if subscription.hold.is_some() || subscription.coalesce {
+        return Next::Hold;
+    }
+    match subscription.mode {
+        Mode::Full => changed.body.clone().map_or(Next::Hold, Next::Push),
+        Mode::Delta { .. } => match delta_of(subscription, changed) {
+            Some(text) => Next::Delta(text),
+            None => Next::Hold,
+        },
+    }
+}
+
+fn same_body(a: &Body, b: &Body) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+impl Hold {
+    /// Whether nothing holds back any more, and nothing is owed.
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        let first = match self.first {
+            First::Over => true,
+            First::At(at) => at <= now,
+            First::Queued(_) | First::Answering => false,
+        };
+        first && !self.stale && !self.suspended && self.owed.is_none()
+    }
+
+    /// Adds to what is owed. `previous` counts only if nothing was owed before.
+    fn owe(&mut self, previous: Sent, delta: Option<(u64, Arc<[u8]>)>, coalesce: bool) {
+        // Whoever reads slowly gets one reset in the end.
+        let reset = self.stale || self.suspended;
+        self.owed = Some(match (self.owed.take(), delta) {
+            (Some(Owed::Full(sent)), _) => Owed::Full(sent),
+            (None, None) => Owed::Full(previous),
+            (None, Some(delta)) if !reset => Owed::Deltas(vec![delta]),
+            (Some(Owed::Deltas(mut deltas)), Some(delta))
+                if !reset && !coalesce && deltas.len() < MAX_HELD_DELTAS =>
+            {
+                deltas.push(delta);
+                Owed::Deltas(deltas)
+            }
+            _ => Owed::Reset,
+        });
+    }
+}
+
+/// `sub-{n}`
+pub(in crate::engine) fn subscription_id(number: u64, buffer: &mut [u8; 24]) -> &str {
+    let mut at = buffer.len();
+    let mut rest = number;
+    loop {
+        at -= 1;
+        if let Some(place) = buffer.get_mut(at) {
+            *place = b'0' + (rest % 10) as u8;
+        }
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    at -= 4;
+    if let Some(place) = buffer.get_mut(at..at + 4) {
+        place.copy_from_slice(b"sub-");
+    }
+    // Digits and letters.
+    buffer.get(at..).and_then(|id| std::str::from_utf8(id).ok()).unwrap_or_default()
+}

@@ -1,0 +1,141 @@
+//! When a held subscription may be sent to again, and what it is sent then.
+
+use super::{First, Mode, Owed};
+use crate::app::ConnId;
+use crate::engine::{Engine, Timer};
+use crate::query::ViewId;
+
+/// What came of trying to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tried {
+    /// Nothing is owed any more, or not yet.
+    Done,
+    /// The connection takes no more pushes.
+    OverMark,
+}
+
+impl Engine {
+    /// The socket of a connection took output: first pushes may be due, and
+    /// those that were held back for want of room.
+    pub(in crate::engine) fn output_left(&mut self, conn: ConnId) {
+        let held = self.subscriptions.of_conn.get(&conn).is_some_and(|owner| owner.held > 0);
+        if !held {
+            return;
+        }
+        let own = self.subscriptions.of_conn.get(&conn).map(|owner| owner.own.clone());
+        for (number, view) in own.unwrap_or_default() {
+            self.response_left(conn, number, view);
+            if self.release(conn, number, view) == Tried::OverMark {
+                break;
+            }
+        }
+    }
+
+    /// From the moment in which the response has left, the delay runs.
+    fn response_left(&mut self, conn: ConnId, number: u64, view: ViewId) {
+        let written = self.conns.get(conn).map_or(0, |conn| conn.written);
+        let Some(subscription) = self.subscriptions.find(view, number) else { return };
+        let Some(hold) = &mut subscription.hold else { return };
+        if let First::Queued(end) = hold.first
+            && end <= written
+        {
+            let at = self.now.mono.saturating_add(self.options.first_push_delay_ms);
+            hold.first = First::At(at);
+            if hold.owed.is_some() {
+                self.wheel.insert(at, Timer::FirstPush(conn, number));
+            }
+        }
+    }
+
+    /// The time of a first push has come.
+    pub(in crate::engine) fn first_push_due(&mut self, conn: ConnId, number: u64) {
+        if let Some(view) = self.subscriptions.view_of(conn, number) {
+            self.release(conn, number, view);
+        }
+    }
+
+    /// The end of a turn in which coalesced subscriptions were changed.
+    pub(in crate::engine) fn release_coalesced(&mut self) {
+        let mut waiting = std::mem::take(&mut self.subscriptions.coalescing);
+        waiting.sort_unstable();
+        for (number, conn) in waiting {
+            if let Some(view) = self.subscriptions.view_of(conn, number) {
+                self.release(conn, number, view);
+            }
+        }
+    }
+
+    /// Sends what is owed, if it may be sent now.
+    fn release(&mut self, conn: ConnId, number: u64, view: ViewId) -> Tried {
+        let Some(state) = self.conns.get(conn) else { return Tried::Done };
+        let (buffered, written) = (state.buffered, state.written);
+        let now = self.now.mono;
+        let Some(subscription) = self.subscriptions.find(view, number) else {
+            return Tried::Done;
+        };
+        let (seq, mode) = (subscription.seq, subscription.mode);
+        let unsent = subscription.coalesce && written < subscription.last_push;
+        let Some(hold) = &subscription.hold else { return Tried::Done };
+        let first_waits = match hold.first {
+            First::Over => false,
+            First::At(at) => now < at,
+            First::Queued(_) | First::Answering => true,
+        };
+        if hold.suspended || first_waits || (unsent && hold.owed.is_some()) {
+            return Tried::Done;
+        }
+        // Once it was over the mark, a connection has to be well below it, so
+        // that not every push is held back and released by itself.
+        let threshold = self.options.push_threshold();
+        let room = if hold.stale { threshold / 2.0 } else { threshold };
+        if hold.owed.is_some() && buffered as f64 >= room.max(1.0) {
+            self.subscriptions.hold(view, number, |hold| hold.stale = true);
+            return Tried::OverMark;
+        }
+        let mut owed = None;
+        self.subscriptions.hold(view, number, |hold| {
+            owed = hold.owed.take();
+            hold.first = First::Over;
+            hold.stale = false;
+        });
+        if let Some(owed) = owed {
+            self.pay(conn, number, view, mode, seq, owed);
+        }
+        Tried::Done
+    }
+
+    fn pay(
+        &mut self,
+        conn: ConnId,
+        number: u64,
+        view_id: ViewId,
+        mode: Mode,
+        seq: u64,
+        owed: Owed,
+    ) {
+        let Some(view) = self.views.view(view_id) else { return };
+        let Some(bucket) = self.store.bucket(view.bucket()) else { return };
+        match owed {
+            Owed::Full(sent) => {
+                let body = view.body(bucket);
+                if !self.subscriptions.is_same(&sent, &body) {
+                    self.push_result(conn, number, None, body.as_ref());
+                }
+            }
+            Owed::Deltas(deltas) => {
+                for (seq, text) in deltas {
+                    self.push_result(conn, number, Some(seq), Some(&text));
+                }
+            }
+            Owed::Reset => {
+                debug_assert!(mode != Mode::Full, "only deltas are reset");
+                let text = view.reset_text(bucket);
+                self.push_result(conn, number, Some(seq), Some(&text));
+            }
+        }
+        let end = self.conns.get(conn).map_or(0, |conn| conn.queued);
+        if let Some(subscription) = self.subscriptions.find(view_id, number) {
+            subscription.last_push = end;
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What becomes of subscriptions when the session of their connection changes.
+
+use super::MAX_ENDED;
+use crate::app::ConnId;
+use crate::engine::Engine;
+use crate::json::write_string;
+use crate::query::EndReason;
+
+impl Engine {
+    /// The connection has no valid session any more: its subscriptions keep
+    /// their ids and count towards the limits, but nothing is pushed.
+    pub(crate) fn suspend_subscriptions(&mut self, conn: ConnId) {
+        for (number, view) in self.own_subscriptions(conn) {
+            self.subscriptions.hold(view, number, |hold| hold.suspended = true);
+        }
+    }
+
+    /// Authorises all subscriptions of a connection anew. Those that are
+    /// refused end; the others go on, and if they were suspended get one push
+    /// if their result differs from the last one sent.
+    pub(crate) fn reauthorise_subscriptions(&mut self, conn: ConnId) {
+        for (number, view) in self.own_subscriptions(conn) {
+            let Some(query) = self.views.query_of(view).map(str::to_owned) else { continue };
+            match self.refusal_to_subscribe(conn, &query) {
+                Some(error) => self.cancel_subscription(conn, number, &error.message),
+                None => {
+                    self.subscriptions.hold(view, number, |hold| hold.suspended = false);
+                }
+            }
+        }
+        self.output_left(conn);
+    }
+
+    /// Ends a subscription from this side, and tells the client why.
+    pub(crate) fn cancel_subscription(&mut self, conn: ConnId, number: u64, reason: &str) {
+        let Some((view, subscription)) = self.subscriptions.remove(conn, number) else { return };
+        self.views.unsubscribe(view, subscription.want());
+        self.count_store_subscriptions(conn, -1);
+        if let Some(owner) = self.subscriptions.of_conn.get_mut(&conn) {
+            if owner.ended.len() >= MAX_ENDED {
+                owner.ended.pop_front();
+            }
+            owner.ended.push_back(number);
+        }
+        self.push_end(&subscription, EndReason::AccessRevoked);
+        let mut text =
+            br#"{"type":"system","event":"subscription_cancelled","subscriptionId":"#.to_vec();
+        write_string(&mut text, &format!("sub-{number}"));
+        text.extend_from_slice(b",\"reason\":");
+        write_string(&mut text, reason);
+        text.push(b'}');
+        self.send(conn, &text, None, b"");
+    }
+
+    fn own_subscriptions(&self, conn: ConnId) -> Vec<(u64, crate::query::ViewId)> {
+        self.subscriptions.of_conn.get(&conn).map(|owner| owner.own.clone()).unwrap_or_default()
+    }
+}
