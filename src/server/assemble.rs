@@ -14,6 +14,7 @@ use crate::audit::{AuditFile, AuditLog};
 use crate::config::{Auth, Config, ConfigError, Durability, Problem};
 use crate::engine::{Engine, EngineOptions};
 use crate::net::{self, Transport};
+use crate::query::{ViewLimits, Views};
 use crate::storage::{MAX_BACKLOG_BYTES, Origin};
 use crate::store::schema::{Definition, DefinitionError};
 use crate::store::{BucketId, Commit, Store};
@@ -29,7 +30,23 @@ const RESERVED_FILES: u64 = 64;
 ///
 /// Every definition that would be refused, with its path.
 pub fn check_definitions(config: &Config) -> Result<(), ConfigError> {
-    configure(&mut Store::new(), config).map(drop)
+    let mut store = Store::new();
+    configure(&mut store, config)?;
+    queries(config, &store).map(drop)
+}
+
+/// The configured queries.
+fn queries(config: &Config, store: &Store) -> Result<Views, ConfigError> {
+    let mut views = Views::new(ViewLimits::default());
+    let mut problems = Vec::new();
+    for (name, definition) in config.queries.iter() {
+        if let Err(error) = views.define(store, name, definition) {
+            let prefix = format!("Invalid query \"{name}\": ");
+            let text = error.message.strip_prefix(&*prefix).unwrap_or(&error.message);
+            problems.push(Problem { at: format!("queries.{name}"), text: text.to_owned() });
+        }
+    }
+    if problems.is_empty() { Ok(views) } else { Err(ConfigError { problems }) }
 }
 
 /// Defines the configured buckets. One that is stored with another definition
@@ -115,7 +132,9 @@ pub(super) fn transport(
     let mut store =
         recovered.as_mut().map(|found| std::mem::take(&mut found.store)).unwrap_or_default();
     let configured = configure(&mut store, config)?;
-    let engine = Engine::new(engine_options(config, seed), store, now);
+    let views = queries(config, &store)?;
+    let mut engine = Engine::new(engine_options(config, seed), store, now);
+    engine.set_views(views);
     let options = net::Options {
         path: config.path.clone(),
         max_payload_bytes: config.max_payload_bytes,

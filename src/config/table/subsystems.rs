@@ -13,8 +13,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("buckets", Kind::Object("object of bucket definitions"), |c| Some(&mut c.buckets),
         "Bucket name to definition, as `store.defineBucket` takes it. Defined in this order; references may point in either direction."),
     Row::new("queries", Kind::Object("object of query definitions"), |c| Some(&mut c.queries),
-        "Query name to definition, as `store.defineQuery` takes it.")
-        .missing("defining queries in the configuration"),
+        "Query name to definition, as `store.defineQuery` takes it. Defined after all buckets."),
     Row::new("store", Kind::Section, nowhere, "The store and its live queries."),
     Row::new("store.coalescePushes", Kind::Boolean, |c| Some(&mut c.store.coalesce_pushes),
         "A push that has not left the server yet is superseded by a newer one of the same subscription."),

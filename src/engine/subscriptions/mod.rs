@@ -28,7 +28,7 @@ use super::Engine;
 use crate::app::ConnId;
 use crate::json::Json;
 use crate::protocol::{ErrorCode, OpError};
-use crate::query::{Body, ViewId, Want};
+use crate::query::{Body, ViewId, Views, Want};
 
 /// How many ended subscriptions of one connection are remembered, so that their
 /// `store.unsubscribe` is answered as if they were still there.
@@ -303,6 +303,11 @@ impl Engine {
         });
     }
 
+    /// Takes over the queries that are configured. Before anybody subscribes.
+    pub(crate) fn set_views(&mut self, views: Views) {
+        self.views = views;
+    }
+
     /// What `store.explain` says of the live queries over a bucket; `null` if
     /// there is no such bucket. See `Views::explain`.
     pub fn explain_queries(&self, bucket: &str) -> Json {
@@ -332,7 +337,7 @@ impl Engine {
         let of_views: usize = of_view.values().map(Vec::len).sum();
         assert_eq!(counted, of_views, "subscriptions of views and of connections");
         assert_eq!(counted, self.views.subscribers(), "subscribers of views");
-        assert!(coalescing.is_empty() || self.wheel.len() > 0, "coalesced pushes have a timer");
+        assert!(coalescing.is_empty() || !self.wheel.is_empty(), "coalesced pushes have a timer");
         assert!(self.answering.is_empty(), "every subscribe was answered");
         self.views.check_invariants(&self.store);
     }
