@@ -1,0 +1,6 @@
+//! What was acknowledged is there: against the real program, over real
+//! sockets, with `kill -9`, full disks and damaged files.
+
+mod crash;
+mod restart;
+mod support;

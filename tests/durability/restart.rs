@@ -1,0 +1,245 @@
+//! What a restart brings back, and which files are refused.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::{Scratch, Server, ends, noexd, with_data};
+
+fn parts() -> Value {
+    json!({"key": "id", "indexes": ["tag"], "schema": {
+        "id": {"type": "number", "generated": "autoincrement"},
+        "tag": {"type": "string"}, "n": {"type": "number"}}})
+}
+
+#[test]
+fn everything_comes_back() {
+    let scratch = Scratch::new("comes-back");
+    let server = Server::start(&scratch.data(), &[]);
+    let mut client = server.client();
+    client.call("store.defineBucket", json!({"name": "a.b", "config": parts()}));
+    client.call("store.defineBucket", json!({"name": "gone", "config": parts()}));
+    client.call(
+        "store.defineBucket",
+        json!({"name": "passing", "config":
+        {"key": "id", "persistent": false, "schema": {"id": {"type": "string"}}}}),
+    );
+    for at in 0..20 {
+        let tag = if at % 2 == 0 { "x" } else { "y" };
+        let data = json!({"tag": tag, "n": at, "more": {"k": [1, null, "ü"]}});
+        client.call("store.insert", json!({"bucket": "a.b", "data": data}));
+        client.call("store.insert", json!({"bucket": "gone", "data": {}}));
+    }
+    client.call("store.insert", json!({"bucket": "passing", "data": {"id": "1"}}));
+    client.call("store.update", json!({"bucket": "a.b", "key": 1, "data": {"tag": "y"}}));
+    client.call("store.delete", json!({"bucket": "a.b", "key": 20}));
+    client.call("store.updateBucket", json!({"name": "a.b", "updates": {"addIndexes": ["n"]}}));
+    client.call("store.update", json!({"bucket": "a.b", "key": 2, "data": {"tag": "x"}}));
+    client.call("store.dropBucket", json!({"name": "gone"}));
+    client.call("store.defineBucket", json!({"name": "gone", "config": parts()}));
+    let questions = [
+        ("store.all", json!({"bucket": "a.b"})),
+        ("store.where", json!({"bucket": "a.b", "filter": {"tag": "x"}})),
+        ("store.where", json!({"bucket": "a.b", "filter": {"tag": "y"}})),
+        ("store.getBucketSchema", json!({"name": "a.b"})),
+        ("store.all", json!({"bucket": "gone"})),
+    ];
+    let answers = |client: &mut crate::support::Client| -> Vec<Value> {
+        questions.iter().map(|(what, of)| client.call(what, of.clone())).collect()
+    };
+    let before = answers(&mut client);
+    assert_eq!(before[0].as_array().unwrap().len(), 19);
+    assert!(server.stop().success());
+    let server = Server::start(&scratch.data(), &[]);
+    assert_eq!(answers(&mut server.client()), before, "after a clean end");
+    server.kill();
+    let server = Server::start(&scratch.data(), &[]);
+    let mut client = server.client();
+    assert_eq!(answers(&mut client), before, "after a kill");
+    let buckets = client.call("store.buckets", json!({}));
+    assert_eq!(buckets["names"], json!(["a.b", "gone"]), "what is not persistent is gone");
+    let (code, message) = client.refused("store.all", json!({"bucket": "passing"}));
+    assert_eq!((&*code, &*message), ("BUCKET_NOT_DEFINED", "Bucket \"passing\" is not defined"));
+    let next = client.call("store.insert", json!({"bucket": "a.b", "data": {}}));
+    assert_eq!(next["id"], 21, "the counter goes on");
+    let stats = client.call("store.stats", json!({}));
+    assert_eq!(stats["persistence"]["enabled"], true);
+}
+
+#[test]
+fn expired_records_do_not_come_back() {
+    let scratch = Scratch::new("expired");
+    let server = Server::start(&scratch.data(), &[]);
+    let mut client = server.client();
+    let config = json!({"key": "id", "ttl": "1h", "schema": {"id": {"type": "string"}}});
+    client.call("store.defineBucket", json!({"name": "t", "config": config}));
+    // Nobody looks at it again before the restart.
+    client.call("store.insert", json!({"bucket": "t", "data": {"id": "stays"}}));
+    let soon = json!({"id": "goes", "_expiresAt": 1});
+    client.call("store.insert", json!({"bucket": "t", "data": soon}));
+    server.kill();
+    let server = Server::start(&scratch.data(), &[]);
+    let left = server.client().call("store.all", json!({"bucket": "t"}));
+    let ids: Vec<&Value> = left.as_array().unwrap().iter().map(|record| &record["id"]).collect();
+    assert_eq!(ids, ["stays"]);
+}
+
+#[test]
+fn two_processes_on_one_directory_are_refused() {
+    let scratch = Scratch::new("two");
+    let server = Server::start(&scratch.data(), &[]);
+    let (code, errors) = ends(&mut with_data(noexd(), &scratch.data()));
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("Error: dataDir: in use by another process"), "{errors}");
+    server.client().call("store.buckets", json!({}));
+}
+
+/// Runs the server with a configuration file.
+fn configured(scratch: &Scratch, config: &Value) -> std::process::Command {
+    let path = scratch.0.join("config.json");
+    fs::write(&path, config.to_string()).unwrap();
+    let mut command = with_data(noexd(), &scratch.data());
+    command.arg("--config").arg(path);
+    command
+}
+
+#[test]
+fn configured_and_stored_buckets_meet() {
+    let scratch = Scratch::new("meet");
+    let schema = |extra: Value| {
+        let mut schema = json!({"id": {"type": "string"}, "n": {"type": "number"}});
+        schema.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        json!({"buckets": {"conf": {"key": "id", "schema": schema}}})
+    };
+    let plain = schema(json!({}));
+    let server = Server::run(&mut configured(&scratch, &plain));
+    let mut client = server.client();
+    client.call("store.defineBucket", json!({"name": "wire", "config": parts()}));
+    for id in ["a", "b"] {
+        client.call("store.insert", json!({"bucket": "conf", "data": {"id": id, "n": 1}}));
+    }
+    server.kill();
+
+    // In the file and stored, equal: kept. On the wire: restored.
+    let server = Server::run(&mut configured(&scratch, &plain));
+    let mut client = server.client();
+    let all = client.call("store.all", json!({"bucket": "conf"}));
+    assert_eq!(client.call("store.buckets", json!({}))["count"], 2);
+    server.kill();
+
+    // Different: the file wins, the records stay.
+    let extended = schema(json!({"more": {"type": "string"}}));
+    let server = Server::run(&mut configured(&scratch, &extended));
+    let mut client = server.client();
+    assert_eq!(client.call("store.all", json!({"bucket": "conf"})), all);
+    let now = client.call("store.getBucketSchema", json!({"name": "conf"}));
+    assert_eq!(now["config"], extended["buckets"]["conf"]);
+    // What the wire changes lasts until the next start.
+    client.call("store.updateBucket", json!({"name": "conf", "updates": {"addIndexes": ["n"]}}));
+    server.kill();
+    let server = Server::run(&mut configured(&scratch, &extended));
+    let mut client = server.client();
+    let now = client.call("store.getBucketSchema", json!({"name": "conf"}));
+    assert_eq!(now["config"], extended["buckets"]["conf"]);
+    server.kill();
+
+    // A conflict ends the start and changes nothing.
+    for (reason, config) in [
+        (
+            "key field",
+            json!({"buckets": {"conf": {"key": "n", "schema": {"n": {"type": "number"}}}}}),
+        ),
+        ("nique", schema(json!({"n": {"type": "number", "unique": true}}))),
+    ] {
+        let (code, errors) = ends(&mut configured(&scratch, &config));
+        assert_eq!(code, Some(1));
+        assert!(errors.contains("Error: buckets.conf: stored data conflicts: "), "{errors}");
+        assert!(errors.contains(reason), "{errors}");
+    }
+
+    // No longer in the file: it stays, with its data.
+    let server = Server::run(&mut configured(&scratch, &json!({})));
+    let mut client = server.client();
+    assert_eq!(client.call("store.all", json!({"bucket": "conf"})), all);
+    // Dropped on the wire: back, and empty, while it is in the file.
+    client.call("store.dropBucket", json!({"name": "conf"}));
+    server.kill();
+    let server = Server::run(&mut configured(&scratch, &plain));
+    assert_eq!(server.client().call("store.all", json!({"bucket": "conf"})), json!([]));
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named_and_left_alone() {
+    let scratch = Scratch::new("bad-files");
+    let server = Server::start(&scratch.data(), &[]);
+    let mut client = server.client();
+    client.call("store.defineBucket", json!({"name": "b", "config": parts()}));
+    for _ in 0..200 {
+        let data = json!({"tag": "x".repeat(100)});
+        client.call("store.insert", json!({"bucket": "b", "data": data}));
+    }
+    assert!(server.stop().success());
+    let good = fs::read(scratch.file()).unwrap();
+    let mut damaged = good.clone();
+    let records = damaged.windows(5).rposition(|window| window == b"xxxxx").unwrap();
+    let page = records / 4096 * 4096;
+    damaged[page..page + 4096].fill(0x5a);
+    let mut newer = good.clone();
+    newer[60..64].copy_from_slice(&99u32.to_be_bytes());
+    let mut foreign = good.clone();
+    foreign[68..72].fill(0);
+    for (bytes, reason) in [
+        (damaged, "is damaged"),
+        (good[..good.len() / 2].to_vec(), "it ends after"),
+        (newer, "was written by a newer noexd (format 99"),
+        (foreign, "is not a data file of noexd (it is the SQLite database of another program)"),
+        (b"hello\n".repeat(100), "is not a data file of noexd (it is no SQLite database)"),
+    ] {
+        fs::write(scratch.file(), &bytes).unwrap();
+        let (code, errors) = ends(&mut with_data(noexd(), &scratch.data()));
+        assert_eq!(code, Some(1), "{reason}: {errors}");
+        assert!(errors.contains("Error: dataDir: "), "{errors}");
+        assert!(errors.contains(reason), "{errors}");
+        assert!(fs::read(scratch.file()).unwrap() == bytes, "{reason}: the file was changed");
+    }
+    fs::write(scratch.file(), &good).unwrap();
+    let server = Server::start(&scratch.data(), &[]);
+    assert_eq!(server.client().call("store.count", json!({"bucket": "b"})), 200);
+}
+
+/// A limit on file sizes is what a full disk looks like from here.
+#[test]
+fn a_full_disk_ends_the_server_and_loses_nothing() {
+    let scratch = Scratch::new("full");
+    let mut limited = std::process::Command::new("bash");
+    limited.env("RUST_LOG", "error").args([
+        "-c",
+        "trap '' XFSZ; ulimit -f 600; exec \"$@\"",
+        "bash",
+    ]);
+    limited.arg(env!("CARGO_BIN_EXE_noexd"));
+    let server = Server::run(&mut with_data(limited, &scratch.data()));
+    let mut client = server.client();
+    let mut other = server.client();
+    client.call("store.defineBucket", json!({"name": "b", "config": parts()}));
+    let mut written = 0;
+    let gone = loop {
+        let data = json!({"tag": "x".repeat(2_000)});
+        match client.request("store.insert", json!({"bucket": "b", "data": data})) {
+            Ok(response) => {
+                assert_eq!(response["type"], "result");
+                written += 1;
+            }
+            Err(gone) => break gone,
+        }
+        assert!(written < 10_000, "the limit is never reached");
+    };
+    let failure = Some((1011, "storage_failure".to_owned()));
+    assert_eq!(gone.0, failure, "after {written} writes");
+    assert_eq!(other.response().expect_err("closed").0, failure);
+    assert_eq!(server.wait().code(), Some(1));
+    let server = Server::start(&scratch.data(), &[]);
+    let found = server.client().call("store.count", json!({"bucket": "b"}));
+    // The one that was refused may be there, whole.
+    assert!([written, written + 1].contains(&found.as_u64().unwrap()), "{written}, {found}");
+}
