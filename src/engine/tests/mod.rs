@@ -2,6 +2,7 @@
 
 mod access;
 mod rig;
+mod simulation;
 
 use super::*;
 use crate::json::Json;
