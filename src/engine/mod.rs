@@ -11,6 +11,7 @@
 // The families that use the rest arrive one by one.
 #![allow(dead_code)]
 
+mod authentication;
 mod commit_log;
 mod conn;
 mod gate;
@@ -20,6 +21,7 @@ mod metrics;
 mod ops;
 mod options;
 mod output;
+mod revocation;
 mod sessions;
 mod shutdown;
 mod subscriptions;

@@ -9,20 +9,14 @@ use std::sync::Arc;
 
 use super::{Conn, Engine, Timer};
 use crate::access::{
-    Deliver, External, LoginLimiter, PermissionCheck, RateKey, RateLimiter, ReadFile, Revocations,
-    Roles, Session, TokenValidator,
+    Deliver, External, LoginLimiter, RateKey, RateLimiter, Revocations, Roles, Session,
 };
 use crate::app::ConnId;
-use crate::audit::{AuditLog, Who};
-use crate::config::BuiltIn;
-use crate::identity::{self, Directory, Id, Identity, RESERVED};
-use crate::json::{Json, Object, write_string};
-use crate::protocol::OpError;
-use crate::store::Key;
+use crate::audit::Who;
+use crate::identity::{Directory, Id, Identity, RESERVED};
+use crate::json::write_string;
 use crate::wheel::TimerId;
 
-/// The reason of a revocation, as clients get it.
-pub(crate) const REVOKED: &str = "Session revoked by administrator";
 /// Time between looks for forgotten budgets and failures, ms.
 const HOUSEKEEPING_MS: u64 = 1000;
 
@@ -70,106 +64,6 @@ pub(crate) struct Sessions {
 }
 
 impl Engine {
-    /// Switches external authentication on. Before the first connection.
-    pub fn set_external_auth(&mut self, external: External, blacklist_ttl_ms: u64) {
-        self.sessions.mode = Mode::External(Box::new(external));
-        self.sessions.revocations = Revocations::new(blacklist_ttl_ms);
-    }
-
-    /// An embedder's judge of tokens, asked after the configured sources; no
-    /// effect outside external mode. `deliver` takes late verdicts to
-    /// [`Engine::token_validated`] on the engine's thread.
-    pub fn set_token_validator(&mut self, validator: Box<dyn TokenValidator>, deliver: Deliver) {
-        if let Mode::External(external) = &mut self.sessions.mode {
-            external.set_validator(validator);
-            self.sessions.deliver = Some(deliver);
-        }
-    }
-
-    /// An embedder's judge of operations, asked before the declarative rules;
-    /// no effect outside external mode.
-    pub fn set_permission_check(&mut self, check: Box<dyn PermissionCheck>) {
-        if let Mode::External(external) = &mut self.sessions.mode {
-            external.set_permission_check(check);
-        }
-    }
-
-    /// Switches built-in users on: makes the system buckets and roles that are
-    /// missing. After everything that was stored is back, before the first
-    /// connection.
-    ///
-    /// # Errors
-    /// A system bucket cannot be defined, for instance because the data has a
-    /// bucket of that name that is none.
-    pub fn set_built_in_auth(
-        &mut self,
-        settings: BuiltIn,
-        blacklist_ttl_ms: u64,
-    ) -> Result<(), OpError> {
-        for (name, definition) in identity::buckets() {
-            if self.store.bucket_id(name).is_none() {
-                let set = self.store.prepare_define(name, definition)?;
-                self.commit(set);
-            }
-        }
-        let mut identity = Identity::new(settings);
-        identity.directory.rebuild(&self.store);
-        self.sessions.mode = Mode::BuiltIn(Box::new(identity));
-        self.sessions.revocations = Revocations::new(blacklist_ttl_ms);
-        self.seed_roles()?;
-        self.publish();
-        Ok(())
-    }
-
-    /// Makes the system roles that are missing, and gives those that were never
-    /// edited what has been added since they were made.
-    fn seed_roles(&mut self) -> Result<(), OpError> {
-        for role in &identity::SYSTEM_ROLES {
-            let existing = self.identity()?.directory.role_by_name(role.name);
-            let existing = existing.map(|role| Id::clone(&role.id));
-            let Some(id) = existing else {
-                let record: Object = [
-                    ("name", Json::from(role.name)),
-                    ("description", Json::from(role.description)),
-                    ("system", Json::Bool(true)),
-                    ("permissions", role.permissions()),
-                ]
-                .into_iter()
-                .collect();
-                self.change(|change| change.insert(change.buckets.roles, record))?;
-                continue;
-            };
-            let roles = self.store.bucket_named(identity::ROLES);
-            let row = roles.and_then(|roles| roles.get(&Key::String((&*id).into())));
-            let permissions = row.and_then(|row| row.raw().get("permissions"));
-            if permissions.is_some_and(|raw| role.is_outdated(&raw.to_json())) {
-                let fields: Object = [("permissions", role.permissions())].into_iter().collect();
-                self.change(|change| change.update(change.buckets.roles, &id, fields))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads key files again. The error has one line per problem; the old keys
-    /// then stay.
-    pub fn reload_keys(&mut self, read: ReadFile<'_>) -> Result<(), Vec<String>> {
-        match &mut self.sessions.mode {
-            Mode::Open => Ok(()),
-            Mode::External(external) => external.reload(read),
-            Mode::BuiltIn(identity) => identity.reload(read).map_err(|problem| vec![problem]),
-        }
-    }
-
-    /// Switches the audit log on.
-    pub fn set_audit(&mut self, log: AuditLog) {
-        self.audit = Some(log);
-    }
-
-    /// The audit log, if there is one.
-    pub fn audit(&self) -> Option<&AuditLog> {
-        self.audit.as_ref()
-    }
-
     /// Whether `auth` is configured, in any mode.
     pub(crate) fn auth_enabled(&self) -> bool {
         !matches!(self.sessions.mode, Mode::Open)
@@ -315,7 +209,7 @@ impl Engine {
 
     /// Has the timer run for the first thing that can be forgotten, but not
     /// more often than once a second.
-    fn arm_housekeeping(&mut self) {
+    pub(super) fn arm_housekeeping(&mut self) {
         let now = self.now;
         let mono = |wall: u64| now.mono.saturating_add(wall.saturating_sub(now.wall));
         let directory = match &self.sessions.mode {
@@ -352,7 +246,7 @@ impl Engine {
         if let Some(logins) = self.login_limiter_mut() {
             logins.expire(now.mono);
         }
-        while self.sessions.revocations.pop_expired(now.wall).is_some() {}
+        self.expire_revocations();
         let Mode::BuiltIn(identity) = &self.sessions.mode else { return };
         let expired = identity.directory.expired_sessions(now.wall);
         if !expired.is_empty() {
@@ -411,67 +305,5 @@ impl Engine {
         } else {
             self.reauthorise_subscriptions(id);
         }
-    }
-
-    /// Revokes a user: no login for the configured time, every live session
-    /// ends. Returns the number of connections told.
-    pub fn revoke_session(&mut self, user_id: &str) -> usize {
-        if !self.auth_enabled() {
-            return 0;
-        }
-        self.revoke_user(user_id);
-        let ids = self.connections_of(user_id);
-        for id in &ids {
-            self.end_later(*id, REVOKED);
-        }
-        ids.len()
-    }
-
-    /// Revokes every user who has a live connection that matches all that is
-    /// given. Returns the number of connections told.
-    pub fn revoke_sessions(&mut self, user_id: Option<&str>, role: Option<&str>) -> usize {
-        let matching: Vec<(ConnId, Arc<str>)> = self
-            .conns
-            .ids()
-            .into_iter()
-            .filter_map(|id| {
-                let (user, roles) = self.principal(id)?;
-                let matches = user_id.is_none_or(|wanted| wanted == &*user)
-                    && role.is_none_or(|wanted| roles.iter().any(|have| &**have == wanted));
-                matches.then_some((id, user))
-            })
-            .collect();
-        for (id, user) in &matching {
-            self.revoke_user(user);
-            self.end_later(*id, REVOKED);
-        }
-        matching.len()
-    }
-
-    /// Puts a user on the list; in built-in mode no token of the user is left.
-    fn revoke_user(&mut self, user_id: &str) {
-        self.sessions.revocations.revoke(user_id, self.now.wall);
-        if matches!(self.sessions.mode, Mode::BuiltIn(_)) {
-            let deleted = self.change(|change| change.delete_sessions(user_id));
-            if let Err(error) = deleted {
-                log::error!("sessions of a revoked user stay: {error}");
-            }
-        }
-    }
-
-    /// Lets a revoked user log in again. False if the user was not revoked.
-    pub fn unrevoke(&mut self, user_id: &str) -> bool {
-        let was = self.sessions.revocations.is_revoked(user_id, self.now.wall);
-        self.sessions.revocations.unrevoke(user_id);
-        was
-    }
-
-    /// Refuses a user who was revoked.
-    pub(crate) fn check_revoked(&self, user_id: &str) -> Result<(), OpError> {
-        if self.sessions.revocations.is_revoked(user_id, self.now.wall) {
-            let text = "Session has been revoked";
-            return Err(OpError::new(crate::protocol::ErrorCode::SessionRevoked, text));
-        }
-        Ok(())
     }
 }
