@@ -245,3 +245,12 @@ fn dropping_a_thread_server_ends_it() {
     // The port is free again.
     TcpListener::bind(address).expect("nobody listens there");
 }
+
+#[test]
+fn what_may_cross_threads() {
+    fn send<T: Send>() {}
+    fn send_and_sync<T: Send + Sync>() {}
+    send::<Server>();
+    send_and_sync::<Handle>();
+    send_and_sync::<noexd::server::LocalClient>();
+}
