@@ -107,6 +107,8 @@ pub struct Engine {
     phase: Phase,
     /// What commits become.
     pub(crate) log: Log,
+    #[cfg(feature = "sqlite")]
+    backups: Option<ops::BackupDesk>,
     /// Commits whose effects on rules have not been published yet.
     unpublished: Vec<Commit>,
     pub(crate) views: Views,
@@ -151,6 +153,8 @@ impl Engine {
             audit: None,
             phase: Phase::Running,
             log: Log::default(),
+            #[cfg(feature = "sqlite")]
+            backups: None,
             unpublished: Vec::new(),
             views: Views::new(ViewLimits::default()),
             subscriptions: Subscriptions::default(),

@@ -168,6 +168,8 @@ pub(super) fn transport(
         engine.set_log(writer, MAX_BACKLOG_BYTES, recovered.last, recovered.origins.clone());
         engine.log_configured(&configured);
         settle_origins(engine, config, &recovered.origins);
+        #[cfg(feature = "sqlite")]
+        engine.set_backups(crate::storage::Backups::new(&recovered.location));
         engine.recovered(recovered.documents);
         durable = Some(started);
     }

@@ -27,6 +27,7 @@ pub(super) struct Recovered {
     pub last: CommitSeq,
     pub journal: Journal,
     pub lock: File,
+    pub location: Location,
 }
 
 /// Deeper than a definition can be: messages have at most 1024 levels.
@@ -103,7 +104,7 @@ pub(super) fn open(settings: &Persistence) -> Result<Option<Recovered>, StartErr
         origins.len(),
         began.elapsed().as_millis()
     );
-    Ok(Some(Recovered { store, origins, documents, last, journal, lock }))
+    Ok(Some(Recovered { store, origins, documents, last, journal, lock, location }))
 }
 
 #[cfg(feature = "sqlite")]

@@ -20,6 +20,8 @@ mod state;
 mod writer;
 
 #[cfg(feature = "sqlite")]
+mod backup;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 
 #[cfg(test)]
@@ -35,7 +37,9 @@ pub use state::State;
 pub use writer::{MAX_BACKLOG_BYTES, Notify, StorageStats, Task, Writer};
 
 #[cfg(feature = "sqlite")]
-pub use sqlite::{FORMAT_VERSION, Sqlite};
+pub use backup::{BackupInfo, Backups, MAX_BACKUPS, check_backup_name};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{FORMAT_VERSION, Sqlite, SqliteReader};
 
 use crate::app::CommitSeq;
 

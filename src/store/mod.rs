@@ -22,6 +22,7 @@ mod ordered;
 pub mod pattern;
 mod ranges;
 mod read;
+mod restore;
 mod row;
 pub mod schema;
 mod table;
@@ -46,6 +47,7 @@ pub use key::Key;
 pub use load::{LoadError, Loader};
 pub use ranges::Bounds;
 pub use read::{Access, Selection};
+pub use restore::Content;
 pub use row::{FieldRef, Layout, Row, RowBuilder};
 
 use crate::protocol::{ErrorCode, OpError};

@@ -49,6 +49,10 @@ impl Table {
         }
     }
 
+    pub fn key_field(&self) -> &FieldRef {
+        &self.key
+    }
+
     pub fn len(&self) -> usize {
         self.keys.len()
     }

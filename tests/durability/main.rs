@@ -1,6 +1,7 @@
 //! What was acknowledged is there: against the real program, over real
 //! sockets, with `kill -9`, full disks and damaged files.
 
+mod backups;
 mod crash;
 mod restart;
 mod support;

@@ -2,12 +2,17 @@
 
 mod audit;
 mod auth;
+#[cfg(feature = "sqlite")]
+mod backup;
 mod identity;
 mod queries;
 mod server;
 mod store;
 #[cfg(any(test, feature = "test-ops"))]
 mod testing;
+
+#[cfg(feature = "sqlite")]
+pub(super) use backup::BackupDesk;
 
 use super::Engine;
 use crate::app::ConnId;
@@ -64,6 +69,9 @@ impl Engine {
             Family::Store if is_of_queries(operation) => {
                 self.query_operation(conn, operation, request, reply)
             }
+            Family::Store if is_of_backups(operation) => {
+                self.backup_operation(conn, operation, request)
+            }
             Family::Store => self.store_operation(operation, request, reply),
             Family::Server => self.server_operation(operation, request, reply),
             Family::Auth => self.auth_operation(conn, operation, request, reply),
@@ -74,6 +82,35 @@ impl Engine {
                 format!("\"{}\" is not available in this version", operation.name()),
             )),
         }
+    }
+}
+
+fn is_of_backups(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::StoreBackup
+            | Operation::StoreBackups
+            | Operation::StoreRestore
+            | Operation::StoreDeleteBackup
+    )
+}
+
+#[cfg(not(feature = "sqlite"))]
+impl Engine {
+    fn backup_operation(
+        &mut self,
+        _: ConnId,
+        operation: Operation,
+        _: &Request<'_>,
+    ) -> Result<Outcome, OpError> {
+        let what = match operation {
+            Operation::StoreBackup => "create backup",
+            Operation::StoreRestore => "restore backup",
+            Operation::StoreDeleteBackup => "delete backup",
+            _ => "list backups",
+        };
+        let text = format!("Cannot {what}: persistence is not configured");
+        Err(OpError::new(ErrorCode::UnknownOperation, text))
     }
 }
 

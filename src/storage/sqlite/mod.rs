@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+pub(super) use file::{open, remove_if_there};
 pub use schema::FORMAT_VERSION;
 
 use super::directory::with_suffix;
@@ -163,7 +164,7 @@ impl Sqlite {
 }
 
 /// An error of SQLite in our words.
-fn failure(what: &str, path: &Path, error: &rusqlite::Error) -> StorageError {
+pub(super) fn failure(what: &str, path: &Path, error: &rusqlite::Error) -> StorageError {
     let kind = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StorageErrorKind::Damaged,
         Some(ErrorCode::DiskFull) => StorageErrorKind::Full,

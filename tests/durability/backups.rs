@@ -1,0 +1,177 @@
+//! Backups while the server runs, and the subcommands beside it.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Scratch, Server, noexd};
+
+fn define(client: &mut Client, name: &str, unique: bool) {
+    let config = json!({"key": "id", "schema": {
+        "id": {"type": "number", "generated": "autoincrement"},
+        "tag": {"type": "string", "unique": unique}}});
+    client.call("store.defineBucket", json!({"name": name, "config": config}));
+}
+
+fn insert(client: &mut Client, bucket: &str, tag: &str) -> Value {
+    client.call("store.insert", json!({"bucket": bucket, "data": {"tag": tag}}))
+}
+
+fn all(client: &mut Client, bucket: &str) -> Value {
+    client.call("store.all", json!({"bucket": bucket}))
+}
+
+#[test]
+fn a_backup_brings_back_what_was() {
+    let scratch = Scratch::new("backup");
+    let server = Server::start(&scratch.data(), &[]);
+    let mut client = server.client();
+    define(&mut client, "notes", false);
+    define(&mut client, "other", false);
+    for at in 0..50 {
+        insert(&mut client, "notes", &format!("n{at}"));
+        insert(&mut client, "other", "o");
+    }
+    // Sent in one go: what was written before the backup is in it.
+    client.send("store.insert", json!({"bucket": "notes", "data": {"tag": "last"}})).unwrap();
+    client.send("store.backup", json!({"name": "first"})).unwrap();
+    client.send("store.insert", json!({"bucket": "notes", "data": {"tag": "later"}})).unwrap();
+    let answers: Vec<Value> = (0..3).map(|_| client.response().unwrap()["data"].take()).collect();
+    let made = &answers[1];
+    assert_eq!(made["name"], "first");
+    assert_eq!(made["bucketNames"], json!(["notes", "other"]));
+    assert_eq!(made["totalRecords"], 101);
+    assert!(made["createdAt"].as_u64().unwrap() > 1_700_000_000_000);
+    let mut before = all(&mut client, "notes");
+    assert_eq!(before.as_array_mut().unwrap().pop().unwrap()["tag"], "later");
+
+    client.call("store.delete", json!({"bucket": "notes", "key": 3}));
+    client.call("store.update", json!({"bucket": "notes", "key": 4, "data": {"tag": "changed"}}));
+    client.call("store.dropBucket", json!({"name": "other"}));
+    define(&mut client, "newer", false);
+    insert(&mut client, "newer", "stays");
+    let unnamed = client.call("store.backup", json!({}));
+    let listed = client.call("store.backups", json!({}));
+    assert_eq!(listed, json!([made, unnamed]), "oldest first");
+    let default = format!("backup-{}", unnamed["createdAt"]);
+    assert_eq!(unnamed["name"], default);
+
+    // A live subscription hears of the restore once.
+    let query =
+        json!({"name": "count", "query": {"bucket": "notes", "aggregate": {"function": "count"}}});
+    let subscribed = client.request("store.defineQuery", query).unwrap();
+    let mut watcher = server.client();
+    let first = (subscribed["type"] == "result").then(|| {
+        let first = watcher.call("store.subscribe", json!({"query": "count"}));
+        first["data"].clone()
+    });
+    let restored = client.call("store.restore", json!({"name": "first"}));
+    assert_eq!(
+        restored,
+        json!({"restored": true, "name": "first",
+        "bucketNames": ["notes", "other"], "totalRecords": 101})
+    );
+    if let Some(first) = first {
+        let push = watcher.receive().expect("a push");
+        assert_eq!((first, &push["data"]), (json!(51), &json!(51)));
+    }
+    assert_eq!(all(&mut client, "notes"), before);
+    assert_eq!(all(&mut client, "other").as_array().unwrap().len(), 50, "defined again");
+    assert_eq!(all(&mut client, "newer").as_array().unwrap().len(), 1, "left alone");
+    assert_eq!(insert(&mut client, "notes", "x")["id"], 52, "the counter too");
+    server.kill();
+
+    let server = Server::start(&scratch.data(), &[]);
+    let mut client = server.client();
+    assert_eq!(all(&mut client, "notes").as_array().unwrap().len(), 52, "a restore is durable");
+    client.call("store.restore", json!({"name": "first", "buckets": ["notes"]}));
+    assert_eq!(all(&mut client, "notes"), before);
+    assert_eq!(
+        client.call("store.deleteBackup", json!({"name": "first"})),
+        json!({"deleted": true})
+    );
+    assert_eq!(
+        client.call("store.deleteBackup", json!({"name": "first"})),
+        json!({"deleted": false})
+    );
+    assert_eq!(client.call("store.backups", json!({})), json!([unnamed]));
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let scratch = Scratch::new("backup-errors");
+    let server = Server::start(&scratch.data(), &[]);
+    let mut client = server.client();
+    define(&mut client, "notes", false);
+    insert(&mut client, "notes", "same");
+    insert(&mut client, "notes", "same");
+    assert_eq!(client.call("store.backups", json!({})), json!([]));
+    client.call("store.backup", json!({"name": "b"}));
+    let mut refused = |operation: &str, fields: Value| {
+        let (code, message) = client.refused(operation, fields);
+        format!("{code} {message}")
+    };
+    for name in
+        [json!(""), json!("../x"), json!(".x"), json!("a b"), json!(1), json!("x".repeat(65))]
+    {
+        let answer = refused("store.backup", json!({"name": name}));
+        assert!(
+            answer.starts_with("VALIDATION_ERROR Invalid \"name\": expected 1 to 64"),
+            "{answer}"
+        );
+    }
+    assert_eq!(
+        refused("store.backup", json!({"name": "b"})),
+        "ALREADY_EXISTS Backup \"b\" already exists"
+    );
+    assert_eq!(refused("store.restore", json!({"name": "c"})), "NOT_FOUND Backup \"c\" not found");
+    assert_eq!(
+        refused("store.restore", json!({"name": "../b"})),
+        "NOT_FOUND Backup \"../b\" not found"
+    );
+    assert_eq!(
+        refused("store.restore", json!({})),
+        "VALIDATION_ERROR Missing or invalid \"name\": expected non-empty string"
+    );
+    assert_eq!(
+        refused("store.restore", json!({"name": "b", "buckets": []})),
+        "VALIDATION_ERROR Invalid \"buckets\": expected non-empty array of strings"
+    );
+    assert_eq!(
+        refused("store.restore", json!({"name": "b", "buckets": ["none"]})),
+        "NOT_FOUND Backup \"b\" has no bucket \"none\""
+    );
+    // The bucket is another one now, which the content does not fit.
+    client.call("store.dropBucket", json!({"name": "notes"}));
+    define(&mut client, "notes", true);
+    insert(&mut client, "notes", "mine");
+    let before = all(&mut client, "notes");
+    let (code, message) = client.refused("store.restore", json!({"name": "b"}));
+    assert_eq!(code, "CONFLICT");
+    assert!(
+        message.starts_with("Cannot restore bucket \"notes\": Unique constraint violation"),
+        "{message}"
+    );
+    assert_eq!(all(&mut client, "notes"), before, "nothing was changed");
+    // A file that is no backup is not in the list.
+    fs::write(scratch.data().join("backups/strange.sqlite"), "strange").unwrap();
+    assert_eq!(client.call("store.backups", json!({})).as_array().unwrap().len(), 1);
+    let (code, _) = client.refused("store.restore", json!({"name": "strange"}));
+    assert_eq!(code, "INTERNAL_ERROR");
+}
+
+#[test]
+fn without_storage_there_are_none() {
+    let server = Server::run(noexd().args(["--port", "0"]));
+    let mut client = server.client();
+    for (operation, what) in [
+        ("store.backup", "create backup"),
+        ("store.backups", "list backups"),
+        ("store.restore", "restore backup"),
+        ("store.deleteBackup", "delete backup"),
+    ] {
+        let (code, message) = client.refused(operation, json!({"name": "b"}));
+        assert_eq!(code, "UNKNOWN_OPERATION");
+        assert_eq!(message, format!("Cannot {what}: persistence is not configured"));
+    }
+}
