@@ -3,7 +3,8 @@
 use super::Engine;
 use super::sessions::Mode;
 use crate::access::{Deliver, External, PermissionCheck, ReadFile, TokenValidator};
-use crate::audit::AuditLog;
+use crate::app::Now;
+use crate::audit::{AuditLog, AuditSink};
 use crate::config::BuiltIn;
 use crate::identity::{self, Id, Identity};
 use crate::json::{Json, Object};
@@ -113,6 +114,22 @@ impl Engine {
     /// Switches the audit log on.
     pub fn set_audit(&mut self, log: AuditLog) {
         self.audit = Some(log);
+    }
+
+    /// Tells a sink every entry from now on; no effect without an audit log.
+    pub fn add_audit_sink(&mut self, sink: Box<dyn AuditSink>) {
+        if let Some(log) = &mut self.audit {
+            log.add_sink(sink);
+        }
+    }
+
+    /// Runs something that changes who may do what (a revocation), and lets the
+    /// connections that it concerns know.
+    pub fn administer<T>(&mut self, now: Now, change: impl FnOnce(&mut Engine) -> T) -> T {
+        self.now = now;
+        let result = change(self);
+        self.publish();
+        result
     }
 
     /// The audit log, if there is one.

@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
+use super::hooks::Hooks;
 use super::{Server, ServerThread};
-use crate::config::{Config, ConfigError, Options, Resolved};
+use crate::access::{PermissionCheck, TokenValidator};
+use crate::audit::AuditSink;
+use crate::config::{Auth, Config, ConfigError, External, Options, Resolved};
 use crate::json::{Json, Object};
 
 /// Puts a server together: settings as in the configuration file, one by one or
@@ -32,6 +35,7 @@ pub struct Builder {
     queries: Object,
     unreadable: Option<ConfigError>,
     signals: bool,
+    hooks: Hooks,
 }
 
 /// Why a server did not start.
@@ -132,6 +136,29 @@ impl Builder {
         self
     }
 
+    /// Asks `validator` about tokens that neither `auth.tokens` nor `auth.jwt`
+    /// knows. Without `auth` in the settings, connections must log in then.
+    #[must_use]
+    pub fn token_validator(mut self, validator: impl TokenValidator + 'static) -> Self {
+        self.hooks.validator = Some(Box::new(validator));
+        self
+    }
+
+    /// Asks `check` about every request of an external session, after its tier
+    /// and before `auth.permissions`.
+    #[must_use]
+    pub fn permission_check(mut self, check: impl PermissionCheck + 'static) -> Self {
+        self.hooks.permission_check = Some(Box::new(check));
+        self
+    }
+
+    /// Tells `sink` every entry of the audit log, which has to be switched on.
+    #[must_use]
+    pub fn audit_sink(mut self, sink: impl AuditSink + 'static) -> Self {
+        self.hooks.audit_sinks.push(Box::new(sink));
+        self
+    }
+
     /// Checks everything, opens what has to be opened, and listens.
     ///
     /// Raises the soft limit of open files of the process to the hard one, and
@@ -152,12 +179,15 @@ impl Builder {
         for (name, definition) in self.queries {
             config.queries.insert(name, definition);
         }
+        if self.hooks.validator.is_some() && config.auth.is_none() {
+            config.auth = Some(Auth::External(External::default()));
+        }
         config.check()?;
         for warning in warnings.into_iter().chain(config.oddities()) {
             log::warn!("{warning}");
         }
         config.load_secrets()?;
-        super::launch(config, self.signals)
+        super::launch(config, self.signals, self.hooks)
     }
 
     /// Builds the server on a thread of its own and runs it there.

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use super::local::{Closed, LOCAL_SLOT, Local};
+use crate::access::Verdict;
 use crate::app::{
     App, CommitSeq, ConnId, Effect, Effects, Flow, HttpAnswer, JobId, JobOutput, Now, Peer,
     TransportView,
@@ -48,6 +49,19 @@ impl Hosted {
         if let Some(file) = &self.audit_file {
             file.reopen();
         }
+    }
+
+    /// A token validator has answered later.
+    pub fn validated(&mut self, job: JobId, verdict: Verdict, now: Now) {
+        self.engine.token_validated(job, verdict, now);
+        self.settle(now);
+    }
+
+    /// Does something to sessions, with what follows from it for connections.
+    pub fn revoke<T>(&mut self, now: Now, change: impl FnOnce(&mut Engine) -> T) -> T {
+        let result = self.engine.administer(now, change);
+        self.settle(now);
+        result
     }
 
     /// A local client arrives.

@@ -9,10 +9,12 @@
 //! - [`Server::poll_once`] from a program that has a loop of its own;
 //! - [`Server::start`] on a thread of its own.
 
+mod administration;
 mod assemble;
 mod builder;
 mod durable;
 mod handle;
+mod hooks;
 mod hosted;
 mod local;
 mod threaded;
@@ -32,6 +34,7 @@ use crate::config::Config;
 use crate::net::{Running, Transport};
 use durable::Durable;
 use handle::Shared;
+use hooks::Hooks;
 use hosted::Hosted;
 
 /// A server that listens. Nothing happens while nobody runs it.
@@ -192,9 +195,10 @@ fn url(host: &str, port: u16, path: &str) -> String {
 }
 
 /// Everything that [`Builder::build`] makes of a configuration.
-fn launch(config: Config, signals: bool) -> Result<Server, StartError> {
+fn launch(config: Config, signals: bool, hooks: Hooks) -> Result<Server, StartError> {
     let started = Instant::now();
     let (mut transport, durable) = assemble::transport(&config)?;
+    hooks.install(&mut transport);
     let address = assemble::listen(&mut transport, &config)?;
     if signals {
         let reload = |hosted: &mut Hosted, _| hosted.reload();

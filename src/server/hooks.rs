@@ -1,0 +1,49 @@
+//! What an embedding program puts in the place of the server's own decisions.
+
+use crate::access::{PermissionCheck, TokenValidator};
+use crate::audit::AuditSink;
+use crate::net::Transport;
+use std::sync::Arc;
+
+use super::hosted::Hosted;
+
+/// Collected by the builder, handed over when the server is put together.
+#[derive(Default)]
+pub(super) struct Hooks {
+    pub validator: Option<Box<dyn TokenValidator>>,
+    pub permission_check: Option<Box<dyn PermissionCheck>>,
+    pub audit_sinks: Vec<Box<dyn AuditSink>>,
+}
+
+impl std::fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hooks")
+            .field("validator", &self.validator.is_some())
+            .field("permission_check", &self.permission_check.is_some())
+            .field("audit_sinks", &self.audit_sinks.len())
+            .finish()
+    }
+}
+
+impl Hooks {
+    pub fn install(self, transport: &mut Transport<Hosted>) {
+        let remote = transport.remote();
+        let engine = &mut transport.app_mut().engine;
+        if let Some(validator) = self.validator {
+            let deliver = Arc::new(move |job, verdict| {
+                let delivered =
+                    remote.run(move |app: &mut Hosted, now| app.validated(job, verdict, now));
+                if let Err(error) = delivered {
+                    log::debug!("a verdict came too late: {error}");
+                }
+            });
+            engine.set_token_validator(validator, deliver);
+        }
+        if let Some(check) = self.permission_check {
+            engine.set_permission_check(check);
+        }
+        for sink in self.audit_sinks {
+            engine.add_audit_sink(sink);
+        }
+    }
+}
