@@ -153,7 +153,8 @@ impl Engine {
     /// Why the session of a connection may not, or no longer, subscribe to a
     /// query.
     pub(super) fn refusal_to_subscribe(&mut self, conn: ConnId, query: &str) -> Option<OpError> {
-        let session = self.conns.get(conn)?.session.as_ref().map(|bound| bound.session.clone());
+        // One that is over is none: optional mode goes on without.
+        let session = self.session(conn).cloned();
         let operation = Operation::StoreSubscribe;
         let question = Question {
             operation: Cow::Borrowed(operation.name()),
