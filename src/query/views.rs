@@ -146,12 +146,25 @@ impl Views {
         Filter::from_json(bucket.layout(), &definition.filter.sample()).map_err(|error| {
             invalid(error.message.strip_prefix("Invalid filter: ").unwrap_or(&error.message))
         })?;
+        self.add(name, definition);
+        Ok(())
+    }
+
+    /// Puts back a query that was defined before a restart; its bucket may have
+    /// been dropped since, and then it fails as it did before.
+    pub fn restore(&mut self, name: &str, config: &Json) -> Result<(), OpError> {
+        let definition = Definition::parse(config)
+            .map_err(|reason| OpError::validation(format!("Invalid query \"{name}\": {reason}")))?;
+        self.add(name, definition);
+        Ok(())
+    }
+
+    fn add(&mut self, name: &str, definition: Definition) {
         self.last_query += 1;
         let id = QueryId(self.last_query);
         let definition = Arc::new(definition);
         self.queries.insert(id, Query { name: name.into(), definition, views: HashMap::new() });
         self.names.insert(name.into(), id);
-        Ok(())
     }
 
     /// `store.undefineQuery`: its subscriptions end.

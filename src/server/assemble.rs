@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::builder::StartError;
+use super::definitions::{self, Met};
 use super::durable::{self, Durable};
 use super::hosted::Hosted;
 use crate::access::External;
@@ -32,15 +33,21 @@ const RESERVED_FILES: u64 = 64;
 pub fn check_definitions(config: &Config) -> Result<(), ConfigError> {
     let mut store = Store::new();
     configure(&mut store, config)?;
-    queries(config, &store).map(drop)
+    let met = definitions::meet("query", &config.queries, &mut Vec::new())?;
+    queries(&met, &store).map(drop)
 }
 
-/// The configured queries.
-fn queries(config: &Config, store: &Store) -> Result<Views, ConfigError> {
+/// The configured queries and those that were defined over the wire.
+fn queries(met: &Met, store: &Store) -> Result<Views, ConfigError> {
     let mut views = Views::new(ViewLimits::default());
     let mut problems = Vec::new();
-    for (name, definition) in config.queries.iter() {
-        if let Err(error) = views.define(store, name, definition) {
+    for definitions::Definition { name, body, origin, .. } in &met.definitions {
+        // The bucket of a stored one may have been dropped since.
+        let defined = match origin {
+            Origin::File => views.define(store, name, body),
+            Origin::Wire => views.restore(name, body),
+        };
+        if let Err(error) = defined {
             let prefix = format!("Invalid query \"{name}\": ");
             let text = error.message.strip_prefix(&*prefix).unwrap_or(&error.message);
             problems.push(Problem { at: format!("queries.{name}"), text: text.to_owned() });
@@ -132,7 +139,10 @@ pub(super) fn transport(
     let mut store =
         recovered.as_mut().map(|found| std::mem::take(&mut found.store)).unwrap_or_default();
     let configured = configure(&mut store, config)?;
-    let views = queries(config, &store)?;
+    let mut documents =
+        recovered.as_mut().map(|found| std::mem::take(&mut found.documents)).unwrap_or_default();
+    let met = definitions::meet("query", &config.queries, &mut documents)?;
+    let views = queries(&met, &store)?;
     let mut engine = Engine::new(engine_options(config, seed), store, now);
     engine.set_views(views);
     let options = net::Options {
@@ -170,7 +180,8 @@ pub(super) fn transport(
         settle_origins(engine, config, &recovered.origins);
         #[cfg(feature = "sqlite")]
         engine.set_backups(crate::storage::Backups::new(&recovered.location));
-        engine.recovered(recovered.documents);
+        met.log(engine);
+        engine.recovered(documents);
         durable = Some(started);
     }
     let hosted = transport.app_mut();

@@ -12,6 +12,7 @@
 mod administration;
 mod assemble;
 mod builder;
+mod definitions;
 mod durable;
 mod handle;
 mod hooks;

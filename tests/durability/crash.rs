@@ -143,6 +143,8 @@ fn read(connection: &mut Client, client: usize) -> State {
     let mut state = State::default();
     let mine = json!({"client": client});
     let docs = connection.call("store.where", json!({"bucket": "docs", "filter": mine}));
+    let live = connection.call("store.subscribe", json!({"query": "mine", "params": mine}));
+    assert_eq!(live["data"], docs, "client {client}: a subscriber sees what is there");
     let number = |record: &Value, name: &str| record[name].as_u64().expect("a number");
     for record in docs.as_array().expect("records") {
         let key = record["id"].as_str().expect("a key").to_owned();
@@ -174,6 +176,8 @@ fn set_up(connection: &mut Client) {
     for (name, config) in [("docs", docs), ("accounts", accounts), ("ledger", ledger)] {
         connection.call("store.defineBucket", json!({"name": name, "config": config}));
     }
+    let query = json!({"bucket": "docs", "filter": {"client": "{{ params.client }}"}});
+    connection.call("store.defineQuery", json!({"name": "mine", "config": query}));
     for client in 0..CLIENTS {
         for at in 0..2 {
             let data = json!({"id": format!("{client}/{at}"), "balance": 100});

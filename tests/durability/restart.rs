@@ -169,6 +169,57 @@ fn configured_and_stored_buckets_meet() {
 }
 
 #[test]
+fn configured_and_stored_queries_meet() {
+    let scratch = Scratch::new("queries");
+    let buckets = json!({"a": {"key": "id", "schema": {"id": {"type": "string"}}}});
+    let of = |limit: u64| json!({"bucket": "a", "limit": limit});
+    let config = |queries: Value| json!({"buckets": buckets, "queries": queries});
+    let listed = |server: &Server| -> Vec<(String, Value)> {
+        let list = server.client().call("store.listQueries", json!({}));
+        let list = list["queries"].as_array().or(list.as_array()).expect("queries").clone();
+        let name = |query: &Value| query["name"].as_str().expect("a name").to_owned();
+        list.iter().map(|query| (name(query), query["config"]["limit"].clone())).collect()
+    };
+    let entry = |name: &str, limit: u64| (name.to_owned(), json!(limit));
+
+    let first = config(json!({"stays": of(1), "changes": of(1), "goes": of(1)}));
+    let server = Server::run(&mut configured(&scratch, &first));
+    let mut client = server.client();
+    for (name, limit) in [("wire", 7), ("undefined", 8)] {
+        client.call("store.defineQuery", json!({"name": name, "config": of(limit)}));
+    }
+    client.call("store.undefineQuery", json!({"name": "undefined"}));
+    // Lasts until the next start.
+    client.call("store.undefineQuery", json!({"name": "stays"}));
+    let other = json!({"key": "id", "schema": {"id": {"type": "string"}}});
+    client.call("store.defineBucket", json!({"name": "other", "config": other}));
+    let lost = json!({"name": "lost", "config": {"bucket": "other", "limit": 9}});
+    client.call("store.defineQuery", lost);
+    client.call("store.dropBucket", json!({"name": "other"}));
+    server.kill();
+
+    let second = config(json!({"stays": of(1), "changes": of(2), "new": of(3)}));
+    let server = Server::run(&mut configured(&scratch, &second));
+    let mut found = listed(&server);
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    let expected = [
+        entry("changes", 2),
+        entry("lost", 9),
+        entry("new", 3),
+        entry("stays", 1),
+        entry("wire", 7),
+    ];
+    assert_eq!(found, expected);
+    let (code, _) = server.client().refused("store.subscribe", json!({"query": "lost"}));
+    assert_eq!(code, "BUCKET_NOT_DEFINED");
+    server.kill();
+    let server = Server::run(&mut configured(&scratch, &second));
+    let mut again = listed(&server);
+    again.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(again, expected);
+}
+
+#[test]
 fn files_that_cannot_be_read_are_named_and_left_alone() {
     let scratch = Scratch::new("bad-files");
     let server = Server::start(&scratch.data(), &[]);

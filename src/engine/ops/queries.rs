@@ -7,6 +7,7 @@ use crate::engine::subscriptions::{Mode, subscription_id};
 use crate::json::{Raw, write_number, write_string};
 use crate::protocol::{OpError, Operation, Reply, Request};
 use crate::query::Want;
+use crate::storage::Origin;
 
 impl Engine {
     pub(super) fn query_operation(
@@ -23,8 +24,9 @@ impl Engine {
             Operation::StoreResync => self.store_resync(conn, request, out)?,
             Operation::StoreDefineQuery => {
                 let name = request.require_string("name")?;
-                let config = request.require_object("config")?;
-                self.views.define(&self.store, &name, &config.to_json())?;
+                let config = request.require_object("config")?.to_json();
+                self.views.define(&self.store, &name, &config)?;
+                self.log_document("query", &name, Origin::Wire, &config);
                 out.extend_from_slice(b"{\"name\":");
                 write_string(out, &name);
                 out.extend_from_slice(b",\"defined\":true}");
@@ -32,6 +34,7 @@ impl Engine {
             Operation::StoreUndefineQuery => {
                 let name = request.require_string("name")?;
                 self.views.undefine(&name)?;
+                self.log_forget("query", &name);
                 out.extend_from_slice(b"{\"name\":");
                 write_string(out, &name);
                 out.extend_from_slice(b",\"undefined\":true}");
