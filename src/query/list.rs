@@ -278,9 +278,9 @@ impl<K: Key> List<K> {
         projection: &Projection,
         candidates: &mut Vec<Candidate<K>>,
     ) {
-        let first = candidates.len();
         let mut coming = Vec::with_capacity(ops.len());
         let mut going = Vec::with_capacity(ops.len());
+        let mut staying = Vec::new();
         for Op { old, new } in ops {
             let was = old.as_ref().and_then(|key| self.spot(key));
             let was = was.map(|(spot, piece)| (spot, piece.clone()));
@@ -301,12 +301,14 @@ impl<K: Key> List<K> {
             if structural {
                 going.extend(old);
                 coming.extend(new);
-            } else if let Some((key, piece)) = new {
-                let weight = projection.len(&piece);
-                self.tree.replace(&key, piece, weight);
+            } else {
+                staying.extend(new);
             }
         }
-        debug_assert!(candidates.len() >= first);
+        for (key, piece) in staying {
+            let weight = projection.len(&piece);
+            self.tree.replace(&key, piece, weight);
+        }
         for key in going {
             self.members = self.members.saturating_sub(1);
             if self.tree.remove(&key).is_some() {
@@ -598,4 +600,4 @@ pub(crate) fn patch(old: &[u8], change: &ListChange, projection: &Projection, ou
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -21,6 +21,9 @@ mod value;
 mod view;
 mod views;
 
+#[cfg(test)]
+mod tests;
+
 pub use view::ViewLimits;
 pub(crate) use view::{Body, Changed, Want};
 pub(crate) use views::{EndReason, News, NewsItem, ViewId, Views};

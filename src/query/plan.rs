@@ -67,10 +67,7 @@ impl Plan {
         }
         let filter = Filter::from_term(layout, &term)?;
         let access = bucket.access(&filter);
-        let places = match access {
-            Access::Index(at, _) => Places::Index(at),
-            _ => Places::Table,
-        };
+        let places = access.order().map_or(Places::Table, Places::Index);
         let sort = definition.sort.iter().map(|(name, way)| (&**name, *way));
         let aggregate = definition.aggregate.as_ref().map(|aggregate| {
             let by = aggregate.group_by.as_ref().map(|names| GroupBy::new(layout, names));
