@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use super::view::View;
 use super::views::Views;
 use crate::json::{Json, Object};
-use crate::store::BucketId;
 
 #[derive(Default)]
 struct Totals<'v> {
@@ -23,9 +22,8 @@ struct Totals<'v> {
 }
 
 impl Views {
-    /// One object per query over the bucket that has subscribers, in the order
-    /// of definition. All numbers are sums over its views (one per set of
-    /// parameters):
+    /// How the views of a query are kept. All numbers are sums over its views,
+    /// one per set of parameters that somebody subscribed with:
     ///
     /// - `routedBy`: the fields whose values lead a change to the views; empty:
     ///   every change of the bucket is looked at;
@@ -34,22 +32,13 @@ impl Views {
     /// - `commits` that touched a matching record, `changes` of the result,
     ///   `reruns` from scratch, `refills` of lists of which only the beginning
     ///   is kept, `memoryBytes` of state.
-    pub fn explain(&self, bucket: BucketId) -> Json {
-        let mut queries: Vec<(&str, Totals<'_>)> = Vec::new();
-        for (name, route, view) in self.views_over(bucket) {
-            let at = match queries.iter().position(|(have, _)| *have == name) {
-                Some(at) => at,
-                None => {
-                    queries.push((name, Totals::default()));
-                    queries.len() - 1
-                }
-            };
-            if let Some((_, totals)) = queries.get_mut(at) {
-                totals.add(view);
-                totals.routed_by = route.fields().collect();
-            }
+    pub fn explain(&self, query: &str) -> Json {
+        let mut totals = Totals::default();
+        for (route, view) in self.views_of(query) {
+            totals.add(view);
+            totals.routed_by = route.fields().collect();
         }
-        Json::Array(queries.into_iter().map(|(name, totals)| totals.into_json(name)).collect())
+        totals.into_json(query)
     }
 }
 

@@ -26,4 +26,4 @@ mod tests;
 
 pub use view::ViewLimits;
 pub(crate) use view::{Body, Changed, Want};
-pub(crate) use views::{EndReason, News, NewsItem, ViewId, Views};
+pub(crate) use views::{EndReason, News, NewsItem, ViewId, Views, not_a_query};

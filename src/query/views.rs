@@ -429,16 +429,11 @@ impl Views {
         }
     }
 
-    /// The views over a bucket, in the order in which their queries were
-    /// defined.
-    pub fn views_over(&self, bucket: BucketId) -> impl Iterator<Item = (&str, &Route, &View)> {
-        let entries = self.queries.values().flat_map(|query| {
-            let ids = query.views.values();
-            ids.filter_map(|id| self.views.get(id.0 as usize)).map(|entry| (&*query.name, entry))
-        });
-        entries
-            .filter(move |(_, entry)| entry.view.bucket() == bucket)
-            .map(|(name, entry)| (name, &entry.route, &entry.view))
+    /// The views of a query, each with its route.
+    pub fn views_of(&self, query: &str) -> impl Iterator<Item = (&Route, &View)> {
+        let query = self.names.get(query).and_then(|id| self.queries.get(id));
+        let ids = query.into_iter().flat_map(|query| query.views.values());
+        ids.filter_map(|id| self.views.get(id.0 as usize)).map(|entry| (&entry.route, &entry.view))
     }
 
     fn over(&self, bucket: BucketId) -> Vec<ViewId> {
@@ -476,6 +471,7 @@ impl Views {
     }
 }
 
-fn not_a_query(name: &str) -> OpError {
+/// `Query "{name}" is not defined`
+pub(crate) fn not_a_query(name: &str) -> OpError {
     OpError::new(ErrorCode::QueryNotDefined, format!("Query \"{name}\" is not defined"))
 }

@@ -66,7 +66,7 @@ impl Engine {
         reply: &mut Reply,
     ) -> Result<Outcome, OpError> {
         match operation.family() {
-            Family::Store if is_of_queries(operation) => {
+            Family::Store if is_of_queries(operation, request) => {
                 self.query_operation(conn, operation, request, reply)
             }
             Family::Store if is_of_backups(operation) => {
@@ -114,14 +114,15 @@ impl Engine {
     }
 }
 
-fn is_of_queries(operation: Operation) -> bool {
-    matches!(
-        operation,
-        Operation::StoreSubscribe
-            | Operation::StoreUnsubscribe
-            | Operation::StoreResync
-            | Operation::StoreDefineQuery
-            | Operation::StoreUndefineQuery
-            | Operation::StoreListQueries
-    )
+fn is_of_queries(operation: Operation, request: &Request<'_>) -> bool {
+    (operation == Operation::StoreExplain && request.field("query").is_some())
+        || matches!(
+            operation,
+            Operation::StoreSubscribe
+                | Operation::StoreUnsubscribe
+                | Operation::StoreResync
+                | Operation::StoreDefineQuery
+                | Operation::StoreUndefineQuery
+                | Operation::StoreListQueries
+        )
 }

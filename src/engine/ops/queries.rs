@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::engine::subscriptions::{Mode, subscription_id};
 use crate::json::{Raw, write_number, write_string};
 use crate::protocol::{OpError, Operation, Reply, Request};
-use crate::query::Want;
+use crate::query::{Want, not_a_query};
 use crate::storage::Origin;
 
 impl Engine {
@@ -39,6 +39,7 @@ impl Engine {
                 write_string(out, &name);
                 out.extend_from_slice(b",\"undefined\":true}");
             }
+            Operation::StoreExplain => self.explain_query(request, out)?,
             _ => self.list_queries(out),
         }
         Ok(Outcome::Done)
@@ -152,6 +153,21 @@ impl Engine {
         view.write_state(bucket, "value", out);
         out.push(b'}');
         self.subscription_resynced(view_id, number);
+        Ok(())
+    }
+
+    /// `store.explain` with `query`: docs/explain.md.
+    fn explain_query(&self, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+        let bucket = request.require_string("bucket")?;
+        let query = request.require_string("query")?;
+        self.store.require(&bucket)?;
+        let source = self.views.source(&query).ok_or_else(|| not_a_query(&query))?;
+        if source != bucket {
+            return Err(OpError::validation(format!(
+                "Query \"{query}\" does not read bucket \"{bucket}\""
+            )));
+        }
+        self.views.explain(&query).write(out);
         Ok(())
     }
 

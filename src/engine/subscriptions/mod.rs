@@ -26,7 +26,6 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::app::ConnId;
-use crate::json::Json;
 use crate::protocol::{ErrorCode, OpError};
 use crate::query::{Body, ViewId, Views, Want};
 
@@ -306,13 +305,6 @@ impl Engine {
     /// Takes over the queries that are configured. Before anybody subscribes.
     pub(crate) fn set_views(&mut self, views: Views) {
         self.views = views;
-    }
-
-    /// What `store.explain` says of the live queries over a bucket; `null` if
-    /// there is no such bucket. See `Views::explain`.
-    pub fn explain_queries(&self, bucket: &str) -> Json {
-        let bucket = self.store.bucket_id(bucket);
-        bucket.map_or(Json::Null, |bucket| self.views.explain(bucket))
     }
 
     /// Holds what must be true between two calls.

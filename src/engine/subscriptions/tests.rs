@@ -166,12 +166,8 @@ fn equal_subscriptions_share_a_view_and_end_one_by_one() {
     let (one, _) = subscribe_settled(&mut rig, conn, room);
     let (two, _) = subscribe_settled(&mut rig, conn, room);
     let (three, _) = subscribe_settled(&mut rig, other, room);
-    let views = |rig: &Rig| {
-        rig.engine.explain_queries("t").as_array().map_or(0, |queries| {
-            queries.iter().filter_map(|q| q.get("views")?.as_number()).sum::<f64>() as usize
-        })
-    };
-    assert_eq!(views(&rig), 1);
+    let views = |rig: &Rig| rig.engine.views.explain("room").get("views").and_then(Json::as_number);
+    assert_eq!(views(&rig), Some(1.0));
     insert(&mut rig, conn, r#"{"id":1,"room":"a"}"#);
     insert(&mut rig, conn, r#"{"id":2,"room":"b"}"#);
     let row = r#"[{"id":1}]"#;
@@ -192,9 +188,9 @@ fn equal_subscriptions_share_a_view_and_end_one_by_one() {
     );
     rig.engine.closed(conn, rig.now);
     rig.drain();
-    assert_eq!(views(&rig), 1);
+    assert_eq!(views(&rig), Some(1.0));
     rig.call(other, &unsubscribe(&three));
-    assert_eq!(views(&rig), 0);
+    assert_eq!(views(&rig), Some(0.0));
 }
 
 #[test]
@@ -435,5 +431,26 @@ fn requests_are_checked_in_order() {
     for id in ["sub-01", "sub-", "sub-+1", "1", "sub-99999999999999999999999", "sub-1 "] {
         let text = format!(r#"{{"id":1,"type":"store.unsubscribe","subscriptionId":"{id}"}}"#);
         assert_eq!(rig.call(conn, &text).get("code").and_then(Json::as_str), Some("NOT_FOUND"));
+    }
+}
+
+#[test]
+fn a_live_query_can_be_explained() {
+    let (mut rig, conn) = rig();
+    subscribe(&mut rig, conn, r#""query":"room","params":{"room":"a"}"#);
+    let explain = |rig: &mut Rig, fields: &str| {
+        rig.call(conn, &format!(r#"{{"id":1,"type":"store.explain",{fields}}}"#))
+    };
+    let data = explain(&mut rig, r#""bucket":"t","query":"room""#);
+    let data = data.get("data").expect("an answer");
+    assert_eq!(data.get("routedBy").map(Json::to_text).as_deref(), Some(r#"["room"]"#));
+    assert_eq!(data.get("state").map(Json::to_text).as_deref(), Some(r#"{"orderedList":1}"#));
+    for (fields, message) in [
+        (r#""bucket":"t","query":5"#, "Missing or invalid \"query\": expected non-empty string"),
+        (r#""bucket":"u","query":"room""#, "Bucket \"u\" is not defined"),
+        (r#""bucket":"t","query":"nope""#, "Query \"nope\" is not defined"),
+    ] {
+        let reply = explain(&mut rig, fields);
+        assert_eq!(reply.get("message").and_then(Json::as_str), Some(message));
     }
 }
