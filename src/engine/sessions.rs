@@ -299,6 +299,10 @@ impl Engine {
     fn reauthorise(&mut self, id: ConnId) {
         let suspended = self.requires_auth() && self.session(id).is_none();
         let Some(conn) = self.conns.get_mut(id) else { return };
+        // The program that embeds the server needs no session.
+        if conn.trusted {
+            return;
+        }
         conn.suspended = suspended;
         if suspended {
             self.suspend_subscriptions(id);
