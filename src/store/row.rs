@@ -9,9 +9,11 @@ use crate::json::{Json, Raw, write_string};
 
 /// The fields of a bucket that have a slot in every row: the schema's fields in
 /// declaration order, then the metadata.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Layout {
     names: Vec<Box<str>>,
+    /// Each name as a row has it: quoted, escaped, with its colon.
+    prefixes: Vec<Box<[u8]>>,
     slots: HashMap<Box<str>, u16>,
 }
 
@@ -43,10 +45,7 @@ impl Layout {
         let mut layout = Layout::default();
         // Metadata first in the limit's eyes: its slots must exist.
         for name in fields.into_iter().take(Self::MAX_SLOTS).chain(Self::METADATA) {
-            if !layout.slots.contains_key(name) {
-                layout.slots.insert(name.into(), layout.names.len() as u16);
-                layout.names.push(name.into());
-            }
+            layout.add(name);
         }
         layout
     }
@@ -55,14 +54,25 @@ impl Layout {
     /// old layout can be read with the new one.
     #[must_use]
     pub fn extended<'n>(&self, fields: impl IntoIterator<Item = &'n str>) -> Self {
-        let mut layout = Layout { names: self.names.clone(), slots: self.slots.clone() };
+        let mut layout = self.clone();
         for name in fields {
-            if layout.names.len() < Self::MAX_SLOTS && !layout.slots.contains_key(name) {
-                layout.slots.insert(name.into(), layout.names.len() as u16);
-                layout.names.push(name.into());
+            if layout.names.len() < Self::MAX_SLOTS {
+                layout.add(name);
             }
         }
         layout
+    }
+
+    fn add(&mut self, name: &str) {
+        if self.slots.contains_key(name) {
+            return;
+        }
+        self.slots.insert(name.into(), self.names.len() as u16);
+        self.names.push(name.into());
+        let mut prefix = Vec::with_capacity(name.len() + 3);
+        write_string(&mut prefix, name);
+        prefix.push(b':');
+        self.prefixes.push(prefix.into());
     }
 
     pub fn slots(&self) -> usize {
@@ -163,6 +173,25 @@ impl Row {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Whether the value of a field has exactly this text, without finding out
+    /// where the value ends. `text` is one value in storage form.
+    pub fn field_is(&self, field: &FieldRef, text: &str) -> bool {
+        let Some(slot) = field.slot.map(usize::from) else {
+            return self.field(field).is_some_and(|value| value.text() == text);
+        };
+        let (width, slots) = (self.width(), self.slots());
+        if slot >= slots {
+            return false;
+        }
+        let offset = self.digits(HEADER + slot * width, width);
+        let rest = self.0.as_bytes().get(HEADER + slots * width + offset..).unwrap_or_default();
+        // Strings end themselves; after anything else comes a separator.
+        offset != 0
+            && rest
+                .strip_prefix(text.as_bytes())
+                .is_some_and(|behind| matches!(behind.first(), Some(b',' | b'}')))
+    }
+
     pub fn to_json(&self) -> Json {
         self.raw().to_json()
     }
@@ -184,28 +213,43 @@ impl std::fmt::Debug for Row {
 pub struct RowBuilder<'l> {
     layout: &'l Layout,
     offsets: Vec<usize>,
-    text: Vec<u8>,
+    /// Room for the header, then the text.
+    row: Vec<u8>,
+    /// Where the text begins.
+    start: usize,
+    /// The slot that comes next if the members come in the layout's order, as
+    /// those of a stored row nearly always do.
+    next: usize,
     non_finite: bool,
 }
 
 impl<'l> RowBuilder<'l> {
     pub fn new(layout: &'l Layout) -> Self {
-        Self {
-            layout,
-            offsets: vec![0; layout.slots()],
-            text: Vec::with_capacity(256),
-            non_finite: false,
-        }
+        let slots = layout.slots();
+        let start = HEADER + slots * 3;
+        let mut row = Vec::with_capacity(start + 256);
+        row.resize(start, 0);
+        Self { layout, offsets: vec![0; slots], row, start, next: 0, non_finite: false }
     }
 
     fn name(&mut self, name: &str) {
-        self.text.push(if self.text.is_empty() { b'{' } else { b',' });
-        write_string(&mut self.text, name);
-        self.text.push(b':');
-        if let Some(slot) = self.layout.slot(name)
-            && let Some(offset) = self.offsets.get_mut(usize::from(slot))
-        {
-            *offset = self.text.len();
+        self.row.push(if self.row.len() == self.start { b'{' } else { b',' });
+        let slot = match self.layout.names.get(self.next) {
+            Some(expected) if **expected == *name => Some(self.next),
+            _ => self.layout.slot(name).map(usize::from),
+        };
+        match slot.and_then(|slot| Some((slot, self.layout.prefixes.get(slot)?))) {
+            Some((slot, prefix)) => {
+                self.row.extend_from_slice(prefix);
+                if let Some(offset) = self.offsets.get_mut(slot) {
+                    *offset = self.row.len() - self.start;
+                }
+                self.next = slot + 1;
+            }
+            None => {
+                write_string(&mut self.row, name);
+                self.row.push(b':');
+            }
         }
     }
 
@@ -213,13 +257,13 @@ impl<'l> RowBuilder<'l> {
     pub fn json(&mut self, name: &str, value: &Json) {
         self.name(name);
         self.non_finite |= value.has_non_finite();
-        value.write_lossless(&mut self.text);
+        value.write_lossless(&mut self.row);
     }
 
     /// Appends a member from a client's message, in whatever form it came.
     pub fn foreign(&mut self, name: &str, value: Raw<'_>) {
         self.name(name);
-        self.non_finite |= value.write_lossless(&mut self.text);
+        self.non_finite |= value.write_lossless(&mut self.row);
     }
 
     /// Appends a member whose text is already in storage form: a value taken
@@ -227,25 +271,29 @@ impl<'l> RowBuilder<'l> {
     pub fn raw(&mut self, name: &str, value: Raw<'_>, non_finite: bool) {
         self.name(name);
         self.non_finite |= non_finite;
-        self.text.extend_from_slice(value.text().as_bytes());
+        self.row.extend_from_slice(value.text().as_bytes());
     }
 
     pub fn finish(mut self) -> Row {
-        let end: &[u8] = if self.text.is_empty() { b"{}" } else { b"}" };
-        self.text.extend_from_slice(end);
+        let end: &[u8] = if self.row.len() == self.start { b"{}" } else { b"}" };
+        self.row.extend_from_slice(end);
         // Three base-128 digits reach two megabytes.
-        let wide = self.text.len() >= 1 << 21;
+        let wide = self.row.len() - self.start >= 1 << 21;
         let width = if wide { 5 } else { 3 };
-        let mut row = Vec::with_capacity(HEADER + self.offsets.len() * width + self.text.len());
+        let mut header = Vec::with_capacity(HEADER + self.offsets.len() * width);
         let flags = if wide { WIDE } else { 0 };
-        row.push(if self.non_finite { flags | NON_FINITE } else { flags });
-        push_digits(&mut row, self.offsets.len(), 2);
+        header.push(if self.non_finite { flags | NON_FINITE } else { flags });
+        push_digits(&mut header, self.offsets.len(), 2);
         for &offset in &self.offsets {
-            push_digits(&mut row, offset, width);
+            push_digits(&mut header, offset, width);
         }
-        row.extend_from_slice(&self.text);
+        if wide {
+            self.row.splice(..self.start, header);
+        } else {
+            self.row.iter_mut().zip(header).for_each(|(place, digit)| *place = digit);
+        }
         // Header digits are ASCII and the text came from strings.
-        Row(String::from_utf8(row).unwrap_or_default().into())
+        Row(String::from_utf8(self.row).unwrap_or_default().into())
     }
 }
 

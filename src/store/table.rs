@@ -98,7 +98,8 @@ impl Table {
     /// The slot of a key, given its text in storage form.
     pub fn find(&self, key: &str) -> Option<Slot> {
         let hash = self.hasher.hash_one(key);
-        self.keys.find(hash, |&slot| self.slot_key(slot) == key).copied()
+        let is_key = |&slot: &Slot| self.row(slot).is_some_and(|row| row.field_is(&self.key, key));
+        self.keys.find(hash, is_key).copied()
     }
 
     /// Puts a row with a new key at the end of the table order.
