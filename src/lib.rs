@@ -4,6 +4,8 @@
 pub mod access;
 pub mod app;
 pub mod audit;
+#[cfg(feature = "sqlite")]
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod identity;

@@ -1,6 +1,7 @@
 //! The stand-alone program: command line, logs, one server, exit code.
 #![forbid(unsafe_code)]
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -10,7 +11,12 @@ use noexd::server::{self, StartError};
 use noexd::{Server, logging};
 
 fn main() -> ExitCode {
-    let command = match command_line::parse(std::env::args_os().skip(1)) {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    #[cfg(feature = "sqlite")]
+    if let Some(done) = subcommand(&args) {
+        return done;
+    }
+    let command = match command_line::parse(args) {
         Ok(command) => command,
         Err(error) => {
             complain(&error);
@@ -31,6 +37,37 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs a subcommand; `None` if there is none.
+#[cfg(feature = "sqlite")]
+fn subcommand(args: &[OsString]) -> Option<ExitCode> {
+    use noexd::cli::{self, Done};
+
+    let done = match cli::help(args) {
+        Some(help) => print(help),
+        None => match cli::parse(args)? {
+            Ok(tool) => tool.run().map_err(Failure).and_then(|done| match done {
+                Done::Text(text) => print(&text),
+                Done::Quiet => Ok(()),
+            }),
+            Err(error) => {
+                complain(&error);
+                eprintln!(
+                    "Run \"noexd {} --help\" for usage information.",
+                    args.first().map_or("".into(), |verb| verb.to_string_lossy())
+                );
+                return Some(ExitCode::FAILURE);
+            }
+        },
+    };
+    Some(match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    })
 }
 
 /// Why the program ends with an error: every line is one reason.

@@ -18,6 +18,8 @@ mod handle;
 mod hooks;
 mod hosted;
 mod local;
+#[cfg(feature = "sqlite")]
+mod offline;
 mod threaded;
 
 use std::net::SocketAddr;
@@ -29,6 +31,8 @@ pub use assemble::check_definitions;
 pub use builder::{Builder, StartError};
 pub use handle::{CallError, Handle, LocalClient, Stopped};
 pub use local::Closed;
+#[cfg(feature = "sqlite")]
+pub use offline::Offline;
 pub use threaded::ServerThread;
 
 use crate::config::Config;

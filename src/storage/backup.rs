@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use super::directory::{MIN_FREE_BYTES, free_bytes, sync_directory, with_suffix};
-use super::sqlite::{Sqlite, SqliteReader, failure, open, remove_if_there};
-use super::{Location, StorageError, StorageErrorKind};
+use super::sqlite::{Sqlite, SqliteReader, failure, open, parent, remove_if_there};
+use super::{Location, Storage as _, StorageError, StorageErrorKind};
 use crate::app::CommitSeq;
 
 /// Backups of one data directory at a time. Bounds what a list costs, and the
@@ -95,39 +95,7 @@ impl Backups {
                 format!("{shown} has {free} bytes of free space, too little for {size} more"),
             ));
         }
-        let partial = with_suffix(&target, ".partial");
-        remove_if_there(&partial)?;
-        let made = self.copy(&partial, name, created_at);
-        if let Err(error) = made {
-            // What cannot be removed now is removed by the next try.
-            let _ = fs::remove_file(&partial);
-            return Err(error);
-        }
-        fs::rename(&partial, &target).map_err(|error| {
-            StorageError::io(&format!("cannot create {}", target.display()), &error)
-        })?;
-        sync_directory(&self.directory)?;
-        self.info(name)
-    }
-
-    fn copy(&self, target: &Path, name: &str, created_at: u64) -> Result<(), StorageError> {
-        copy_database(&self.database, target)?;
-        let failed = |error: rusqlite::Error| failure("write", target, &error);
-        let copy = open(target, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        copy.execute_batch("PRAGMA synchronous = FULL").map_err(failed)?;
-        let records: u64 =
-            copy.query_row("SELECT count(*) FROM records", [], |row| row.get(0)).map_err(failed)?;
-        let mut insert = copy
-            .prepare("INSERT OR REPLACE INTO meta(name, value) VALUES(?1, ?2)")
-            .map_err(failed)?;
-        insert.execute(params!["backup.name", name]).map_err(failed)?;
-        insert.execute(params!["backup.createdAt", created_at]).map_err(failed)?;
-        insert.execute(params!["backup.records", records]).map_err(failed)?;
-        drop(insert);
-        copy.close().map_err(|(_, error)| failed(error))?;
-        File::open(target)
-            .and_then(|file| file.sync_all())
-            .map_err(|error| StorageError::io(&format!("cannot sync {}", target.display()), &error))
+        copy_file(&self.database, &target, name, created_at)
     }
 
     fn names(&self) -> Result<Vec<String>, StorageError> {
@@ -207,6 +175,120 @@ impl Backups {
 
 fn refused(message: String) -> StorageError {
     StorageError::new(StorageErrorKind::Refused, message)
+}
+
+/// Copies what is in a database file now into a new file that describes itself
+/// as a backup. The file is there whole or not at all.
+///
+/// # Errors
+///
+/// `Refused` if `target` is there; what the file system or SQLite answers.
+pub fn copy_file(
+    source: &Path,
+    target: &Path,
+    name: &str,
+    created_at: u64,
+) -> Result<BackupInfo, StorageError> {
+    if target.exists() {
+        return Err(refused(format!("{} already exists", target.display())));
+    }
+    let partial = with_suffix(target, ".partial");
+    remove_if_there(&partial)?;
+    if let Err(error) = copy_described(source, &partial, name, created_at) {
+        // What cannot be removed now is removed by the next try.
+        let _ = fs::remove_file(&partial);
+        return Err(error);
+    }
+    fs::rename(&partial, target).map_err(|error| {
+        StorageError::io(&format!("cannot create {}", target.display()), &error)
+    })?;
+    sync_directory(&parent(target))?;
+    describe(target, Some(name))
+}
+
+fn copy_described(
+    source: &Path,
+    target: &Path,
+    name: &str,
+    created_at: u64,
+) -> Result<(), StorageError> {
+    copy_database(source, target)?;
+    let failed = |error: rusqlite::Error| failure("write", target, &error);
+    let copy = open(target, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    copy.execute_batch("PRAGMA synchronous = FULL").map_err(failed)?;
+    let records: u64 =
+        copy.query_row("SELECT count(*) FROM records", [], |row| row.get(0)).map_err(failed)?;
+    let mut insert =
+        copy.prepare("INSERT OR REPLACE INTO meta(name, value) VALUES(?1, ?2)").map_err(failed)?;
+    insert.execute(params!["backup.name", name]).map_err(failed)?;
+    insert.execute(params!["backup.createdAt", created_at]).map_err(failed)?;
+    insert.execute(params!["backup.records", records]).map_err(failed)?;
+    drop(insert);
+    copy.close().map_err(|(_, error)| failed(error))?;
+    sync_file(target)
+}
+
+fn sync_file(path: &Path) -> Result<(), StorageError> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| StorageError::io(&format!("cannot sync {}", path.display()), &error))
+}
+
+/// What [`install_file`] did.
+#[derive(Debug)]
+pub struct Installed {
+    pub info: BackupInfo,
+    /// Where the data is now that was there before.
+    pub kept: Option<PathBuf>,
+}
+
+/// Puts a copy of a backup in the place of a database file that nobody uses.
+/// The old file is kept under another name. A crash leaves the old data or the
+/// new, never a mixture.
+///
+/// # Errors
+///
+/// For a backup that is damaged or none; what the file system answers.
+pub fn install_file(source: &Path, database: &Path, at: u64) -> Result<Installed, StorageError> {
+    let info = describe(source, None)?;
+    Sqlite::open_to_read(source)?.check()?;
+    let fresh = with_suffix(database, ".restoring");
+    remove_if_there(&fresh)?;
+    copy_database(source, &fresh)?;
+    sync_file(&fresh)?;
+    let kept = set_aside(database, at)?;
+    fs::rename(&fresh, database).map_err(|error| {
+        StorageError::io(&format!("cannot replace {}", database.display()), &error)
+    })?;
+    sync_directory(&parent(database))?;
+    Ok(Installed { info, kept })
+}
+
+/// Makes room for another database file, and keeps the old one.
+fn set_aside(database: &Path, at: u64) -> Result<Option<PathBuf>, StorageError> {
+    if !database.exists() {
+        return Ok(None);
+    }
+    let aside = with_suffix(database, &format!(".before-restore-{at}"));
+    let failed = |error: std::io::Error| {
+        StorageError::io(&format!("cannot set {} aside", database.display()), &error)
+    };
+    // What its log holds belongs to the old file, and must not be taken for a
+    // log of the new one. A file that cannot be opened takes its log along.
+    let settled = Sqlite::open(database, true).and_then(|old| Box::new(old).close());
+    if let Err(error) = settled {
+        log::warn!("{error}");
+        let log = with_suffix(database, "-wal");
+        if log.exists() {
+            fs::rename(&log, with_suffix(&aside, "-wal")).map_err(failed)?;
+        }
+        remove_if_there(&with_suffix(database, "-shm"))?;
+    }
+    // The old name stays until the new file takes it over.
+    fs::hard_link(database, &aside)
+        .or_else(|_| fs::copy(database, &aside).map(drop))
+        .map_err(failed)?;
+    Ok(Some(aside))
 }
 
 /// Copies one state of a database file, log included, into a new file.

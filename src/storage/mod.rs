@@ -37,7 +37,9 @@ pub use state::State;
 pub use writer::{MAX_BACKLOG_BYTES, Notify, StorageStats, Task, Writer};
 
 #[cfg(feature = "sqlite")]
-pub use backup::{BackupInfo, Backups, MAX_BACKUPS, check_backup_name};
+pub use backup::{
+    BackupInfo, Backups, Installed, MAX_BACKUPS, check_backup_name, copy_file, install_file,
+};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{FORMAT_VERSION, Sqlite, SqliteReader};
 

@@ -1,10 +1,11 @@
 //! Backups while the server runs, and the subcommands beside it.
 
 use std::fs;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Scratch, Server, noexd};
+use crate::support::{Client, Scratch, Server, ends, noexd};
 
 fn define(client: &mut Client, name: &str, unique: bool) {
     let config = json!({"key": "id", "schema": {
@@ -169,5 +170,149 @@ fn without_storage_there_are_none() {
         let (code, message) = client.refused(operation, json!({"name": "b"}));
         assert_eq!(code, "UNKNOWN_OPERATION");
         assert_eq!(message, format!("Cannot {what}: persistence is not configured"));
+    }
+}
+
+/// Runs a subcommand to its end: whether it went well, and what it printed.
+fn tool(scratch: &Scratch, verb: &str, arguments: &[&str], input: &str) -> (bool, String) {
+    use std::io::Write as _;
+    let mut child = noexd()
+        .arg(verb)
+        .arg("--data-dir")
+        .arg(scratch.data())
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // One that refuses its arguments does not read.
+    let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
+    let output = child.wait_with_output().expect("waited");
+    let text = if output.status.success() { output.stdout } else { output.stderr };
+    (output.status.success(), String::from_utf8(text).expect("text"))
+}
+
+#[test]
+fn subcommands_copy_and_put_back() {
+    let scratch = Scratch::new("tools");
+    let server = Server::start(&scratch.data(), &[]);
+    let mut client = server.client();
+    define(&mut client, "notes", false);
+    for at in 0..10 {
+        insert(&mut client, "notes", &format!("n{at}"));
+    }
+    let before = all(&mut client, "notes");
+    // Beside the running server, and seen by it.
+    let (good, text) = tool(&scratch, "backup", &["--name", "cli"], "");
+    assert!(good && text.contains("1 buckets, 10 records"), "{text}");
+    assert_eq!(client.call("store.backups", json!({}))[0]["name"], "cli");
+    let elsewhere = scratch.0.join("copy.sqlite");
+    let elsewhere = elsewhere.to_str().unwrap();
+    assert!(tool(&scratch, "backup", &["--output", elsewhere], "").0);
+    let (good, text) = tool(&scratch, "backup", &["--output", elsewhere], "");
+    assert!(!good && text.contains("already exists"), "{text}");
+    for verb in ["restore", "import"] {
+        let (good, text) =
+            tool(&scratch, verb, &[if verb == "restore" { "cli" } else { "/dev/null" }], "");
+        assert!(!good && text.contains("in use by another process"), "{verb}: {text}");
+    }
+    client.call("store.clear", json!({"bucket": "notes"}));
+    server.kill();
+
+    for backup in ["cli", elsewhere] {
+        let (good, text) = tool(&scratch, "restore", &[backup], "");
+        assert!(good, "{text}");
+        let server = Server::start(&scratch.data(), &[]);
+        let mut client = server.client();
+        assert_eq!(all(&mut client, "notes"), before, "{backup}");
+        insert(&mut client, "notes", "more");
+        server.kill();
+    }
+    let kept = fs::read_dir(scratch.data()).unwrap().filter(|entry| {
+        entry.as_ref().unwrap().file_name().to_string_lossy().contains(".before-restore-")
+    });
+    assert_eq!(kept.count(), 2);
+
+    // Even when what is there cannot be read any more.
+    fs::write(scratch.file(), "nothing").unwrap();
+    assert!(!tool(&scratch, "restore", &["none"], "").0);
+    assert!(!tool(&scratch, "restore", &[scratch.file().to_str().unwrap()], "").0);
+    assert_eq!(fs::read(scratch.file()).unwrap(), b"nothing");
+    let (good, text) = tool(&scratch, "restore", &["cli"], "");
+    assert!(good, "{text}");
+    let server = Server::start(&scratch.data(), &[]);
+    assert_eq!(all(&mut server.client(), "notes"), before);
+}
+
+#[test]
+fn an_export_can_be_imported() {
+    let scratch = Scratch::new("lines");
+    let server = Server::start(&scratch.data(), &[]);
+    let mut client = server.client();
+    define(&mut client, "notes", true);
+    define(&mut client, "empty", false);
+    for tag in ["a", "b\n\"", "ü"] {
+        insert(&mut client, "notes", tag);
+    }
+    client
+        .call("store.update", json!({"bucket": "notes", "key": 1, "data": {"tag": "c", "n": 1.5}}));
+    let before = all(&mut client, "notes");
+    let (good, lines) = tool(&scratch, "export", &[], "");
+    assert!(good);
+    let (_, one) = tool(&scratch, "export", &["--bucket", "empty"], "");
+    server.kill();
+    assert_eq!(lines.lines().count(), 5);
+    assert_eq!(one.lines().count(), 1);
+    for line in lines.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert!(
+            line["bucket"].is_string()
+                && (line["definition"].is_object() || line["record"].is_object())
+        );
+    }
+    assert!(!tool(&scratch, "export", &["--bucket", "none"], "").0);
+
+    let other = Scratch::new("lines-other");
+    assert_eq!(tool(&other, "import", &[], &lines), (true, "3 records imported\n".to_owned()));
+    let server = Server::start(&other.data(), &[]);
+    let mut client = server.client();
+    assert_eq!(all(&mut client, "notes"), before, "with their metadata");
+    assert_eq!(client.call("store.buckets", json!({}))["names"], json!(["notes", "empty"]));
+    server.kill();
+
+    // Plain records are validated, and all of them are taken or none.
+    let plain = "{\"tag\":\"x\"}\n\n{\"tag\":\"y\",\"id\":77}\n";
+    let (good, text) = tool(&other, "import", &["--bucket", "notes"], plain);
+    assert!(good, "{text}");
+    for (bad, reason) in [
+        ("{\"tag\":\"z\"}\n{\"tag\":\"x\"}\n", "line 2: Unique constraint violation"),
+        ("{\"tag\":\"z\"}\n{\"tag\":5}\n", "line 2: Validation failed"),
+        ("{\"tag\":\"z\"}\n[1]\n", "line 2: expected a JSON object"),
+        ("{\"tag\":\"z\"}\n{\n", "line 2: "),
+    ] {
+        let (good, text) = tool(&other, "import", &["--bucket", "notes"], bad);
+        assert!(!good && text.contains(reason), "{text}");
+    }
+    assert!(!tool(&other, "import", &[], plain).0, "plain records need a bucket");
+    let server = Server::start(&other.data(), &[]);
+    let mut client = server.client();
+    let ids: Vec<Value> =
+        all(&mut client, "notes").as_array().unwrap().iter().map(|r| r["id"].clone()).collect();
+    assert_eq!(ids, [json!(1), json!(2), json!(3), json!(4), json!(77)]);
+}
+
+#[test]
+fn subcommands_say_what_they_need() {
+    for (arguments, reason) in [
+        (vec!["backup"], "where is the data?"),
+        (vec!["restore", "--data-dir", "/nowhere"], "which backup?"),
+        (vec!["export", "--data-dir", "/nowhere/at/all"], "does not exist"),
+        (vec!["export", "--data-dir", "/nowhere", "--name", "x"], "is for another subcommand"),
+        (vec!["backup", "--data-dir", "/nowhere", "x"], "unexpected argument"),
+    ] {
+        let (code, errors) = ends(noexd().args(&arguments));
+        assert_eq!(code, Some(1), "{arguments:?}");
+        assert!(errors.starts_with("Error: ") && errors.contains(reason), "{errors}");
     }
 }

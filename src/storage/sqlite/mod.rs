@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-pub(super) use file::{open, remove_if_there};
+pub(super) use file::{open, parent, remove_if_there};
 pub use schema::FORMAT_VERSION;
 
 use super::directory::with_suffix;

@@ -1,0 +1,149 @@
+//! `noexd export` and `noexd import`: JSON Lines.
+//!
+//! An export has a line `{"bucket", "definition", "counter"}` for each bucket
+//! and a line `{"bucket", "record"}` for each of its records; an import takes
+//! such lines, or plain records for one bucket.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::files::{location, now};
+use super::{Done, Tool};
+use crate::json::{Json, Object, Raw, parse, write_string};
+use crate::server::Offline;
+use crate::storage::{Sqlite, Stored};
+use crate::store::Content;
+
+/// Levels of nesting of a line: those of a record, and the line itself.
+const MAX_DEPTH: u32 = 1026;
+
+pub(super) fn export(tool: &Tool) -> Result<Done, String> {
+    let location = location(&tool.persistence)?;
+    let mut reader = Sqlite::open_to_read(&location.file).map_err(|error| error.message)?;
+    let mut out: Box<dyn Write> = match &tool.output {
+        // Other people's data, perhaps their passwords.
+        Some(path) => Box::new(
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)
+                .map_err(|error| format!("{}: {error}", path.display()))?,
+        ),
+        None => Box::new(std::io::stdout().lock()),
+    };
+    let mut out = BufWriter::new(&mut out);
+    let mut left = tool.buckets.clone();
+    let mut open: Option<String> = None;
+    let mut line = Vec::new();
+    reader
+        .load(&mut |stored| {
+            line.clear();
+            match stored {
+                Stored::Bucket(entry) => {
+                    open = None;
+                    if tool.buckets.is_empty() || tool.buckets.contains(&entry.name) {
+                        left.retain(|name| *name != entry.name);
+                        begin(&mut line, &entry.name);
+                        line.extend_from_slice(b"\"definition\":");
+                        line.extend_from_slice(entry.definition.as_bytes());
+                        let counter = format!(",\"counter\":{}}}\n", entry.counter);
+                        line.extend_from_slice(counter.as_bytes());
+                        open = Some(entry.name);
+                    }
+                }
+                Stored::Record { row, .. } => {
+                    if let Some(bucket) = &open {
+                        begin(&mut line, bucket);
+                        line.extend_from_slice(b"\"record\":");
+                        line.extend_from_slice(row.as_bytes());
+                        line.extend_from_slice(b"}\n");
+                    }
+                }
+                Stored::Document(_) => {}
+            }
+            out.write_all(&line).map_err(|error| format!("writing failed: {error}"))
+        })
+        .map_err(|error| error.message)?;
+    out.flush().map_err(|error| format!("writing failed: {error}"))?;
+    match left.first() {
+        Some(missing) => Err(format!("there is no bucket \"{missing}\"")),
+        None => Ok(Done::Quiet),
+    }
+}
+
+fn begin(line: &mut Vec<u8>, bucket: &str) {
+    line.extend_from_slice(b"{\"bucket\":");
+    write_string(line, bucket);
+    line.push(b',');
+}
+
+pub(super) fn import(tool: &Tool) -> Result<Done, String> {
+    let input: Box<dyn BufRead> = match &tool.subject {
+        Some(path) => {
+            let file = File::open(Path::new(path)).map_err(|error| format!("{path}: {error}"))?;
+            Box::new(BufReader::new(file))
+        }
+        None => Box::new(BufReader::new(std::io::stdin())),
+    };
+    let mut data = Offline::open(&tool.persistence, now())?;
+    let mut contents: Vec<Content> = Vec::new();
+    let mut records = 0;
+    for (number, line) in input.lines().enumerate() {
+        let at = |reason: String| format!("line {}: {reason}", number + 1);
+        let line = line.map_err(|error| at(error.to_string()))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let object = match parse(&line, MAX_DEPTH).map(Raw::to_json) {
+            Ok(Json::Object(object)) => object,
+            Ok(_) => return Err(at("expected a JSON object".into())),
+            Err(error) => return Err(at(error.to_string())),
+        };
+        match tool.buckets.first() {
+            Some(bucket) => {
+                data.insert(bucket, &object).map_err(|error| at(error.message.into_owned()))?;
+                records += 1;
+            }
+            None => records += exported(&mut contents, object).map_err(at)?,
+        }
+    }
+    data.replace(&contents).map_err(|error| error.message.into_owned())?;
+    data.save()?;
+    Ok(Done::Text(format!("{records} records imported\n")))
+}
+
+/// Takes one line of an export; returns how many records are in it.
+fn exported(contents: &mut Vec<Content>, mut line: Object) -> Result<usize, String> {
+    const EXPECTED: &str = "expected a line of `noexd export`; plain records need --bucket NAME";
+    let Some(Json::String(name)) = line.remove("bucket") else { return Err(EXPECTED.into()) };
+    match (line.remove("definition"), line.remove("record")) {
+        (Some(Json::Object(definition)), None) => {
+            if contents.iter().any(|content| *content.name == *name) {
+                return Err(format!("bucket \"{name}\" is there twice"));
+            }
+            let counter = line.get("counter").and_then(Json::as_number).unwrap_or_default();
+            contents.push(Content {
+                name: name.into(),
+                definition: Arc::new(definition),
+                counter: counter as u64,
+                rows: Vec::new(),
+            });
+            Ok(0)
+        }
+        (None, Some(record @ Json::Object(_))) => {
+            let content = contents.last_mut().filter(|content| *content.name == *name);
+            let content = content
+                .ok_or_else(|| format!("a record of \"{name}\" without the bucket before it"))?;
+            let mut text = Vec::new();
+            record.write_lossless(&mut text);
+            let text = String::from_utf8(text).map_err(|error| error.to_string())?;
+            content.rows.push(text.into());
+            Ok(1)
+        }
+        _ => Err(EXPECTED.into()),
+    }
+}

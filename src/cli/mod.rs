@@ -1,0 +1,164 @@
+//! The subcommands that work on a data directory: `noexd backup`, `restore`,
+//! `export` and `import`. What they do is described in `docs/backups.md`.
+//!
+//! Owns their command lines. Must not know tables of the database file.
+
+mod files;
+mod lines;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use getopts::{HasArg, Matches, Occur};
+
+use crate::config::Persistence;
+use crate::config::command_line::{self, Command};
+
+/// One subcommand, understood.
+#[derive(Debug)]
+pub struct Tool {
+    verb: Verb,
+    persistence: Persistence,
+    buckets: Vec<String>,
+    name: Option<String>,
+    output: Option<PathBuf>,
+    /// A file or a name, for those that take one.
+    subject: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Backup,
+    Restore,
+    Export,
+    Import,
+}
+
+const VERBS: [(&str, Verb); 4] = [
+    ("backup", Verb::Backup),
+    ("restore", Verb::Restore),
+    ("export", Verb::Export),
+    ("import", Verb::Import),
+];
+
+/// What `noexd COMMAND --help` prints.
+const HELP: &str = "\
+Work on a data directory (see docs/backups.md).
+
+  noexd backup  DATA [--name NAME | --output FILE]   copy the data; the server may run
+  noexd restore DATA BACKUP                          put a backup (name or file) in place
+  noexd export  DATA [--bucket NAME]... [--output FILE]
+                                                     write JSON Lines; the server may run
+  noexd import  DATA [--bucket NAME] [FILE]          read JSON Lines
+
+DATA is --data-dir DIR, --db FILE or --config FILE, as for the server. `restore`
+and `import` need the server to be stopped. Without FILE, `export` writes to
+standard output and `import` reads standard input.
+";
+
+/// What a subcommand has to say when it is done.
+pub enum Done {
+    /// For standard output.
+    Text(String),
+    /// Everything has been written where it belongs.
+    Quiet,
+}
+
+/// Understands a command line without the program's name. `None`: it does not
+/// begin with a subcommand.
+///
+/// # Errors
+///
+/// For people.
+pub fn parse(args: &[OsString]) -> Option<Result<Tool, String>> {
+    let (first, rest) = args.split_first()?;
+    let (_, verb) = VERBS.iter().find(|(name, _)| first == name)?;
+    Some(understand(*verb, rest))
+}
+
+/// Whether help is asked for.
+pub fn help(args: &[OsString]) -> Option<&'static str> {
+    let (first, rest) = args.split_first()?;
+    let is_tool = VERBS.iter().any(|(name, _)| first == name);
+    let asked = rest.iter().any(|arg| arg == "--help" || arg == "-h");
+    (is_tool && asked).then_some(HELP)
+}
+
+fn understand(verb: Verb, args: &[OsString]) -> Result<Tool, String> {
+    let mut parser = getopts::Options::new();
+    let flags = ["config", "data-dir", "db", "name", "output"];
+    for long in flags {
+        let short = if long == "config" { "c" } else { "" };
+        parser.opt(short, long, "", "", HasArg::Yes, Occur::Optional);
+    }
+    parser.opt("", "bucket", "", "", HasArg::Yes, Occur::Multi);
+    let matches = parser.parse(args).map_err(|fail| fail.to_string())?;
+    let only = |flag: &str, verbs: &[Verb]| {
+        if matches.opt_present(flag) && !verbs.contains(&verb) {
+            return Err(format!("--{flag} is for another subcommand"));
+        }
+        Ok(())
+    };
+    only("name", &[Verb::Backup])?;
+    only("output", &[Verb::Backup, Verb::Export])?;
+    only("bucket", &[Verb::Export, Verb::Import])?;
+    if matches.opt_present("name") && matches.opt_present("output") {
+        return Err("--name and --output exclude each other".into());
+    }
+    let takes_subject = matches!(verb, Verb::Restore | Verb::Import);
+    if let Some(word) = matches.free.get(usize::from(takes_subject)) {
+        return Err(format!("unexpected argument \"{word}\""));
+    }
+    if verb == Verb::Restore && matches.free.is_empty() {
+        return Err("which backup? Give a name, or the path of a file".into());
+    }
+    let buckets = matches.opt_strs("bucket");
+    if verb == Verb::Import && buckets.len() > 1 {
+        return Err("--bucket: an import of plain records goes to one bucket".into());
+    }
+    Ok(Tool {
+        verb,
+        persistence: persistence(&matches)?,
+        buckets,
+        name: matches.opt_str("name"),
+        output: matches.opt_str("output").map(PathBuf::from),
+        subject: matches.free.first().cloned(),
+    })
+}
+
+/// The server's own understanding of where the data lies.
+fn persistence(matches: &Matches) -> Result<Persistence, String> {
+    let mut args = Vec::new();
+    for flag in ["config", "data-dir", "db"] {
+        if let Some(value) = matches.opt_str(flag) {
+            args.push(OsString::from(format!("--{flag}={value}")));
+        }
+    }
+    let command = command_line::parse(args).map_err(|error| error.to_string())?;
+    let (Command::Run(arguments) | Command::Check(arguments)) = command else {
+        return Err("--config takes a file".into());
+    };
+    let resolved = command_line::load(&arguments, |name| std::env::var(name).ok())
+        .map_err(|error| error.to_string())?;
+    let persistence = resolved.config.persistence;
+    if !persistence.is_enabled() {
+        return Err("where is the data? Give --data-dir DIR, --db FILE or --config FILE".into());
+    }
+    Ok(persistence)
+}
+
+impl Tool {
+    /// Does it.
+    ///
+    /// # Errors
+    ///
+    /// For people. Nothing was changed then.
+    pub fn run(&self) -> Result<Done, String> {
+        match self.verb {
+            Verb::Backup => files::backup(self),
+            Verb::Restore => files::restore(self),
+            Verb::Export => lines::export(self),
+            Verb::Import => lines::import(self),
+        }
+    }
+}
