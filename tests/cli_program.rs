@@ -258,6 +258,68 @@ fn the_first_line_is_the_only_one_on_standard_output() {
     assert_eq!(words[3], "settings: name \"x\", port 0, path \"/live\"");
 }
 
+/// The default port may be taken on the machine that runs the tests; the
+/// program then has to say so.
+#[test]
+fn without_arguments_it_says_what_it_is() {
+    let server = Running::start(&[]);
+    if server.line.is_empty() {
+        let (code, _, err) = server.end();
+        assert_eq!(code, Some(1));
+        assert!(err.ends_with("Error: port: 127.0.0.1:8080 is in use\n"), "{err}");
+        return;
+    }
+    let start =
+        concat!("noexd ", env!("CARGO_PKG_VERSION"), " listening on ws://127.0.0.1:8080/\n");
+    assert_eq!(server.line, start);
+    server.signal("TERM");
+    let (code, out, err) = server.end();
+    assert_eq!((code, &*out), (Some(0), ""));
+    for said in ["memory only", "pip install noex-client", "ws://127.0.0.1:8080/", "--help"] {
+        assert!(err.contains(said), "{said}: {err}");
+    }
+    assert!(!err.contains(" WARN "), "{err}");
+}
+
+/// A start that must fail, and what it says last.
+fn refused(args: &[&str]) -> String {
+    let Output { status, stdout, stderr } = output(args);
+    assert_eq!(status.code(), Some(1), "{args:?}");
+    assert_eq!(text(&stdout), "");
+    text(&stderr).lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_admin_secret_from_a_file() {
+    let secret = TempFile::new("secret", "a secret of some length\n");
+    let args = ["-p", "0", "-H", "127.0.0.1", "--auth", "--admin-secret-file"];
+    let server = Running::start(&[&args[..], &[secret.path()]].concat());
+    let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("connect");
+    let url = format!("ws://127.0.0.1:{}/", server.port());
+    let (mut socket, _) = tungstenite::client(url, stream).expect("upgrade");
+    let mut receive = || socket.read().expect("a message").into_text().expect("text").to_string();
+    assert!(receive().ends_with("\"requiresAuth\":true}"));
+    let login = r#"{"id":1,"type":"identity.loginWithSecret","secret":"a secret of some length"}"#;
+    socket.send(Message::text(login)).expect("send");
+    let answer = socket.read().expect("an answer").into_text().expect("text");
+    assert!(answer.contains("\"superadmin\""), "{answer}");
+    server.signal("TERM");
+    assert_eq!(server.end().0, Some(0));
+
+    let empty = TempFile::new("empty-secret", "\n");
+    for (path, said) in [
+        (empty.path(), "the file is empty"),
+        ("/nonexistent/secret", "No such file or directory (os error 2)"),
+    ] {
+        let last = refused(&[&args[..], &[path]].concat());
+        assert_eq!(last, format!("Error: auth.adminSecretFile: {path}: {said}"));
+    }
+    assert_eq!(
+        refused(&["-p", "0", "--auth"]),
+        "Error: --admin-secret is required when --auth is enabled"
+    );
+}
+
 #[test]
 fn an_ipv6_host_stands_in_brackets() {
     let server = Running::start(&["-p", "0", "-H", "::1"]);
