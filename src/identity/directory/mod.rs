@@ -207,10 +207,15 @@ impl Directory {
             self.rebuild(store);
             return;
         }
-        for change in commit.changes.iter().filter(|change| mine.contains(&change.bucket)) {
+        // First everything that goes: what comes may take its place, whichever
+        // of them was written first.
+        let changes = || commit.changes.iter().filter(|change| mine.contains(&change.bucket));
+        for change in changes() {
             if let Some(row) = &change.old {
                 self.remove(change.bucket, row, change.old_order);
             }
+        }
+        for change in changes() {
             if let Some(row) = &change.new {
                 self.add(change.bucket, row, change.new_order);
             }

@@ -1,0 +1,8 @@
+//! Authentication, permissions, identity and audit, over real sockets.
+
+mod attack;
+mod client;
+mod jwt;
+mod malformed;
+mod matrix;
+mod sessions;

@@ -1,0 +1,234 @@
+//! Sessions, subscriptions and what the audit log says of them.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use noexd::Server;
+use noexd::access::{Answer, Session, Ticket, TokenValidator, Verdict};
+use noexd::audit::{AuditFilter, AuditSink, Entry};
+use serde_json::{Value, json};
+
+use super::client::{Client, PASSWORD, built_in, create_user, login, start, superadmin};
+
+fn subscribe(client: &mut Client, query: &str) -> Value {
+    client.ok("store.subscribe", json!({"query": query}))["subscriptionId"].clone()
+}
+
+fn insert(client: &mut Client, id: &str) {
+    client.ok("store.insert", json!({"bucket": "maps", "data": {"id": id}}));
+}
+
+/// The ids of the records in the newest push.
+fn newest(pushes: &[Value]) -> Value {
+    let records = pushes.last().expect("a push")["data"].as_array().expect("records");
+    records.iter().map(|record| record["id"].clone()).collect()
+}
+
+#[test]
+fn subscriptions_wait_for_a_session_and_catch_up() {
+    let server = built_in(json!({"store": {"firstPushDelayMs": 0}}));
+    let mut admin = superadmin(&server);
+    create_user(&mut admin, "ann", &["reader"]);
+    let (mut ann, _) = login(&server, "ann");
+    subscribe(&mut ann, "all-maps");
+    insert(&mut admin, "1");
+    assert_eq!(newest(&ann.pushes()), json!(["1"]));
+    ann.ok("identity.logout", json!({}));
+    insert(&mut admin, "2");
+    insert(&mut admin, "3");
+    assert_eq!(ann.pushes().len(), 0, "nobody is logged in");
+    // It still counts.
+    let stats = admin.ok("server.stats", json!({}));
+    assert_eq!(stats["connections"]["totalStoreSubscriptions"], 1);
+    ann.ok("identity.login", json!({"username": "ann", "password": PASSWORD}));
+    let pushes = ann.pushes();
+    assert_eq!(pushes.len(), 1, "one push of the newest state");
+    assert_eq!(newest(&pushes), json!(["1", "2", "3"]));
+}
+
+#[test]
+fn subscriptions_end_with_the_right_to_them() {
+    let server = built_in(json!({"store": {"firstPushDelayMs": 0}}));
+    let mut admin = superadmin(&server);
+    let ann = create_user(&mut admin, "ann", &[]);
+    let on = |kind: &str, name: &str| {
+        json!({"subjectType": "user", "subjectId": ann, "resourceType": kind,
+               "resourceName": name, "operations": ["read"]})
+    };
+    let (mut client, _) = login(&server, "ann");
+    assert_eq!(
+        client.refused("store.subscribe", json!({"query": "all-maps"})),
+        "FORBIDDEN No access to store.subscribe on all-maps"
+    );
+    // The bucket or the query: each is enough.
+    for (kind, name) in [("bucket", "maps"), ("query", "all-maps"), ("bucket", "all-maps")] {
+        admin.ok("identity.grant", on(kind, name));
+        let id = subscribe(&mut client, "all-maps");
+        insert(&mut admin, &format!("{kind} {name}"));
+        assert_eq!(client.pushes().len(), 1);
+        admin.ok("identity.revoke", on(kind, name));
+        insert(&mut admin, &format!("no {kind} {name}"));
+        let told = client.next().expect("a message");
+        assert_eq!(
+            told,
+            json!({"type": "system", "event": "subscription_cancelled", "subscriptionId": id,
+                   "reason": "No access to store.subscribe on all-maps"})
+        );
+        assert_eq!(client.pushes().len(), 0);
+    }
+}
+
+#[test]
+fn the_end_of_a_role_reaches_every_holder() {
+    let server = built_in(json!({"store": {"firstPushDelayMs": 0}}));
+    let mut admin = superadmin(&server);
+    let role = admin.ok(
+        "identity.createRole",
+        json!({"name": "curator", "permissions": [{"allow": "store.*", "buckets": ["maps"]}]}),
+    );
+    let mut clients: Vec<Client> = (0..3)
+        .map(|n| {
+            create_user(&mut admin, &format!("user{n}"), &["curator"]);
+            let mut client = login(&server, &format!("user{n}")).0;
+            subscribe(&mut client, "all-maps");
+            client
+        })
+        .collect();
+    insert(&mut admin, "1");
+    for client in &mut clients {
+        assert_eq!(client.pushes().len(), 1);
+    }
+    admin.ok(
+        "identity.updateRole",
+        json!({"roleId": role["id"], "permissions": [{"allow": "store.*", "buckets": ["notes"]}]}),
+    );
+    insert(&mut admin, "2");
+    for client in &mut clients {
+        assert_eq!(client.next().expect("a message")["event"], "subscription_cancelled");
+        assert_eq!(client.pushes().len(), 0);
+        assert_eq!(
+            client.refused("store.all", json!({"bucket": "maps"})),
+            "FORBIDDEN No access to store.all on maps"
+        );
+        client.ok("store.all", json!({"bucket": "notes"}));
+    }
+}
+
+/// Answers later, from another thread.
+struct Slow(mpsc::Sender<(String, Ticket)>);
+
+impl TokenValidator for Slow {
+    fn validate(&mut self, token: &str, _now_ms: u64) -> Answer {
+        let (token, queue) = (token.to_owned(), self.0.clone());
+        Answer::Later(Box::new(move |ticket| {
+            queue.send((token, ticket)).expect("somebody validates");
+        }))
+    }
+}
+
+struct Tell(mpsc::Sender<String>);
+
+impl AuditSink for Tell {
+    fn entry(&mut self, entry: &std::sync::Arc<Entry>) {
+        self.0.send(entry.operation().to_owned()).expect("somebody listens");
+    }
+}
+
+#[test]
+fn an_embedding_program_judges_tokens_and_hears_of_everything() {
+    let (queue, waiting) = mpsc::channel();
+    let (told, heard) = mpsc::channel();
+    let server = Server::builder()
+        .json(r#"{"port": 0, "audit": {"tiers": ["admin"], "auth": true}}"#)
+        .token_validator(Slow(queue))
+        .audit_sink(Tell(told))
+        .start()
+        .expect("the server starts");
+    let mut slow = Client::connect(&server);
+    slow.send(r#"{"id":1,"type":"auth.login","token":"ann"}"#);
+    slow.send(r#"{"id":2,"type":"auth.whoami"}"#);
+    let (token, ticket) = waiting.recv().expect("a ticket");
+    assert_eq!(token, "ann");
+    // Nobody else waits.
+    let mut other = Client::connect(&server);
+    assert_eq!(other.ok("auth.whoami", json!({})), json!({"authenticated": false}));
+    ticket.complete(Verdict::Session(Session::new("ann", vec!["admin".into()])));
+    assert_eq!(slow.response(1).expect("a session")["userId"], "ann");
+    assert_eq!(slow.response(2).expect("an answer")["userId"], "ann");
+    other.send(r#"{"id":7,"type":"auth.login","token":"bob"}"#);
+    drop(waiting.recv().expect("a ticket"));
+    let refusal = other.response(7).expect_err("nobody decided");
+    assert_eq!(refusal.to_string(), "INTERNAL_ERROR Internal server error");
+
+    assert_eq!(server.revoke_sessions(None, Some("admin")), Ok(1));
+    slow.assert_ended("Session revoked by administrator");
+    assert_eq!(server.unrevoke("ann"), Ok(true));
+    assert_eq!(server.unrevoke("ann"), Ok(false));
+    let heard: Vec<String> = heard.try_iter().collect();
+    assert_eq!(heard, ["auth.login", "auth.login", "session.revoked"]);
+    assert_eq!(server.audit_len(), Ok(3));
+    let filter = AuditFilter { success: Some(false), ..AuditFilter::default() };
+    let failed = server.audit_entries(filter).expect("it runs");
+    assert_eq!(failed.len(), 1);
+    assert!(failed[0].contains("Internal server error"));
+    server.stop_and_wait(Duration::ZERO).expect("stopped");
+}
+
+#[test]
+fn what_was_recorded_is_in_the_file() {
+    let directory = std::env::temp_dir().join(format!("noexd-access-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let path = directory.join("audit.jsonl");
+    let config = json!({"audit": {"file": {"path": path, "restore": true}}});
+    let mut entries = Vec::new();
+    for round in 1..=2 {
+        let server = start(config.clone());
+        let mut client = Client::connect(&server);
+        client.ok("server.stats", json!({}));
+        let log = client.ok("audit.query", json!({}));
+        entries = log["entries"].as_array().expect("entries").clone();
+        // The queries of earlier rounds are there, this one is not.
+        assert_eq!(entries.len(), 2 * round - 1);
+        server.stop_and_wait(Duration::ZERO).expect("stopped");
+    }
+    let text = std::fs::read_to_string(&path).expect("the file");
+    let lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.len(), 4);
+    entries.reverse();
+    assert_eq!(lines[..3], entries[..]);
+    std::fs::remove_dir_all(&directory).expect("removed");
+}
+
+#[test]
+fn identity_and_revocations_survive_a_restart() {
+    let directory = std::env::temp_dir().join(format!("noexd-identity-{}", std::process::id()));
+    let config = json!({"dataDir": directory});
+    let server = built_in(config.clone());
+    let mut admin = superadmin(&server);
+    let ann = create_user(&mut admin, "ann", &["writer"]);
+    let bob = create_user(&mut admin, "bob", &[]);
+    let (mut client, token) = login(&server, "ann");
+    insert(&mut client, "1");
+    admin.ok("server.revokeSessions", json!({"userId": bob}));
+    admin.ok(
+        "identity.grant",
+        json!({"subjectType": "user", "subjectId": bob, "resourceType": "bucket",
+               "resourceName": "maps", "operations": ["read"]}),
+    );
+    server.stop_and_wait(Duration::ZERO).expect("stopped");
+
+    let server = built_in(config);
+    let mut client = Client::connect(&server);
+    let session = client.ok("auth.login", json!({"token": token}));
+    assert_eq!((&session["userId"], &session["roles"]), (&json!(ann), &json!(["writer"])));
+    assert_eq!(client.ok("store.count", json!({"bucket": "maps"})), 1);
+    let mut other = Client::connect(&server);
+    let refused = other.refused("identity.login", json!({"username": "bob", "password": PASSWORD}));
+    assert_eq!(refused, "SESSION_REVOKED Session has been revoked");
+    let mut admin = superadmin(&server);
+    let list = json!({"resourceType": "bucket", "resourceName": "maps"});
+    assert_eq!(admin.ok("identity.getAcl", list)["entries"][0]["subjectName"], "bob");
+    server.stop_and_wait(Duration::ZERO).expect("stopped");
+    std::fs::remove_dir_all(&directory).expect("removed");
+}
