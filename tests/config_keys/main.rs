@@ -1,0 +1,263 @@
+//! Every key of the configuration file: its default, its smallest and largest
+//! value, just outside, the wrong type, `null`.
+
+mod forms;
+
+use forms::FORMS;
+use noexd::Config;
+use noexd::config::{Options, Resolved, docs};
+
+/// Reads a file with this text, without environment and flags.
+fn read(text: &str) -> Result<Resolved, Vec<String>> {
+    let mut options = Options::new();
+    let problems = |error: noexd::config::ConfigError| {
+        error.problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    options.read_file(text).map_err(problems)?;
+    options.resolve().map_err(problems)
+}
+
+/// A file that sets `path` to `value`, with what its section cannot do without.
+fn file(path: &str, value: &str) -> String {
+    let siblings: &[(&str, &str)] = match path {
+        "rateLimit.maxRequests" => &[("rateLimit.windowMs", "1000")],
+        "rateLimit.windowMs" => &[("rateLimit.maxRequests", "10")],
+        "tls.cert" => &[("tls.key", "\"k\"")],
+        "tls.key" => &[("tls.cert", "\"c\"")],
+        "tls.minVersion" => &[("tls.key", "\"k\""), ("tls.cert", "\"c\"")],
+        "auth.adminSecret" => &[("auth.builtIn", "true")],
+        "auth.adminSecretFile" => &[("auth.builtIn", "true")],
+        "auth.builtIn" => &[("auth.adminSecret", "\"0123456789abcdef\"")],
+        "auth.sessionTtl" | "auth.passwordMinLength" | "auth.maxSessionsPerUser" => {
+            &[("auth.builtIn", "true"), ("auth.adminSecret", "\"0123456789abcdef\"")]
+        }
+        "auth.tokens" => &[],
+        _ if path.starts_with("auth.") => &[("auth.tokens", "{}")],
+        _ => &[],
+    };
+    let mut root = serde_json::json!({});
+    for (path, value) in siblings.iter().chain([&(path, value)]) {
+        let value: serde_json::Value = serde_json::from_str(value).expect("the test's own JSON");
+        let mut at = &mut root;
+        for name in path.split('.') {
+            at = &mut at[name];
+        }
+        *at = value;
+    }
+    root.to_string()
+}
+
+/// What this version lacks is not what these tests are about.
+fn beyond_availability(problems: Vec<String>) -> Vec<String> {
+    problems
+        .into_iter()
+        .filter(|text| !text.ends_with("is not available in this version"))
+        .collect()
+}
+
+fn accepted(path: &str, value: &str) {
+    if let Err(problems) = read(&file(path, value)) {
+        let problems = beyond_availability(problems);
+        assert!(problems.is_empty(), "{path} = {value}: {problems:?}");
+    }
+}
+
+fn refused(path: &str, value: &str, text: &str) {
+    let problems = match read(&file(path, value)) {
+        Ok(_) => panic!("{path} = {value} was accepted"),
+        Err(problems) => beyond_availability(problems),
+    };
+    assert_eq!(problems, [text.replace("{path}", path)], "{path} = {value}");
+}
+
+/// Keys with whole numbers: path, smallest, largest, whether 0 is allowed
+/// beside that. 2^53 - 1 is as good as no limit.
+const NO_LIMIT: u64 = (1 << 53) - 1;
+const INTEGERS: &[(&str, u64, u64, bool)] = &[
+    ("maxPayloadBytes", 1, 1 << 30, false),
+    ("maxJsonDepth", 8, 1024, false),
+    ("handshakeTimeoutMs", 100, 600_000, false),
+    ("closeTimeoutMs", 0, 60_000, false),
+    ("shutdownGraceMs", 0, 3_600_000, false),
+    ("maxConnections", 1, NO_LIMIT, false),
+    ("maxConnectionsPerIp", 1, NO_LIMIT, false),
+    ("connectionLimits.maxSubscriptionsPerConnection", 0, NO_LIMIT, false),
+    ("connectionLimits.maxTotalSubscriptions", 0, NO_LIMIT, false),
+    ("rateLimit.maxRequests", 1, 1_000_000, false),
+    ("rateLimit.windowMs", 1, 86_400_000, false),
+    ("heartbeat.intervalMs", 10, 86_400_000, true),
+    ("heartbeat.timeoutMs", 1, 86_400_000, false),
+    ("backpressure.maxBufferedBytes", 1, 1 << 30, false),
+    ("auth.sessionTtl", 1, NO_LIMIT, false),
+    ("auth.passwordMinLength", 1, 1024, false),
+    ("auth.maxSessionsPerUser", 1, NO_LIMIT, false),
+    ("auth.loginRateLimit.maxAttempts", 1, NO_LIMIT, false),
+    ("auth.loginRateLimit.windowMs", 1, NO_LIMIT, false),
+    ("revocation.blacklistTtlMs", 0, 31_536_000_000, false),
+    ("store.firstPushDelayMs", 0, 10_000, false),
+    ("store.ttlCheckIntervalMs", 10, 86_400_000, true),
+    ("durabilityIntervalMs", 1, 60_000, false),
+    ("rules.maxForwardDepth", 1, NO_LIMIT, false),
+    ("rules.maxCascadeEvents", 1, NO_LIMIT, false),
+    ("procedures.maxSteps", 1, NO_LIMIT, false),
+    ("procedures.maxConditionDepth", 0, NO_LIMIT, false),
+    ("logic.maxDefinitions", 1, NO_LIMIT, false),
+    ("logic.maxExprDepth", 1, NO_LIMIT, false),
+    ("logic.maxExprNodes", 1, NO_LIMIT, false),
+    ("logic.maxViewRows", 1, NO_LIMIT, false),
+    ("audit.maxEntries", 1, 10_000_000, false),
+];
+
+#[test]
+fn whole_numbers_and_their_limits() {
+    for &(path, min, max, zero) in INTEGERS {
+        accepted(path, &min.to_string());
+        accepted(path, &format!("{min}.0"));
+        accepted(path, &max.to_string());
+        let least = if zero { 0 } else { min };
+        for (value, shown) in [
+            ("-1", "-1"),
+            ("\"5\"", "\"5\""),
+            ("1.5", "1.5"),
+            ("true", "true"),
+            ("[1]", "array"),
+            ("{}", "object"),
+        ] {
+            refused(path, value, &format!("{{path}}: expected integer >= {least}, got {shown}"));
+        }
+        let mut outside = Vec::new();
+        if max < NO_LIMIT {
+            outside.push(max + 1);
+        }
+        if zero {
+            accepted(path, "0");
+            outside.push(1);
+        }
+        if min > 0 {
+            outside.push(min - 1);
+        }
+        for value in outside.into_iter().filter(|value| !(zero && *value == 0)) {
+            let problems = read(&file(path, &value.to_string())).expect_err(path);
+            let problems = beyond_availability(problems);
+            let [problem] = problems.as_slice() else { panic!("{path}: {problems:?}") };
+            assert!(problem.starts_with(&format!("{path}: expected ")), "{problem}");
+            assert!(problem.ends_with(&format!(", got {value}")), "{problem}");
+            assert!(problem.contains(&min.to_string()), "{problem}");
+        }
+    }
+}
+
+/// Keys that are true or false.
+const BOOLEANS: &[&str] = &[
+    "exposeErrorDetails",
+    "auth.required",
+    "store.coalescePushes",
+    "rules.chainFacts",
+    "audit.auth",
+];
+
+#[test]
+fn booleans() {
+    for path in BOOLEANS {
+        accepted(path, "true");
+        accepted(path, "false");
+        for (value, shown) in
+            [("1", "1"), ("\"true\"", "\"true\""), ("[]", "array"), ("{}", "object")]
+        {
+            refused(path, value, &format!("{{path}}: expected boolean, got {shown}"));
+        }
+    }
+}
+
+/// Keys whose value is one of a few words, the default first.
+const CHOICES: &[(&str, &[&str])] = &[
+    ("durability", &["always", "interval", "none"]),
+    ("tls.minVersion", &["1.2", "1.3"]),
+    ("auth.permissions.default", &["allow", "deny"]),
+    ("auth.customRoleTier", &["none", "read", "write", "admin"]),
+];
+
+#[test]
+fn choices() {
+    for (path, words) in CHOICES {
+        for word in *words {
+            accepted(path, &format!("\"{word}\""));
+        }
+        for (value, shown) in [("\"ALWAYS\"", "\"ALWAYS\""), ("1", "1"), ("true", "true")] {
+            let problems = beyond_availability(read(&file(path, value)).expect_err(path));
+            let [problem] = problems.as_slice() else { panic!("{path}: {problems:?}") };
+            assert!(
+                problem.starts_with(&format!("{path}: expected \"{}\"", words[0])),
+                "{problem}"
+            );
+            assert!(problem.ends_with(&format!(", got {shown}")), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn everything_else() {
+    for (path, good, bad) in FORMS {
+        for value in *good {
+            accepted(path, value);
+        }
+        for (value, text) in *bad {
+            refused(path, value, text);
+        }
+    }
+}
+
+fn tested() -> impl Iterator<Item = &'static str> {
+    INTEGERS
+        .iter()
+        .map(|(path, ..)| *path)
+        .chain(BOOLEANS.iter().copied())
+        .chain(CHOICES.iter().map(|(path, _)| *path))
+        .chain(FORMS.iter().map(|(path, ..)| *path))
+}
+
+#[test]
+fn these_tables_know_every_key() {
+    let page = docs::page();
+    let keys = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let keys: Vec<&str> = keys.map(|(key, _)| key).filter(|key| !key.contains(' ')).collect();
+    assert!(keys.len() > 80, "{keys:?}");
+    for key in keys.iter().filter(|key| !key.starts_with("persistence")) {
+        assert!(tested().any(|path| path == *key), "{key} has no test");
+    }
+}
+
+#[test]
+fn null_is_as_good_as_absent() {
+    for path in tested() {
+        // What belongs to a mode of authentication is not there without it.
+        if path.starts_with("auth.") || path.starts_with("rateLimit.") || path.starts_with("tls.") {
+            continue;
+        }
+        // The section is there then, and may be off by default.
+        let section = path.split_once('.').map_or("", |(section, _)| section);
+        if ["audit", "metrics", "console"].contains(&section) {
+            continue;
+        }
+        let config = read(&file(path, "null")).expect(path).config;
+        assert_eq!(config, Config::default(), "{path}");
+    }
+    for (text, like) in [
+        (r#"{"auth":{"tokens":{},"jwt":null,"required":null}}"#, r#"{"auth":{"tokens":{}}}"#),
+        (
+            r#"{"rateLimit":{"maxRequests":1,"windowMs":null}}"#,
+            r#"{"rateLimit":{"maxRequests":1}}"#,
+        ),
+    ] {
+        assert_eq!(read(text).map(|r| r.config).ok(), read(like).map(|r| r.config).ok(), "{text}");
+    }
+}
+
+#[test]
+fn an_empty_file_is_like_none() {
+    for text in ["", " \n", "{}", "\u{feff}{}", "{\"heartbeat\":{},\"store\":{},\"rules\":{}}"] {
+        let Resolved { config, warnings } = read(text).expect(text);
+        assert_eq!(config, Config::default(), "{text:?}");
+        assert!(warnings.is_empty(), "{warnings:?}");
+    }
+}
