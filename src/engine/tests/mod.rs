@@ -1,6 +1,7 @@
 //! The engine over simulated time: no sockets, no clock, no sleeps.
 
 mod access;
+mod bounds;
 mod identity;
 mod rig;
 mod simulation;

@@ -189,6 +189,15 @@ impl Rig {
         mine.into_iter().map(|(_, json)| json).collect()
     }
 
+    /// What every connection was sent since the last call.
+    pub fn received_by_all(&mut self) -> HashMap<ConnId, Vec<Json>> {
+        let mut all: HashMap<ConnId, Vec<Json>> = HashMap::new();
+        for (conn, json) in self.sent.drain(..) {
+            all.entry(conn).or_default().push(json);
+        }
+        all
+    }
+
     /// Sends one request and returns the only message that came back.
     pub fn call(&mut self, conn: ConnId, text: &str) -> Json {
         self.received(conn);
