@@ -2,6 +2,7 @@
 
 mod access;
 mod bounds;
+mod durability;
 mod identity;
 mod rig;
 mod simulation;
