@@ -6,6 +6,7 @@
 
 mod fanout;
 mod idle;
+mod logins;
 mod net;
 mod options;
 mod process;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
 fn run(mode: &str, options: &Options, report: &mut Report) -> Result<(), String> {
     match mode {
         "fanout" => fanout::run(options, report),
+        "logins" => logins::run(options, report),
         "idle" => idle::idle(options, report),
         "records" => idle::records(options, report),
         "params" => views::params(options, report),

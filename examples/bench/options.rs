@@ -7,8 +7,10 @@ use getopts::Options as Parser;
 use serde_json::Value;
 
 /// All modes, in the order in which they run.
-pub const MODES: [&str; 10] =
-    ["get", "update", "insert", "fanout", "idle", "params", "topn", "agg", "delta", "records"];
+pub const MODES: [&str; 11] = [
+    "get", "update", "insert", "fanout", "logins", "idle", "params", "topn", "agg", "delta",
+    "records",
+];
 
 const ABOUT: &str = "\
 Measures servers of the noex protocol over loopback, and Redis beside them.
@@ -17,6 +19,7 @@ Measures servers of the noex protocol over loopback, and Redis beside them.
 
 get, update, insert   requests at several connection counts and depths
 fanout    many subscribers of one small view, 1 and 64 writes in flight
+logins    reads without and beside logins with a password
 idle      start-up time, and memory of idle connections
 params    writes beside 10 and beside 10,000 subscriptions with parameters
 topn      a sorted top-10 over more and more records
