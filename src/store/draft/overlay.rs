@@ -35,7 +35,8 @@ pub(super) struct Entry {
     pub inserted: Option<u32>,
     /// The insert met a record that had not been deleted before.
     pub over: bool,
-    /// The number of the last write.
+    /// The number of the write that made it what it is: an insert, an update or
+    /// a delete. 0: not written to yet.
     pub at: u32,
     /// Fields with references that were written, as positions among the
     /// bucket's references; the values must exist in the end.
@@ -166,7 +167,7 @@ impl Overlay {
         })
     }
 
-    /// The net effect, each with the number of its last write.
+    /// The net effect, each with the number of its write.
     pub fn into_ops(self) -> impl Iterator<Item = (u32, Op)> {
         let bucket = self.bucket;
         self.entries.into_iter().filter_map(move |entry| {

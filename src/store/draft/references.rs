@@ -3,7 +3,7 @@
 
 use hashbrown::{HashMap, HashSet};
 
-use super::overlay::{Entry, Overlay};
+use super::overlay::Entry;
 use super::{Draft, Mode};
 use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, OpError};
@@ -34,8 +34,8 @@ struct Frame {
 }
 
 /// References that the draft has written: the referring bucket, the position
-/// of the reference and the value, to the keys of the records.
-type Written = HashMap<(BucketId, usize, Box<str>), Vec<Key>>;
+/// of the reference and the value, to the places in the commit and the keys.
+type Written = HashMap<(BucketId, usize, Box<str>), Vec<(u64, Key)>>;
 
 impl Draft {
     /// Every reference in `data` must lead to a record as this draft sees it.
@@ -210,56 +210,56 @@ impl Draft {
                 for slot in outgoing.index.slots(&bucket.table, &value) {
                     let acquired = outgoing.index.acquired(&bucket.table, slot);
                     let Some(row) = bucket.table.row(slot) else { continue };
+                    let key = bucket.key_of(row);
+                    // Inserted anew: the reference will be one of `written`.
+                    let renewed = overlay
+                        .and_then(|overlay| overlay.entry(&key))
+                        .is_some_and(|entry| entry.inserted.is_some());
                     // An older reference was to a bucket that is gone.
-                    if acquired.max(outgoing.since) > target.defined_at {
+                    if !renewed && acquired.max(outgoing.since) > target.defined_at {
                         let made = (acquired.max(outgoing.since), acquired);
-                        found.push(Referrer {
-                            bucket: source,
-                            reference,
-                            key: bucket.key_of(row),
-                            made,
-                        });
+                        found.push(Referrer { bucket: source, reference, key, made });
                     }
                 }
             }
             let keys = written.get(&(source, reference, value.clone())).into_iter().flatten();
-            for (at, key) in keys.enumerate() {
-                if !found.iter().any(|have| {
-                    have.bucket == source && have.reference == reference && have.key == *key
-                }) {
-                    let made = (u64::MAX, at as u64);
-                    found.push(Referrer { bucket: source, reference, key: key.clone(), made });
-                }
+            for (at, key) in keys {
+                let made = (u64::MAX, *at);
+                found.push(Referrer { bucket: source, reference, key: key.clone(), made });
             }
         }
         found
     }
 
+    /// The references that a transaction has written, in the order in which
+    /// its commit will make them.
     fn written(&self, store: &Store) -> Written {
         let mut written = Written::new();
         if self.mode == Mode::Single {
             return written;
         }
+        let mut made = 0;
         for overlay in &self.touched {
             let Some(bucket) = store.bucket(overlay.bucket) else { continue };
-            for (at, outgoing) in bucket.references.iter().enumerate() {
-                for (value, key) in references_of(overlay, outgoing) {
-                    written.entry((bucket.id, at, value.into())).or_default().push(key.clone());
+            let mut entries: Vec<&Entry> = overlay.entries().iter().collect();
+            entries.sort_by_key(|entry| (entry.inserted.is_none(), entry.at));
+            for entry in entries {
+                made += 1;
+                let Some(row) = &entry.row else { continue };
+                for (at, outgoing) in bucket.references.iter().enumerate() {
+                    // What did not change is found in the store.
+                    let stored = entry.base.as_ref().filter(|_| entry.inserted.is_none());
+                    let before = stored.and_then(|base| outgoing.index.value_of(&base.row));
+                    let value = outgoing.index.value_of(row);
+                    if let Some(value) = value.filter(|_| before != value) {
+                        let place = (bucket.id, at, value.into());
+                        written.entry(place).or_default().push((made, entry.key.clone()));
+                    }
                 }
             }
         }
         written
     }
-}
-
-fn references_of<'o>(
-    overlay: &'o Overlay,
-    outgoing: &'o Outgoing,
-) -> impl Iterator<Item = (&'o str, &'o Key)> {
-    overlay.entries().iter().filter_map(|entry| {
-        let value = indexable(entry.row.as_ref()?.field(outgoing.index.field()))?;
-        Some((value, &entry.key))
-    })
 }
 
 fn restricted(

@@ -71,7 +71,7 @@ impl Draft {
             entry.over = entry.row.is_some();
         }
         entry.row = Some(row.clone());
-        entry.at = at;
+        entry.at = entry.inserted.unwrap_or(at);
         entry.written = written;
         Ok(row)
     }
@@ -122,7 +122,10 @@ impl Draft {
         let at = self.writes;
         let entry = self.overlay_mut(bucket).entry_mut(bucket, key);
         entry.row = Some(row.clone());
-        entry.at = at;
+        // A record stands among the changes where it was first written to.
+        if entry.at == 0 {
+            entry.at = at;
+        }
         for reference in written {
             if !entry.written.contains(&reference) {
                 entry.written.push(reference);
