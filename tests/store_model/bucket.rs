@@ -270,10 +270,14 @@ impl Bucket {
         }
     }
 
-    /// An explicit number in an autoincrement field raises the counter.
+    /// An explicit number in an autoincrement field raises the counter, as far as
+    /// there is room for the numbers that follow.
     pub fn raise(&mut self, data: &Object) {
         for (name, _) in self.schema().clone().iter() {
-            let number = data.get(name).and_then(Json::as_number).filter(|n| n.fract() == 0.0);
+            let number = data
+                .get(name)
+                .and_then(Json::as_number)
+                .filter(|n| n.fract() == 0.0 && *n <= 2f64.powi(52));
             if let (Some("autoincrement"), Some(number)) = (self.generated(name), number) {
                 self.counter = self.counter.max(number);
             }
