@@ -259,12 +259,10 @@ impl Bucket {
     pub fn evict(&mut self, coming: usize) {
         let Some(limit) = self.definition.get("maxSize").and_then(Json::as_number) else { return };
         while !self.records.is_empty() && (self.records.len() + coming) as f64 > limit.max(1.0) {
-            let age = |record: &Record| record.fields.get("_createdAt").and_then(Json::as_number);
-            let oldest = self
-                .records
-                .iter()
-                .map(age)
-                .fold(Some(f64::INFINITY), |a, b| if b < a { b } else { a });
+            let age = |record: &Record| {
+                record.fields.get("_createdAt").and_then(Json::as_number).expect("an age")
+            };
+            let oldest = self.records.iter().map(age).fold(f64::INFINITY, f64::min);
             let at = self.records.iter().position(|record| age(record) == oldest);
             self.records.remove(at.expect("one is the oldest"));
         }
