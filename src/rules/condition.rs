@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use regex::bytes::Regex;
-
 use crate::json::Json;
+use crate::store::pattern::Pattern as Expression;
 
 use super::reference::{Operand, Reference, Scope, Template};
 use super::regexes::{self, RegexCache};
@@ -66,7 +65,7 @@ impl Operator {
 enum Value {
     Operand(Operand),
     /// A literal expression, compiled once; `None` if it cannot be.
-    Expression(Option<Regex>),
+    Expression(Option<Expression>),
     Missing,
 }
 
@@ -126,11 +125,11 @@ impl Condition {
         let operand = match &self.value {
             Value::Operand(operand) => operand.resolve(scope)?,
             Value::Missing => None,
-            Value::Expression(regex) => {
-                let matches = |regex: &Regex| {
-                    left.and_then(Json::as_str).is_some_and(|text| regex.is_match(text.as_bytes()))
+            Value::Expression(expression) => {
+                let matches = |expression: &Expression| {
+                    left.and_then(Json::as_str).is_some_and(|text| expression.is_match(text))
                 };
-                return Ok(regex.as_ref().is_some_and(matches));
+                return Ok(expression.as_ref().is_some_and(matches));
             }
         };
         Ok(compare(self.operator, left, operand.as_deref(), regexes))
