@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::app::Now;
 use crate::json::{Json, Object, write_number};
+use crate::storage::Origin;
 use crate::wheel::{TimerId, Wheel};
 
 use super::event::{Budget, Chain, Event, make_id};
@@ -12,7 +13,7 @@ use super::execution::Execution;
 use super::facts::{Fact, Facts, Source};
 use super::index::PatternIndex;
 use super::pattern::Grammar;
-use super::record::{Origin, RecordKind, RulesChange, fact_change, rule_record, timer_record};
+use super::record::{RecordKind, RulesChange, fact_change, rule_change, timer_record};
 use super::regexes::RegexCache;
 use super::rule::Rule;
 use super::service::{LookupCache, RuleService, ServiceError, ServiceJob, Services, Ticket};
@@ -348,8 +349,7 @@ impl RuleEngine {
         let mut records = vec![RulesChange::put(RecordKind::Counter, "versions", &versions)];
         records.extend(self.rules.iter().map(|(number, registered)| {
             let Registered { rule, definition, origin } = registered;
-            let record = rule_record(definition, *origin, *number);
-            RulesChange::put(RecordKind::Rule, &rule.id, &record)
+            rule_change(&rule.id, definition, *origin, *number)
         }));
         records.extend(self.facts.iter().map(|(key, fact)| fact_change(key, fact)));
         records.extend(

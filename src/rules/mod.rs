@@ -42,7 +42,7 @@ pub use engine::{Cx, Group, Host, NewEvent, Options, RuleEngine, STORE_SERVICE, 
 pub use event::{Chain, Event};
 pub use facts::{Fact, Source};
 pub use pattern::{Grammar, Pattern};
-pub use record::{Origin, RecordKind, RulesChange};
+pub use record::{RecordKind, RulesChange};
 pub use service::{RuleService, ServiceError, ServiceJob, ServiceReply, Ticket};
 pub use subscriptions::Subscriptions;
 pub use validate::{Findings, Issue};

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::json::{DEFAULT_MAX_DEPTH, Json, Object, parse};
+use crate::storage::Origin;
 
 use super::cron::Cron;
 use super::facts::{Fact, Source};
@@ -47,29 +48,27 @@ impl RecordKind {
 pub struct RulesChange {
     pub kind: RecordKind,
     pub key: Arc<str>,
+    /// Of rules; everything else comes from the wire.
+    pub origin: Origin,
     /// `None`: deleted.
     pub value: Option<Arc<str>>,
 }
 
 impl RulesChange {
     pub(super) fn put(kind: RecordKind, key: &str, value: &Json) -> Self {
+        Self::put_from(kind, key, Origin::Wire, value)
+    }
+
+    pub(super) fn put_from(kind: RecordKind, key: &str, origin: Origin, value: &Json) -> Self {
         let mut text = Vec::new();
         value.write_lossless(&mut text);
         let value = String::from_utf8(text).unwrap_or_default();
-        RulesChange { kind, key: key.into(), value: Some(value.into()) }
+        RulesChange { kind, key: key.into(), origin, value: Some(value.into()) }
     }
 
     pub(super) fn delete(kind: RecordKind, key: &str) -> Self {
-        RulesChange { kind, key: key.into(), value: None }
+        RulesChange { kind, key: key.into(), origin: Origin::Wire, value: None }
     }
-}
-
-/// Where a rule comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// `rules.definitions` of the configuration.
-    File,
-    Wire,
 }
 
 fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
@@ -80,12 +79,17 @@ fn optional_text(value: Option<&Arc<str>>) -> Json {
     value.map_or(Json::Null, |text| Json::from(&**text))
 }
 
-pub(super) fn rule_record(definition: &Object, origin: Origin, number: u64) -> Json {
-    object([
+pub(super) fn rule_change(
+    id: &str,
+    definition: &Object,
+    origin: Origin,
+    number: u64,
+) -> RulesChange {
+    let record = object([
         ("definition", Json::Object(definition.clone())),
-        ("origin", Json::from(if origin == Origin::File { "file" } else { "wire" })),
         ("number", Json::Number(number as f64)),
-    ])
+    ]);
+    RulesChange::put_from(RecordKind::Rule, id, origin, &record)
 }
 
 pub(super) struct StoredRule {
@@ -104,7 +108,8 @@ pub(super) fn fact_change(key: &str, fact: &Fact) -> RulesChange {
         fact.version,
         fact.order
     );
-    RulesChange { kind: RecordKind::Fact, key: key.into(), value: Some(value.into()) }
+    let (kind, origin) = (RecordKind::Fact, Origin::Wire);
+    RulesChange { kind, key: key.into(), origin, value: Some(value.into()) }
 }
 
 pub(super) struct StoredFact {
@@ -163,11 +168,7 @@ impl Stored {
         if self.member(name)?.is_null() { Ok(None) } else { self.number(name).map(Some) }
     }
 
-    pub(super) fn rule(self) -> Result<StoredRule, String> {
-        let origin = match self.text("origin")? {
-            "file" => Origin::File,
-            _ => Origin::Wire,
-        };
+    pub(super) fn rule(self, origin: Origin) -> Result<StoredRule, String> {
         let number = self.number("number")?;
         let definition = self.member("definition")?.as_object();
         let definition = definition.ok_or("\"definition\" is not an object")?.clone();

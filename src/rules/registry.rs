@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, OpError};
+use crate::storage::Origin;
 
 use super::engine::{Cx, Group, Registered, RuleEngine};
-use super::record::{Origin, RecordKind, RulesChange, Stored, StoredRule, rule_record};
+use super::record::{RecordKind, RulesChange, Stored, StoredRule, rule_change};
 use super::rule::{Rule, Trigger};
 use super::validate::{Findings, Surroundings, validate};
 
@@ -219,8 +220,7 @@ impl RuleEngine {
         if let Some(Registered { rule, definition, origin }) = self.rules.get(&number)
             && self.options.durable
         {
-            let record = rule_record(definition, *origin, number);
-            cx.host.record(RulesChange::put(RecordKind::Rule, &rule.id, &record));
+            cx.host.record(rule_change(&rule.id, definition, *origin, number));
         }
     }
 
@@ -294,7 +294,7 @@ impl RuleEngine {
             let value = Stored::read(value).map_err(unreadable)?;
             match record.kind {
                 RecordKind::Rule => {
-                    let rule = value.rule().map_err(unreadable)?;
+                    let rule = value.rule(record.origin).map_err(unreadable)?;
                     order.push((rule.number, Arc::clone(&record.key)));
                     stored.insert(Arc::clone(&record.key), rule);
                 }

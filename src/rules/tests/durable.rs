@@ -9,12 +9,12 @@ fn durable() -> World {
 }
 
 /// The state that a log of changes leaves.
-fn state(changes: &[RulesChange]) -> BTreeMap<(RecordKind, Arc<str>), Arc<str>> {
+fn state(changes: &[RulesChange]) -> BTreeMap<(RecordKind, Arc<str>), (Origin, Arc<str>)> {
     let mut state = BTreeMap::new();
     for change in changes {
         let name = (change.kind, Arc::clone(&change.key));
         match &change.value {
-            Some(value) => state.insert(name, Arc::clone(value)),
+            Some(value) => state.insert(name, (change.origin, Arc::clone(value))),
             None => state.remove(&name),
         };
     }
@@ -25,10 +25,8 @@ fn state(changes: &[RulesChange]) -> BTreeMap<(RecordKind, Arc<str>), Arc<str>> 
 fn restart(before: &World, later: u64, definitions: &[&str]) -> World {
     // The log and a snapshot say the same.
     assert_eq!(state(&before.host.records), state(&before.engine.records()));
-    let records = state(&before.host.records).into_iter().map(|((kind, key), value)| RulesChange {
-        kind,
-        key,
-        value: Some(value),
+    let records = state(&before.host.records).into_iter().map(|((kind, key), (origin, value))| {
+        RulesChange { kind, key, origin, value: Some(value) }
     });
     let now = Now { mono: 7, wall: before.now.wall + later };
     let options = before.engine.options().clone();
@@ -208,8 +206,12 @@ fn the_first_wrong_definition_is_named() {
 
 #[test]
 fn a_record_that_cannot_be_read_is_named() {
-    let record =
-        |kind, value: &str| RulesChange { kind, key: "k".into(), value: Some(value.into()) };
+    let record = |kind, value: &str| RulesChange {
+        kind,
+        key: "k".into(),
+        origin: Origin::Wire,
+        value: Some(value.into()),
+    };
     for (record, error) in [
         (record(RecordKind::Fact, "{"), "stored fact \"k\": "),
         (record(RecordKind::Fact, "{}"), "stored fact \"k\": \"value\" is missing"),
@@ -218,7 +220,7 @@ fn a_record_that_cannot_be_read_is_named() {
             "stored timer \"k\": \"due\" is not a number",
         ),
         (
-            record(RecordKind::Rule, r#"{"origin":"wire","number":1}"#),
+            record(RecordKind::Rule, r#"{"number":1}"#),
             "stored rule \"k\": \"definition\" is missing",
         ),
         (record(RecordKind::Counter, "-1"), "stored counter \"k\": not a number"),

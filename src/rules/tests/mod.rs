@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::*;
 use crate::app::Now;
 use crate::json::{Json, Object, parse};
+use crate::storage::Origin;
 
 /// What the engine told its surroundings.
 #[derive(Default)]
