@@ -268,12 +268,13 @@ impl Engine {
         }
         let mut text = Vec::new();
         body.write_lossless(&mut text);
-        self.log.add_step(Op::Document(Document {
-            kind: kind.to_owned(),
-            name: name.to_owned(),
-            origin,
-            body: String::from_utf8(text).unwrap_or_default(),
-        }));
+        self.log_text(kind, name, origin, String::from_utf8(text).unwrap_or_default());
+    }
+
+    /// As [`Engine::log_document`], for a body that is JSON text already.
+    pub(crate) fn log_text(&mut self, kind: &str, name: &str, origin: Origin, body: String) {
+        let (kind, name) = (kind.to_owned(), name.to_owned());
+        self.log.add_step(Op::Document(Document { kind, name, origin, body }));
     }
 
     /// Removes what [`Engine::log_document`] has stored.

@@ -167,6 +167,25 @@ impl Engine {
         self.decide(session.as_ref(), &question).err()
     }
 
+    /// Why a connection may not subscribe to the events of a pattern, if so.
+    pub(super) fn refusal_to_subscribe_events(
+        &mut self,
+        conn: ConnId,
+        pattern: &str,
+    ) -> Option<OpError> {
+        let session = self.conns.get(conn)?.session.as_ref().map(|bound| bound.session.clone());
+        let operation = Operation::RulesSubscribe;
+        let question = Question {
+            operation: Cow::Borrowed(operation.name()),
+            tier: operation.tier(),
+            class: operation.tier(),
+            kind: Some(ResourceKind::Topic),
+            name: Some(Cow::Borrowed(pattern)),
+            source: None,
+        };
+        self.decide(session.as_ref(), &question).err()
+    }
+
     /// Refuses what reaches for the server's own buckets, in built-in mode and
     /// whoever asks (access.md section 9).
     pub(super) fn guard(

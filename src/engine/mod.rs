@@ -22,6 +22,7 @@ mod ops;
 mod options;
 mod output;
 mod revocation;
+mod rules_bridge;
 mod sessions;
 mod shutdown;
 mod subscriptions;
@@ -42,6 +43,7 @@ pub use options::EngineOptions;
 pub use commit_log::CommitLog;
 pub(crate) use conn::{Conn, Conns};
 pub(crate) use ops::Outcome;
+pub(crate) use rules_bridge::{RulesSetup, StoreEvents, check_rules};
 
 use crate::access::RateLimiter;
 use crate::app::{
@@ -57,6 +59,7 @@ use crate::store::{ChangeSet, Commit, Store};
 use crate::wheel::Wheel;
 use commit_log::Log;
 use jobs::Pending;
+use rules_bridge::RulesSide;
 use sessions::{Mode, Sessions};
 use shutdown::Phase;
 use subscriptions::Subscriptions;
@@ -80,6 +83,8 @@ pub(crate) enum Timer {
     FirstPush(ConnId, u64),
     /// The end of a turn in which coalesced subscriptions were changed.
     CoalescedPushes,
+    /// Timers and patterns of rules.
+    Rules,
 }
 
 /// A request that is being answered.
@@ -113,6 +118,7 @@ pub struct Engine {
     unpublished: Vec<Commit>,
     pub(crate) views: Views,
     subscriptions: Subscriptions,
+    pub(crate) rules: Option<Box<RulesSide>>,
     /// Subscriptions of all connections and kinds.
     pub(crate) total_subscriptions: usize,
     /// Subscriptions made in this request, whose response is not queued yet.
@@ -158,6 +164,7 @@ impl Engine {
             unpublished: Vec::new(),
             views: Views::new(ViewLimits::default()),
             subscriptions: Subscriptions::default(),
+            rules: None,
             total_subscriptions: 0,
             answering: Vec::new(),
             pending: HashMap::new(),
@@ -198,8 +205,18 @@ impl Engine {
     /// the response of the request that made them.
     fn publish(&mut self) {
         self.settle_sessions();
-        self.publish_views();
-        for _commit in std::mem::take(&mut self.unpublished) {}
+        loop {
+            self.publish_views();
+            let commits = std::mem::take(&mut self.unpublished);
+            self.bridge_commits(commits);
+            // What rules change is published before the next event.
+            let run = catch_unwind(AssertUnwindSafe(|| self.run_store_event()));
+            match run {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(panic) => self.survive_panic("rules.storeEvents", panic.as_ref()),
+            }
+        }
     }
 
     /// Removes records whose time has come, as one commit per bucket.
@@ -389,6 +406,7 @@ impl Engine {
             self.pending.remove(&job);
         }
         self.drop_subscriptions(id);
+        self.drop_event_subscriptions(id);
         self.connection_left();
         true
     }
@@ -412,6 +430,7 @@ impl Engine {
         }
         self.store.check_invariants();
         self.check_subscriptions();
+        self.check_rules_side();
     }
 
     /// The data.
@@ -484,6 +503,7 @@ impl App for Engine {
         conn.buffered -= taken;
         conn.written += taken as u64;
         self.output_left(id);
+        self.report_lost_events(id);
     }
 
     fn next_deadline(&self) -> Option<u64> {
@@ -518,7 +538,9 @@ impl App for Engine {
 
     fn job_done(&mut self, id: JobId, output: Result<JobOutput, String>, now: Now) {
         self.now = now;
-        self.complete_job(id, output);
+        if let Some(output) = self.rules_job_done(id, output) {
+            self.complete_job(id, output);
+        }
     }
 
     fn shutdown(&mut self, grace_ms: u64, now: Now) {
@@ -555,6 +577,7 @@ impl Engine {
             Timer::Housekeeping => self.keep_house(),
             Timer::FirstPush(conn, number) => self.first_push_due(conn, number),
             Timer::CoalescedPushes => self.release_coalesced(),
+            Timer::Rules => self.rules_due(),
         }
     }
 }

@@ -308,6 +308,7 @@ impl Engine {
             self.suspend_subscriptions(id);
         } else {
             self.reauthorise_subscriptions(id);
+            self.reauthorise_event_subscriptions(id);
         }
     }
 }

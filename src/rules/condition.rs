@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::json::Json;
 use crate::store::pattern::Pattern as Expression;
 
+use super::facts::Fact;
 use super::reference::{Operand, Reference, Scope, Template};
 use super::regexes::{self, RegexCache};
 use super::value::Path;
@@ -145,7 +146,7 @@ impl Condition {
             Source::Fact(pattern) => {
                 let (fact, looked_at) = scope.facts.first(&scope.text(pattern)?);
                 *cost += looked_at;
-                fact.map(|fact| Cow::Owned(fact.value()))
+                fact.and_then(Fact::value).map(Cow::Owned)
             }
             Source::Context(name, path) => {
                 scope.resolve(&Reference::Var(name.clone(), path.clone()))?
@@ -327,8 +328,8 @@ mod tests {
     #[test]
     fn left_sides() {
         let mut facts = Facts::default();
-        facts.set("limit:b", &json("9"), 0, Source::Api);
-        facts.set("limit:a", &json("3"), 0, Source::Api);
+        facts.set("limit:b", Some(&json("9")), 0, Source::Api);
+        facts.set("limit:a", Some(&json("3")), 0, Source::Api);
         let mut vars = Vars::default();
         vars.push(&"line".into(), json(r#"{"n":{"m":4}}"#));
         let eq = |source: &str, value: &str| {

@@ -8,7 +8,7 @@ use crate::json::{Json, Object, write_number};
 use crate::storage::Origin;
 use crate::wheel::{TimerId, Wheel};
 
-use super::event::{Budget, Chain, Event, make_id};
+use super::event::{Budget, Chain, Event, Warning, make_id};
 use super::execution::Execution;
 use super::facts::{Fact, Facts, Source};
 use super::index::PatternIndex;
@@ -245,7 +245,30 @@ impl RuleEngine {
 
     /// A root event: runs everything that it triggers, then returns it.
     pub fn emit(&mut self, new: NewEvent, cx: &mut Cx<'_>) -> Arc<Event> {
-        let budget = new.chain.budget.unwrap_or_else(|| self.budget());
+        let budget = self.budget();
+        self.create(new, 1, &budget, cx)
+    }
+
+    /// An event that a rule has caused outside of the engine: it counts as if
+    /// the rule had emitted it. Dropped at the limit of its root trigger.
+    pub fn emit_from(&mut self, chain: &Chain, new: NewEvent, cx: &mut Cx<'_>) -> bool {
+        let has_room = chain.budget.take_event();
+        if has_room {
+            self.create(new, chain.depth, &chain.budget, cx);
+        } else if chain.budget.warn_once(Warning::Events) {
+            let max = self.options.max_cascade_events;
+            cx.host.log(log::Level::Warn, &format!("Cascade limit reached ({max} events)"));
+        }
+        has_room
+    }
+
+    fn create(
+        &mut self,
+        new: NewEvent,
+        depth: u32,
+        budget: &Arc<Budget>,
+        cx: &mut Cx<'_>,
+    ) -> Arc<Event> {
         let event = Arc::new(Event {
             id: make_id(cx.now.wall, cx.host.random()),
             topic: new.topic,
@@ -256,14 +279,14 @@ impl RuleEngine {
             source: new.source,
         });
         let mut tasks = Vec::new();
-        self.process(&event, new.chain.depth, &budget, &mut tasks, cx);
+        self.process(&event, depth, budget, &mut tasks, cx);
         self.drive(tasks, cx);
         event
     }
 
     /// Writes a fact, runs what it triggers, and returns it as it was written.
     pub fn set_fact(&mut self, key: &str, value: &Json, cx: &mut Cx<'_>) -> Fact {
-        let fact = self.facts.set(key, value, cx.now.wall, Source::Api).clone();
+        let fact = self.facts.set(key, Some(value), cx.now.wall, Source::Api).clone();
         self.record_fact(key, &fact, cx);
         let budget = self.budget();
         let mut tasks = Vec::new();
@@ -389,7 +412,6 @@ pub struct NewEvent {
     pub correlation_id: Option<Arc<str>>,
     pub causation_id: Option<Arc<str>>,
     pub source: Source,
-    pub chain: Chain,
 }
 
 impl NewEvent {
@@ -401,7 +423,6 @@ impl NewEvent {
             correlation_id: None,
             causation_id: None,
             source: Source::Api,
-            chain: Chain::default(),
         }
     }
 }

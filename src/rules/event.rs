@@ -237,23 +237,16 @@ impl Cause {
 
     /// The depth of what the triggered rules cause, and its budget.
     pub(super) fn chain(&self) -> Chain {
-        Chain { depth: self.depth.saturating_add(1), budget: Some(Arc::clone(&self.budget)) }
+        Chain { depth: self.depth.saturating_add(1), budget: Arc::clone(&self.budget) }
     }
 }
 
-/// Where a root trigger stands in a chain that led to it outside the engine: a
-/// rule that changed a record, whose change is bridged back as an event.
+/// Where something stands in a chain of causes that leads through the outside:
+/// a rule has changed a record, whose change is bridged back as an event.
 #[derive(Clone, Debug)]
 pub struct Chain {
     pub(super) depth: u32,
-    pub(super) budget: Option<Arc<Budget>>,
-}
-
-impl Default for Chain {
-    /// A root: nothing led to it.
-    fn default() -> Self {
-        Chain { depth: 1, budget: None }
-    }
+    pub(super) budget: Arc<Budget>,
 }
 
 #[cfg(test)]

@@ -40,7 +40,8 @@ impl Source {
 /// One fact. The value is kept as text: it is written more often than read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
-    /// JSON in storage form (infinities as `1e999`).
+    /// JSON in storage form (infinities as `1e999`). Empty: no value at all,
+    /// which is what a rule writes when its reference leads nowhere.
     value: Box<str>,
     non_finite: bool,
     pub timestamp: u64,
@@ -51,17 +52,17 @@ pub struct Fact {
 }
 
 impl Fact {
-    /// The value as clients see it.
+    /// The value as clients see it; without one, `null`.
     pub fn write_value(&self, out: &mut Vec<u8>) {
-        if self.non_finite {
-            self.value().write(out);
-        } else {
-            out.extend_from_slice(self.value.as_bytes());
+        match self.value() {
+            Some(value) if self.non_finite => value.write(out),
+            Some(_) => out.extend_from_slice(self.value.as_bytes()),
+            None => out.extend_from_slice(b"null"),
         }
     }
 
-    pub fn value(&self) -> Json {
-        Raw::checked(&self.value).to_json()
+    pub fn value(&self) -> Option<Json> {
+        (!self.value.is_empty()).then(|| Raw::checked(&self.value).to_json())
     }
 
     /// The value in storage form.
@@ -69,12 +70,14 @@ impl Fact {
         &self.value
     }
 
-    /// The fact object of the protocol.
+    /// The fact object of the protocol. Without a value it has no such member.
     pub fn write(&self, key: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"key\":");
         write_string(out, key);
-        out.extend_from_slice(b",\"value\":");
-        self.write_value(out);
+        if !self.value.is_empty() {
+            out.extend_from_slice(b",\"value\":");
+            self.write_value(out);
+        }
         out.extend_from_slice(b",\"timestamp\":");
         write_number(out, self.timestamp as f64);
         out.extend_from_slice(b",\"source\":\"");
@@ -85,14 +88,15 @@ impl Fact {
     }
 
     pub(super) fn to_json(&self, key: &str) -> Json {
-        let members: [(&str, Json); 5] = [
-            ("key", Json::from(key)),
-            ("value", self.value()),
-            ("timestamp", Json::Number(self.timestamp as f64)),
-            ("source", Json::from(self.source.as_str())),
-            ("version", Json::Number(self.version as f64)),
-        ];
-        Json::Object(members.into_iter().collect::<Object>())
+        let mut members = Object::with_capacity(5);
+        members.insert("key", Json::from(key));
+        if let Some(value) = self.value() {
+            members.insert("value", value);
+        }
+        members.insert("timestamp", Json::Number(self.timestamp as f64));
+        members.insert("source", Json::from(self.source.as_str()));
+        members.insert("version", Json::Number(self.version as f64));
+        Json::Object(members)
     }
 }
 
@@ -116,7 +120,13 @@ impl Facts {
     }
 
     /// Writes a fact; an existing one keeps its place in the order.
-    pub(super) fn set(&mut self, key: &str, value: &Json, timestamp: u64, source: Source) -> &Fact {
+    pub(super) fn set(
+        &mut self,
+        key: &str,
+        value: Option<&Json>,
+        timestamp: u64,
+        source: Source,
+    ) -> &Fact {
         let (version, order) = match self.by_key.get(key) {
             Some(fact) => (fact.version.saturating_add(1), fact.order),
             None => (1, self.next_order),
@@ -128,16 +138,18 @@ impl Facts {
     pub(super) fn put(
         &mut self,
         key: &str,
-        value: &Json,
+        value: Option<&Json>,
         timestamp: u64,
         source: Source,
         version: u64,
         order: u64,
     ) -> &Fact {
         let mut text = Vec::new();
-        value.write_lossless(&mut text);
+        if let Some(value) = value {
+            value.write_lossless(&mut text);
+        }
         let value_text = String::from_utf8(text).unwrap_or_default().into();
-        let non_finite = value.has_non_finite();
+        let non_finite = value.is_some_and(Json::has_non_finite);
         let fact = Fact { value: value_text, non_finite, timestamp, source, version, order };
         self.next_order = self.next_order.max(order.saturating_add(1));
         match self.by_key.entry(key.into()) {
@@ -217,7 +229,7 @@ mod tests {
     use super::*;
 
     fn set(facts: &mut Facts, key: &str, value: f64) -> u64 {
-        facts.set(key, &Json::Number(value), 5, Source::Api).version
+        facts.set(key, Some(&Json::Number(value)), 5, Source::Api).version
     }
 
     fn keys<'f>(found: Vec<(&'f str, &Fact)>) -> Vec<&'f str> {
@@ -244,13 +256,13 @@ mod tests {
     #[test]
     fn fact_objects() {
         let mut facts = Facts::default();
-        facts.set("__proto__", &Json::Number(f64::INFINITY), 12, Source::Rule);
+        facts.set("__proto__", Some(&Json::Number(f64::INFINITY)), 12, Source::Rule);
         let mut out = Vec::new();
         facts.get("__proto__").expect("set").write("__proto__", &mut out);
         let expected =
             r#"{"key":"__proto__","value":null,"timestamp":12,"source":"rule","version":1}"#;
         assert_eq!(String::from_utf8(out).expect("text"), expected);
-        assert_eq!(facts.get("__proto__").map(Fact::value), Some(Json::Number(f64::INFINITY)));
+        assert_eq!(facts.get("__proto__").and_then(Fact::value), Some(Json::Number(f64::INFINITY)));
     }
 
     proptest::proptest! {

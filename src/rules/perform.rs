@@ -159,9 +159,11 @@ impl RuleEngine {
     ) -> Result<After, String> {
         let key = self.text(execution, key)?;
         let value = value.resolve(self.scope(execution))?;
-        let value = value.map_or(Json::Null, |value| value.into_owned());
-        Measure::new().add(&value, 1)?;
-        let fact = self.facts.set(&key, &value, cx.now.wall, Source::Rule).clone();
+        let value = value.map(|value| value.into_owned());
+        if let Some(value) = &value {
+            Measure::new().add(value, 1)?;
+        }
+        let fact = self.facts.set(&key, value.as_ref(), cx.now.wall, Source::Rule).clone();
         self.record_fact(&key, &fact, cx);
         let mut caused = Vec::new();
         if self.options.chain_facts {
@@ -259,15 +261,15 @@ impl RuleEngine {
         let reply = match self.services.begin(service, method, args, ticket) {
             Some(reply) => reply,
             None if service == STORE_SERVICE => {
-                cx.host.store_service(method, args, execution.cause.chain()).map(ServiceReply::Now)
+                return match cx.host.store_service(method, args, execution.cause.chain()) {
+                    Ok(value) => Ok(Called::Now(value)),
+                    Err(error) => Err(error.into()),
+                };
             }
             None => return Err(CallFailed::NoService),
         };
-        match reply.map_err(|error| match error {
-            ServiceError::UnknownMethod => CallFailed::NoMethod,
-            ServiceError::Failed(text) => CallFailed::Text(text),
-        })? {
-            ServiceReply::Now(value) => return Ok(Called::Now(value)),
+        match reply? {
+            ServiceReply::Now(value) => return Ok(Called::Now(Json::from(value))),
             ServiceReply::Later => {}
             ServiceReply::Job(job) => cx.host.start_job(ticket, job),
         }
@@ -388,6 +390,15 @@ enum CallFailed {
     NoService,
     NoMethod,
     Text(String),
+}
+
+impl From<ServiceError> for CallFailed {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::UnknownMethod => CallFailed::NoMethod,
+            ServiceError::Failed(text) => CallFailed::Text(text),
+        }
+    }
 }
 
 /// The text on one line, control characters escaped, cut to a length.

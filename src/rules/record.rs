@@ -100,9 +100,12 @@ pub(super) struct StoredRule {
 
 /// The value is stored text already.
 pub(super) fn fact_change(key: &str, fact: &Fact) -> RulesChange {
+    let value = match fact.stored_value() {
+        "" => String::new(),
+        value => format!(r#""value":{value},"#),
+    };
     let value = format!(
-        r#"{{"value":{},"timestamp":{},"source":"{}","version":{},"order":{}}}"#,
-        fact.stored_value(),
+        r#"{{{value}"timestamp":{},"source":"{}","version":{},"order":{}}}"#,
         fact.timestamp,
         fact.source.as_str(),
         fact.version,
@@ -113,7 +116,7 @@ pub(super) fn fact_change(key: &str, fact: &Fact) -> RulesChange {
 }
 
 pub(super) struct StoredFact {
-    pub value: Json,
+    pub value: Option<Json>,
     pub timestamp: u64,
     pub source: Source,
     pub version: u64,
@@ -177,7 +180,7 @@ impl Stored {
 
     pub(super) fn fact(self) -> Result<StoredFact, String> {
         Ok(StoredFact {
-            value: self.member("value")?.clone(),
+            value: self.0.get("value").cloned(),
             timestamp: self.number("timestamp")?,
             source: Source::from_name(self.text("source")?).ok_or("unknown source")?,
             version: self.number("version")?,

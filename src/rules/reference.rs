@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::json::Json;
 
 use super::event::Cause;
-use super::facts::Facts;
+use super::facts::{Fact, Facts};
 use super::value::{MAX_VALUE_BYTES, Path, text_of};
 
 /// What a reference names.
@@ -168,7 +168,7 @@ impl<'a> Scope<'a> {
             Reference::Trigger(Some(path)) => self.cause.data.find(path),
             Reference::Trigger(None) => Some(Cow::Borrowed(self.cause.data.whole())),
             Reference::Fact(key) => {
-                self.facts.get(&self.text(key)?).map(|fact| Cow::Owned(fact.value()))
+                self.facts.get(&self.text(key)?).and_then(Fact::value).map(Cow::Owned)
             }
             Reference::Var(name, path) => within(self.vars.get(name), path),
             Reference::Lookup(name, path) => {
@@ -265,8 +265,8 @@ mod tests {
                 source: Source::Api,
             });
             let mut facts = Facts::default();
-            facts.set("room:s4.max", &json("70"), 1, Source::Api);
-            facts.set("${event.id}", &json("\"odd\""), 1, Source::Api);
+            facts.set("room:s4.max", Some(&json("70")), 1, Source::Api);
+            facts.set("${event.id}", Some(&json("\"odd\"")), 1, Source::Api);
             let mut vars = Vars::default();
             vars.push(&"i".into(), json(r#"{"k":[5]}"#));
             vars.push(&"i".into(), json("8"));

@@ -303,7 +303,7 @@ impl RuleEngine {
                     let (time, source) = (fact.timestamp, fact.source);
                     self.facts.put(
                         &record.key,
-                        &fact.value,
+                        fact.value.as_ref(),
                         time,
                         source,
                         fact.version,

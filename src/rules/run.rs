@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::json::{Json, Object};
 
 use super::engine::{Cx, Due, NewEvent, RuleEngine};
-use super::event::{Budget, Cause, Chain, Event, MAX_STEPS, TriggerData, Warning};
+use super::event::{Budget, Cause, Event, MAX_STEPS, TriggerData, Warning};
 use super::execution::{Execution, Stage};
 use super::facts::{Fact, Source};
 use super::index::{Group, PatternIndex};
@@ -329,7 +329,6 @@ impl RuleEngine {
             correlation_id: timer.correlation_id,
             causation_id: Some(timer.id),
             source: Source::Timer,
-            chain: Chain::default(),
         };
         self.emit(event, cx);
     }

@@ -6,6 +6,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::json::{Json, write_string};
 
 use super::value::write_canonical;
@@ -24,7 +26,7 @@ pub trait RuleService: Send {
     /// # Errors
     /// [`ServiceError::UnknownMethod`] if there is no such method, otherwise
     /// the text that rules see as `message` of a `catch` variable.
-    fn call(&mut self, method: &str, args: &[Json]) -> Result<Json, ServiceError>;
+    fn call(&mut self, method: &str, args: &[Value]) -> Result<Value, ServiceError>;
 
     /// Answers at once or later; what the engine calls. The default answers at
     /// once through [`RuleService::call`].
@@ -34,7 +36,7 @@ pub trait RuleService: Send {
     fn begin(
         &mut self,
         method: &str,
-        args: &[Json],
+        args: &[Value],
         ticket: Ticket,
     ) -> Result<ServiceReply, ServiceError> {
         let _ = ticket;
@@ -43,11 +45,11 @@ pub trait RuleService: Send {
 }
 
 /// A slow computation on behalf of a service.
-pub type ServiceJob = Box<dyn FnOnce() -> Result<Json, String> + Send>;
+pub type ServiceJob = Box<dyn FnOnce() -> Result<Value, String> + Send>;
 
 /// How a service answers.
 pub enum ServiceReply {
-    Now(Json),
+    Now(Value),
     /// The result of this function, which runs on the worker thread. Must not
     /// touch anything of the server.
     Job(ServiceJob),
@@ -101,9 +103,10 @@ impl Services {
         ticket: Ticket,
     ) -> Option<Result<ServiceReply, ServiceError>> {
         let target = self.0.get_mut(service)?;
+        let args: Vec<Value> = args.iter().map(Value::from).collect();
         // What the service has half done is its own business; nothing of the
         // engine is touched by the call.
-        Some(catch_unwind(AssertUnwindSafe(|| target.begin(method, args, ticket))).unwrap_or_else(
+        Some(catch_unwind(AssertUnwindSafe(|| target.begin(method, &args, ticket))).unwrap_or_else(
             |panic| {
                 let text = panic_text(panic.as_ref());
                 Err(ServiceError::Failed(format!("Service \"{service}\" panicked: {text}")))

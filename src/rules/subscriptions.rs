@@ -40,6 +40,11 @@ impl<T> Subscriptions<T> {
         self.index.remove(&pattern, number)
     }
 
+    /// The pattern of a subscription.
+    pub fn pattern(&self, number: u64) -> Option<&str> {
+        self.patterns.get(&number).map(|pattern| &**pattern)
+    }
+
     /// Those whose pattern is the topic itself, in order; then those of each
     /// wildcard pattern, patterns by their first live subscription.
     pub fn matching<'s>(&'s self, topic: &str) -> impl Iterator<Item = (u64, &'s T)> {

@@ -9,6 +9,7 @@ use super::builder::StartError;
 use super::definitions::{self, Met};
 use super::durable::{self, Durable};
 use super::hosted::Hosted;
+use super::rules;
 use crate::access::External;
 use crate::app::Now;
 use crate::audit::{AuditFile, AuditLog};
@@ -34,7 +35,8 @@ pub fn check_definitions(config: &Config) -> Result<(), ConfigError> {
     let mut store = Store::new();
     configure(&mut store, config)?;
     let met = definitions::meet("query", &config.queries, &mut Vec::new())?;
-    queries(&met, &store).map(drop)
+    queries(&met, &store)?;
+    rules::check(config)
 }
 
 /// The configured queries and those that were defined over the wire.
@@ -186,6 +188,7 @@ pub(super) fn transport(
     }
     let hosted = transport.app_mut();
     authentication(config, &mut hosted.engine)?;
+    rules::start(config, &mut hosted.engine)?;
     hosted.audit_file = audit(config, &mut hosted.engine)?;
     Ok((transport, durable))
 }

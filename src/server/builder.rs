@@ -8,6 +8,7 @@ use crate::access::{PermissionCheck, TokenValidator};
 use crate::audit::AuditSink;
 use crate::config::{Auth, Config, ConfigError, External, Options, Resolved};
 use crate::json::{Json, Object};
+use crate::rules::RuleService;
 
 /// Puts a server together: settings as in the configuration file, one by one or
 /// as a whole [`Config`], definitions of buckets and queries. Made by
@@ -124,6 +125,14 @@ impl Builder {
     #[must_use]
     pub fn query(mut self, name: &str, definition: impl Into<Value>) -> Self {
         self.queries.insert(name, Json::from(definition.into()));
+        self
+    }
+
+    /// Lets rules call `service` under this name, with `call_service` and in
+    /// lookups. The name `store` is taken by the built-in service.
+    #[must_use]
+    pub fn rule_service(mut self, name: &str, service: Box<dyn RuleService>) -> Self {
+        self.hooks.rule_services.push((name.to_owned(), service));
         self
     }
 

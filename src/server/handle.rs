@@ -212,6 +212,24 @@ impl Handle {
         answered.recv().map_err(|_| Stopped)
     }
 
+    /// Answers a call that a [`RuleService`](crate::rules::RuleService) took
+    /// with [`ServiceReply::Later`](crate::rules::ServiceReply::Later): the
+    /// execution that waits for it goes on. Nothing happens if it does not wait
+    /// any more.
+    ///
+    /// # Errors
+    ///
+    /// The server has stopped.
+    pub fn answer_rule_call(
+        &self,
+        ticket: crate::rules::Ticket,
+        result: Result<Value, String>,
+    ) -> Result<(), Stopped> {
+        self.run(move |app, now| {
+            app.engine.answer_rule_call(ticket, result.map(crate::json::Json::from), now);
+        })
+    }
+
     pub(super) fn run(
         &self,
         command: impl FnOnce(&mut Hosted, crate::app::Now) + Send + 'static,

@@ -3,8 +3,10 @@
 use crate::access::{PermissionCheck, TokenValidator};
 use crate::audit::AuditSink;
 use crate::net::Transport;
+use crate::rules::RuleService;
 use std::sync::Arc;
 
+use super::builder::StartError;
 use super::hosted::Hosted;
 
 /// Collected by the builder, handed over when the server is put together.
@@ -13,6 +15,7 @@ pub(super) struct Hooks {
     pub validator: Option<Box<dyn TokenValidator>>,
     pub permission_check: Option<Box<dyn PermissionCheck>>,
     pub audit_sinks: Vec<Box<dyn AuditSink>>,
+    pub rule_services: Vec<(String, Box<dyn RuleService>)>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -21,12 +24,16 @@ impl std::fmt::Debug for Hooks {
             .field("validator", &self.validator.is_some())
             .field("permission_check", &self.permission_check.is_some())
             .field("audit_sinks", &self.audit_sinks.len())
+            .field("rule_services", &self.rule_services.len())
             .finish()
     }
 }
 
 impl Hooks {
-    pub fn install(self, transport: &mut Transport<Hosted>) {
+    /// # Errors
+    ///
+    /// For what cannot be installed.
+    pub fn install(self, transport: &mut Transport<Hosted>) -> Result<(), StartError> {
         let remote = transport.remote();
         let engine = &mut transport.app_mut().engine;
         if let Some(validator) = self.validator {
@@ -45,5 +52,11 @@ impl Hooks {
         for sink in self.audit_sinks {
             engine.add_audit_sink(sink);
         }
+        for (name, service) in self.rule_services {
+            engine
+                .add_rule_service(&name, service)
+                .map_err(|reason| StartError::Failed { step: "rule_service".into(), reason })?;
+        }
+        Ok(())
     }
 }

@@ -20,6 +20,7 @@ mod hosted;
 mod local;
 #[cfg(feature = "sqlite")]
 mod offline;
+mod rules;
 mod threaded;
 
 use std::net::SocketAddr;
@@ -203,7 +204,7 @@ fn url(host: &str, port: u16, path: &str) -> String {
 fn launch(config: Config, signals: bool, hooks: Hooks) -> Result<Server, StartError> {
     let started = Instant::now();
     let (mut transport, durable) = assemble::transport(&config)?;
-    hooks.install(&mut transport);
+    hooks.install(&mut transport)?;
     let address = assemble::listen(&mut transport, &config)?;
     if signals {
         let reload = |hosted: &mut Hosted, _| hosted.reload();

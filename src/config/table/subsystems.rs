@@ -34,7 +34,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("durabilityIntervalMs", int(1, 60_000), |c| Some(&mut c.persistence.durability_interval_ms),
         "Longest time between two syncs with `interval`."),
     Row::new("rules", Kind::Switch, nowhere, "Facts, events and the rule engine.")
-        .switch("no-rules", false, "no rule engine").missing("the rule engine"),
+        .switch("no-rules", false, "no rule engine"),
     Row::new("rules.definitions", Kind::Array("array of rules"), |c| Some(&mut c.rules.as_mut()?.definitions),
         "Rules registered at start, as `rules.registerRule` takes them."),
     Row::new("rules.groups", Kind::Array("array of groups"), |c| Some(&mut c.rules.as_mut()?.groups),

@@ -6,6 +6,7 @@ mod auth;
 mod backup;
 mod identity;
 mod queries;
+mod rules;
 mod server;
 mod store;
 #[cfg(any(test, feature = "test-ops"))]
@@ -38,6 +39,7 @@ impl Engine {
         let unknown = |text| Err(OpError::new(ErrorCode::UnknownOperation, text));
         match family {
             Family::Store | Family::Server => Ok(()),
+            Family::Rules if self.rules.is_some() => Ok(()),
             Family::Rules => {
                 Err(OpError::new(ErrorCode::RulesNotAvailable, "Rule engine is not configured"))
             }
@@ -73,6 +75,7 @@ impl Engine {
                 self.backup_operation(conn, operation, request)
             }
             Family::Store => self.store_operation(operation, request, reply),
+            Family::Rules => self.rules_operation(conn, operation, request, reply),
             Family::Server => self.server_operation(operation, request, reply),
             Family::Auth => self.auth_operation(conn, operation, request, reply),
             Family::Audit => self.audit_query(request, reply),

@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use crate::engine::{Conn, Engine};
-use crate::json::{Json, Object, write_number, write_string};
+use crate::json::{Json, Object, Raw, write_number, write_string};
 use crate::protocol::{OpError, Operation, Reply, Request};
 
 impl Engine {
@@ -122,6 +122,9 @@ impl Engine {
 
     /// The object of `rules.stats`; `None` without a rule engine.
     fn rules_stats(&self) -> Option<Json> {
-        None
+        let mut text = Vec::new();
+        self.rule_engine()?.stats().write(&mut text);
+        let text = String::from_utf8(text).unwrap_or_default();
+        Some(Raw::checked(&text).to_json())
     }
 }

@@ -155,7 +155,7 @@ fn the_fact_that_was_written_is_returned_even_if_a_rule_overwrites_it() {
     let overwrite = r#"[{"type":"set_fact","key":"k","value":"theirs"}]"#;
     world.rule("over", 0, r#"{"type":"fact","pattern":"k"}"#, overwrite);
     let written = world.set("k", "\"mine\"");
-    assert_eq!((written.version, written.value()), (1, Json::from("mine")));
+    assert_eq!((written.version, written.value()), (1, Some(Json::from("mine"))));
     assert_eq!(world.fact("k").as_deref(), Some("\"theirs\""));
 }
 

@@ -48,7 +48,7 @@ fn facts_keep_everything() {
     world.set("b", "2");
     world.set("gone", "1");
     world.call(|engine, cx| engine.delete_fact("gone", cx));
-    world.on("r", "t", r#"[{"type":"set_fact","key":"rule","value":{"ref":"event"}},{"type":"delete_fact","key":"a"}]"#);
+    world.on("r", "t", r#"[{"type":"set_fact","key":"rule","value":{"ref":"event"}},{"type":"set_fact","key":"none","value":{"ref":"event.gone"}},{"type":"delete_fact","key":"a"}]"#);
     world.emit("t", r#"{"n":1.5}"#);
     let mut after = restart(&world, 0, &[]);
     let text = |world: &World| -> Vec<String> {
@@ -60,11 +60,11 @@ fn facts_keep_everything() {
         world.engine.facts().map(write).collect()
     };
     assert_eq!(text(&after), text(&world));
-    assert_eq!(after.facts(), ["b", "inf", "rule"]);
+    assert_eq!(after.facts(), ["b", "inf", "rule", "none"]);
     assert_eq!(after.set("b", "3").version, 3);
-    assert_eq!(after.engine.fact("inf").map(Fact::value), Some(Json::Number(f64::INFINITY)));
+    assert_eq!(after.engine.fact("inf").and_then(Fact::value), Some(Json::Number(f64::INFINITY)));
     after.set("new", "1");
-    assert_eq!(after.facts(), ["b", "inf", "rule", "new"]);
+    assert_eq!(after.facts(), ["b", "inf", "rule", "none", "new"]);
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn a_record_that_cannot_be_read_is_named() {
     };
     for (record, error) in [
         (record(RecordKind::Fact, "{"), "stored fact \"k\": "),
-        (record(RecordKind::Fact, "{}"), "stored fact \"k\": \"value\" is missing"),
+        (record(RecordKind::Fact, "{}"), "stored fact \"k\": \"timestamp\" is missing"),
         (
             record(RecordKind::Timer, r#"{"due":"x"}"#),
             "stored timer \"k\": \"due\" is not a number",

@@ -138,7 +138,7 @@ impl World {
     }
 
     fn fact(&self, key: &str) -> Option<String> {
-        self.engine.fact(key).map(|fact| fact.value().to_text())
+        self.engine.fact(key).map(|fact| fact.value().unwrap_or_default().to_text())
     }
 
     fn facts(&self) -> Vec<String> {
