@@ -151,6 +151,7 @@ fn table(mode: &str, title: &str, rows: &[Row], ratios: &[Row]) -> String {
         text += &format!("{:label$}", row.label);
         for (metric, width) in row.metrics.iter().zip(&widths) {
             let cell = match metric.value {
+                Some(value) if ratio && value < 0.1 => format!("{value:.4}x"),
                 Some(value) if ratio => format!("{value:.2}x"),
                 Some(value) => format!("{value:.*}", metric.decimals),
                 None if ratio => String::new(),

@@ -19,7 +19,9 @@
 
 #![no_main]
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod mirror;
+
+use std::collections::{BTreeMap, VecDeque};
 
 use libfuzzer_sys::fuzz_target;
 use noexd::app::{App, ConnId, Effect, Flow, Job, Now, Peer, TransportView};
@@ -28,8 +30,13 @@ use noexd::json::{Json, parse};
 use noexd::protocol::{Incoming, parse_message};
 use noexd::store::Store;
 
+use mirror::Mirror;
+
 /// Connections of one input.
 const CONNS: u32 = 4;
+
+/// A connection of the check at the end, beside those of the input.
+const CHECK: u32 = CONNS;
 
 /// More steps than this find nothing that fewer do not.
 const STEPS: usize = 200;
@@ -70,10 +77,17 @@ struct Client {
     /// Lengths on the wire of what is queued.
     outbox: VecDeque<usize>,
     welcomed: bool,
-    /// Ids of requests without a response, as they are echoed.
-    due: VecDeque<String>,
-    /// Ids of subscriptions that may push.
-    subscriptions: BTreeSet<String>,
+    due: VecDeque<Due>,
+    /// Subscriptions that may push, by id.
+    subscriptions: BTreeMap<String, Mirror>,
+}
+
+/// A request without a response.
+struct Due {
+    /// The id as it is echoed.
+    id: String,
+    /// The message, if it was one.
+    request: Option<Json>,
 }
 
 struct World {
@@ -84,6 +98,10 @@ struct World {
     generation: u32,
     jobs: VecDeque<Job>,
     stopped: bool,
+    /// Definitions were changed under subscriptions, which may have ended.
+    redefined: bool,
+    /// What the connection of the check was answered.
+    answer: Option<Json>,
 }
 
 /// By slot.
@@ -118,6 +136,8 @@ impl World {
             generation: 0,
             jobs: VecDeque::new(),
             stopped: false,
+            redefined: false,
+            answer: None,
         }
     }
 
@@ -153,9 +173,15 @@ impl World {
                 Ok(Incoming::Request(request)) => {
                     let mut echo = Vec::new();
                     request.id.write(&mut echo);
-                    client.due.push_back(String::from_utf8(echo).expect("digits"));
+                    let id = String::from_utf8(echo).expect("digits");
+                    let tree = parse(&text, noexd::json::DEFAULT_MAX_DEPTH).expect("was parsed");
+                    client.due.push_back(Due { id, request: Some(tree.to_json()) });
+                    self.redefined |= matches!(
+                        &*request.operation,
+                        "store.undefineQuery" | "store.dropBucket" | "store.updateBucket"
+                    );
                 }
-                Err(_) => client.due.push_back("0".into()),
+                Err(_) => client.due.push_back(Due { id: "0".into(), request: None }),
             }
             let flow = self.engine.message(id, &text, self.now);
             if flow == Flow::Wait {
@@ -189,6 +215,7 @@ impl World {
                             self.client(conn.slot).waiting = false;
                         }
                     }
+                    Effect::Abandon { .. } => panic!("nothing is stored here that could fail"),
                     Effect::Job(job) => self.jobs.push_back(job),
                     Effect::StopAccepting => {}
                     Effect::Stop => self.stopped = true,
@@ -208,7 +235,7 @@ impl World {
 
     /// Clients that read take everything.
     fn flush(&mut self) {
-        for slot in 0..CONNS {
+        for slot in 0..=CHECK {
             let client = self.client(slot);
             let Some(id) = client.id.filter(|_| !client.stalled && !client.outbox.is_empty())
             else {
@@ -240,22 +267,79 @@ impl World {
             "result" | "error" => {
                 let due = client.due.pop_front().expect("a response without a request");
                 let id = message.get("id").expect("a response has an id").to_text();
-                assert_eq!(id, due, "{text}");
+                assert_eq!(id, due.id, "{text}");
                 if kind == "error" {
                     assert!(member("code").is_some() && member("message").is_some(), "{text}");
-                } else if let Some(data) = message.get("data") {
-                    let subscription = data.get("subscriptionId").and_then(Json::as_str);
-                    client.subscriptions.extend(subscription.map(String::from));
+                } else if let (Some(request), Some(data)) = (&due.request, message.get("data")) {
+                    answered(&mut client.subscriptions, request, data);
+                }
+                if conn.slot == CHECK {
+                    self.answer = Some(message);
                 }
             }
             "push" => {
                 let id = member("subscriptionId").expect("a push has a subscription");
-                assert!(client.subscriptions.contains(id), "unknown to the client: {text}");
+                let subscription = client.subscriptions.get_mut(id);
+                let subscription =
+                    subscription.unwrap_or_else(|| panic!("unknown to the client: {text}"));
+                if member("channel") == Some("subscription") {
+                    subscription.push(message.get("data"), false);
+                }
             }
             "ping" => assert!(message.get("timestamp").is_some()),
             "system" => assert!(member("event").is_some()),
             _ => panic!("unknown to the protocol: {text}"),
         }
+    }
+
+    /// A request of the check at the end; its data, `None` for an error.
+    fn ask(&mut self, kind: &str, fields: &str) -> Option<Json> {
+        self.answer = None;
+        self.send(CHECK, &format!(r#"{{"id":1,"type":"{kind}"{fields}}}"#));
+        let answer = self.answer.take().expect("an answer at once");
+        answer.get("data").cloned()
+    }
+
+    /// Every subscription shows what a fresh query of the same definition does.
+    fn compare(&mut self) {
+        let id = ConnId { slot: CHECK, generation: 0 };
+        assert!(self.engine.connect_local(id, self.now));
+        *self.client(CHECK) = Client { id: Some(id), welcomed: true, ..Client::default() };
+        let listed = self.ask("store.listQueries", "").expect("a list");
+        let listed = listed.get("queries").and_then(Json::as_array).expect("an array").to_vec();
+        let mut number = 0;
+        for slot in 0..CONNS {
+            let mirrors: Vec<(String, String, Json)> = (self.client(slot).subscriptions.iter())
+                .map(|(id, mirror)| (id.clone(), mirror.query.clone(), mirror.params.clone()))
+                .collect();
+            for (id, query, params) in mirrors {
+                let named = |listed: &&Json| {
+                    listed.get("name").and_then(Json::as_str) == Some(query.as_str())
+                };
+                let Some(config) = listed.iter().find(named).and_then(|query| query.get("config"))
+                else {
+                    continue;
+                };
+                number += 1;
+                let define =
+                    format!(r#","name":"check of {number}","config":{}"#, config.to_text());
+                self.ask("store.defineQuery", &define).expect("what was defined once");
+                let subscribe =
+                    format!(r#","query":"check of {number}","params":{}"#, params.to_text());
+                let Some(fresh) = self.ask("store.subscribe", &subscribe) else { continue };
+                let own = fresh.get("subscriptionId").expect("an id").to_text();
+                self.ask("store.unsubscribe", &format!(r#","subscriptionId":{own}"#));
+                let fresh = fresh.get("data");
+                let mirror = self.client(slot).subscriptions.get(&id).expect("still there");
+                assert!(
+                    mirror.agrees(fresh),
+                    "{id} ({query}) shows {}, afresh it is {:?}",
+                    mirror.shown(),
+                    fresh.map(Json::to_text)
+                );
+            }
+        }
+        self.gone(CHECK);
     }
 
     fn gone(&mut self, slot: u32) {
@@ -320,6 +404,8 @@ impl World {
                 Err(_) => return,
             },
         }
+        self.engine.turn_ended(self.now);
+        self.drain();
         if !self.jobs.is_empty() && what != "0" {
             self.work();
         }
@@ -330,13 +416,39 @@ impl World {
         for slot in 0..CONNS {
             self.read(slot);
             let client = self.client(slot);
-            assert!(client.due.is_empty(), "requests without a response: {:?}", client.due);
+            assert!(client.due.is_empty(), "{} requests without a response", client.due.len());
+        }
+        if !self.redefined {
+            // The first pushes of new subscriptions wait a little.
+            self.pass(20);
+            self.compare();
         }
         self.engine.shutdown(0, self.now);
         self.drain();
         self.pass(60_000);
         assert_eq!(self.engine.connection_count(), 0, "connections left after the stop");
         assert!(self.stopped, "the engine does not stop");
+    }
+}
+
+/// What a response tells of subscriptions.
+fn answered(subscriptions: &mut BTreeMap<String, Mirror>, request: &Json, data: &Json) {
+    let text = |json: &Json, name| json.get(name).and_then(Json::as_str).map(String::from);
+    match text(request, "type").as_deref() {
+        Some("store.subscribe" | "rules.subscribe" | "logic.subscribeView") => {
+            let id = text(data, "subscriptionId").expect("an id");
+            let params = request.get("params").cloned().unwrap_or_default();
+            let query = text(request, "query").unwrap_or_default();
+            subscriptions.insert(id, Mirror::new(query, params, data));
+        }
+        Some("store.unsubscribe" | "rules.unsubscribe" | "logic.unsubscribeView") => {
+            subscriptions.remove(&text(request, "subscriptionId").expect("was accepted"));
+        }
+        Some("store.resync") => {
+            let id = text(request, "subscriptionId").expect("was accepted");
+            subscriptions.get_mut(&id).expect("was accepted").push(Some(data), true);
+        }
+        _ => {}
     }
 }
 
