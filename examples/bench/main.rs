@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "sqlite")]
+mod durable;
 mod fanout;
 mod idle;
 mod logins;
@@ -48,6 +50,10 @@ fn main() -> ExitCode {
 
 fn run(mode: &str, options: &Options, report: &mut Report) -> Result<(), String> {
     match mode {
+        #[cfg(feature = "sqlite")]
+        "durable" => durable::run(options, report),
+        #[cfg(not(feature = "sqlite"))]
+        "durable" => Err("this build keeps data in memory only".into()),
         "fanout" => fanout::run(options, report),
         "logins" => logins::run(options, report),
         "idle" => idle::idle(options, report),

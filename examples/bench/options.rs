@@ -7,9 +7,9 @@ use getopts::Options as Parser;
 use serde_json::Value;
 
 /// All modes, in the order in which they run.
-pub const MODES: [&str; 11] = [
+pub const MODES: [&str; 12] = [
     "get", "update", "insert", "fanout", "logins", "idle", "params", "topn", "agg", "delta",
-    "records",
+    "records", "durable",
 ];
 
 const ABOUT: &str = "\
@@ -26,6 +26,7 @@ topn      a sorted top-10 over more and more records
 agg       a count and a groupBy over more and more records
 delta     one changed row of a large result, full and delta mode
 records   memory per record
+durable   updates in memory, with interval and with always, and their syncs
 
 Without MODE all of them run. Every lost response or push and every error
 response is a failure: exit status 1.";

@@ -38,7 +38,7 @@ pub struct Target {
 }
 
 impl Target {
-    fn from_url(url: &str, label: String) -> Result<Target, String> {
+    pub fn from_url(url: &str, label: String) -> Result<Target, String> {
         let bad = || format!("expected a URL like ws://127.0.0.1:8080/, got {url:?}");
         let rest = url.strip_prefix("ws://").ok_or_else(bad)?;
         let (host, path) = match rest.find('/') {

@@ -11,6 +11,7 @@ use super::hosted::Hosted;
 use super::local::{Closed, LOCAL_SLOT, Local, Mailslot};
 use crate::app::{App, ConnId};
 use crate::net::Remote;
+use crate::storage::StorageStats;
 
 /// What the server and its handles share.
 #[derive(Debug)]
@@ -19,15 +20,18 @@ pub(super) struct Shared {
     pub started: Instant,
     pub running: AtomicBool,
     next_client: AtomicU32,
+    /// `None` without storage.
+    pub storage: Option<Arc<StorageStats>>,
 }
 
 impl Shared {
-    pub fn new(address: SocketAddr) -> Self {
+    pub fn new(address: SocketAddr, storage: Option<Arc<StorageStats>>) -> Self {
         Shared {
             address,
             started: Instant::now(),
             running: AtomicBool::new(true),
             next_client: AtomicU32::new(0),
+            storage,
         }
     }
 
@@ -92,6 +96,11 @@ impl From<Stopped> for CallError {
 }
 
 impl Handle {
+    /// What the storage has done so far; `None` while data lives in memory only.
+    pub fn storage_stats(&self) -> Option<Arc<StorageStats>> {
+        self.shared.storage.clone()
+    }
+
     /// Begins to stop the server: no new connections, clients are told and have
     /// `grace` to leave, then they are closed. Returns at once; the loop ends
     /// when all of that is done. A second call cuts the grace period short.

@@ -216,5 +216,6 @@ fn launch(config: Config, signals: bool, hooks: Hooks) -> Result<Server, StartEr
     transport.app_mut().durability = Some(durability);
     let url = url(config.bind_host(), address.port(), &config.path);
     log::debug!("ready after {} microseconds", started.elapsed().as_micros());
-    Ok(Server { transport, shared: Arc::new(Shared::new(address)), url, durable })
+    let storage = durable.as_ref().map(|durable| durable.writer().stats());
+    Ok(Server { transport, shared: Arc::new(Shared::new(address, storage)), url, durable })
 }

@@ -1,0 +1,127 @@
+//! `durable`: acknowledged updates per second in memory, with `interval` and
+//! with `always`, and the syncs that they took. The server runs inside this
+//! process, on a thread of its own, because nobody else can count its syncs; so
+//! the figures are comparable with each other and not with those of `update`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use noexd::Server;
+use noexd::server::ServerThread;
+use noexd::storage::StorageStats;
+
+use crate::net::Net;
+use crate::options::Options;
+use crate::pump::Pump;
+use crate::report::{Metric, Report, Row};
+use crate::stats::Moment;
+use crate::target::{self, Target};
+use crate::wire;
+
+/// Records that are updated.
+const RECORDS: u64 = 10_000;
+
+/// Connections; each has one request in flight.
+const CONNECTIONS: [usize; 3] = [1, 16, 256];
+
+const MODES: [&str; 3] = ["memory", "interval", "always"];
+
+/// A directory that goes with the benchmark.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left over is only in the way.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+struct Ready {
+    label: &'static str,
+    target: Target,
+    bucket: String,
+    stats: Option<Arc<StorageStats>>,
+    /// Stopped before the directory goes.
+    _server: ServerThread,
+    _scratch: Scratch,
+}
+
+pub fn run(options: &Options, report: &mut Report) -> Result<(), String> {
+    let ready: Vec<Ready> = MODES.iter().map(|mode| start(mode)).collect::<Result<_, _>>()?;
+    for conns in CONNECTIONS {
+        let mut rounds: Vec<Vec<Vec<Metric>>> = vec![Vec::new(); ready.len()];
+        for _ in 0..options.rounds {
+            for (ready, rounds) in ready.iter().zip(&mut rounds) {
+                let metrics = round(ready, conns, options)
+                    .map_err(|error| format!("{}: {error}", ready.label))?;
+                rounds.push(metrics);
+            }
+        }
+        let rows: Vec<Row> = ready
+            .iter()
+            .zip(rounds)
+            .map(|(ready, rounds)| Row::middle(ready.label, rounds))
+            .collect();
+        report.case("durable", &format!("{conns} connections, 1 update in flight on each"), &rows);
+    }
+    Ok(())
+}
+
+fn start(mode: &'static str) -> Result<Ready, String> {
+    let name = format!("noexd-bench-durable-{}-{mode}", std::process::id());
+    let scratch = Scratch(std::env::temp_dir().join(name));
+    let mut builder = Server::builder().host("127.0.0.1").port(0);
+    if mode != "memory" {
+        builder = builder
+            .set("dataDir", scratch.0.to_string_lossy().into_owned())
+            .set("durability", mode);
+    }
+    let server = builder.start().map_err(|error| error.to_string())?;
+    let url = format!("ws://{}/", server.local_addr());
+    let target = Target::from_url(&url, mode.into())?;
+    let bucket = target::fresh("durable");
+    let mut net = Net::new()?;
+    let opened = target.open(&mut net, 16)?;
+    target::define_bucket(&mut net, opened.start, &bucket, &[])?;
+    target::load(&mut net, opened, &bucket, RECORDS, |number| {
+        target::row(number, "town-1", number)
+    })?;
+    let stats = server.storage_stats();
+    Ok(Ready { label: mode, target, bucket, stats, _server: server, _scratch: scratch })
+}
+
+fn round(ready: &Ready, conns: usize, options: &Options) -> Result<Vec<Metric>, String> {
+    let mut net = Net::new()?;
+    let opened = ready.target.open(&mut net, conns)?;
+    let bucket = &ready.bucket;
+    let mut encode = |number: u64, out: &mut Vec<u8>| {
+        let key = target::key(number.wrapping_mul(0x9e37_79b1) % RECORDS);
+        let text = format!(
+            r#"{{"id":{number},"type":"store.update","bucket":"{bucket}","key":"{key}","data":{{"tick":{number}}}}}"#
+        );
+        wire::put_text(out, text.as_bytes());
+    };
+    let mut check = |number: u64, message: &[u8]| wire::result_of(message, number).map(|_| ());
+    let mut pump = Pump::new(opened.collect(), 1, u64::MAX, &mut encode, &mut check);
+    pump.start(&mut net)?;
+    pump.run(&mut net, options.round / 5)?;
+    let count = |of: fn(&StorageStats) -> u64| ready.stats.as_deref().map(of);
+    let syncs = |stats: &StorageStats| stats.syncs.load(Ordering::Relaxed);
+    let (answered, synced, before) = (pump.answered, count(syncs), Moment::now(None));
+    pump.latency.clear();
+    pump.run(&mut net, options.round)?;
+    let span = before.until(&Moment::now(None));
+    let done = (pump.answered - answered) as f64;
+    let synced = count(syncs).zip(synced).map(|(after, before)| (after - before) as f64);
+    let (p50, p99) = (pump.latency.micros(0.5), pump.latency.micros(0.99));
+    pump.finish(&mut net)?;
+    let per_sync = synced.filter(|synced| *synced > 0.0).map(|synced| done / synced);
+    Ok(vec![
+        Metric::new("acknowledged/s", done / span.seconds, 0),
+        Metric::plain("syncs/s", synced.map(|synced| synced / span.seconds), 0),
+        Metric::plain("writes/sync", per_sync, 1),
+        Metric::new("p50 us", p50, 0),
+        Metric::new("p99 us", p99, 0),
+    ])
+}
