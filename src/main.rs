@@ -133,7 +133,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     } else {
         log::info!("settings: {summary}");
     }
-    server.run().map_err(|error| Failure(format!("the loop failed: {error}")))?;
+    server.run().map_err(|error| Failure(error.to_string()))?;
     log::info!("stopped");
     Ok(())
 }

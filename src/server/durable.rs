@@ -27,6 +27,7 @@ pub(super) struct Recovered {
     pub last: CommitSeq,
     pub journal: Journal,
     pub lock: File,
+    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "backups need it"))]
     pub location: Location,
 }
 

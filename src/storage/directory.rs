@@ -125,6 +125,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Makes names that were created, renamed or removed in a directory durable.
+#[cfg(feature = "sqlite")]
 pub(super) fn sync_directory(path: &Path) -> Result<(), StorageError> {
     File::open(path)
         .and_then(|directory| directory.sync_all())

@@ -294,3 +294,38 @@ fn a_full_disk_ends_the_server_and_loses_nothing() {
     // The one that was refused may be there, whole.
     assert!([written, written + 1].contains(&found.as_u64().unwrap()), "{written}, {found}");
 }
+
+#[test]
+fn users_sessions_and_revocations_come_back() {
+    let scratch = Scratch::new("users");
+    let config = json!({"auth": {"builtIn": true, "adminSecret": "a-secret-of-some-length"}});
+    let secret = json!({"secret": "a-secret-of-some-length"});
+    let password = "correct horse battery";
+    let ann = json!({"username": "ann", "password": password});
+    let server = Server::run(&mut configured(&scratch, &config));
+    let mut admin = server.client();
+    admin.call("identity.loginWithSecret", secret.clone());
+    admin.call("identity.createUser", ann.clone());
+    let bob = json!({"username": "bob", "password": password});
+    let created = admin.call("identity.createUser", bob.clone());
+    let bob_id =
+        created["id"].as_str().or(created["user"]["id"].as_str()).expect("an id").to_owned();
+    let mut client = server.client();
+    let login = client.call("identity.login", ann.clone());
+    let token = login["token"].as_str().expect("a token").to_owned();
+    admin.call("server.revokeSessions", json!({"userId": bob_id}));
+    server.kill();
+
+    let server = Server::run(&mut configured(&scratch, &config));
+    let mut client = server.client();
+    client.call("auth.login", json!({"token": token}));
+    server.client().call("identity.login", ann);
+    let (code, _) = server.client().refused("identity.login", bob.clone());
+    assert_eq!(code, "SESSION_REVOKED");
+    let mut admin = server.client();
+    admin.call("identity.loginWithSecret", secret);
+    admin.call("server.unrevoke", json!({"userId": bob_id}));
+    server.kill();
+    let server = Server::run(&mut configured(&scratch, &config));
+    server.client().call("identity.login", bob);
+}

@@ -190,6 +190,35 @@ fn a_close_waits_for_the_output_in_front_of_it() {
 }
 
 #[test]
+fn what_will_never_be_durable_is_not_waited_for() {
+    let server = Server::start(Options { gate_output: true, ..Options::default() });
+    let mut client = server.connect();
+    let burst = [frame(0x81, b"free"), frame(0x81, b"!needs 1 never"), frame(0x81, b"!abandon")];
+    client.send(&burst.concat());
+    assert_eq!(client.frame(), text("free"));
+    assert_eq!(client.frame(), close(1011, "storage_failure"));
+}
+
+#[test]
+fn nothing_is_read_while_no_messages_are_welcome() {
+    let server = Server::start(Options::default());
+    let mut clients = [server.connect(), server.connect()];
+    server.ask(|app| app.full = true);
+    for client in &mut clients {
+        client.text("waits");
+    }
+    // Turns go by, and other threads are heard.
+    let turns = server.ask(|app| app.turns);
+    server.wait_until("turns", move |app| app.turns > turns + 20);
+    assert_eq!(server.ask(|app| app.log.len()), 0);
+    assert!(clients.iter_mut().all(|client| client.has_nothing()));
+    server.ask(|app| app.full = false);
+    for client in &mut clients {
+        assert_eq!(client.frame(), text("waits"));
+    }
+}
+
+#[test]
 fn a_name_of_an_earlier_connection_reaches_nobody() {
     let server = Server::start(Options::default());
     let first = server.connect();

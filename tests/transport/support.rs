@@ -26,6 +26,8 @@ pub struct TestApp {
     /// What the view said when the deadline was reached: unread input, paused.
     pub seen: Vec<(bool, bool)>,
     pub turns: usize,
+    /// No messages are welcome.
+    pub full: bool,
     stopping: bool,
     jobs: HashMap<JobId, ConnId>,
     next_job: JobId,
@@ -78,6 +80,11 @@ impl App for TestApp {
                 self.open.retain(|other| *other != conn);
                 let (code, reason) = (4001, "heartbeat_timeout");
                 self.effects.list.push(Effect::Close { conn, code, reason });
+            }
+            "!abandon" => {
+                self.open.retain(|other| *other != conn);
+                let (code, reason) = (1011, "storage_failure");
+                self.effects.list.push(Effect::Abandon { conn, code, reason });
             }
             "!job" => {
                 let gate = self.gate.take();
@@ -136,6 +143,10 @@ impl App for TestApp {
 
     fn turn_ended(&mut self, _now: Now) {
         self.turns += 1;
+    }
+
+    fn takes_messages(&self) -> bool {
+        !self.full
     }
 
     fn job_done(&mut self, id: JobId, output: Result<JobOutput, String>, _now: Now) {
