@@ -21,7 +21,8 @@ const MAX_QUEUED: usize = 1_000_000;
 /// Time between syncs, and between attempts to write again.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Called on the writing thread with the number of lines that are safe.
+/// Called on the writing thread with the number of entries since the start that
+/// are safe.
 pub type OnSynced = Box<dyn Fn(u64) + Send>;
 
 #[derive(Default)]
@@ -115,6 +116,12 @@ impl AuditFile {
     /// Whether the last attempt to write failed.
     pub fn is_failing(&self) -> bool {
         self.shared.lock().failing
+    }
+
+    /// As [`AuditFile::is_failing`], for whoever must not own the file.
+    pub fn watch(&self) -> super::IsFailing {
+        let shared = Arc::clone(&self.shared);
+        Box::new(move || shared.lock().failing)
     }
 
     /// Writes and syncs what is queued and ends the thread. Gives up on a file

@@ -29,6 +29,9 @@ pub trait AuditSink: Send {
     fn entry(&mut self, entry: &Arc<Entry>);
 }
 
+/// Tells whether the file cannot be written just now.
+pub type IsFailing = Box<dyn Fn() -> bool + Send>;
+
 /// The ring and what feeds it.
 pub struct AuditLog {
     tiers: Vec<Tier>,
@@ -37,6 +40,8 @@ pub struct AuditLog {
     max_entries: usize,
     ring: VecDeque<Arc<Entry>>,
     sinks: Vec<Box<dyn AuditSink>>,
+    /// With `sync: "always"`: whether the file cannot be written just now.
+    is_failing: Option<IsFailing>,
     recorded: u64,
     sink_failures: u64,
 }
@@ -59,6 +64,7 @@ impl AuditLog {
             max_entries: settings.max_entries,
             ring: VecDeque::new(),
             sinks: Vec::new(),
+            is_failing: None,
             recorded: 0,
             sink_failures: 0,
         }
@@ -66,6 +72,23 @@ impl AuditLog {
 
     pub fn add_sink(&mut self, sink: Box<dyn AuditSink>) {
         self.sinks.push(sink);
+    }
+
+    /// From now on responses to what is recorded wait until the file has the
+    /// entry on disk, and nothing that is to be recorded runs while it cannot
+    /// have it.
+    pub fn hold_responses(&mut self, is_failing: IsFailing) {
+        self.is_failing = Some(is_failing);
+    }
+
+    /// Whether responses wait for the file.
+    pub fn holds_responses(&self) -> bool {
+        self.is_failing.is_some()
+    }
+
+    /// Whether what is to be recorded must not run.
+    pub fn is_unavailable(&self) -> bool {
+        self.is_failing.as_ref().is_some_and(|is_failing| is_failing())
     }
 
     /// Whether this operation is recorded, whatever comes of it.

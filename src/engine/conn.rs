@@ -40,6 +40,8 @@ pub(crate) struct Conn {
     pub session: Option<Bound>,
     /// It must log in before it is pushed anything again.
     pub suspended: bool,
+    /// A response waits for the audit file; results are pushed behind it.
+    pub holding: bool,
     pub heartbeat: Heartbeat,
     /// Bytes queued that the socket has not taken, as far as the engine knows.
     pub buffered: usize,
@@ -64,6 +66,7 @@ impl Conn {
             trusted: false,
             session: None,
             suspended: false,
+            holding: false,
             heartbeat: Heartbeat { answered: true, ..Heartbeat::default() },
             buffered: 0,
             queued: 0,

@@ -95,7 +95,7 @@ impl Engine {
         let mark = self.effects.mark();
         let result = catch_unwind(AssertUnwindSafe(|| then(self, conn, output, &mut reply)));
         let needs = self.log.last();
-        let answered = Answered { id: request, operation: &operation, note, needs };
+        let answered = Answered { id: request, operation: &operation, note, needs, holds: true };
         let outcome = self.respond(conn, answered, mark, reply, result);
         if outcome == Outcome::Done {
             self.effects.list.push(Effect::Resume { conn });

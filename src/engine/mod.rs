@@ -11,6 +11,7 @@
 // The families that use the rest arrive one by one.
 #![allow(dead_code)]
 
+mod audited;
 mod authentication;
 mod commit_log;
 mod conn;
@@ -30,9 +31,9 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use hashbrown::HashMap;
 
@@ -50,7 +51,7 @@ use crate::app::{
     App, CommitSeq, ConnId, Effect, Effects, EffectsMark, Flow, HttpAnswer, JobId, JobOutput, Now,
     Peer, TransportView,
 };
-use crate::audit::{self, AuditLog, Note, Who};
+use crate::audit::{self, AuditLog, Note};
 use crate::protocol::{
     ErrorCode, Family, Incoming, OpError, Operation, Reply, Request, RequestId, parse_message,
 };
@@ -94,6 +95,8 @@ struct Answered<'a> {
     note: Option<Note>,
     /// What a successful response waits for.
     needs: CommitSeq,
+    /// The response may wait for the audit file.
+    holds: bool,
 }
 
 /// The server without its sockets. See the module's description.
@@ -109,6 +112,8 @@ pub struct Engine {
     pub(crate) limiter: Option<RateLimiter>,
     pub(crate) sessions: Sessions,
     pub(crate) audit: Option<AuditLog>,
+    /// Responses that wait for the audit file: number of the entry, job.
+    audit_waiting: VecDeque<(u64, JobId)>,
     phase: Phase,
     /// What commits become.
     pub(crate) log: Log,
@@ -157,6 +162,7 @@ impl Engine {
             limiter: options.rate_limit.map(|(max, window)| RateLimiter::new(max, window)),
             sessions: Sessions::default(),
             audit: None,
+            audit_waiting: VecDeque::new(),
             phase: Phase::Running,
             log: Log::default(),
             #[cfg(feature = "sqlite")]
@@ -295,12 +301,17 @@ impl Engine {
         self.metrics.requests += 1;
         self.purge_expired();
         let note = self.audit_note(&request);
+        let audited = self.check_audit(note.as_ref());
+        let holds = audited.is_ok();
         let mut reply = Reply::new(request.id, std::mem::take(&mut self.scratch));
         let mark = self.effects.mark();
-        let result =
-            catch_unwind(AssertUnwindSafe(|| self.run_request(conn, &request, &mut reply)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            audited?;
+            self.run_request(conn, &request, &mut reply)
+        }));
         let needs = self.response_needs(&request);
-        let answered = Answered { id: request.id, operation: &request.operation, note, needs };
+        let operation = &*request.operation;
+        let answered = Answered { id: request.id, operation, note, needs, holds };
         let outcome = self.respond(conn, answered, mark, reply, result);
         self.publish();
         match outcome {
@@ -316,16 +327,21 @@ impl Engine {
         conn: ConnId,
         answered: Answered<'_>,
         mark: EffectsMark,
-        reply: Reply,
+        mut reply: Reply,
         result: std::thread::Result<Result<Outcome, OpError>>,
     ) -> Outcome {
-        let Answered { id, operation, note, needs } = answered;
+        let Answered { id, operation, note, needs, holds } = answered;
         match result {
             Ok(Ok(Outcome::Done)) => {
+                self.record(conn, note.as_ref(), audit::Outcome::Success);
+                let held = note.as_ref().filter(|_| holds);
+                if self.hold_response(conn, id, operation, held, Ok(&mut reply)) {
+                    self.scratch = reply.discard();
+                    return Outcome::Pending;
+                }
                 let response = reply.finish();
                 self.send_when(conn, &response, None, b"", needs);
                 self.scratch = response;
-                self.record(conn, note.as_ref(), audit::Outcome::Success);
             }
             Ok(Ok(Outcome::Pending)) => {
                 self.scratch = reply.discard();
@@ -334,8 +350,12 @@ impl Engine {
             }
             Ok(Err(error)) => {
                 self.scratch = reply.discard();
-                self.send_error(conn, id, &error);
                 self.record(conn, note.as_ref(), audit::Outcome::Error(&error.message));
+                let held = note.as_ref().filter(|_| holds);
+                if self.hold_response(conn, id, operation, held, Err(&error)) {
+                    return Outcome::Pending;
+                }
+                self.send_error(conn, id, &error);
             }
             Err(panic) => {
                 self.effects.rollback(mark);
@@ -347,21 +367,6 @@ impl Engine {
             }
         }
         Outcome::Done
-    }
-
-    /// What the audit log takes from a request that it records.
-    fn audit_note(&self, request: &Request<'_>) -> Option<Note> {
-        self.audit.as_ref()?.note(Operation::from_name(&request.operation)?, request)
-    }
-
-    /// Records what became of a request; its connection is as it left it.
-    fn record(&mut self, id: ConnId, note: Option<&Note>, outcome: audit::Outcome<'_>) {
-        let Some(note) = note else { return };
-        let user = self.session(id).map(|session| Arc::clone(&session.user_id));
-        let (Some(log), Some(conn)) = (&mut self.audit, self.conns.get(id)) else { return };
-        let name = conn.name();
-        let who = Who { user_id: user.as_deref(), connection: &name, address: conn.address };
-        log.record(note, &who, outcome, self.now.wall);
     }
 
     /// Logs and counts a caught panic. One inside a commit is not survived.

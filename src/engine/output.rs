@@ -66,8 +66,12 @@ impl Engine {
         self.send_when(conn, text.as_bytes(), None, b"", 0);
     }
 
-    /// Whether a push to this connection would be queued.
+    /// Whether a result pushed to this connection would be queued.
     pub(crate) fn takes_pushes(&self, id: ConnId) -> bool {
+        self.has_room(id) && self.conns.get(id).is_some_and(|conn| !conn.holding)
+    }
+
+    fn has_room(&self, id: ConnId) -> bool {
         self.conns.get(id).is_some_and(|conn| {
             !conn.suspended && (conn.buffered as f64) < self.options.push_threshold()
         })
@@ -82,7 +86,7 @@ impl Engine {
         subscription_id: &str,
         body: Option<&Arc<[u8]>>,
     ) -> Pushed {
-        if !self.takes_pushes(conn) {
+        if !self.has_room(conn) {
             return Pushed::OverMark;
         }
         let mut head = std::mem::take(&mut self.scratch);

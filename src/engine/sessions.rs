@@ -48,6 +48,8 @@ enum After {
     Reauthorise(ConnId),
     /// Its rights are gone.
     End(ConnId, &'static str),
+    /// It may be pushed to again.
+    Release(ConnId),
 }
 
 /// Everything the engine knows about who is who.
@@ -188,6 +190,15 @@ impl Engine {
         self.sessions.after.push(After::End(id, reason));
     }
 
+    /// The response that was held back is about to be queued; then come the
+    /// results that wait behind it.
+    pub(super) fn stop_holding(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.holding = false;
+        }
+        self.sessions.after.push(After::Release(id));
+    }
+
     /// Decides anew about the subscriptions of a connection, after the response
     /// of the current request.
     pub(crate) fn reauthorise_later(&mut self, id: ConnId) {
@@ -202,6 +213,7 @@ impl Engine {
             match after {
                 After::Reauthorise(id) => self.reauthorise(id),
                 After::End(id, reason) => self.end(id, reason),
+                After::Release(id) => self.output_left(id),
             }
         }
         self.arm_housekeeping();

@@ -28,6 +28,11 @@ impl Reply {
         &mut self.out
     }
 
+    /// Takes what was written of `data`, to be written again later.
+    pub fn take_data(&mut self) -> Vec<u8> {
+        self.out.split_off(self.data_at)
+    }
+
     /// Ends a successful response and returns its text.
     pub fn finish(mut self) -> Vec<u8> {
         if self.out.len() == self.data_at {

@@ -13,9 +13,9 @@ use super::rules;
 use crate::access::External;
 use crate::app::Now;
 use crate::audit::{AuditFile, AuditLog};
-use crate::config::{Auth, Config, ConfigError, Durability, Problem};
+use crate::config::{AuditSync, Auth, Config, ConfigError, Durability, Problem};
 use crate::engine::{Engine, EngineOptions};
-use crate::net::{self, Transport};
+use crate::net::{self, Remote, Transport};
 use crate::query::{ViewLimits, Views};
 use crate::storage::{MAX_BACKLOG_BYTES, Origin};
 use crate::store::schema::{Definition, DefinitionError};
@@ -186,10 +186,11 @@ pub(super) fn transport(
         engine.recovered(documents);
         durable = Some(started);
     }
+    let remote = transport.remote();
     let hosted = transport.app_mut();
     authentication(config, &mut hosted.engine)?;
     rules::start(config, &mut hosted.engine)?;
-    hosted.audit_file = audit(config, &mut hosted.engine)?;
+    hosted.audit_file = audit(config, &mut hosted.engine, remote)?;
     Ok((transport, durable))
 }
 
@@ -226,7 +227,11 @@ fn problems(lines: Vec<String>) -> StartError {
 }
 
 /// Switches the audit log on; its file, if it has one.
-fn audit(config: &Config, engine: &mut Engine) -> Result<Option<AuditFile>, StartError> {
+fn audit(
+    config: &Config,
+    engine: &mut Engine,
+    remote: Remote<Hosted>,
+) -> Result<Option<AuditFile>, StartError> {
     let Some(settings) = &config.audit else { return Ok(None) };
     let mut log = AuditLog::new(settings);
     let mut file = None;
@@ -239,7 +244,16 @@ fn audit(config: &Config, engine: &mut Engine) -> Result<Option<AuditFile>, Star
             let lines = AuditFile::tail(&settings.path, log.capacity()).map_err(failed)?;
             log.restore(lines.iter().map(String::as_str));
         }
-        let opened = AuditFile::open(settings, Box::new(|_| {})).map_err(failed)?;
+        let holds = settings.sync == AuditSync::Always;
+        let on_synced = Box::new(move |entries| {
+            if holds && remote.run(move |app, now| app.audit_synced(entries, now)).is_err() {
+                log::debug!("nobody waits for the audit file any more");
+            }
+        });
+        let opened = AuditFile::open(settings, on_synced).map_err(failed)?;
+        if holds {
+            log.hold_responses(opened.watch());
+        }
         log.add_sink(opened.sink());
         file = Some(opened);
     }

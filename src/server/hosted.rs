@@ -57,6 +57,12 @@ impl Hosted {
         self.settle(now);
     }
 
+    /// The audit file has this many entries on disk.
+    pub fn audit_synced(&mut self, entries: u64, now: Now) {
+        self.engine.audit_synced(entries, now);
+        self.settle(now);
+    }
+
     /// Does something to sessions, with what follows from it for connections.
     pub fn revoke<T>(&mut self, now: Now, change: impl FnOnce(&mut Engine) -> T) -> T {
         let result = self.engine.administer(now, change);

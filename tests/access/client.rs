@@ -107,6 +107,18 @@ impl Client {
         }
     }
 
+    /// A message, if one comes soon; for conditions that are waited for.
+    pub fn try_receive(&mut self) -> Option<Value> {
+        let soon = Duration::from_millis(50);
+        self.socket.get_ref().set_read_timeout(Some(soon)).expect("a timeout");
+        let message = match self.socket.read() {
+            Ok(Message::Text(text)) => Some(serde_json::from_str(&text).expect("JSON")),
+            _ => None,
+        };
+        self.socket.get_ref().set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        message
+    }
+
     /// Sends a request and waits for its response.
     pub fn call(&mut self, operation: &str, fields: Value) -> Result<Value, Refusal> {
         self.ids += 1;
@@ -179,7 +191,8 @@ impl Client {
 
     /// Every push that is there so far: a request is a round trip behind them.
     pub fn pushes(&mut self) -> Vec<Value> {
-        self.ok("auth.whoami", json!({}));
+        // Answered or refused, the answer comes behind them.
+        let _ = self.call("auth.whoami", json!({}));
         let others = std::mem::take(&mut self.others);
         others.into_iter().filter(|message| message["type"] == "push").collect()
     }

@@ -232,3 +232,94 @@ fn identity_and_revocations_survive_a_restart() {
     server.stop_and_wait(Duration::ZERO).expect("stopped");
     std::fs::remove_dir_all(&directory).expect("removed");
 }
+
+/// A directory of its own for one test, removed at the end.
+struct Directory(std::path::PathBuf);
+
+impl Directory {
+    fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("noexd-{test}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a directory");
+        Directory(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("{}: {error}", self.0.display());
+        }
+    }
+}
+
+fn synced(path: &std::path::Path) -> noexd::server::ServerThread {
+    start(json!({
+        "audit": {"tiers": ["admin", "write"], "file": {"path": path, "sync": "always"}},
+        "buckets": {"maps": {"key": "id", "schema": {"id": {"type": "string"}}}},
+        "queries": {"all-maps": {"bucket": "maps"}},
+        "store": {"firstPushDelayMs": 0},
+    }))
+}
+
+#[test]
+fn a_response_waits_for_its_entry() {
+    let directory = Directory::new("synced");
+    let path = directory.0.join("audit.jsonl");
+    let server = synced(&path);
+    let mut client = Client::connect(&server);
+    let mut other = Client::connect(&server);
+    for connection in [&mut client, &mut other] {
+        subscribe(connection, "all-maps");
+    }
+    for n in 1..=20 {
+        insert(&mut client, &n.to_string());
+        let lines = std::fs::read_to_string(&path).expect("the file").lines().count();
+        assert!(lines >= n, "{lines} lines when the answer to request {n} has come");
+        // The own push comes behind the response.
+        assert_eq!(client.others.len(), 0);
+        let push = client.next().expect("a push");
+        assert_eq!(push["data"].as_array().map(Vec::len), Some(n));
+    }
+    assert_eq!(other.pushes().len(), 20);
+    let refused = client.refused("store.insert", json!({"bucket": "maps"}));
+    assert!(refused.starts_with("VALIDATION_ERROR"), "{refused}");
+    let text = std::fs::read_to_string(&path).expect("the file");
+    assert!(text.lines().last().expect("a line").contains("\"result\":\"error\""));
+}
+
+/// `/dev/full` takes nothing; the link is then pointed at a file that does.
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_audited_runs_while_the_file_cannot_have_it() {
+    use std::os::unix::fs::symlink;
+    let directory = Directory::new("unavailable");
+    let path = directory.0.join("audit.jsonl");
+    symlink("/dev/full", &path).expect("a link");
+    let server = synced(&path);
+    let mut first = Client::connect(&server);
+    first.send(r#"{"id":70,"type":"store.insert","bucket":"maps","data":{"id":"1"}}"#);
+    let mut reader = Client::connect(&server);
+    // Reads are not recorded: they go on.
+    while reader.ok("store.count", json!({"bucket": "maps"})) == 0 {}
+    // Whatever came before the failure was known waits like the first.
+    let mut waiting = Vec::new();
+    let refusal = loop {
+        let mut attempt = Client::connect(&server);
+        attempt.send(r#"{"id":72,"type":"server.stats"}"#);
+        match attempt.try_receive() {
+            Some(answer) => break answer,
+            None => waiting.push(attempt),
+        }
+    };
+    assert_eq!(refusal["message"], "Audit log unavailable");
+    assert_eq!(refusal["code"], "INTERNAL_ERROR");
+    std::fs::remove_file(&path).expect("unlinked");
+    symlink(directory.0.join("real"), &path).expect("a link");
+    assert_eq!(first.response(70).expect("inserted")["id"], "1");
+    for mut attempt in waiting {
+        attempt.response(72).expect("statistics");
+    }
+    reader.ok("server.stats", json!({}));
+    let text = std::fs::read_to_string(&path).expect("the file");
+    assert!(text.contains("Audit log unavailable"));
+}

@@ -68,6 +68,9 @@ impl Engine {
     /// Sends what is owed, if it may be sent now.
     fn release(&mut self, conn: ConnId, number: u64, view: ViewId) -> Tried {
         let Some(state) = self.conns.get(conn) else { return Tried::Done };
+        if state.holding {
+            return Tried::Done;
+        }
         let (buffered, written) = (state.buffered, state.written);
         let now = self.now.mono;
         let Some(subscription) = self.subscriptions.find(view, number) else {

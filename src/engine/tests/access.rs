@@ -1,5 +1,7 @@
 //! External authentication over the engine: sessions, the gate, revocation.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::access::{
     Answer, External, Opinion, PermissionCheck, Principal, Session, Ticket, TokenValidator, Verdict,

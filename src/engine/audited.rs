@@ -1,0 +1,79 @@
+//! Requests that the audit log records, and responses that wait for its file.
+
+use std::sync::Arc;
+
+use super::{Engine, Outcome};
+use crate::app::{ConnId, Now};
+use crate::audit::{self, Note, Who};
+use crate::protocol::{OpError, Operation, Reply, Request, RequestId};
+
+impl Engine {
+    /// What the audit log takes from a request that it records.
+    pub(super) fn audit_note(&self, request: &Request<'_>) -> Option<Note> {
+        self.audit.as_ref()?.note(Operation::from_name(&request.operation)?, request)
+    }
+
+    /// Refuses what would have to be recorded and cannot be.
+    pub(super) fn check_audit(&self, note: Option<&Note>) -> Result<(), OpError> {
+        let unavailable = self.audit.as_ref().is_some_and(audit::AuditLog::is_unavailable);
+        if note.is_some() && unavailable {
+            let text = "Audit log unavailable";
+            return Err(OpError::new(crate::protocol::ErrorCode::InternalError, text));
+        }
+        Ok(())
+    }
+
+    /// Records what became of a request; its connection is as it left it.
+    pub(super) fn record(&mut self, id: ConnId, note: Option<&Note>, outcome: audit::Outcome<'_>) {
+        let Some(note) = note else { return };
+        let user = self.session(id).map(|session| Arc::clone(&session.user_id));
+        let (Some(log), Some(conn)) = (&mut self.audit, self.conns.get(id)) else { return };
+        let name = conn.name();
+        let who = Who { user_id: user.as_deref(), connection: &name, address: conn.address };
+        log.record(note, &who, outcome, self.now.wall);
+    }
+
+    /// Whether the response to a request that has just been recorded waits for
+    /// the file: then it is kept, and the connection's next messages wait.
+    pub(super) fn hold_response(
+        &mut self,
+        conn: ConnId,
+        request: RequestId,
+        operation: &str,
+        note: Option<&Note>,
+        result: Result<&mut Reply, &OpError>,
+    ) -> bool {
+        let held =
+            note.is_some() && self.audit.as_ref().is_some_and(audit::AuditLog::holds_responses);
+        let Some(entry) = self.audit.as_ref().filter(|_| held).map(audit::AuditLog::recorded)
+        else {
+            return false;
+        };
+        let result = result.map(Reply::take_data).map_err(OpError::clone);
+        let job = self.ids.next_job();
+        let then = Box::new(move |engine: &mut Engine, conn, _, reply: &mut Reply| {
+            engine.stop_holding(conn);
+            reply.data().extend_from_slice(&result?);
+            Ok(Outcome::Done)
+        });
+        self.wait_for(conn, job, request, operation, then);
+        self.audit_waiting.push_back((entry, job));
+        if let Some(conn) = self.conns.get_mut(conn) {
+            // What the request changed is pushed behind its response.
+            conn.holding = true;
+        }
+        true
+    }
+
+    /// The file has this many entries since the start on disk: responses that
+    /// waited for them leave.
+    pub fn audit_synced(&mut self, entries: u64, now: Now) {
+        self.now = now;
+        while let Some((entry, job)) = self.audit_waiting.front().copied()
+            && entry <= entries
+        {
+            self.audit_waiting.pop_front();
+            self.complete_job(job, Ok(Box::new(())));
+        }
+    }
+}
