@@ -90,25 +90,23 @@ impl Form {
                 Form::Groups(Box::new(GroupsForm::new(by, measure, members, &plan.projection)))
             }
             (None, None) if as_set && plan.is_plain() => Form::Set,
-            (None, None) => Form::Rows(List::new(
-                plan.window,
-                plan.members(bucket).count(),
-                &plan.projection,
-                &mut |most| first_rows(plan, bucket, most),
-            )),
+            (None, None) => {
+                let members = plan.members(bucket).count();
+                let first = first_rows(plan, bucket, plan.window.held());
+                Form::Rows(List::new(plan.window, members, first, &plan.projection))
+            }
             (None, Some(sort)) => {
                 let mut columns = sort.columns();
                 let mut members = 0;
-                for member in plan.members(bucket) {
+                let counted = plan.members(bucket).inspect(|member| {
                     sort.count(&mut columns, member.row, true);
                     members += 1;
-                }
+                });
+                let first = first_sorted(counted, sort, plan.window.held());
                 if !sort.is_total(&columns) {
                     return Form::Rerun(Fallback::MixedColumn, plan.evaluate(bucket));
                 }
-                let list = List::new(plan.window, members, &plan.projection, &mut |most| {
-                    first_sorted(plan, sort, bucket, most)
-                });
+                let list = List::new(plan.window, members, first, &plan.projection);
                 Form::Sorted(Box::new(Sorted { list, columns }))
             }
         }
@@ -291,7 +289,7 @@ impl Sorted {
             old: change.old.map(key),
             new: change.new.map(|new| (key(new), Piece::Row(new.row.clone()))),
         });
-        let refill = &mut |most| first_sorted(plan, sort, bucket, most);
+        let refill = &mut |most| first_sorted(plan.members(bucket), sort, most);
         self.list.apply(ops.collect(), &plan.projection, refill)
     }
 }
@@ -301,17 +299,17 @@ fn first_rows(plan: &Plan, bucket: &Bucket, most: usize) -> Vec<(u64, Piece)> {
     members.map(|member| (member.place, Piece::Row(member.row.clone()))).collect()
 }
 
-fn first_sorted(
-    plan: &Plan,
+/// The first so many in the order of their keys, in O(n + most log most).
+fn first_sorted<'r>(
+    members: impl Iterator<Item = Member<'r>>,
     sort: &SortSpec,
-    bucket: &Bucket,
     most: usize,
 ) -> Vec<((SortKey, u64), Piece)> {
     let by_key = |a: &((SortKey, u64), Piece), b: &((SortKey, u64), Piece)| a.0.cmp(&b.0);
     let mut first: Vec<((SortKey, u64), Piece)> = Vec::new();
     // The greatest key that is among the first so many, once there are enough.
     let mut worst: Option<(SortKey, u64)> = None;
-    for member in plan.members(bucket) {
+    for member in members {
         let key = (sort.key(member.row), member.place);
         if worst.as_ref().is_some_and(|worst| key > *worst) {
             continue;

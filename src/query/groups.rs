@@ -124,7 +124,7 @@ impl GroupsForm {
         members: impl Iterator<Item = Member<'r>> + Clone,
         projection: &Projection,
     ) -> Self {
-        let list = List::new(Window::new(0, None), 0, projection, &mut |_| Vec::new());
+        let list = List::new(Window::new(0, None), 0, Vec::new(), projection);
         let groups = HashMap::new();
         let mut form = GroupsForm { by, measure, groups, list, members: 0, touched: Vec::new() };
         let add = |member| MemberChange { old: None, new: Some(member) };

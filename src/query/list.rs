@@ -36,6 +36,16 @@ impl Window {
     pub fn new(offset: usize, limit: Option<usize>) -> Self {
         Window { offset, limit, reserve: FIRST_RESERVE }
     }
+
+    /// The rank behind what is shown.
+    fn end(&self) -> usize {
+        self.limit.map_or(usize::MAX, |limit| self.offset.saturating_add(limit))
+    }
+
+    /// How many members are held at first.
+    pub fn held(&self) -> usize {
+        self.end().saturating_add(self.reserve)
+    }
 }
 
 /// Where members come from when the list has to be filled: the first so many
@@ -136,23 +146,22 @@ struct Candidate<K> {
 }
 
 impl<K: Key> List<K> {
-    /// A list over so many members.
+    /// A list over so many members, of which `first` are the first
+    /// [`Window::held`] in order.
     pub fn new(
         window: Window,
         members: usize,
+        first: Vec<(K, Piece)>,
         projection: &Projection,
-        refill: Refill<'_, K>,
     ) -> Self {
-        let Window { offset, limit, reserve } = window;
-        let end = limit.map_or(usize::MAX, |limit| offset.saturating_add(limit));
-        let tree = Tree::new();
+        let Window { offset, reserve, .. } = window;
+        let (end, tree) = (window.end(), Tree::new());
         let mut list = List { tree, offset, end, members, reserve, heap: 0, refills: 0 };
-        list.fill(projection, refill);
+        list.fill(projection, first);
         list
     }
 
-    fn fill(&mut self, projection: &Projection, refill: Refill<'_, K>) {
-        let entries = refill(self.end.saturating_add(self.reserve));
+    fn fill(&mut self, projection: &Projection, entries: Vec<(K, Piece)>) {
         self.heap = entries.iter().map(|(key, _)| key.heap()).sum();
         self.tree = Tree::from_sorted(entries.into_iter().map(|(key, piece)| {
             let weight = projection.len(&piece);
@@ -346,7 +355,8 @@ impl<K: Key> List<K> {
         let known = self.tree.len();
         self.refills += 1;
         self.reserve = self.reserve.saturating_mul(4);
-        self.fill(projection, refill);
+        let entries = refill(self.end.saturating_add(self.reserve));
+        self.fill(projection, entries);
         debug_assert!(self.tree.len() >= known);
         // What was beyond the reserve and is shown now.
         let mut touched: Vec<&K> = candidates.iter().filter_map(|c| c.key_after.as_ref()).collect();

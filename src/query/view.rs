@@ -242,7 +242,6 @@ impl View {
             }
             Err(Rebuild) => self.rebuild(bucket),
         };
-        let effect = self.hold_budget(bucket, limits, effect);
         let changed = self.publish(bucket, effect);
         if limits.check {
             self.check(bucket);
@@ -271,7 +270,6 @@ impl View {
             // A set does not know what it was.
             None => Effect::Reset,
         };
-        let effect = self.hold_budget(bucket, limits, effect);
         let changed = self.publish(bucket, effect);
         if limits.check {
             self.check(bucket);
@@ -301,15 +299,12 @@ impl View {
         }
     }
 
-    fn hold_budget(&mut self, bucket: &Bucket, limits: &ViewLimits, effect: Effect) -> Effect {
-        if self.form.memory() > limits.view_bytes && !matches!(self.form, Form::Rerun(..)) {
-            self.give_up(bucket, Fallback::Budget);
-        }
-        effect
-    }
-
     /// From now on the view is evaluated afresh at every change.
     pub fn give_up(&mut self, bucket: &Bucket, reason: Fallback) {
+        if matches!(self.form, Form::Rerun(..) | Form::Set) {
+            return;
+        }
+        log::warn!("a view is evaluated afresh at every change from now on: {}", reason.as_str());
         self.form = Form::Rerun(reason, self.plan.evaluate(bucket));
     }
 

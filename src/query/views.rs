@@ -10,6 +10,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::definition::Definition;
+use super::form::Fallback;
 use super::params::{Params, given};
 use super::routing::{Route, Routes};
 use super::view::{Changed, View, ViewLimits, Want};
@@ -265,7 +266,7 @@ impl Views {
             entry.view.join(bucket, want);
             self.subscribers += 1;
         }
-        self.account(view_id);
+        self.account(store, view_id);
         Ok(view_id)
     }
 
@@ -308,12 +309,21 @@ impl Views {
         self.news.push(NewsItem { number, commit, view, news });
     }
 
-    fn account(&mut self, id: ViewId) {
-        if let Some(entry) = self.views.get_mut(id.0 as usize) {
-            let memory = entry.view.memory();
-            self.memory = (self.memory + memory).saturating_sub(entry.memory);
-            entry.memory = memory;
+    /// Counts what a view takes. One that takes too much, or grows while all
+    /// together do, is evaluated afresh from now on.
+    fn account(&mut self, store: &Store, id: ViewId) {
+        let limits = self.limits;
+        let Some(entry) = self.views.get_mut(id.0 as usize) else { return };
+        let mut memory = entry.view.memory();
+        let others = self.memory.saturating_sub(entry.memory);
+        let too_much = memory > limits.view_bytes
+            || (memory > entry.memory && others.saturating_add(memory) > limits.total_bytes);
+        if too_much && let Some(bucket) = store.bucket(entry.view.bucket()) {
+            entry.view.give_up(bucket, Fallback::Budget);
+            memory = entry.view.memory();
         }
+        self.memory = others.saturating_add(memory);
+        entry.memory = memory;
     }
 
     /// Brings all views up to date with a commit. Comes directly after it: the
@@ -411,7 +421,7 @@ impl Views {
                 if let Some(changed) = changed {
                     self.tell(id, News::Changed(changed));
                 }
-                self.account(id);
+                self.account(store, id);
             }
             Err(_) => self.end(id, News::Failed),
         }
@@ -458,8 +468,9 @@ impl Views {
     /// Panics where a kept result is not what an evaluation gives.
     pub fn check_invariants(&self, store: &Store) {
         assert!(self.news.is_empty(), "something has happened that nobody was told");
-        let mut subscribers = 0;
+        let (mut subscribers, mut memory) = (0, 0);
         for (_, entry) in &self.views {
+            memory += entry.memory;
             assert!(entry.view.subscribers() > 0, "a view that nobody wants");
             assert!(entry.pending.is_empty(), "changes that were not applied");
             subscribers += entry.view.subscribers();
@@ -468,6 +479,7 @@ impl Views {
             }
         }
         assert_eq!(subscribers, self.subscribers, "subscribers");
+        assert_eq!(memory, self.memory, "memory of views");
     }
 }
 

@@ -94,9 +94,8 @@ proptest! {
             all
         };
         let window = Window { offset, limit, reserve };
-        let mut list = List::new(window, model.len(), &projection, &mut |most| {
-            members(&model).into_iter().take(most).collect()
-        });
+        let first = members(&model).into_iter().take(window.held()).collect();
+        let mut list = List::new(window, model.len(), first, &projection);
         let text = |pieces: &mut dyn Iterator<Item = &Piece>| {
             let mut out = Vec::new();
             write_list(pieces, &projection, &mut out);
