@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::view::View;
+use super::live::Live;
 use super::views::Views;
 use crate::json::{Json, Object};
 
@@ -15,6 +15,7 @@ struct Totals<'v> {
     changes: u64,
     reruns: u64,
     refills: u64,
+    failures: u64,
     memory: usize,
     routed_by: Vec<&'v str>,
     state: BTreeMap<&'static str, usize>,
@@ -31,29 +32,31 @@ impl Views {
     ///   they are evaluated afresh at every change, and `fallbacks` says why;
     /// - `commits` that touched a matching record, `changes` of the result,
     ///   `reruns` from scratch, `refills` of lists of which only the beginning
-    ///   is kept, `memoryBytes` of state.
+    ///   is kept, `failures` of programs' queries, `memoryBytes` of state.
     pub fn explain(&self, query: &str) -> Json {
         let mut totals = Totals::default();
-        for (route, view) in self.views_of(query) {
+        for (routes, view) in self.views_of(query) {
             totals.add(view);
-            totals.routed_by = route.fields().collect();
+            totals.routed_by = routes.iter().flat_map(|(_, route)| route.fields()).collect();
         }
         totals.into_json(query)
     }
 }
 
 impl Totals<'_> {
-    fn add(&mut self, view: &View) {
+    fn add(&mut self, view: &Live) {
         self.views += 1;
         self.subscribers += view.subscribers();
-        self.commits += view.stats.commits;
-        self.changes += view.stats.changes;
-        self.reruns += view.stats.reruns;
+        let stats = view.stats();
+        self.commits += stats.commits;
+        self.changes += stats.changes;
+        self.reruns += stats.reruns;
+        self.failures += view.failures();
         self.refills += view.refills();
         self.memory += view.memory();
         *self.state.entry(view.describe()).or_default() += 1;
         if let Some(fallback) = view.fallback() {
-            *self.fallbacks.entry(fallback.as_str()).or_default() += 1;
+            *self.fallbacks.entry(fallback).or_default() += 1;
         }
     }
 
@@ -75,6 +78,7 @@ impl Totals<'_> {
             ("changes", count(self.changes)),
             ("reruns", count(self.reruns)),
             ("refills", count(self.refills)),
+            ("failures", count(self.failures)),
             ("memoryBytes", number(self.memory)),
         ]
         .into_iter()

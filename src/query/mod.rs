@@ -10,10 +10,13 @@ mod explain;
 mod form;
 mod groups;
 mod list;
+mod live;
 mod order;
 mod params;
 mod piece;
 mod plan;
+mod program;
+mod registry;
 mod routing;
 mod sum;
 mod tree;
@@ -24,6 +27,11 @@ mod views;
 #[cfg(test)]
 mod tests;
 
+pub use program::{
+    Effect, Group, IncrementalQuery, Page, Query, QueryBucket, QueryCx, RecordChange,
+};
+pub(crate) use program::{Incremental, Plain, Program};
+pub(crate) use registry::not_a_query;
 pub use view::ViewLimits;
 pub(crate) use view::{Body, Changed, Want};
-pub(crate) use views::{EndReason, News, NewsItem, ViewId, Views, not_a_query};
+pub(crate) use views::{EndReason, News, NewsItem, ViewId, Views};

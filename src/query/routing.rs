@@ -8,15 +8,18 @@
 
 use std::collections::HashMap;
 
+use super::program::Dependencies;
 use super::views::ViewId;
 use crate::json::Raw;
-use crate::store::{Change, FieldRef, Filter, Row};
+use crate::store::{BucketId, Change, FieldRef, Filter, Key, Row};
 
 /// The views over one bucket.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     all: Vec<ViewId>,
     tables: Vec<Table>,
+    /// Programs that read single records.
+    records: HashMap<Key, Vec<ViewId>>,
 }
 
 #[derive(Debug)]
@@ -27,10 +30,14 @@ struct Table {
 }
 
 /// Where a view is filed.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Route {
-    fields: Vec<FieldRef>,
-    values: Box<str>,
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Route {
+    /// Concerned by every change.
+    All,
+    /// By changes of records with these values in these fields.
+    Values { fields: Vec<FieldRef>, values: Box<str> },
+    /// By changes of this record.
+    Record(Key),
 }
 
 impl Route {
@@ -38,17 +45,33 @@ impl Route {
         let mut demands: Vec<(&FieldRef, &str)> = filter.equalities().collect();
         demands.sort_by(|a, b| a.0.name().cmp(b.0.name()));
         demands.dedup_by(|a, b| a.0.name() == b.0.name());
+        if demands.is_empty() {
+            return Route::All;
+        }
         let fields = demands.iter().map(|(field, _)| (*field).clone()).collect();
         let mut values = String::new();
         for (_, value) in demands {
             append(&mut values, Some(value));
         }
-        Route { fields, values: values.into() }
+        Route::Values { fields, values: values.into() }
+    }
+
+    /// Where a program's view is filed.
+    pub fn of_dependencies(dependencies: &Dependencies) -> Vec<(BucketId, Route)> {
+        let buckets = dependencies.buckets.iter().map(|bucket| (*bucket, Route::All));
+        let records = dependencies.records.iter();
+        let records = records.filter(|(bucket, _)| !dependencies.buckets.contains(bucket));
+        let records = records.map(|(bucket, key)| (*bucket, Route::Record(key.clone())));
+        buckets.chain(records).collect()
     }
 
     /// The fields in which views are told apart.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
-        self.fields.iter().map(FieldRef::name)
+        let fields = match self {
+            Route::Values { fields, .. } => fields.as_slice(),
+            Route::All | Route::Record(_) => &[],
+        };
+        fields.iter().map(FieldRef::name)
     }
 }
 
@@ -60,40 +83,52 @@ fn append(values: &mut String, value: Option<&str>) {
 
 impl Routes {
     pub fn insert(&mut self, route: &Route, view: ViewId) {
-        if route.fields.is_empty() {
-            self.all.push(view);
-            return;
-        }
-        let at = match self.tables.iter().position(|table| table.fields == route.fields) {
-            Some(at) => at,
-            None => {
-                self.tables.push(Table { fields: route.fields.clone(), views: HashMap::new() });
-                self.tables.len() - 1
+        match route {
+            Route::All => self.all.push(view),
+            Route::Record(key) => self.records.entry(key.clone()).or_default().push(view),
+            Route::Values { fields, values } => {
+                let at = match self.tables.iter().position(|table| table.fields == *fields) {
+                    Some(at) => at,
+                    None => {
+                        let views = HashMap::new();
+                        self.tables.push(Table { fields: fields.clone(), views });
+                        self.tables.len() - 1
+                    }
+                };
+                if let Some(table) = self.tables.get_mut(at) {
+                    table.views.entry(values.clone()).or_default().push(view);
+                }
             }
-        };
-        if let Some(table) = self.tables.get_mut(at) {
-            table.views.entry(route.values.clone()).or_default().push(view);
         }
     }
 
     pub fn remove(&mut self, route: &Route, view: ViewId) {
-        if route.fields.is_empty() {
-            self.all.retain(|have| *have != view);
-            return;
-        }
-        for table in self.tables.iter_mut().filter(|table| table.fields == route.fields) {
-            if let Some(views) = table.views.get_mut(&route.values) {
-                views.retain(|have| *have != view);
-                if views.is_empty() {
-                    table.views.remove(&route.values);
+        match route {
+            Route::All => self.all.retain(|have| *have != view),
+            Route::Record(key) => {
+                if let Some(views) = self.records.get_mut(key) {
+                    views.retain(|have| *have != view);
+                    if views.is_empty() {
+                        self.records.remove(key);
+                    }
                 }
             }
+            Route::Values { fields, values } => {
+                for table in self.tables.iter_mut().filter(|table| table.fields == *fields) {
+                    if let Some(views) = table.views.get_mut(values) {
+                        views.retain(|have| *have != view);
+                        if views.is_empty() {
+                            table.views.remove(values);
+                        }
+                    }
+                }
+                self.tables.retain(|table| !table.views.is_empty());
+            }
         }
-        self.tables.retain(|table| !table.views.is_empty());
     }
 
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty() && self.tables.is_empty()
+        self.all.is_empty() && self.tables.is_empty() && self.records.is_empty()
     }
 
     /// Calls `visit` with every view that the change can concern; with some of
@@ -101,6 +136,9 @@ impl Routes {
     pub fn visit(&self, change: &Change, scratch: &mut String, mut visit: impl FnMut(ViewId)) {
         for view in &self.all {
             visit(*view);
+        }
+        if !self.records.is_empty() {
+            self.records.get(&change.key).into_iter().flatten().copied().for_each(&mut visit);
         }
         for table in &self.tables {
             let mut before = None;

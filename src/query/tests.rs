@@ -131,11 +131,11 @@ impl Bench {
 
     /// The whole result, and the state in delta mode.
     fn state(&mut self, view: ViewId) -> (Option<String>, Json) {
-        let bucket = self.store.bucket(self.bucket).expect("defined");
-        let view = self.views.view(view).expect("a view");
-        let text = view.body(bucket).map(|body| String::from_utf8(body.to_vec()).expect("UTF-8"));
+        let view = self.views.get_mut(view).expect("a view");
+        let text =
+            view.body(&self.store).map(|body| String::from_utf8(body.to_vec()).expect("UTF-8"));
         let mut state = b"{".to_vec();
-        view.write_state(bucket, "value", &mut state);
+        view.write_state(&self.store, "value", &mut state);
         state.push(b'}');
         (text, json(std::str::from_utf8(&state).expect("UTF-8")))
     }

@@ -326,8 +326,10 @@ impl View {
                 }
                 _ => self.render(bucket),
             };
-            if !self.plan.projection.shows_key() || matches!(effect, Effect::Reset) {
-                // Other records, or another order, may look the same.
+            let may_look_the_same =
+                !self.plan.projection.shows_key() || matches!(self.form, Form::Groups(_));
+            if may_look_the_same || matches!(effect, Effect::Reset) {
+                // Other records or groups, or another order, may look the same.
                 changed.full = changed.previous.as_ref() != Some(&body);
             }
             self.body = Some(body.clone());

@@ -1,5 +1,7 @@
 //! Putting a server together in code.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::hooks::Hooks;
@@ -8,6 +10,7 @@ use crate::access::{PermissionCheck, TokenValidator};
 use crate::audit::AuditSink;
 use crate::config::{Auth, Config, ConfigError, External, Options, Resolved};
 use crate::json::{Json, Object};
+use crate::query::{Incremental, IncrementalQuery, Plain, Query};
 use crate::rules::RuleService;
 
 /// Puts a server together: settings as in the configuration file, one by one or
@@ -133,6 +136,22 @@ impl Builder {
     #[must_use]
     pub fn rule_service(mut self, name: &str, service: Box<dyn RuleService>) -> Self {
         self.hooks.rule_services.push((name.to_owned(), service));
+        self
+    }
+
+    /// Names a query of the program: see [`crate::query::Query`]. A name that
+    /// is taken is an error of [`Builder::build`].
+    #[must_use]
+    pub fn program_query(mut self, name: &str, query: impl Query + 'static) -> Self {
+        self.hooks.queries.push((name.into(), Arc::new(Plain(query))));
+        self
+    }
+
+    /// As [`Builder::program_query`], for a query that follows the data at the
+    /// cost of the change: see [`IncrementalQuery`].
+    #[must_use]
+    pub fn incremental_query(mut self, name: &str, query: impl IncrementalQuery + 'static) -> Self {
+        self.hooks.queries.push((name.into(), Arc::new(Incremental(query))));
         self
     }
 

@@ -3,6 +3,7 @@
 use crate::access::{PermissionCheck, TokenValidator};
 use crate::audit::AuditSink;
 use crate::net::Transport;
+use crate::query::Program;
 use crate::rules::RuleService;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ pub(super) struct Hooks {
     pub permission_check: Option<Box<dyn PermissionCheck>>,
     pub audit_sinks: Vec<Box<dyn AuditSink>>,
     pub rule_services: Vec<(String, Box<dyn RuleService>)>,
+    pub queries: Vec<(String, Arc<dyn Program>)>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -25,6 +27,7 @@ impl std::fmt::Debug for Hooks {
             .field("permission_check", &self.permission_check.is_some())
             .field("audit_sinks", &self.audit_sinks.len())
             .field("rule_services", &self.rule_services.len())
+            .field("queries", &self.queries.len())
             .finish()
     }
 }
@@ -56,6 +59,12 @@ impl Hooks {
             engine
                 .add_rule_service(&name, service)
                 .map_err(|reason| StartError::Failed { step: "rule_service".into(), reason })?;
+        }
+        for (name, program) in self.queries {
+            engine.define_program(&name, program).map_err(|error| StartError::Failed {
+                step: format!("queries.{name}"),
+                reason: error.message.into_owned(),
+            })?;
         }
         Ok(())
     }

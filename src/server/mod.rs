@@ -38,6 +38,7 @@ pub use threaded::ServerThread;
 
 use crate::config::Config;
 use crate::net::{Running, Transport};
+use crate::query::{Incremental, IncrementalQuery, Plain, Program, Query};
 use durable::Durable;
 use handle::Shared;
 use hooks::Hooks;
@@ -79,6 +80,18 @@ impl std::fmt::Debug for Server {
         f.debug_struct("Server").field("url", &self.url).finish_non_exhaustive()
     }
 }
+
+/// There is a query of that name already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryExists;
+
+impl std::fmt::Display for QueryExists {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("there is a query of that name already")
+    }
+}
+
+impl std::error::Error for QueryExists {}
 
 impl Server {
     /// Puts a server together, from defaults.
@@ -144,6 +157,38 @@ impl Server {
             }
         }
         Ok(turn? == Running::Continue)
+    }
+
+    /// Names a query of the program; from now on clients can subscribe to it.
+    ///
+    /// # Errors
+    ///
+    /// There is a query of that name.
+    pub fn define_query(
+        &mut self,
+        name: &str,
+        query: impl Query + 'static,
+    ) -> Result<(), QueryExists> {
+        self.define_program(name, Arc::new(Plain(query)))
+    }
+
+    /// As [`Server::define_query`], for a query that follows the data at the
+    /// cost of the change.
+    ///
+    /// # Errors
+    ///
+    /// There is a query of that name.
+    pub fn define_incremental_query(
+        &mut self,
+        name: &str,
+        query: impl IncrementalQuery + 'static,
+    ) -> Result<(), QueryExists> {
+        self.define_program(name, Arc::new(Incremental(query)))
+    }
+
+    fn define_program(&mut self, name: &str, query: Arc<dyn Program>) -> Result<(), QueryExists> {
+        let engine = &mut self.transport.app_mut().engine;
+        engine.define_program(name, query).map_err(|_| QueryExists)
     }
 
     /// Sends one request as a local client (see [`Handle`]) and turns the loop

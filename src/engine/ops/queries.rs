@@ -66,7 +66,9 @@ impl Engine {
         let positions = flag(request, "positions")?;
         let coalesce = flag(request, "coalesce")?.unwrap_or(self.options.coalesce_pushes);
         let number = self.ids.next_subscription();
-        let mode = match delta {
+        // A query of the program has no deltas: it is served without them.
+        let has_deltas = delta && !self.views.is_program(&query);
+        let mode = match has_deltas {
             false => Mode::Full,
             true => {
                 Mode::Delta { positions: positions.unwrap_or_else(|| self.views.is_sorted(&query)) }
@@ -80,21 +82,22 @@ impl Engine {
         let params = request.field("params");
         let id = self.views.subscribe(&self.store, &query, params, None, want)?;
         self.add_subscription(conn, number, id, mode, coalesce);
-        let view = self.views.view(id);
-        let bucket = view.as_ref().and_then(|view| self.store.bucket(view.bucket()));
-        let (Some(view), Some(bucket)) = (view, bucket) else { return Err(OpError::internal()) };
+        let Some(view) = self.views.get_mut(id) else { return Err(OpError::internal()) };
         out.extend_from_slice(b"{\"subscriptionId\":\"");
         out.extend_from_slice(subscription_id(number, &mut [0; 24]).as_bytes());
         out.push(b'"');
+        if delta && !has_deltas {
+            out.extend_from_slice(b",\"mode\":\"full\"");
+        }
         match mode {
             Mode::Full => {
-                if let Some(body) = view.body(bucket) {
+                if let Some(body) = view.body(&self.store) {
                     out.extend_from_slice(b",\"data\":");
                     out.extend_from_slice(&body);
                 }
             }
             Mode::Delta { positions } => {
-                let shape = view.plan.shape();
+                let shape = view.shape().unwrap_or("value");
                 out.extend_from_slice(b",\"mode\":\"delta\",\"shape\":\"");
                 out.extend_from_slice(shape.as_bytes());
                 out.extend_from_slice(b"\",\"seq\":0,");
@@ -104,10 +107,10 @@ impl Engine {
                 }
                 if shape == "rows" {
                     out.extend_from_slice(b"\"key\":");
-                    write_string(out, bucket.key_field());
+                    write_string(out, view.key_field(&self.store));
                     out.push(b',');
                 }
-                view.write_state(bucket, "data", out);
+                view.write_state(&self.store, "data", out);
             }
         }
         out.push(b'}');
@@ -142,15 +145,13 @@ impl Engine {
         if mode == Mode::Full {
             return Err(OpError::validation(format!("Subscription \"{id}\" is not in delta mode")));
         }
-        let view = self.views.view(view_id);
-        let bucket = view.as_ref().and_then(|view| self.store.bucket(view.bucket()));
-        let (Some(view), Some(bucket)) = (view, bucket) else { return Err(OpError::internal()) };
+        let Some(view) = self.views.get_mut(view_id) else { return Err(OpError::internal()) };
         out.extend_from_slice(b"{\"subscriptionId\":");
         write_string(out, &id);
         out.extend_from_slice(b",\"seq\":");
         write_number(out, seq as f64);
         out.push(b',');
-        view.write_state(bucket, "value", out);
+        view.write_state(&self.store, "value", out);
         out.push(b'}');
         self.subscription_resynced(view_id, number);
         Ok(())
@@ -161,8 +162,10 @@ impl Engine {
         let bucket = request.require_string("bucket")?;
         let query = request.require_string("query")?;
         self.store.require(&bucket)?;
-        let source = self.views.source(&query).ok_or_else(|| not_a_query(&query))?;
-        if source != bucket {
+        if !self.views.is_defined(&query) {
+            return Err(not_a_query(&query));
+        }
+        if self.views.source(&query).is_some_and(|source| source != bucket) {
             return Err(OpError::validation(format!(
                 "Query \"{query}\" does not read bucket \"{bucket}\""
             )));
@@ -179,10 +182,15 @@ impl Engine {
             }
             out.extend_from_slice(b"{\"name\":");
             write_string(out, query.name);
-            out.extend_from_slice(b",\"type\":\"declarative\",\"activeSubscriptions\":");
+            let kind = if query.config.is_some() { "declarative" } else { "programmatic" };
+            out.extend_from_slice(b",\"type\":\"");
+            out.extend_from_slice(kind.as_bytes());
+            out.extend_from_slice(b"\",\"activeSubscriptions\":");
             write_number(out, query.subscribers as f64);
-            out.extend_from_slice(b",\"config\":");
-            query.config.write(out);
+            if let Some(config) = query.config {
+                out.extend_from_slice(b",\"config\":");
+                config.write(out);
+            }
             out.push(b'}');
         }
         out.extend_from_slice(b"]}");

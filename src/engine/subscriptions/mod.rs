@@ -27,7 +27,7 @@ use std::sync::Arc;
 use super::Engine;
 use crate::app::ConnId;
 use crate::protocol::{ErrorCode, OpError};
-use crate::query::{Body, ViewId, Views, Want};
+use crate::query::{Body, Program, ViewId, Views, Want};
 
 /// How many ended subscriptions of one connection are remembered, so that their
 /// `store.unsubscribe` is answered as if they were still there.
@@ -305,6 +305,15 @@ impl Engine {
     /// Takes over the queries that are configured. Before anybody subscribes.
     pub(crate) fn set_views(&mut self, views: Views) {
         self.views = views;
+    }
+
+    /// Names a query of the program.
+    pub(crate) fn define_program(
+        &mut self,
+        name: &str,
+        program: Arc<dyn Program>,
+    ) -> Result<(), OpError> {
+        self.views.define_program(name, program)
     }
 
     /// Holds what must be true between two calls.

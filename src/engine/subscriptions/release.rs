@@ -116,11 +116,10 @@ impl Engine {
         seq: u64,
         owed: Owed,
     ) {
-        let Some(view) = self.views.view(view_id) else { return };
-        let Some(bucket) = self.store.bucket(view.bucket()) else { return };
+        let Some(view) = self.views.get_mut(view_id) else { return };
         match owed {
             Owed::Full(sent) => {
-                let body = view.body(bucket);
+                let body = view.body(&self.store);
                 if !self.subscriptions.is_same(&sent, &body) {
                     self.push_result(conn, number, None, body.as_ref());
                 }
@@ -132,8 +131,8 @@ impl Engine {
             }
             Owed::Reset => {
                 debug_assert!(mode != Mode::Full, "only deltas are reset");
-                let text = view.reset_text(bucket);
-                self.push_result(conn, number, Some(seq), Some(&text));
+                let text = view.reset_text(&self.store);
+                self.push_result(conn, number, Some(seq), text.as_ref());
             }
         }
         let end = self.conns.get(conn).map_or(0, |conn| conn.queued);

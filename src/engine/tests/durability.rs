@@ -62,7 +62,10 @@ fn dump(engine: &Engine) -> Vec<(String, String)> {
         })
         .collect();
     for query in engine.views.list() {
-        all.push((format!("query {}", query.name), query.config.to_text()));
+        all.push((
+            format!("query {}", query.name),
+            query.config.map_or_else(String::new, Json::to_text),
+        ));
     }
     all
 }

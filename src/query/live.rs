@@ -1,0 +1,195 @@
+//! One live view, of a declarative query or of a program's.
+
+use std::sync::Arc;
+
+use super::program::ProgramView;
+use super::routing::Route;
+use super::view::{Body, Changed, View, ViewLimits, ViewStats, Want};
+use crate::store::{Bucket, BucketId, Change, Store};
+
+/// See the module's description.
+#[derive(Debug)]
+pub(crate) enum Live {
+    Declared(Box<View>),
+    Program(Box<ProgramView>, Common),
+}
+
+/// What is kept of a program's view beside the view.
+#[derive(Debug, Default)]
+pub(crate) struct Common {
+    subscribers: usize,
+    stats: ViewStats,
+}
+
+/// What happened to the buckets of a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Happened {
+    /// Records changed.
+    Changes,
+    /// All records went, or the definition is another one.
+    StartOver,
+}
+
+impl Live {
+    /// The bucket, if there is one that everything comes from.
+    fn bucket<'s>(&self, store: &'s Store) -> Option<&'s Bucket> {
+        match self {
+            Live::Declared(view) => store.bucket(view.bucket()),
+            Live::Program(..) => None,
+        }
+    }
+
+    pub fn reads(&self, bucket: BucketId) -> bool {
+        match self {
+            Live::Declared(view) => view.bucket() == bucket,
+            Live::Program(view, _) => view.dependencies.all_buckets().contains(&bucket),
+        }
+    }
+
+    /// Where it is filed: under each bucket that it reads.
+    pub fn routes(&self) -> Vec<(BucketId, Route)> {
+        match self {
+            Live::Declared(view) if view.plan.is_never => Vec::new(),
+            Live::Declared(view) => vec![(view.bucket(), Route::of(&view.plan.filter))],
+            Live::Program(view, _) => Route::of_dependencies(&view.dependencies),
+        }
+    }
+
+    pub fn subscribers(&self) -> usize {
+        match self {
+            Live::Declared(view) => view.subscribers(),
+            Live::Program(_, common) => common.subscribers,
+        }
+    }
+
+    pub fn join(&mut self, store: &Store, want: Want) {
+        let bucket = self.bucket(store);
+        match self {
+            Live::Declared(view) => {
+                if let Some(bucket) = bucket {
+                    view.join(bucket, want);
+                }
+            }
+            Live::Program(_, common) => common.subscribers += 1,
+        }
+    }
+
+    /// Returns how many are left.
+    pub fn leave(&mut self, want: Want) -> usize {
+        match self {
+            Live::Declared(view) => view.leave(want),
+            Live::Program(_, common) => {
+                common.subscribers = common.subscribers.saturating_sub(1);
+                common.subscribers
+            }
+        }
+    }
+
+    /// The text of the whole current result.
+    pub fn body(&mut self, store: &Store) -> Body {
+        let bucket = self.bucket(store);
+        match self {
+            Live::Declared(view) => bucket.and_then(|bucket| view.body(bucket)),
+            Live::Program(view, _) => view.body(),
+        }
+    }
+
+    /// Appends the state as delta mode has it. Programs have no deltas.
+    pub fn write_state(&mut self, store: &Store, value_name: &str, out: &mut Vec<u8>) {
+        if let (Some(bucket), Live::Declared(view)) = (self.bucket(store), &mut *self) {
+            view.write_state(bucket, value_name, out);
+        }
+    }
+
+    /// What follows `"seq":n,` in a reset.
+    pub fn reset_text(&mut self, store: &Store) -> Option<Arc<[u8]>> {
+        let bucket = self.bucket(store)?;
+        match self {
+            Live::Declared(view) => Some(view.reset_text(bucket)),
+            Live::Program(..) => None,
+        }
+    }
+
+    /// The word for the result in delta mode; `None`: there is none.
+    pub fn shape(&self) -> Option<&'static str> {
+        match self {
+            Live::Declared(view) => Some(view.plan.shape()),
+            Live::Program(..) => None,
+        }
+    }
+
+    /// The field that identifies rows.
+    pub fn key_field<'s>(&self, store: &'s Store) -> &'s str {
+        self.bucket(store).map_or("", Bucket::key_field)
+    }
+
+    /// Follows a commit.
+    pub fn follow(
+        &mut self,
+        store: &Store,
+        happened: Happened,
+        changes: &[&Change],
+        limits: &ViewLimits,
+    ) -> Option<Changed> {
+        let bucket = self.bucket(store);
+        match self {
+            Live::Declared(view) => {
+                let bucket = bucket?;
+                match happened {
+                    Happened::Changes => view.apply(bucket, changes, limits),
+                    Happened::StartOver => view.start_over(bucket, limits),
+                }
+            }
+            Live::Program(view, common) => {
+                let again = happened == Happened::StartOver;
+                view.apply(store, changes, again, &mut common.stats)
+            }
+        }
+    }
+
+    pub fn memory(&self) -> usize {
+        match self {
+            Live::Declared(view) => view.memory(),
+            Live::Program(view, _) => view.memory(),
+        }
+    }
+
+    pub fn stats(&self) -> ViewStats {
+        match self {
+            Live::Declared(view) => view.stats,
+            Live::Program(_, common) => common.stats,
+        }
+    }
+
+    /// For `store.explain`: what is kept.
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Live::Declared(view) => view.describe(),
+            Live::Program(view, _) if view.is_incremental() => "incremental",
+            Live::Program(..) => "rerun",
+        }
+    }
+
+    /// For `store.explain`: why it is evaluated afresh at every change.
+    pub fn fallback(&self) -> Option<&'static str> {
+        match self {
+            Live::Declared(view) => view.fallback().map(super::form::Fallback::as_str),
+            Live::Program(view, _) => (!view.is_incremental()).then_some("programmatic"),
+        }
+    }
+
+    pub fn refills(&self) -> u64 {
+        match self {
+            Live::Declared(view) => view.refills(),
+            Live::Program(..) => 0,
+        }
+    }
+
+    /// How often it could not be evaluated.
+    pub fn failures(&self) -> u64 {
+        match self {
+            Live::Declared(_) => 0,
+            Live::Program(view, _) => view.failures,
+        }
+    }
+}

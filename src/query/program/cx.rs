@@ -1,0 +1,253 @@
+//! What a program's query reads, and the record of what it has read.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::super::definition::Definition;
+use super::super::params::Params;
+use super::super::plan::{Evaluated, Plan};
+use super::value_of;
+use crate::json::{Json, Object};
+use crate::protocol::OpError;
+use crate::store::{Aggregate, Bucket, BucketId, Filter, Key, Lookup, Store};
+
+/// What a result depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dependencies {
+    /// Any change in these.
+    pub buckets: HashSet<BucketId>,
+    /// Changes of exactly these records, whether they exist or not.
+    pub records: HashSet<(BucketId, Key)>,
+}
+
+impl Dependencies {
+    /// Every bucket that was read from.
+    pub fn all_buckets(&self) -> HashSet<BucketId> {
+        let of_records = self.records.iter().map(|(bucket, _)| *bucket);
+        self.buckets.iter().copied().chain(of_records).collect()
+    }
+}
+
+/// The data as the current commit has left it.
+#[derive(Debug)]
+pub struct QueryCx<'s> {
+    store: &'s Store,
+    read: RefCell<Dependencies>,
+}
+
+impl<'s> QueryCx<'s> {
+    pub(crate) fn new(store: &'s Store) -> Self {
+        QueryCx { store, read: RefCell::default() }
+    }
+
+    pub(crate) fn into_dependencies(self) -> Dependencies {
+        self.read.into_inner()
+    }
+
+    /// A bucket to read from.
+    ///
+    /// # Errors
+    ///
+    /// `Bucket "{name}" is not defined`
+    pub fn bucket(&self, name: &str) -> Result<QueryBucket<'_>, OpError> {
+        Ok(QueryBucket { bucket: self.store.require(name)?, read: &self.read })
+    }
+}
+
+/// One bucket, read-only. What the methods mean is what the operations of the
+/// same names mean.
+#[derive(Clone, Copy, Debug)]
+pub struct QueryBucket<'c> {
+    bucket: &'c Bucket,
+    read: &'c RefCell<Dependencies>,
+}
+
+/// A page of [`QueryBucket::paginate`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    pub records: Vec<Value>,
+    /// More records follow.
+    pub has_more: bool,
+    /// The key of the last record; `None` on an empty page.
+    pub next_cursor: Option<Value>,
+}
+
+/// A group of [`QueryBucket::group_by`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// The values that the first record of the group has in the fields.
+    pub key: Value,
+    pub value: f64,
+}
+
+impl<'c> QueryBucket<'c> {
+    fn all_of_it(&self) -> &'c Bucket {
+        self.read.borrow_mut().buckets.insert(self.bucket.id());
+        self.bucket
+    }
+
+    fn compile(&self, filter: &Value) -> Result<Filter, OpError> {
+        Filter::from_json(self.bucket.layout(), &Json::from(filter.clone()))
+    }
+
+    /// The record with a key. The result then depends on that record and not on
+    /// the rest of the bucket.
+    pub fn get(&self, key: &Value) -> Option<Value> {
+        let key = Key::from_json(&Json::from(key.clone()))?;
+        self.read.borrow_mut().records.insert((self.bucket.id(), key.clone()));
+        self.bucket.get(&key).map(value_of)
+    }
+
+    /// All records in table order.
+    pub fn all(&self) -> Vec<Value> {
+        self.all_of_it().iter().map(|(_, row)| value_of(row)).collect()
+    }
+
+    /// The records that match.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid filter: {reason}`
+    pub fn filter(&self, filter: &Value) -> Result<Vec<Value>, OpError> {
+        let filter = self.compile(filter)?;
+        Ok(self.all_of_it().select(Some(&filter)).map(|(_, row)| value_of(row)).collect())
+    }
+
+    /// The first record that matches.
+    ///
+    /// # Errors
+    ///
+    /// As [`QueryBucket::filter`].
+    pub fn find_one(&self, filter: &Value) -> Result<Option<Value>, OpError> {
+        let filter = self.compile(filter)?;
+        Ok(self.all_of_it().select(Some(&filter)).next().map(|(_, row)| value_of(row)))
+    }
+
+    /// How many records match; without a filter, how many there are.
+    ///
+    /// # Errors
+    ///
+    /// As [`QueryBucket::filter`].
+    pub fn count(&self, filter: Option<&Value>) -> Result<usize, OpError> {
+        let bucket = self.all_of_it();
+        match filter {
+            None => Ok(bucket.len()),
+            Some(filter) => Ok(bucket.select(Some(&self.compile(filter)?)).count()),
+        }
+    }
+
+    /// The first `n` records.
+    pub fn first(&self, n: usize) -> Vec<Value> {
+        self.all_of_it().first(n).into_iter().map(value_of).collect()
+    }
+
+    /// The last `n` records, in ascending order.
+    pub fn last(&self, n: usize) -> Vec<Value> {
+        self.all_of_it().last(n).into_iter().map(value_of).collect()
+    }
+
+    /// At most `limit` records, from the first or from behind a key.
+    pub fn paginate(&self, limit: usize, after: Option<&Value>) -> Page {
+        let bucket = self.all_of_it();
+        let wanted = limit.saturating_add(1);
+        let mut rows = match after {
+            Some(after) => bucket.after(&Lookup::from(&Json::from(after.clone())), wanted),
+            None => bucket.first(wanted),
+        };
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = rows.last().map(|row| Value::from(&bucket.key_of(row).to_json()));
+        Page { records: rows.into_iter().map(value_of).collect(), has_more, next_cursor: last }
+    }
+
+    fn aggregate(
+        &self,
+        function: Aggregate,
+        field: &str,
+        filter: Option<&Value>,
+    ) -> Result<Option<f64>, OpError> {
+        let bucket = self.all_of_it();
+        let filter = filter.map(|filter| self.compile(filter)).transpose()?;
+        let rows = bucket.select(filter.as_ref()).map(|(_, row)| row);
+        Ok(function.over(rows, &bucket.layout().field(field)))
+    }
+
+    /// The sum of the numbers in a field; 0 of none.
+    ///
+    /// # Errors
+    ///
+    /// As [`QueryBucket::filter`].
+    pub fn sum(&self, field: &str, filter: Option<&Value>) -> Result<f64, OpError> {
+        Ok(self.aggregate(Aggregate::Sum, field, filter)?.unwrap_or(0.0))
+    }
+
+    /// The mean of the numbers in a field; 0 of none.
+    ///
+    /// # Errors
+    ///
+    /// As [`QueryBucket::filter`].
+    pub fn avg(&self, field: &str, filter: Option<&Value>) -> Result<f64, OpError> {
+        Ok(self.aggregate(Aggregate::Avg, field, filter)?.unwrap_or(0.0))
+    }
+
+    /// The least number in a field.
+    ///
+    /// # Errors
+    ///
+    /// As [`QueryBucket::filter`].
+    pub fn min(&self, field: &str, filter: Option<&Value>) -> Result<Option<f64>, OpError> {
+        self.aggregate(Aggregate::Min, field, filter)
+    }
+
+    /// The greatest number in a field.
+    ///
+    /// # Errors
+    ///
+    /// As [`QueryBucket::filter`].
+    pub fn max(&self, field: &str, filter: Option<&Value>) -> Result<Option<f64>, OpError> {
+        self.aggregate(Aggregate::Max, field, filter)
+    }
+
+    /// Groups of the records that match, in the order of their first records.
+    /// `function`: `count`, `sum`, `avg`, `min` or `max`, the last two 0 where
+    /// a group has no number; `field`: of which, not needed to count.
+    ///
+    /// # Errors
+    ///
+    /// An unknown function, a missing field, or as [`QueryBucket::filter`].
+    pub fn group_by(
+        &self,
+        fields: &[&str],
+        function: &str,
+        field: Option<&str>,
+        filter: Option<&Value>,
+    ) -> Result<Vec<Group>, OpError> {
+        let bucket = self.all_of_it();
+        let names = fields.iter().map(|name| Json::from(*name)).collect();
+        let mut aggregate = Object::new();
+        aggregate.insert("function", Json::from(function));
+        aggregate.insert("groupBy", Json::Array(names));
+        if let Some(field) = field {
+            aggregate.insert("field", Json::from(field));
+        }
+        let mut config = Object::new();
+        config.insert("aggregate", Json::Object(aggregate));
+        let invalid = |reason: String| OpError::validation(format!("Invalid group: {reason}"));
+        let definition = Definition::parse(&Json::Object(config)).map_err(invalid)?;
+        // As the reading restriction and not as the filter of the definition,
+        // in which strings could be placeholders.
+        let filter = filter.map(|filter| Json::from(filter.clone()));
+        let plan = Plan::new(bucket, &definition, &Params::default(), filter.as_ref())?;
+        let Evaluated::List(groups) = plan.evaluate(bucket) else { return Ok(Vec::new()) };
+        let mut texts = Vec::new();
+        super::super::list::write_list(groups.iter(), &plan.projection, &mut texts);
+        let read: Vec<Value> = serde_json::from_slice(&texts).unwrap_or_default();
+        let group = |mut group: Value| Group {
+            key: group.get_mut("key").map(Value::take).unwrap_or_default(),
+            value: group.get("value").and_then(Value::as_f64).unwrap_or(f64::NAN),
+        };
+        Ok(read.into_iter().map(group).collect())
+    }
+}

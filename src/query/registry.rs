@@ -1,0 +1,180 @@
+//! The queries: their names and definitions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::definition::Definition;
+use super::live::Live;
+use super::program::Program;
+use super::routing::Route;
+use super::views::{EndReason, News, ViewId, ViewKey, Views};
+use crate::json::Json;
+use crate::protocol::{ErrorCode, OpError};
+use crate::store::{BucketId, Filter, Store, not_defined};
+
+/// Names one definition of a query for ever; ascends with time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct QueryId(u32);
+
+#[derive(Debug)]
+pub(super) struct Query {
+    pub name: Box<str>,
+    pub source: Source,
+    pub views: HashMap<ViewKey, ViewId>,
+}
+
+/// What computes the results.
+#[derive(Clone)]
+pub(super) enum Source {
+    Declared(Arc<Definition>),
+    Program(Arc<dyn Program>),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Source::Declared(definition) => definition.fmt(f),
+            Source::Program(_) => f.write_str("Program"),
+        }
+    }
+}
+
+impl Source {
+    pub fn definition(&self) -> Option<&Definition> {
+        match self {
+            Source::Declared(definition) => Some(definition),
+            Source::Program(_) => None,
+        }
+    }
+}
+
+/// What `store.listQueries` shows of a query.
+#[derive(Debug)]
+pub(crate) struct Listed<'v> {
+    pub name: &'v str,
+    pub subscribers: usize,
+    /// `None`: a query of the program.
+    pub config: Option<&'v Json>,
+}
+
+impl Views {
+    /// `store.defineQuery`: checks a configuration and gives it its name.
+    pub fn define(&mut self, store: &Store, name: &str, config: &Json) -> Result<(), OpError> {
+        let bucket = match config.get("bucket") {
+            None => "undefined".into(),
+            Some(bucket) => crate::json::js::string_of_json(bucket),
+        };
+        let known = config.get("bucket").and_then(Json::as_str);
+        let bucket =
+            known.and_then(|name| store.bucket_named(name)).ok_or_else(|| not_defined(&bucket))?;
+        self.require_free(name)?;
+        let invalid =
+            |reason: &str| OpError::validation(format!("Invalid query \"{name}\": {reason}"));
+        let definition = Definition::parse(config).map_err(|reason| invalid(&reason))?;
+        Filter::from_json(bucket.layout(), &definition.filter.sample()).map_err(|error| {
+            invalid(error.message.strip_prefix("Invalid filter: ").unwrap_or(&error.message))
+        })?;
+        self.add(name, Source::Declared(Arc::new(definition)));
+        Ok(())
+    }
+
+    /// Names a query of the program.
+    pub fn define_program(&mut self, name: &str, program: Arc<dyn Program>) -> Result<(), OpError> {
+        self.require_free(name)?;
+        self.add(name, Source::Program(program));
+        Ok(())
+    }
+
+    fn require_free(&self, name: &str) -> Result<(), OpError> {
+        if !self.names.contains_key(name) {
+            return Ok(());
+        }
+        let text = format!("Query \"{name}\" is already defined");
+        Err(OpError::new(ErrorCode::AlreadyExists, text))
+    }
+
+    /// Puts back a query that was defined before a restart; its bucket may have
+    /// been dropped since, and then it fails as it did before.
+    pub fn restore(&mut self, name: &str, config: &Json) -> Result<(), OpError> {
+        let definition = Definition::parse(config)
+            .map_err(|reason| OpError::validation(format!("Invalid query \"{name}\": {reason}")))?;
+        self.add(name, Source::Declared(Arc::new(definition)));
+        Ok(())
+    }
+
+    fn add(&mut self, name: &str, source: Source) {
+        self.last_query += 1;
+        let id = QueryId(self.last_query);
+        self.queries.insert(id, Query { name: name.into(), source, views: HashMap::new() });
+        self.names.insert(name.into(), id);
+    }
+
+    /// `store.undefineQuery`: its subscriptions end.
+    pub fn undefine(&mut self, name: &str) -> Result<(), OpError> {
+        let id = self.names.remove(name).ok_or_else(|| not_a_query(name))?;
+        let query = self.queries.remove(&id);
+        self.commits += 1;
+        for view in query.into_iter().flat_map(|query| query.views.into_values()) {
+            self.end(view, News::Ended(EndReason::QueryUndefined));
+        }
+        Ok(())
+    }
+
+    /// The queries in the order of their definition.
+    pub fn list(&self) -> impl ExactSizeIterator<Item = Listed<'_>> {
+        self.queries.values().map(|query| Listed {
+            name: &query.name,
+            subscribers: query
+                .views
+                .values()
+                .filter_map(|id| self.get(*id))
+                .map(Live::subscribers)
+                .sum(),
+            config: query.source.definition().map(|definition| &definition.config),
+        })
+    }
+
+    pub fn queries(&self) -> usize {
+        self.queries.len()
+    }
+
+    /// Live subscriptions.
+    pub fn subscribers(&self) -> usize {
+        self.subscribers
+    }
+
+    fn query(&self, name: &str) -> Option<&Query> {
+        self.names.get(name).and_then(|id| self.queries.get(id))
+    }
+
+    /// Whether a query is code of the program.
+    pub fn is_program(&self, name: &str) -> bool {
+        self.query(name).is_some_and(|query| query.source.definition().is_none())
+    }
+
+    pub fn is_defined(&self, name: &str) -> bool {
+        self.names.contains_key(name)
+    }
+
+    /// The bucket of a declarative query.
+    pub fn source(&self, query: &str) -> Option<&str> {
+        self.query(query)?.source.definition().map(|definition| &*definition.bucket)
+    }
+
+    /// Whether results of a query have positions unless asked otherwise.
+    pub fn is_sorted(&self, query: &str) -> bool {
+        let definition = self.query(query).and_then(|query| query.source.definition());
+        definition.is_some_and(|definition| !definition.sort.is_empty())
+    }
+
+    /// The views of a query, each with where it is filed.
+    pub fn views_of(&self, query: &str) -> impl Iterator<Item = (&[(BucketId, Route)], &Live)> {
+        let ids = self.query(query).into_iter().flat_map(|query| query.views.values());
+        ids.filter_map(|id| self.entry(*id)).map(|entry| (&*entry.routes, &entry.live))
+    }
+}
+
+/// `Query "{name}" is not defined`
+pub(crate) fn not_a_query(name: &str) -> OpError {
+    OpError::new(ErrorCode::QueryNotDefined, format!("Query \"{name}\" is not defined"))
+}
