@@ -50,7 +50,10 @@ impl Live {
     pub fn routes(&self) -> Vec<(BucketId, Route)> {
         match self {
             Live::Declared(view) if view.plan.is_never => Vec::new(),
-            Live::Declared(view) => vec![(view.bucket(), Route::of(&view.plan.filter))],
+            Live::Declared(view) => {
+                let routes = Route::of(&view.plan.filter).into_iter();
+                routes.map(|route| (view.bucket(), route)).collect()
+            }
             Live::Program(view, _) => Route::of_dependencies(&view.dependencies),
         }
     }

@@ -9,6 +9,7 @@ mod definition;
 mod explain;
 mod form;
 mod groups;
+mod intervals;
 mod list;
 mod live;
 mod order;

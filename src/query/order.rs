@@ -152,6 +152,13 @@ fn numeric(value: Raw<'_>) -> Option<f64> {
     value.as_number().or_else(|| value.as_bool().map(|truth| if truth { 1.0 } else { 0.0 }))
 }
 
+/// Bytes that sort like the string among strings.
+pub(crate) fn text_bytes(text: &str) -> Box<[u8]> {
+    let mut out = Vec::with_capacity(text.len() + 1);
+    encode_text(text, &mut out);
+    out.into()
+}
+
 /// Appends bytes that sort like the value among values of its kind. Numbers
 /// have eight bytes that are never all 0xff in either direction (that would be
 /// NaN); strings have none at 0xff and end with 0.
@@ -159,17 +166,20 @@ fn encode(value: Raw<'_>, out: &mut Vec<u8>) {
     if let Some(number) = numeric(value) {
         out.extend_from_slice(&ordered_bits(number).to_be_bytes());
     } else if let Some(text) = value.as_str() {
-        // UTF-16 puts the characters beyond U+FFFF, as surrogates, before
-        // U+E000 to U+FFFF; UTF-8 puts them behind. The first bytes of these
-        // sequences trade places. One is added so that the end, a zero, comes
-        // before everything.
-        out.extend(text.bytes().map(|byte| match byte {
-            0xee | 0xef => byte + 5 + 1,
-            0xf0..=0xf4 => byte - 2 + 1,
-            other => other + 1,
-        }));
-        out.push(0);
+        encode_text(&text, out);
     }
+}
+
+fn encode_text(text: &str, out: &mut Vec<u8>) {
+    // UTF-16 puts the characters beyond U+FFFF, as surrogates, before U+E000 to
+    // U+FFFF; UTF-8 puts them behind. The first bytes of these sequences trade
+    // places. One is added so that the end, a zero, comes before everything.
+    out.extend(text.bytes().map(|byte| match byte {
+        0xee | 0xef => byte + 5 + 1,
+        0xf0..=0xf4 => byte - 2 + 1,
+        other => other + 1,
+    }));
+    out.push(0);
 }
 
 /// Compares like the bytes it was made from. A single number needs no

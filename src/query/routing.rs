@@ -1,23 +1,30 @@
 //! From a change to the views that it can concern, without walking all of them.
 //!
 //! A view whose filter demands plain equality on some fields is filed under the
-//! values it demands. Views that demand values of the same fields share one
-//! table, so a change costs one look-up per such set of fields (there are as
-//! many as kinds of queries, not as subscriptions), before and after. Views
-//! that demand nothing see every change of their bucket.
+//! values it demands, one that takes one of a list under each of them. Views
+//! that demand values of the same fields share one table, so a change costs one
+//! look-up per such set of fields (there are as many as kinds of queries, not as
+//! subscriptions), before and after. A view that demands a value within bounds
+//! is found by searching the intervals of its field. Views that demand nothing
+//! see every change of their bucket.
 
 use std::collections::HashMap;
 
+use super::intervals::{End, Intervals};
+use super::order::text_bytes;
 use super::program::Dependencies;
+use super::sum::ordered_bits;
 use super::views::ViewId;
-use crate::json::Raw;
-use crate::store::{BucketId, Change, FieldRef, Filter, Key, Row};
+use crate::json::{Kind, Raw};
+use crate::store::filter::Wanted;
+use crate::store::{Bounds, BucketId, Change, FieldRef, Filter, Key, Row};
 
 /// The views over one bucket.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     all: Vec<ViewId>,
     tables: Vec<Table>,
+    ranges: Vec<Ranges>,
     /// Programs that read single records.
     records: HashMap<Key, Vec<ViewId>>,
 }
@@ -36,24 +43,45 @@ pub(crate) enum Route {
     All,
     /// By changes of records with these values in these fields.
     Values { fields: Vec<FieldRef>, values: Box<str> },
+    /// By changes of records whose value in this field can be within bounds.
+    Range { field: FieldRef, bounds: Bounds },
     /// By changes of this record.
     Record(Key),
 }
 
+/// A view that demands one of more values than this is filed another way.
+const MAX_VALUES: usize = 64;
+
 impl Route {
-    pub fn of(filter: &Filter) -> Route {
+    /// Where a view with this filter is filed: once, or under each of several
+    /// values.
+    pub fn of(filter: &Filter) -> Vec<Route> {
         let mut demands: Vec<(&FieldRef, &str)> = filter.equalities().collect();
-        demands.sort_by(|a, b| a.0.name().cmp(b.0.name()));
-        demands.dedup_by(|a, b| a.0.name() == b.0.name());
-        if demands.is_empty() {
-            return Route::All;
+        if !demands.is_empty() {
+            demands.sort_by(|a, b| a.0.name().cmp(b.0.name()));
+            demands.dedup_by(|a, b| a.0.name() == b.0.name());
+            let fields = demands.iter().map(|(field, _)| (*field).clone()).collect();
+            let values = demands.into_iter().map(|(_, value)| Some(value));
+            return vec![Route::Values { fields, values: joined(values) }];
         }
-        let fields = demands.iter().map(|(field, _)| (*field).clone()).collect();
-        let mut values = String::new();
-        for (_, value) in demands {
-            append(&mut values, Some(value));
+        let wanted = filter.wanted();
+        let lists = wanted.iter().filter_map(|(field, wanted)| match wanted {
+            Wanted::OneOf(values) if values.len() <= MAX_VALUES => Some((field, values)),
+            _ => None,
+        });
+        if let Some((field, values)) = lists.min_by_key(|(_, values)| values.len()) {
+            let route = |value: &&str| Route::Values {
+                fields: vec![(*field).clone()],
+                values: joined([Some(*value)].into_iter()),
+            };
+            return values.iter().map(route).collect();
         }
-        Route::Values { fields, values: values.into() }
+        for (field, wanted) in wanted {
+            if let Wanted::Within(bounds) = wanted {
+                return vec![Route::Range { field: field.clone(), bounds }];
+            }
+        }
+        vec![Route::All]
     }
 
     /// Where a program's view is filed.
@@ -69,10 +97,17 @@ impl Route {
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         let fields = match self {
             Route::Values { fields, .. } => fields.as_slice(),
+            Route::Range { field, .. } => std::slice::from_ref(field),
             Route::All | Route::Record(_) => &[],
         };
         fields.iter().map(FieldRef::name)
     }
+}
+
+fn joined<'v>(values: impl Iterator<Item = Option<&'v str>>) -> Box<str> {
+    let mut all = String::new();
+    values.for_each(|value| append(&mut all, value));
+    all.into()
 }
 
 /// Values in storage form contain no raw control characters.
@@ -86,6 +121,18 @@ impl Routes {
         match route {
             Route::All => self.all.push(view),
             Route::Record(key) => self.records.entry(key.clone()).or_default().push(view),
+            Route::Range { field, bounds } => {
+                let at = match self.ranges.iter().position(|range| range.field == *field) {
+                    Some(at) => at,
+                    None => {
+                        self.ranges.push(Ranges::over(field.clone()));
+                        self.ranges.len() - 1
+                    }
+                };
+                if let Some(ranges) = self.ranges.get_mut(at) {
+                    ranges.insert(bounds, view);
+                }
+            }
             Route::Values { fields, values } => {
                 let at = match self.tables.iter().position(|table| table.fields == *fields) {
                     Some(at) => at,
@@ -113,6 +160,12 @@ impl Routes {
                     }
                 }
             }
+            Route::Range { field, bounds } => {
+                for ranges in self.ranges.iter_mut().filter(|ranges| ranges.field == *field) {
+                    ranges.remove(bounds, view);
+                }
+                self.ranges.retain(|ranges| !ranges.views.is_empty());
+            }
             Route::Values { fields, values } => {
                 for table in self.tables.iter_mut().filter(|table| table.fields == *fields) {
                     if let Some(views) = table.views.get_mut(values) {
@@ -128,7 +181,10 @@ impl Routes {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty() && self.tables.is_empty() && self.records.is_empty()
+        self.all.is_empty()
+            && self.tables.is_empty()
+            && self.ranges.is_empty()
+            && self.records.is_empty()
     }
 
     /// Calls `visit` with every view that the change can concern; with some of
@@ -151,6 +207,95 @@ impl Routes {
                 before = Some(views);
                 for view in views {
                     visit(*view);
+                }
+            }
+        }
+        for ranges in &self.ranges {
+            ranges.visit(change, &mut visit);
+        }
+    }
+}
+
+/// The views that want a field within bounds. Numbers are looked for among
+/// intervals of numbers and strings among intervals of strings; the few values
+/// that compare in other ways lead to all of them.
+#[derive(Debug)]
+struct Ranges {
+    field: FieldRef,
+    numbers: Intervals<u64, ViewId>,
+    texts: Intervals<Text, ViewId>,
+    views: Vec<ViewId>,
+}
+
+/// A string as bytes that sort like it.
+type Text = Box<[u8]>;
+
+/// The ends of the intervals of some bounds.
+struct Ends {
+    numbers: Option<(End<u64>, End<u64>)>,
+    texts: (End<Text>, End<Text>),
+}
+
+impl Ends {
+    fn of(bounds: &Bounds) -> Ends {
+        let number = |end: Option<f64>, open| end.map_or(open, |end| End::At(ordered_bits(end)));
+        let text = |end: Option<&str>, open| end.map_or(open, |end| End::At(text_bytes(end)));
+        let (low, high) = bounds.texts();
+        Ends {
+            numbers: bounds
+                .numbers()
+                .map(|(low, high)| (number(low, End::BelowAll), number(high, End::AboveAll))),
+            texts: (text(low, End::BelowAll), text(high, End::AboveAll)),
+        }
+    }
+}
+
+impl Ranges {
+    fn over(field: FieldRef) -> Self {
+        let (numbers, texts) = (Intervals::default(), Intervals::default());
+        Ranges { field, numbers, texts, views: Vec::new() }
+    }
+
+    fn insert(&mut self, bounds: &Bounds, view: ViewId) {
+        let ends = Ends::of(bounds);
+        if let Some((low, high)) = ends.numbers {
+            self.numbers.insert(low, high, view);
+        }
+        self.texts.insert(ends.texts.0, ends.texts.1, view);
+        self.views.push(view);
+    }
+
+    fn remove(&mut self, bounds: &Bounds, view: ViewId) {
+        let ends = Ends::of(bounds);
+        if let Some((low, _)) = &ends.numbers {
+            self.numbers.remove(low, view);
+        }
+        self.texts.remove(&ends.texts.0, view);
+        if let Some(at) = self.views.iter().position(|have| *have == view) {
+            self.views.swap_remove(at);
+        }
+    }
+
+    fn visit(&self, change: &Change, visit: &mut impl FnMut(ViewId)) {
+        let mut before = None;
+        for row in [&change.old, &change.new].into_iter().flatten() {
+            let Some(value) = row.field(&self.field) else { continue };
+            // An update that keeps the value leads to the same views.
+            if before.replace(value.text()) == Some(value.text()) {
+                continue;
+            }
+            match value.kind() {
+                Kind::Null => {}
+                Kind::Number => {
+                    let number = ordered_bits(value.as_number().unwrap_or(f64::NAN));
+                    self.numbers.stab(&number, visit);
+                }
+                Kind::String => {
+                    let text = text_bytes(&value.as_str().unwrap_or_default());
+                    self.texts.stab(&text, visit);
+                }
+                Kind::Bool | Kind::Array | Kind::Object => {
+                    self.views.iter().copied().for_each(&mut *visit);
                 }
             }
         }

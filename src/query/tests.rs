@@ -31,6 +31,15 @@ const QUERIES: &[(&str, &str)] = &[
     (r#"{"filter":{"room":"a","n":"{{params.n}}"},"fields":["n"]}"#, r#"{"n":1}"#),
     (r#"{"filter":{"s":"x","n":2}}"#, ""),
     (r#"{"filter":{"$or":[{"room":"a"},{"n":{"$lt":2}}]},"limit":3}"#, ""),
+    (r#"{"filter":{"n":{"$in":"{{params.l}}"}}}"#, r#"{"l":[1,3,null]}"#),
+    (r#"{"filter":{"n":{"$in":"{{params.l}}"}}}"#, r#"{"l":[1,"2"]}"#),
+    (r#"{"filter":{"n":{"$in":"{{params.l}}"}}}"#, r#"{"l":[]}"#),
+    (r#"{"filter":{"n":{"$gte":"{{params.a}}","$lt":"{{params.b}}"}}}"#, r#"{"a":1,"b":3}"#),
+    (r#"{"filter":{"n":{"$gte":"{{params.a}}","$lt":"{{params.b}}"}}}"#, r#"{"b":2}"#),
+    (r#"{"filter":{"mixed":{"$gte":"{{params.a}}","$lt":"{{params.b}}"}}}"#, r#"{"a":1,"b":3}"#),
+    (r#"{"filter":{"mixed":{"$gt":"{{params.a}}"}}}"#, r#"{"a":"a"}"#),
+    (r#"{"filter":{"mixed":{"$between":["{{params.a}}",2]}}}"#, r#"{"a":"1"}"#),
+    (r#"{"filter":{"s":{"$gt":"x"},"n":{"$exists":true}}}"#, ""),
     (r#"{"limit":4}"#, ""),
     (r#"{"offset":2}"#, ""),
     (r#"{"offset":3,"limit":3,"fields":["n"]}"#, ""),
@@ -373,8 +382,18 @@ fn a_change_visits_only_the_views_that_it_concerns() {
     for index in 0..1000 {
         bench.watch("by-s", &format!(r#"{{"s":"{index}"}}"#), Want::Full);
     }
-    let fields = object(r#"{"s":"77"}"#);
+    let config =
+        json(r#"{"bucket":"t","filter":{"n":{"$between":["{{params.a}}","{{params.b}}"]}}}"#);
+    bench.views.define(&bench.store, "within", &config).expect("valid");
+    for index in 0..1000 {
+        let params = format!(r#"{{"a":{},"b":{}}}"#, index * 10, index * 10 + 15);
+        bench.watch("within", &params, Want::Full);
+    }
+    let fields = object(r#"{"s":"77","n":5001}"#);
     bench.write(&[Write { id: 1, to: Some(Change { fresh: false, fields }) }]);
+    let within = bench.views.explain("within");
+    assert_eq!(within.get("commits"), Some(&Json::Number(2.0)), "two of a thousand");
+    assert_eq!(within.get("routedBy").map(Json::to_text).as_deref(), Some(r#"["n"]"#));
     let by_s = bench.views.explain("by-s");
     assert_eq!(by_s.get("views"), Some(&Json::Number(1000.0)));
     assert_eq!(by_s.get("commits"), Some(&Json::Number(1.0)), "one of a thousand was visited");
@@ -385,13 +404,15 @@ fn a_change_visits_only_the_views_that_it_concerns() {
 #[test]
 fn decisions_to_evaluate_afresh_are_counted() {
     let mut bench = Bench::new(ViewLimits::default(), &[]);
+    let config = json(r#"{"bucket":"t","sort":{"mixed":"asc"},"limit":6}"#);
+    bench.views.define(&bench.store, "by-mixed", &config).expect("valid");
+    bench.watch("by-mixed", "", Want::Full);
     let put = |id: u64, fields: &str| Write {
         id,
         to: Some(Change { fresh: false, fields: object(fields) }),
     };
     let explain = |bench: &Bench| -> (String, String) {
-        // The one that is sorted by `mixed`.
-        let sorted = bench.views.explain("q24");
+        let sorted = bench.views.explain("by-mixed");
         let member = |name| sorted.get(name).expect("a member").to_text();
         (member("state"), member("fallbacks"))
     };

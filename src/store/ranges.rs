@@ -64,6 +64,17 @@ pub struct Bounds {
 type Limit = f64;
 
 impl Bounds {
+    /// Between which numbers a value must be if it is a number; `None`: no
+    /// number is asked for.
+    pub(crate) fn numbers(&self) -> Option<(Option<f64>, Option<f64>)> {
+        (!self.no_numbers).then_some((self.low, self.high))
+    }
+
+    /// Between which strings a value must be if it is a string.
+    pub(crate) fn texts(&self) -> (Option<&str>, Option<&str>) {
+        (self.low_text.as_deref(), self.high_text.as_deref())
+    }
+
     pub(super) fn none() -> Self {
         Bounds { low: None, high: None, low_text: None, high_text: None, no_numbers: false }
     }

@@ -116,6 +116,10 @@ struct Owner {
     ended: VecDeque<u64>,
     /// How many are held.
     held: usize,
+    /// Where the last round of sending what is owed ended for want of room: the
+    /// next one begins there, so that the first of many large results does not
+    /// take all the room there ever is.
+    next: u64,
 }
 
 /// See the module's description.

@@ -18,16 +18,22 @@ impl Engine {
     /// The socket of a connection took output: first pushes may be due, and
     /// those that were held back for want of room.
     pub(in crate::engine) fn output_left(&mut self, conn: ConnId) {
-        let held = self.subscriptions.of_conn.get(&conn).is_some_and(|owner| owner.held > 0);
-        if !held {
+        let Some(owner) = self.subscriptions.of_conn.get(&conn) else { return };
+        if owner.held == 0 {
             return;
         }
-        let own = self.subscriptions.of_conn.get(&conn).map(|owner| owner.own.clone());
-        for (number, view) in own.unwrap_or_default() {
+        let mut round = owner.own.clone();
+        round.rotate_left(owner.own.partition_point(|(number, _)| *number < owner.next));
+        let mut next = 0;
+        for (number, view) in round {
             self.response_left(conn, number, view);
             if self.release(conn, number, view) == Tried::OverMark {
+                next = number;
                 break;
             }
+        }
+        if let Some(owner) = self.subscriptions.of_conn.get_mut(&conn) {
+            owner.next = next;
         }
     }
 

@@ -268,6 +268,39 @@ fn a_slow_reader_gets_the_newest_result_once() {
 }
 
 #[test]
+fn large_results_take_turns_on_a_slow_connection() {
+    let (mut rig, conn) = rig_with(EngineOptions {
+        max_buffered_bytes: 600,
+        heartbeat_interval_ms: 0,
+        ..EngineOptions::default()
+    });
+    for n in 0..50 {
+        insert(&mut rig, conn, &format!(r#"{{"id":{n},"n":{n},"room":"a"}}"#));
+    }
+    let slow = rig.connect();
+    let ids: Vec<String> =
+        (0..3).map(|_| subscribe_settled(&mut rig, slow, r#""query":"all""#).0).collect();
+    rig.received(slow);
+    rig.stall(slow, true);
+    let mut served: Vec<String> = Vec::new();
+    for n in 0..12 {
+        // Every result changes between any two messages that are read.
+        rig.send(
+            conn,
+            &format!(r#"{{"id":5,"type":"store.update","bucket":"t","key":1,"data":{{"n":{n}}}}}"#),
+        );
+        rig.take_output(slow, 1);
+        let got = rig.received(slow);
+        served.extend(
+            got.iter().filter_map(|m| m.get("subscriptionId")?.as_str().map(str::to_owned)),
+        );
+    }
+    for id in &ids {
+        assert!(served.iter().filter(|have| *have == id).count() >= 3, "{served:?}");
+    }
+}
+
+#[test]
 fn deltas_follow_the_result() {
     let (mut rig, conn) = rig();
     for (id, n) in [(7, 90), (2, 80), (5, 70)] {

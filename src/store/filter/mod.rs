@@ -142,7 +142,7 @@ impl Filter {
 
 /// What the conditions on one field, taken together, ask for.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Wanted<'f> {
+pub(crate) enum Wanted<'f> {
     /// One of these values, in storage form.
     OneOf(Vec<&'f str>),
     Within(Bounds),
@@ -151,7 +151,7 @@ pub(super) enum Wanted<'f> {
 impl Filter {
     /// Conditions that every match must fulfil and that an index on their field
     /// can serve, in whatever order: equality, `$in`, comparisons.
-    pub(super) fn wanted(&self) -> Vec<(&FieldRef, Wanted<'_>)> {
+    pub(crate) fn wanted(&self) -> Vec<(&FieldRef, Wanted<'_>)> {
         let mut wanted = Vec::new();
         self.root.wanted(&mut wanted);
         wanted
