@@ -44,7 +44,8 @@ pub use options::EngineOptions;
 pub use commit_log::CommitLog;
 pub(crate) use conn::{Conn, Conns};
 pub(crate) use ops::Outcome;
-pub(crate) use rules_bridge::{RulesSetup, StoreEvents, check_rules};
+pub(crate) use rules_bridge::check_rules;
+pub use rules_bridge::{RulesSetup, StoreEvents};
 
 use crate::access::RateLimiter;
 use crate::app::{

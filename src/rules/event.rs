@@ -74,12 +74,19 @@ pub(super) fn make_id(wall: u64, random: u64) -> Arc<str> {
 
 fn push_base36(out: &mut String, mut value: u64, width: usize) {
     const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let mut digits = Vec::with_capacity(13);
-    while value > 0 || digits.is_empty() || digits.len() < width {
-        digits.push(DIGITS.get((value % 36) as usize).copied().unwrap_or(b'0'));
+    // Thirteen digits hold every 64-bit number.
+    let mut digits = [b'0'; 13];
+    let mut used = 0;
+    for place in digits.iter_mut().rev() {
+        if value == 0 && used >= width.max(1) {
+            break;
+        }
+        *place = DIGITS.get((value % 36) as usize).copied().unwrap_or(b'0');
         value /= 36;
+        used += 1;
     }
-    out.extend(digits.iter().rev().map(|digit| char::from(*digit)));
+    let digits = digits.get(digits.len() - used..).unwrap_or_default();
+    out.extend(digits.iter().map(|digit| char::from(*digit)));
 }
 
 /// What one root trigger may still do. Shared by everything it causes, also by
@@ -174,7 +181,7 @@ impl TriggerData {
 #[derive(Debug)]
 pub(super) struct Cause {
     pub data: TriggerData,
-    /// What `matched.N` refers to.
+    /// What `matched.N` refers to, of temporal patterns.
     pub matched: Vec<Arc<Json>>,
     /// The triggering event, if there is one (`meta.*`).
     pub event: Option<Arc<Event>>,
@@ -190,12 +197,21 @@ impl Cause {
     pub(super) fn event(event: &Arc<Event>, depth: u32, budget: &Arc<Budget>) -> Cause {
         Cause {
             data: TriggerData::Plain(Arc::clone(&event.data)),
-            matched: vec![Arc::clone(&event.data)],
+            matched: Vec::new(),
             event: Some(Arc::clone(event)),
             correlation_id: event.correlation_id.clone(),
             id: Some(Arc::clone(&event.id)),
             depth,
             budget: Arc::clone(budget),
+        }
+    }
+
+    /// The data of the N-th matched event. The event that triggers a rule by
+    /// itself is the only one.
+    pub(super) fn matched(&self, index: usize) -> Option<&Json> {
+        match (&self.data, &self.event) {
+            (TriggerData::Plain(_), Some(event)) if index == 0 => Some(&event.data),
+            _ => self.matched.get(index).map(|data| &**data),
         }
     }
 

@@ -127,10 +127,8 @@ impl Facts {
         timestamp: u64,
         source: Source,
     ) -> &Fact {
-        let (version, order) = match self.by_key.get(key) {
-            Some(fact) => (fact.version.saturating_add(1), fact.order),
-            None => (1, self.next_order),
-        };
+        let old = self.by_key.get(key).map(|fact| (fact.version.saturating_add(1), fact.order));
+        let (version, order) = old.unwrap_or((1, self.next_order));
         self.put(key, value, timestamp, source, version, order)
     }
 

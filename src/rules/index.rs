@@ -2,7 +2,7 @@
 //! cost that does not depend on how many other patterns there are.
 //!
 //! Patterns without a wildcard are found in a map. The others lie in a trie of
-//! segments; a segment such as `eu-*` is found by its literal prefix or suffix.
+//! segments; a segment such as `eu-*` is found by its literal prefix and suffix.
 //! Knows nothing of what the patterns are for.
 
 use std::collections::{BTreeMap, HashMap};
@@ -89,99 +89,73 @@ impl Node {
     }
 }
 
-/// Globs of one node: by their literal prefix, else by their literal suffix,
-/// else (`*x*`) in a list.
+/// Globs of one node, by their literal prefix and suffix together, and by the
+/// lengths of the two: a segment is looked up once for each pair of lengths and
+/// not once for each glob. Only globs without both (`*x*`) are compared one by
+/// one.
 #[derive(Debug, Default)]
 struct Globs {
-    by_prefix: Affixes,
-    by_suffix: Affixes,
-    others: Vec<(Glob, usize)>,
+    by_lengths: BTreeMap<(usize, usize), ByAffixes>,
 }
 
-impl Globs {
-    fn bucket(&self, glob: &Glob) -> &[(Glob, usize)] {
-        if !glob.prefix().is_empty() {
-            self.by_prefix.get(glob.prefix())
-        } else if !glob.suffix().is_empty() {
-            self.by_suffix.get(glob.suffix())
-        } else {
-            &self.others
-        }
-    }
+/// Globs of equal lengths, by prefix and suffix.
+type ByAffixes = HashMap<Box<str>, Vec<(Glob, usize)>>;
 
+impl Globs {
     fn find(&self, glob: &Glob) -> Option<usize> {
-        self.bucket(glob).iter().find(|(have, _)| have == glob).map(|(_, child)| *child)
+        let (prefix, suffix) = (glob.prefix(), glob.suffix());
+        let group = self.by_lengths.get(&(prefix.len(), suffix.len()))?;
+        let globs = group.get(&*affixes(prefix, suffix))?;
+        globs.iter().find(|(have, _)| have == glob).map(|(_, child)| *child)
     }
 
     fn insert(&mut self, glob: Glob, child: usize) {
-        if !glob.prefix().is_empty() {
-            self.by_prefix.insert(glob.prefix().into(), glob, child);
-        } else if !glob.suffix().is_empty() {
-            self.by_suffix.insert(glob.suffix().into(), glob, child);
-        } else {
-            self.others.push((glob, child));
-        }
+        let (prefix, suffix) = (glob.prefix(), glob.suffix());
+        let group = self.by_lengths.entry((prefix.len(), suffix.len())).or_default();
+        let key = affixes(prefix, suffix).into();
+        group.entry(key).or_default().push((glob, child));
     }
 
     fn remove(&mut self, glob: &Glob) {
-        if !glob.prefix().is_empty() {
-            self.by_prefix.remove(glob.prefix(), glob);
-        } else if !glob.suffix().is_empty() {
-            self.by_suffix.remove(glob.suffix(), glob);
-        } else {
-            self.others.retain(|(have, _)| have != glob);
+        let (prefix, suffix) = (glob.prefix(), glob.suffix());
+        let lengths = (prefix.len(), suffix.len());
+        let Some(group) = self.by_lengths.get_mut(&lengths) else { return };
+        let key = affixes(prefix, suffix);
+        let Some(globs) = group.get_mut(&*key) else { return };
+        globs.retain(|(have, _)| have != glob);
+        if globs.is_empty() {
+            group.remove(&*key);
+        }
+        if group.is_empty() {
+            self.by_lengths.remove(&lengths);
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.by_prefix.texts.is_empty() && self.by_suffix.texts.is_empty() && self.others.is_empty()
+        self.by_lengths.is_empty()
     }
 
+    /// All globs that may match a segment.
     fn candidates<'g>(&'g self, segment: &'g str) -> impl Iterator<Item = &'g (Glob, usize)> {
-        // A length may end inside a character of this segment.
-        let fits = |lengths: &'g BTreeMap<usize, usize>| {
-            lengths.keys().copied().take_while(|length| *length <= segment.len())
-        };
-        let fronts = fits(&self.by_prefix.lengths).filter_map(|length| segment.get(..length));
-        let backs = fits(&self.by_suffix.lengths)
-            .filter_map(|length| segment.get(segment.len() - length..));
-        let by_front = fronts.flat_map(|front| self.by_prefix.get(front));
-        let by_back = backs.flat_map(|back| self.by_suffix.get(back));
-        by_front.chain(by_back).chain(&self.others)
+        self.by_lengths.iter().flat_map(move |((prefix, suffix), group)| {
+            // A length may end inside a character of this segment, or leave
+            // nothing for the wildcard.
+            let rest = segment.len().checked_sub(prefix + suffix).filter(|rest| *rest > 0);
+            let found = rest.and_then(|_| {
+                let front = segment.get(..*prefix)?;
+                let back = segment.get(segment.len() - suffix..)?;
+                group.get(&*affixes(front, back))
+            });
+            found.map_or(&[][..], Vec::as_slice)
+        })
     }
 }
 
-/// Globs by a literal affix, and which lengths of affixes there are: a segment
-/// is looked up once per length and not once per glob.
-#[derive(Debug, Default)]
-struct Affixes {
-    texts: HashMap<Box<str>, Vec<(Glob, usize)>>,
-    lengths: BTreeMap<usize, usize>,
-}
-
-impl Affixes {
-    fn get(&self, affix: &str) -> &[(Glob, usize)] {
-        self.texts.get(affix).map_or(&[], Vec::as_slice)
-    }
-
-    fn insert(&mut self, affix: Box<str>, glob: Glob, child: usize) {
-        *self.lengths.entry(affix.len()).or_default() += 1;
-        self.texts.entry(affix).or_default().push((glob, child));
-    }
-
-    fn remove(&mut self, affix: &str, glob: &Glob) {
-        let Some(globs) = self.texts.get_mut(affix) else { return };
-        globs.retain(|(have, _)| have != glob);
-        if globs.is_empty() {
-            self.texts.remove(affix);
-        }
-        if let Some(count) = self.lengths.get_mut(&affix.len()) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.lengths.remove(&affix.len());
-            }
-        }
-    }
+fn affixes(prefix: &str, suffix: &str) -> String {
+    let mut key = String::with_capacity(prefix.len() + suffix.len());
+    key.push_str(prefix);
+    key.push_str(suffix);
+    key
 }
 
 impl<V> PatternIndex<V> {

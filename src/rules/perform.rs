@@ -163,7 +163,11 @@ impl RuleEngine {
         if let Some(value) = &value {
             Measure::new().add(value, 1)?;
         }
-        let fact = self.facts.set(&key, value.as_ref(), cx.now.wall, Source::Rule).clone();
+        let fact = self.facts.set(&key, value.as_ref(), cx.now.wall, Source::Rule);
+        if !self.options.durable && !self.options.chain_facts {
+            return Ok(After::Next);
+        }
+        let fact = fact.clone();
         self.record_fact(&key, &fact, cx);
         let mut caused = Vec::new();
         if self.options.chain_facts {

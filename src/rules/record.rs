@@ -6,13 +6,17 @@
 
 use std::sync::Arc;
 
-use crate::json::{DEFAULT_MAX_DEPTH, Json, Object, parse};
+use crate::json::{Json, Object, parse};
 use crate::storage::Origin;
 
 use super::cron::Cron;
 use super::facts::{Fact, Source};
 use super::rule::Schedule;
 use super::timers::Timer;
+
+/// Deeper than anything in a record: messages have at most 1024 levels, and
+/// what they bring lies a few levels deeper here.
+const MAX_DEPTH: u32 = 1040;
 
 /// What a record is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -146,8 +150,7 @@ pub(super) struct Stored(Json);
 
 impl Stored {
     pub(super) fn read(text: &str) -> Result<Stored, String> {
-        // A definition may use all levels, and lies one deeper here.
-        let raw = parse(text, DEFAULT_MAX_DEPTH * 2).map_err(|error| error.to_string())?;
+        let raw = parse(text, MAX_DEPTH).map_err(|error| error.to_string())?;
         Ok(Stored(raw.to_json()))
     }
 

@@ -175,8 +175,7 @@ impl<'a> Scope<'a> {
                 within(self.lookups.iter().find(|(have, _)| have == name).map(|(_, v)| v), path)
             }
             Reference::Matched(index, path) => {
-                let data = index.and_then(|index| self.cause.matched.get(index));
-                within(data.map(|data| &**data), path)
+                within(index.and_then(|index| self.cause.matched(index)), path)
             }
             Reference::Meta(name) => {
                 self.cause.event.as_ref().and_then(|event| event.meta(name)).map(Cow::Owned)

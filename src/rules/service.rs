@@ -19,6 +19,33 @@ pub type Ticket = u64;
 ///
 /// A program that embeds the server registers its services by name. The name
 /// `store` is taken by the built-in service.
+///
+/// ```
+/// use noexd::Server;
+/// use noexd::rules::{RuleService, ServiceError};
+/// use serde_json::{Value, json};
+///
+/// struct Prices;
+///
+/// impl RuleService for Prices {
+///     fn call(&mut self, method: &str, args: &[Value]) -> Result<Value, ServiceError> {
+///         match (method, args) {
+///             ("of", [Value::String(item)]) => Ok(json!({"item": item, "price": 7})),
+///             ("of", _) => Err(ServiceError::Failed("of wants the name of an item".into())),
+///             _ => Err(ServiceError::UnknownMethod),
+///         }
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::builder()
+///     .host("127.0.0.1")
+///     .port(0)
+///     .rule_service("prices", Box::new(Prices))
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
 pub trait RuleService: Send {
     /// Answers at once. Runs on the event-loop thread: must not block. A panic
     /// is caught and fails the call.

@@ -235,7 +235,7 @@ impl Handle {
         result: Result<Value, String>,
     ) -> Result<(), Stopped> {
         self.run(move |app, now| {
-            app.engine.answer_rule_call(ticket, result.map(crate::json::Json::from), now);
+            app.answer_rule_call(ticket, result.map(crate::json::Json::from), now);
         })
     }
 

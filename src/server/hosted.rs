@@ -13,7 +13,9 @@ use crate::app::{
 };
 use crate::audit::AuditFile;
 use crate::engine::Engine;
+use crate::json::Json;
 use crate::net::Durability;
+use crate::rules::Ticket;
 
 /// See the module's description.
 pub(super) struct Hosted {
@@ -68,6 +70,15 @@ impl Hosted {
         let result = self.engine.administer(now, change);
         self.settle(now);
         result
+    }
+
+    /// A service of rules has answered later.
+    pub fn answer_rule_call(&mut self, ticket: Ticket, result: Result<Json, String>, now: Now) {
+        // The execution may have been given up meanwhile.
+        if !self.engine.answer_rule_call(ticket, result, now) {
+            log::debug!("nothing waits for the answer to rule call {ticket} any more");
+        }
+        self.settle(now);
     }
 
     /// A local client arrives.

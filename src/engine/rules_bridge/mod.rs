@@ -27,14 +27,14 @@ use crate::rules::{
 };
 use crate::wheel::TimerId;
 use store_events::Bridge;
-pub(crate) use store_events::StoreEvents;
+pub use store_events::StoreEvents;
 
 /// Root triggers of timers and patterns that run before other work gets a turn.
 const TIMERS_AT_ONCE: usize = 256;
 
 /// Everything that rules are made of at start.
-#[derive(Default)]
-pub(crate) struct RulesSetup {
+#[derive(Debug, Default)]
+pub struct RulesSetup {
     pub options: Options,
     pub groups: Vec<Group>,
     pub definitions: Vec<Object>,
@@ -85,7 +85,7 @@ impl Engine {
     /// # Errors
     ///
     /// The first thing that is wrong, with its path.
-    pub(crate) fn set_rules(&mut self, setup: RulesSetup) -> Result<(), String> {
+    pub fn set_rules(&mut self, setup: RulesSetup) -> Result<(), String> {
         let options = Options { durable: self.log.is_on(), ..setup.options };
         let mut core = Box::new(RuleEngine::new(options, self.now));
         add_groups(&mut core, setup.groups)?;

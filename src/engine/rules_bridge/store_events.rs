@@ -22,7 +22,7 @@ const MAX_QUEUED: usize = 10_000;
 
 /// Which changes become events, and how their topics begin.
 #[derive(Clone, Debug)]
-pub(crate) struct StoreEvents {
+pub struct StoreEvents {
     /// `None`: all buckets.
     pub buckets: Option<Vec<String>>,
     pub prefix: String,
