@@ -71,6 +71,9 @@ impl std::fmt::Debug for Job {
 /// reveals and leaves when that commit is durable; 0 depends on nothing.
 pub type CommitSeq = u64;
 
+/// What a probe takes of a connection's output: the header and the number.
+pub const PROBE_FRAME_BYTES: usize = 10;
+
 /// Something the app wants done.
 #[derive(Debug)]
 pub enum Effect {
@@ -92,6 +95,10 @@ pub enum Effect {
     Abandon { conn: ConnId, code: u16, reason: &'static str },
     /// The job that held this connection back is finished.
     Resume { conn: ConnId },
+    /// Ask the peer for a sign of life behind everything queued so far: a
+    /// WebSocket ping of [`PROBE_FRAME_BYTES`] that carries the number. Its pong
+    /// comes back through [`App::probed`].
+    Probe { conn: ConnId, number: u64, needs: CommitSeq },
     /// Run this on the worker.
     Job(Job),
     /// Close the listener; new connections are refused from now on.
@@ -184,7 +191,7 @@ pub struct HttpAnswer {
 
 /// A state machine without I/O. Every call may leave effects behind.
 ///
-/// The transport promises: `message`, `wrote` and `closed` only for connections
+/// The transport promises: `message`, `wrote`, `probed` and `closed` only for connections
 /// announced by `connected` and not yet ended by [`Effect::Close`] or `closed`.
 pub trait App {
     /// The upgrade is complete. The app answers with a welcome or with a close.
@@ -196,6 +203,8 @@ pub trait App {
     /// The socket took output; `buffered` bytes are still queued. Called when
     /// `buffered` fell, at most once per connection and turn.
     fn wrote(&mut self, conn: ConnId, buffered: usize, now: Now);
+    /// A pong with this number has arrived. Peers may send any, at any time.
+    fn probed(&mut self, _conn: ConnId, _number: u64, _now: Now) {}
     /// The earliest monotonic time at which `timers` has something to do.
     fn next_deadline(&self) -> Option<u64>;
     /// Time has passed.

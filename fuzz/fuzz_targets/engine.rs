@@ -210,6 +210,8 @@ impl World {
                         let client = self.open(conn);
                         *client = Client::default();
                     }
+                    // Peers may leave pings unanswered.
+                    Effect::Probe { .. } => {}
                     Effect::Resume { conn } => {
                         if self.client(conn.slot).id == Some(conn) {
                             self.client(conn.slot).waiting = false;

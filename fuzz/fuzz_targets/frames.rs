@@ -37,7 +37,7 @@ fn drive(input: &[u8], cuts: &[u8], rules: &Rules) -> Vec<Event> {
             used += taken;
             let stalled = match step {
                 Step::NeedMore => true,
-                Step::Nothing => false,
+                Step::Nothing | Step::Pong(_) => false,
                 Step::Text(text) => {
                     events.push(Event::Text(text.into_owned()));
                     false

@@ -27,6 +27,7 @@ mod rules_bridge;
 mod sessions;
 mod shutdown;
 mod subscriptions;
+mod timers;
 
 #[cfg(test)]
 mod tests;
@@ -65,29 +66,7 @@ use rules_bridge::RulesSide;
 use sessions::{Mode, Sessions};
 use shutdown::Phase;
 use subscriptions::Subscriptions;
-
-/// What a timer of the engine's wheel is for. A connection's timers carry its
-/// id with the generation, so that a late one finds nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Timer {
-    Heartbeat(ConnId),
-    /// The periodic check for expired records.
-    Expiry,
-    /// The grace period of a shutdown is over.
-    GraceOver,
-    /// Jobs that a shutdown waits for have had their time.
-    JobsOver,
-    /// The session of a connection is over.
-    Session(ConnId),
-    /// Budgets, failures and revocations may be over.
-    Housekeeping,
-    /// The first push of this subscription may leave.
-    FirstPush(ConnId, u64),
-    /// The end of a turn in which coalesced subscriptions were changed.
-    CoalescedPushes,
-    /// Timers and patterns of rules.
-    Rules,
-}
+pub(crate) use timers::Timer;
 
 /// A request that is being answered.
 struct Answered<'a> {
@@ -512,6 +491,11 @@ impl App for Engine {
         self.report_lost_events(id);
     }
 
+    fn probed(&mut self, id: ConnId, number: u64, now: Now) {
+        self.now = now;
+        self.proof_answered(id, number);
+    }
+
     fn next_deadline(&self) -> Option<u64> {
         self.wheel.next_deadline()
     }
@@ -565,26 +549,6 @@ impl App for Engine {
 
     fn effects(&mut self) -> &mut Effects {
         &mut self.effects
-    }
-}
-
-impl Engine {
-    fn fire(&mut self, timer: Timer, view: &dyn TransportView) {
-        match timer {
-            Timer::Heartbeat(conn) => self.heartbeat_due(conn, view),
-            Timer::Expiry => {
-                self.purge_expired();
-                let next = self.now.mono.saturating_add(self.options.ttl_check_interval_ms);
-                self.wheel.insert(next, Timer::Expiry);
-            }
-            Timer::GraceOver => self.close_everyone(),
-            Timer::JobsOver => self.close_waiting(),
-            Timer::Session(conn) => self.session_over(conn),
-            Timer::Housekeeping => self.keep_house(),
-            Timer::FirstPush(conn, number) => self.first_push_due(conn, number),
-            Timer::CoalescedPushes => self.release_coalesced(),
-            Timer::Rules => self.rules_due(),
-        }
     }
 }
 

@@ -53,6 +53,8 @@ pub enum Step<'a> {
     Refused(Refusal),
     Text(Cow<'a, str>),
     Binary(Cow<'a, [u8]>),
+    /// A pong that carries a number.
+    Pong(u64),
     /// The peer closed or broke the protocol; a close frame is queued. The code
     /// is what the connection was closed with.
     Ended(u16),
@@ -117,6 +119,11 @@ impl Conn {
                 self.outbox.push_frame(Outgoing::Pong, payload);
                 Step::Nothing
             }
+            Ok(Item::Pong(payload)) => match payload.try_into() {
+                Ok(number) => Step::Pong(u64::from_be_bytes(number)),
+                // Not the answer to a probe: peers may send pongs unasked.
+                Err(_) => Step::Nothing,
+            },
             Ok(Item::BinaryRefused) => {
                 self.close(1003, "binary_not_supported");
                 Step::Ended(1003)

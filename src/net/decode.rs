@@ -31,6 +31,7 @@ pub enum Item<'a> {
     /// A complete binary message where none is accepted.
     BinaryRefused,
     Ping(&'a [u8]),
+    Pong(&'a [u8]),
     Close(Option<(u16, &'a str)>),
 }
 
@@ -122,7 +123,7 @@ impl Decoder {
         }
         let item = match header.kind {
             Kind::Ping => Ok(Item::Ping(payload)),
-            Kind::Pong => Ok(Item::Nothing),
+            Kind::Pong => Ok(Item::Pong(payload)),
             Kind::Close => close(payload),
             _ if alone && self.discarding => Ok(Item::Nothing),
             Kind::Text if alone => match std::str::from_utf8(payload) {

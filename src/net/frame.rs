@@ -117,6 +117,7 @@ pub enum Outgoing {
     Text = 0x81,
     Binary = 0x82,
     Close = 0x88,
+    Ping = 0x89,
     Pong = 0x8a,
 }
 

@@ -7,7 +7,7 @@
 
 use super::frame::{Outgoing, write_header};
 use super::limits::{PIECE_BYTES, SHARE_FROM, SLICES};
-use crate::app::CommitSeq;
+use crate::app::{CommitSeq, PROBE_FRAME_BYTES};
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -98,6 +98,15 @@ impl Outbox {
         write_header(piece, kind, payload.len());
         piece.extend_from_slice(payload);
         self.buffered += piece.len() - before;
+    }
+
+    /// Queues a ping behind everything that is queued, with the same waits.
+    pub fn push_probe(&mut self, number: u64, needs: CommitSeq, durable: CommitSeq) {
+        let needs = if needs <= durable { 0 } else { needs };
+        let piece = self.owned(needs, PROBE_FRAME_BYTES);
+        write_header(piece, Outgoing::Ping, size_of::<u64>());
+        piece.extend_from_slice(&number.to_be_bytes());
+        self.buffered += PROBE_FRAME_BYTES;
     }
 
     /// Queues bytes that are no frame.

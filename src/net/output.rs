@@ -5,6 +5,7 @@ use super::counters::Counters;
 use super::entry::{Entry, find};
 use super::frame::Outgoing;
 use super::limits::{KEPT_BYTES, SLICES};
+use super::outbox::Outbox;
 use super::transport::Transport;
 use crate::app::{App, CommitSeq, ConnId, Effect};
 use mio::{Interest, Token};
@@ -34,6 +35,13 @@ impl<A: App + 'static> Transport<A> {
                     }
                     self.close(conn, code, reason);
                 }
+                Effect::Probe { conn, number, needs } => {
+                    let durable = self.durable;
+                    if let Some(outbox) = self.open_outbox(conn) {
+                        outbox.push_probe(number, needs, durable);
+                        self.note_output(conn.slot);
+                    }
+                }
                 Effect::Resume { conn } => {
                     if let Some(entry) = find(&mut self.table, conn) {
                         entry.waiting = false;
@@ -61,14 +69,18 @@ impl<A: App + 'static> Transport<A> {
         tail: &[u8],
         needs: CommitSeq,
     ) {
-        if let Some(entry) = find(&mut self.table, id)
-            && entry.announced
-            && entry.conn.is_open()
-            && !entry.deaf
-        {
-            entry.conn.outbox.push_text(head, body, tail, needs, self.durable);
+        let durable = self.durable;
+        if let Some(outbox) = self.open_outbox(id) {
+            outbox.push_text(head, body, tail, needs, durable);
             self.note_output(id.slot);
         }
+    }
+
+    /// The outbox of a connection that is sent to.
+    fn open_outbox(&mut self, id: ConnId) -> Option<&mut Outbox> {
+        let entry = find(&mut self.table, id)?;
+        let is_sent_to = entry.announced && entry.conn.is_open() && !entry.deaf;
+        is_sent_to.then_some(&mut entry.conn.outbox)
     }
 
     pub(super) fn send_binary(&mut self, slot: u32, bytes: &[u8]) {

@@ -157,6 +157,10 @@ impl<A: App + 'static> Transport<A> {
             Step::NeedMore => {}
             // Perhaps a pong.
             Step::Nothing => self.note_output(slot),
+            Step::Pong(number) => {
+                self.app.probed(id, number, self.now);
+                self.perform_effects();
+            }
             Step::Text(text) => {
                 let flow = self.app.message(id, &text, self.now);
                 // Before the effects: one of them may be to go on.

@@ -118,7 +118,7 @@ impl Hosted {
     /// clients and handles what they have sent, until there is neither.
     fn settle(&mut self, now: Now) {
         while !self.locals.is_empty() {
-            let taken = self.take_effects();
+            let taken = self.take_effects(now);
             let released = self.release(now);
             let fed = self.feed(now);
             if !(taken || released || fed) {
@@ -129,7 +129,7 @@ impl Hosted {
 
     /// Takes the effects for local connections out of the engine's; whether
     /// there were any.
-    fn take_effects(&mut self) -> bool {
+    fn take_effects(&mut self, now: Now) -> bool {
         let effects = self.engine.effects();
         if !effects.list.iter().any(is_local) {
             return false;
@@ -163,6 +163,9 @@ impl Hosted {
                         local.closing = Some(Closed { code, reason: reason.into() });
                     }
                 }
+                // Messages are handed over one by one: what was handed over is
+                // known.
+                Effect::Probe { conn, number, .. } => self.engine.probed(conn, number, now),
                 Effect::Resume { conn } => {
                     if let Some(local) = self.local(conn) {
                         local.waiting = false;
@@ -241,6 +244,7 @@ fn is_local(effect: &Effect) -> bool {
         Effect::Send { conn, .. }
         | Effect::Close { conn, .. }
         | Effect::Abandon { conn, .. }
+        | Effect::Probe { conn, .. }
         | Effect::Resume { conn } => conn.slot == LOCAL_SLOT,
         Effect::Job(_) | Effect::StopAccepting | Effect::Stop => false,
     }
@@ -249,6 +253,11 @@ fn is_local(effect: &Effect) -> bool {
 impl App for Hosted {
     fn connected(&mut self, conn: ConnId, peer: &Peer, now: Now) {
         self.engine.connected(conn, peer, now);
+        self.settle(now);
+    }
+
+    fn probed(&mut self, conn: ConnId, number: u64, now: Now) {
+        self.engine.probed(conn, number, now);
         self.settle(now);
     }
 

@@ -18,7 +18,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("store.coalescePushes", Kind::Boolean, |c| Some(&mut c.store.coalesce_pushes),
         "A push that has not left the server yet is superseded by a newer one of the same subscription."),
     Row::new("store.firstPushDelayMs", int(0, 10_000), |c| Some(&mut c.store.first_push_delay_ms),
-        "Least time between the response to a subscribe and its first push, because some clients lose a push that they read together with the response; 0 is off."),
+        "Least time between the response to a subscribe and its first push, because some clients lose a push that they read together with the response. The push waits also until the client has answered two WebSocket pings behind that response (at most 2 seconds), so that a client that is not being run for a while loses nothing; 0 turns both off."),
     Row::new("store.ttlCheckIntervalMs", int_or_zero("no automatic expiry", 10, 86_400_000),
         |c| Some(&mut c.store.ttl_check_interval_ms),
         "Time between looks for expired records."),

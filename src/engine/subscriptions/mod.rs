@@ -11,6 +11,7 @@
 //! is owed one push (or, in delta mode, the deltas in order or one reset) of
 //! what is newest when it may be sent to again.
 
+mod proof;
 mod publish;
 mod release;
 mod sessions;
@@ -18,9 +19,10 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
+use proof::Proof;
 pub(super) use publish::subscription_id;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
@@ -82,11 +84,25 @@ enum First {
     Over,
     /// The response has not left: it ends with this byte of the connection's
     /// output.
-    Queued(u64),
+    Queued { end: u64, round: u64 },
     /// The response is being queued.
     Answering,
-    /// The first push may leave at this time.
-    At(u64),
+    /// The first push may leave at this time, when the connection has answered
+    /// this many pings.
+    At { at: u64, round: u64 },
+}
+
+impl First {
+    /// Whether the first push must not leave yet.
+    fn waits(self, now: u64, proven: u64) -> bool {
+        match self {
+            First::Over => false,
+            First::At { at, round } => {
+                now < at || (proven < round && now < at.saturating_add(proof::PATIENCE_MS))
+            }
+            First::Queued { .. } | First::Answering => true,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -114,8 +130,9 @@ struct Owner {
     own: Vec<(u64, ViewId)>,
     /// Ended by the server, and not unsubscribed yet.
     ended: VecDeque<u64>,
-    /// How many are held.
-    held: usize,
+    /// Those that are held.
+    held: BTreeMap<u64, ViewId>,
+    proof: Proof,
     /// Where the last round of sending what is owed ended for want of room: the
     /// next one begins there, so that the first of many large results does not
     /// take all the room there ever is.
@@ -186,15 +203,21 @@ impl Subscriptions {
             self.of_view.remove(&view);
         }
         if subscription.hold.is_some() {
-            owner.held = owner.held.saturating_sub(1);
+            owner.held.remove(&number);
         }
         Some((view, subscription))
     }
 
-    fn held_less(&mut self, conn: ConnId) {
+    /// Nothing holds this one back any more.
+    fn let_go(&mut self, conn: ConnId, number: u64) {
         if let Some(owner) = self.of_conn.get_mut(&conn) {
-            owner.held = owner.held.saturating_sub(1);
+            owner.held.remove(&number);
         }
+    }
+
+    /// How many pings a connection has answered.
+    fn proven(&self, conn: ConnId) -> u64 {
+        self.of_conn.get(&conn).map_or(0, |owner| owner.proof.rounds)
     }
 
     /// Sets or clears what holds a subscription back, and keeps count.
@@ -208,8 +231,12 @@ impl Subscriptions {
         let conn = subscription.conn;
         if let Some(owner) = self.of_conn.get_mut(&conn) {
             match (before, keep) {
-                (false, true) => owner.held += 1,
-                (true, false) => owner.held = owner.held.saturating_sub(1),
+                (false, true) => {
+                    owner.held.insert(number, view);
+                }
+                (true, false) => {
+                    owner.held.remove(&number);
+                }
                 _ => {}
             }
         }
@@ -329,21 +356,25 @@ impl Engine {
             assert_eq!(store, Some(owner.own.len()), "subscriptions of a connection");
             assert!(owner.own.is_sorted(), "in the order of their numbers");
             counted += owner.own.len();
-            let mut held = 0;
+            let mut held = Vec::new();
             for (number, view) in &owner.own {
                 let all = of_view.get(view).map(Vec::as_slice).unwrap_or_default();
                 let found = all.iter().find(|have| have.number == *number);
                 let found = found.expect("a subscription is among those of its view");
                 assert_eq!(found.conn, *conn, "the connection of a subscription");
-                held += usize::from(found.hold.is_some());
+                held.extend(found.hold.is_some().then_some((*number, *view)));
             }
-            assert_eq!(held, owner.held, "held subscriptions");
+            assert!(
+                held.iter().eq(owner.held.iter().map(|(n, v)| (*n, *v)).collect::<Vec<_>>().iter()),
+                "held subscriptions"
+            );
         }
         let of_views: usize = of_view.values().map(Vec::len).sum();
         assert_eq!(counted, of_views, "subscriptions of views and of connections");
         assert_eq!(counted, self.views.subscribers(), "subscribers of views");
         assert!(coalescing.is_empty() || !self.wheel.is_empty(), "coalesced pushes have a timer");
-        assert!(self.answering.is_empty(), "every subscribe was answered");
+        let held = |conn: &ConnId| self.conns.get(*conn).is_none_or(|conn| conn.holding);
+        assert!(self.answering.iter().all(|(conn, _)| held(conn)), "every subscribe was answered");
         self.views.check_invariants(&self.store);
     }
 }

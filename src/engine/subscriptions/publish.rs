@@ -39,17 +39,6 @@ impl Engine {
         }
     }
 
-    /// The responses of the subscriptions made in this request are queued now:
-    /// their ends are known.
-    fn responses_queued(&mut self) {
-        for (conn, number) in std::mem::take(&mut self.answering) {
-            let end = self.conns.get(conn).map_or(0, |conn| conn.queued);
-            if let Some(view) = self.subscriptions.view_of(conn, number) {
-                self.subscriptions.hold(view, number, |hold| hold.first = First::Queued(end));
-            }
-        }
-    }
-
     /// The news of one commit.
     fn publish_batch(&mut self, batch: &[NewsItem]) {
         let mut held = Vec::new();
@@ -102,12 +91,12 @@ impl Engine {
             }
             return;
         }
-        for Subscription { conn, number, hold, .. } in subscribers {
+        for Subscription { conn, number, .. } in subscribers {
             if let Some(owner) = self.subscriptions.of_conn.get_mut(&conn) {
                 if let Ok(at) = owner.own.binary_search_by_key(&number, |(have, _)| *have) {
                     owner.own.remove(at);
                 }
-                owner.held = owner.held.saturating_sub(usize::from(hold.is_some()));
+                owner.held.remove(&number);
                 if owner.ended.len() >= MAX_ENDED {
                     owner.ended.pop_front();
                 }
@@ -131,10 +120,10 @@ impl Engine {
             News::Failed => return,
         };
         let (conn, number) = (subscription.conn, subscription.number);
-        let over = |hold: &Hold| hold.is_over(self.now.mono);
+        let over = |hold: &Hold| hold.is_over(self.now.mono, self.subscriptions.proven(conn));
         if subscription.hold.as_deref().is_some_and(over) {
             subscription.hold = None;
-            self.subscriptions.held_less(conn);
+            self.subscriptions.let_go(conn, number);
         }
         match share(subscription, changed) {
             Next::Nothing => {}
@@ -185,7 +174,7 @@ impl Engine {
                 wake = Some(hold.first);
             });
             match wake {
-                Some(First::At(at)) if is_first_debt => {
+                Some(First::At { at, .. }) if is_first_debt => {
                     self.wheel.insert(at, Timer::FirstPush(conn, number));
                 }
                 Some(First::Over) if is_first_debt && coalesce => {
@@ -288,13 +277,8 @@ fn same_body(a: &Body, b: &Body) -> bool {
 
 impl Hold {
     /// Whether nothing holds back any more, and nothing is owed.
-    pub(super) fn is_over(&self, now: u64) -> bool {
-        let first = match self.first {
-            First::Over => true,
-            First::At(at) => at <= now,
-            First::Queued(_) | First::Answering => false,
-        };
-        first && !self.stale && !self.suspended && self.owed.is_none()
+    pub(super) fn is_over(&self, now: u64, proven: u64) -> bool {
+        !self.first.waits(now, proven) && !self.stale && !self.suspended && self.owed.is_none()
     }
 
     /// Adds to what is owed. `previous` counts only if nothing was owed before.

@@ -1,5 +1,6 @@
 //! When a held subscription may be sent to again, and what it is sent then.
 
+use super::proof::PATIENCE_MS;
 use super::{First, Mode, Owed};
 use crate::app::ConnId;
 use crate::engine::{Engine, Timer};
@@ -19,11 +20,12 @@ impl Engine {
     /// those that were held back for want of room.
     pub(in crate::engine) fn output_left(&mut self, conn: ConnId) {
         let Some(owner) = self.subscriptions.of_conn.get(&conn) else { return };
-        if owner.held == 0 {
+        if owner.held.is_empty() {
             return;
         }
-        let mut round = owner.own.clone();
-        round.rotate_left(owner.own.partition_point(|(number, _)| *number < owner.next));
+        let own = |(number, view): (&u64, &ViewId)| (*number, *view);
+        let behind = owner.held.range(owner.next..).map(own);
+        let round: Vec<_> = behind.chain(owner.held.range(..owner.next).map(own)).collect();
         let mut next = 0;
         for (number, view) in round {
             self.response_left(conn, number, view);
@@ -42,11 +44,11 @@ impl Engine {
         let written = self.conns.get(conn).map_or(0, |conn| conn.written);
         let Some(subscription) = self.subscriptions.find(view, number) else { return };
         let Some(hold) = &mut subscription.hold else { return };
-        if let First::Queued(end) = hold.first
+        if let First::Queued { end, round } = hold.first
             && end <= written
         {
             let at = self.now.mono.saturating_add(self.options.first_push_delay_ms);
-            hold.first = First::At(at);
+            hold.first = First::At { at, round };
             if hold.owed.is_some() {
                 self.wheel.insert(at, Timer::FirstPush(conn, number));
             }
@@ -55,8 +57,15 @@ impl Engine {
 
     /// The time of a first push has come.
     pub(in crate::engine) fn first_push_due(&mut self, conn: ConnId, number: u64) {
-        if let Some(view) = self.subscriptions.view_of(conn, number) {
-            self.release(conn, number, view);
+        let Some(view) = self.subscriptions.view_of(conn, number) else { return };
+        self.release(conn, number, view);
+        let proven = self.subscriptions.proven(conn);
+        let hold = self.subscriptions.find(view, number).and_then(|have| have.hold.as_deref());
+        if let Some(First::At { at, round }) = hold.map(|hold| hold.first)
+            && proven < round
+            && at <= self.now.mono
+        {
+            self.wheel.insert(at.saturating_add(PATIENCE_MS), Timer::FirstPush(conn, number));
         }
     }
 
@@ -78,19 +87,14 @@ impl Engine {
             return Tried::Done;
         }
         let (buffered, written) = (state.buffered, state.written);
-        let now = self.now.mono;
+        let (now, proven) = (self.now.mono, self.subscriptions.proven(conn));
         let Some(subscription) = self.subscriptions.find(view, number) else {
             return Tried::Done;
         };
         let (seq, mode) = (subscription.seq, subscription.mode);
         let unsent = subscription.coalesce && written < subscription.last_push;
         let Some(hold) = &subscription.hold else { return Tried::Done };
-        let first_waits = match hold.first {
-            First::Over => false,
-            First::At(at) => now < at,
-            First::Queued(_) | First::Answering => true,
-        };
-        if hold.suspended || first_waits || (unsent && hold.owed.is_some()) {
+        if hold.suspended || hold.first.waits(now, proven) || (unsent && hold.owed.is_some()) {
             return Tried::Done;
         }
         // Once it was over the mark, a connection has to be well below it, so

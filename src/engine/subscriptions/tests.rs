@@ -141,12 +141,58 @@ fn the_first_push_waits_until_the_response_has_left() {
     rig.take_output(client, 1);
     let response = rig.received(client);
     assert_eq!(response[0].get("id"), Some(&Json::Number(1.0)));
-    assert_eq!(rig.buffered(client), 0, "the push was not written with the response");
+    let ping = crate::app::PROBE_FRAME_BYTES;
+    assert_eq!(rig.buffered(client), ping, "the push was not written with the response");
     rig.advance(9);
-    assert_eq!(rig.buffered(client), 0);
+    assert_eq!(rig.buffered(client), ping);
     rig.advance(1);
     rig.stall(client, false);
     assert_eq!(rig.received(client)[0].get("data"), Some(&Json::Number(1.0)));
+}
+
+#[test]
+fn the_first_push_waits_until_the_client_is_seen_to_run() {
+    let (mut rig, conn) = rig();
+    let client = rig.connect();
+    rig.mute(client, true);
+    let (count, _) = subscribe(&mut rig, client, r#""query":"count""#);
+    // However late the change comes.
+    rig.advance(500);
+    insert(&mut rig, conn, r#"{"id":1}"#);
+    rig.advance(500);
+    assert!(pushes(&mut rig, client, &count).is_empty());
+    rig.mute(client, false);
+    assert_eq!(pushes(&mut rig, client, &count), ["1"]);
+    // What is proven once is proven: changes go out at once.
+    rig.mute(client, true);
+    insert(&mut rig, conn, r#"{"id":2}"#);
+    assert_eq!(pushes(&mut rig, client, &count), ["2"]);
+    // Another subscription begins anew.
+    let (all, _) = subscribe(&mut rig, client, r#""query":"all""#);
+    rig.advance(100);
+    insert(&mut rig, conn, r#"{"id":3}"#);
+    assert_eq!(pushes(&mut rig, client, &count), ["3"]);
+    assert!(pushes(&mut rig, client, &all).is_empty());
+}
+
+#[test]
+fn the_first_push_does_not_wait_for_ever_for_peers_without_pongs() {
+    let (mut rig, conn) = rig();
+    let client = rig.connect();
+    rig.mute(client, true);
+    let (count, _) = subscribe(&mut rig, client, r#""query":"count""#);
+    insert(&mut rig, conn, r#"{"id":1}"#);
+    rig.advance(2_009);
+    assert!(pushes(&mut rig, client, &count).is_empty());
+    // Pongs that nobody asked for prove nothing.
+    for number in [0, 2, 3, u64::MAX] {
+        rig.engine.probed(client, number, rig.now);
+    }
+    assert!(pushes(&mut rig, client, &count).is_empty());
+    rig.advance(1);
+    assert_eq!(pushes(&mut rig, client, &count), ["1"]);
+    insert(&mut rig, conn, r#"{"id":2}"#);
+    assert_eq!(pushes(&mut rig, client, &count), ["2"]);
 }
 
 #[test]

@@ -10,11 +10,20 @@ use crate::json::{Json, parse};
 /// One connection of the rig: what is queued for it and has not been read.
 #[derive(Default)]
 struct Outbox {
-    /// Bytes on the wire and text of each message.
-    queued: VecDeque<(usize, String)>,
+    /// Bytes on the wire and what they are.
+    queued: VecDeque<(usize, Frame)>,
     buffered: usize,
     /// The peer does not read.
     stalled: bool,
+    /// The peer answers no pings.
+    mute: bool,
+    /// Pings that were read and not answered.
+    unanswered: Vec<u64>,
+}
+
+enum Frame {
+    Text(String),
+    Ping(u64),
 }
 
 /// Drives an engine and keeps what every connection was sent.
@@ -85,10 +94,15 @@ impl Rig {
                         };
                     let outbox = self.outboxes.entry(conn).or_default();
                     outbox.buffered += bytes;
-                    outbox.queued.push_back((bytes, text));
+                    outbox.queued.push_back((bytes, Frame::Text(text)));
                 }
                 Effect::Close { conn, code, reason } | Effect::Abandon { conn, code, reason } => {
                     self.closed.push((conn, code, reason));
+                }
+                Effect::Probe { conn, number, .. } => {
+                    let outbox = self.outboxes.entry(conn).or_default();
+                    outbox.buffered += crate::app::PROBE_FRAME_BYTES;
+                    outbox.queued.push_back((crate::app::PROBE_FRAME_BYTES, Frame::Ping(number)));
                 }
                 Effect::Stop => self.stopped = true,
                 Effect::Resume { conn } => self.resumed.push(conn),
@@ -116,11 +130,23 @@ impl Rig {
             return;
         }
         let count = limit.min(outbox.queued.len());
-        for (bytes, text) in outbox.queued.drain(..count) {
+        for (bytes, frame) in outbox.queued.drain(..count) {
             outbox.buffered -= bytes;
-            self.sent.push((id, parse(&text, 200).expect("JSON").to_json()));
+            match frame {
+                Frame::Text(text) => {
+                    self.sent.push((id, parse(&text, 200).expect("JSON").to_json()));
+                }
+                Frame::Ping(number) => outbox.unanswered.push(number),
+            }
         }
+        let answers = match outbox.mute {
+            true => Vec::new(),
+            false => std::mem::take(&mut outbox.unanswered),
+        };
         self.engine.wrote(id, outbox.buffered, self.now);
+        for number in answers {
+            self.engine.probed(id, number, self.now);
+        }
         if !self.engine.effects.is_empty() {
             self.drain();
         }
@@ -130,6 +156,18 @@ impl Rig {
     pub fn stall(&mut self, id: ConnId, stalled: bool) {
         self.outboxes.entry(id).or_default().stalled = stalled;
         if !stalled {
+            self.drain();
+        }
+    }
+
+    /// From now on the peer answers pings, also those of before, or does not.
+    pub fn mute(&mut self, id: ConnId, mute: bool) {
+        let outbox = self.outboxes.entry(id).or_default();
+        outbox.mute = mute;
+        if !mute {
+            for number in std::mem::take(&mut outbox.unanswered) {
+                self.engine.probed(id, number, self.now);
+            }
             self.drain();
         }
     }

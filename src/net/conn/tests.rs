@@ -31,7 +31,7 @@ impl Echo {
             at += used;
             match step {
                 Step::NeedMore => break,
-                Step::Nothing | Step::Refused(_) => {}
+                Step::Nothing | Step::Pong(_) | Step::Refused(_) => {}
                 Step::Request(request) => {
                     match judge(&request, &Site { path: "/ws", allowed_origins: None }) {
                         Verdict::Upgrade(answer) => {

@@ -1,0 +1,47 @@
+//! What the engine's wheel is for.
+
+use super::Engine;
+use crate::app::{ConnId, TransportView};
+
+/// What a timer of the engine's wheel is for. A connection's timers carry its
+/// id with the generation, so that a late one finds nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    Heartbeat(ConnId),
+    /// The periodic check for expired records.
+    Expiry,
+    /// The grace period of a shutdown is over.
+    GraceOver,
+    /// Jobs that a shutdown waits for have had their time.
+    JobsOver,
+    /// The session of a connection is over.
+    Session(ConnId),
+    /// Budgets, failures and revocations may be over.
+    Housekeeping,
+    /// The first push of this subscription may leave.
+    FirstPush(ConnId, u64),
+    /// The end of a turn in which coalesced subscriptions were changed.
+    CoalescedPushes,
+    /// Timers and patterns of rules.
+    Rules,
+}
+
+impl Engine {
+    pub(super) fn fire(&mut self, timer: Timer, view: &dyn TransportView) {
+        match timer {
+            Timer::Heartbeat(conn) => self.heartbeat_due(conn, view),
+            Timer::Expiry => {
+                self.purge_expired();
+                let next = self.now.mono.saturating_add(self.options.ttl_check_interval_ms);
+                self.wheel.insert(next, Timer::Expiry);
+            }
+            Timer::GraceOver => self.close_everyone(),
+            Timer::JobsOver => self.close_waiting(),
+            Timer::Session(conn) => self.session_over(conn),
+            Timer::Housekeeping => self.keep_house(),
+            Timer::FirstPush(conn, number) => self.first_push_due(conn, number),
+            Timer::CoalescedPushes => self.release_coalesced(),
+            Timer::Rules => self.rules_due(),
+        }
+    }
+}
