@@ -273,7 +273,8 @@ impl WeekDays {
             };
             let nth = match nth {
                 "L" | "l" => 0,
-                _ => nth.parse::<u8>().ok().filter(|nth| (1..=5).contains(nth))?,
+                "1" | "2" | "3" | "4" | "5" => nth.parse::<u8>().ok()?,
+                _ => return None,
             };
             let day = usize::from(WEEK.number(day)? % 7);
             *parsed.nth.get_mut(day)? |= 1 << nth;

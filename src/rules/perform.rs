@@ -142,7 +142,7 @@ impl RuleEngine {
         let mut data = Object::with_capacity(members.len());
         for (name, operand) in members {
             if let Some(value) = operand.resolve(self.scope(execution))? {
-                measure.take(name.len() + 4)?;
+                measure.take(name.len() + 3)?;
                 measure.add(&value, 2)?;
                 data.insert(name.clone(), value.into_owned());
             }

@@ -46,11 +46,13 @@ impl<T> Subscriptions<T> {
     }
 
     /// Those whose pattern is the topic itself, in order; then those of each
-    /// wildcard pattern, patterns by their first live subscription.
+    /// wildcard pattern, patterns in the order in which they came to have
+    /// subscriptions. One that loses its first subscription keeps its place as
+    /// long as another is left.
     pub fn matching<'s>(&'s self, topic: &str) -> impl Iterator<Item = (u64, &'s T)> {
         let mut groups: Vec<&Group<T>> = Vec::new();
         self.index.each_wild(topic, |group| groups.push(group));
-        groups.sort_unstable_by_key(|group| group.members.keys().next().copied());
+        groups.sort_unstable_by_key(|group| group.created);
         self.index
             .exact(topic)
             .into_iter()
@@ -80,8 +82,11 @@ mod tests {
         assert_eq!(order(&all, "q"), [2]);
         assert_eq!(all.remove(1), Some("x.*"));
         assert_eq!(all.remove(1), None);
-        // The pattern's first live subscription is now the fourth.
-        assert_eq!(order(&all, "x.y"), [3, 5, 2, 4, 6]);
+        assert_eq!(order(&all, "x.y"), [3, 5, 4, 2, 6]);
         assert_eq!(all.len(), 6);
+        // With its last subscription the pattern loses its place.
+        assert_eq!(all.remove(4), Some("x.*"));
+        all.add(8, "x.*", "again");
+        assert_eq!(order(&all, "x.y"), [3, 5, 2, 6, 8]);
     }
 }

@@ -127,7 +127,7 @@ impl Measure {
         }
         match value {
             Json::Null | Json::Bool(_) => cost = 4,
-            Json::Number(_) => cost = 8,
+            Json::Number(number) => cost = number_cost(*number),
             Json::String(text) => cost += text.len(),
             Json::Array(elements) => {
                 for element in elements {
@@ -136,7 +136,7 @@ impl Measure {
             }
             Json::Object(object) => {
                 for (name, value) in object.iter() {
-                    self.take(name.len() + 4)?;
+                    self.take(name.len() + 3)?;
                     self.add(value, depth + 1)?;
                 }
             }
@@ -152,6 +152,18 @@ impl Measure {
             }
             None => Err(format!("value is too large (max {MAX_VALUE_BYTES} bytes)")),
         }
+    }
+}
+
+/// The length of a number as text, with the comma behind it: whatever fits into
+/// a message of the default size can be passed on by a rule.
+fn number_cost(number: f64) -> usize {
+    let magnitude = number.abs();
+    if number.fract() == 0.0 && magnitude < 1e15 {
+        let digits = (magnitude as u64).checked_ilog10().unwrap_or(0) as usize + 1;
+        digits + 1 + usize::from(number < 0.0)
+    } else {
+        number_text(number).len() + 1
     }
 }
 
@@ -235,6 +247,12 @@ mod tests {
         assert!(Measure::new().add(&deep(128), 1).is_ok());
         let error = Measure::new().add(&deep(129), 1).expect_err("too deep");
         assert_eq!(error, "value is nested too deeply (max 128 levels)");
+        for number in [0.0, 9.0, 10.0, -99.0, 0.5, -1.25, 1e14, 1e15, 1e21, 5e-324, f64::MAX] {
+            assert_eq!(number_cost(number), number_text(number).len() + 1, "{number}");
+        }
+        // Half a million digits with their commas, as in a message of 1 MiB.
+        let digits = Json::Array(vec![Json::Number(7.0); MAX_VALUE_BYTES / 2 - 1]);
+        assert_eq!(Measure::new().add(&digits, 1), Ok(()));
         let long = Json::string("x".repeat(MAX_VALUE_BYTES));
         let error = Measure::new().add(&long, 1).expect_err("too large");
         assert_eq!(error, "value is too large (max 1048576 bytes)");

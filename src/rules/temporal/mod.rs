@@ -2,8 +2,8 @@
 //!
 //! Owns the state of every temporal rule. Knows nothing of conditions and
 //! actions: it answers with completions, the engine runs their rules. Time is
-//! the timestamp of the events; what has to happen without an event is put on
-//! the engine's wheel.
+//! the timestamp of the events ([`Clock`]); what has to happen without an event
+//! is put on the engine's wheel.
 
 mod absence;
 mod sequence;
@@ -13,6 +13,7 @@ mod window;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::app::Now;
 use crate::json::{Json, Object};
 use crate::wheel::{TimerId, Wheel};
 
@@ -95,7 +96,8 @@ pub(super) struct Alarms<'w> {
     pub wheel: &'w mut Wheel<Due>,
     /// Monotonic milliseconds.
     pub mono: u64,
-    /// The time of the event, or of the alarm.
+    pub wall: u64,
+    /// The time of the event, or of the alarm, on the clock of the patterns.
     pub time: u64,
     rule: u64,
     next: &'w mut u64,
@@ -140,8 +142,26 @@ pub(super) struct Temporal {
     watchful: BTreeSet<u64>,
     entries: u64,
     alarms: u64,
-    /// The latest time seen: the clock of the patterns does not go back.
-    time: u64,
+    clock: Clock,
+}
+
+/// The clock of the patterns: the wall clock, as long as it goes forward. When
+/// that is set back, this one goes on at its pace, so that durations stay what
+/// they are.
+#[derive(Debug, Default)]
+struct Clock {
+    /// How far it is ahead of the monotonic clock.
+    ahead: Option<i64>,
+}
+
+impl Clock {
+    fn read(&mut self, now: Now) -> u64 {
+        let signed = |milliseconds: u64| i64::try_from(milliseconds).unwrap_or(i64::MAX);
+        let ahead = signed(now.wall).saturating_sub(signed(now.mono));
+        let ahead = self.ahead.map_or(ahead, |before| before.max(ahead));
+        self.ahead = Some(ahead);
+        now.mono.saturating_add_signed(ahead)
+    }
 }
 
 impl Temporal {
@@ -152,7 +172,7 @@ impl Temporal {
             watchful: BTreeSet::new(),
             entries: 0,
             alarms: 0,
-            time: 0,
+            clock: Clock::default(),
         }
     }
 
@@ -188,8 +208,9 @@ impl Temporal {
     /// Forgets everything about a rule that is no longer active.
     pub(super) fn discard(&mut self, rule: u64, wheel: &mut Wheel<Due>) {
         let Some(tracked) = self.rules.get_mut(&rule) else { return };
-        let (mono, time, next) = (0, 0, &mut self.alarms);
-        let mut alarms = Alarms { wheel, mono, time, rule, next };
+        // Alarms are only taken back here.
+        let (mono, wall, time, next) = (0, 0, 0, &mut self.alarms);
+        let mut alarms = Alarms { wheel, mono, wall, time, rule, next };
         match &mut tracked.state {
             State::Sequence(sequence) => *sequence = Sequence::default(),
             State::Absence(absence) => absence.discard(&mut alarms),
@@ -207,7 +228,8 @@ impl Temporal {
         wheel: &mut Wheel<Due>,
         mut warn: impl FnMut(&Rule),
     ) -> Completed {
-        self.time = self.time.max(event.timestamp);
+        let wall = event.timestamp;
+        let time = self.clock.read(Now { mono, wall });
         let mut completed = Completed::new();
         let mut done = Vec::new();
         for (number, hits) in self.hits(event) {
@@ -217,8 +239,8 @@ impl Temporal {
                 continue;
             }
             let Some(group) = spec.group_of(event) else { continue };
-            let (time, next) = (self.time, &mut self.alarms);
-            let mut alarms = Alarms { wheel, mono, time, rule: number, next };
+            let next = &mut self.alarms;
+            let mut alarms = Alarms { wheel, mono, wall, time, rule: number, next };
             let dropped = match (state, &spec.kind) {
                 (State::Sequence(sequence), Kind::Sequence { within, strict }) => {
                     let rules = sequence::Rules {
@@ -290,14 +312,14 @@ impl Temporal {
         &mut self,
         number: u64,
         alarm: u64,
-        now: crate::app::Now,
+        now: Now,
         wheel: &mut Wheel<Due>,
     ) -> Completed {
-        self.time = self.time.max(now.wall);
+        let time = self.clock.read(now);
         let Some(tracked) = self.rules.get_mut(&number) else { return Vec::new() };
         let Tracked { rule, spec, state, .. } = tracked;
-        let (mono, time, next) = (now.mono, self.time, &mut self.alarms);
-        let mut alarms = Alarms { wheel, mono, time, rule: number, next };
+        let (Now { mono, wall }, next) = (now, &mut self.alarms);
+        let mut alarms = Alarms { wheel, mono, wall, time, rule: number, next };
         let mut done = Vec::new();
         match (state, &spec.kind) {
             (State::Absence(absence), _) => absence.alarm(alarm, &mut alarms, &mut done),

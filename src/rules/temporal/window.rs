@@ -13,6 +13,10 @@ const MAX_EVENTS: usize = 100_000;
 /// Event bodies kept per group.
 const MAX_BODIES: usize = 100;
 
+/// Milliseconds by which the clock of the patterns may be ahead of the wall clock
+/// without the latter having been set back.
+const CLOCK_ROUNDING: u64 = 100;
+
 /// What the definition says: which windows, and what is compared.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Measured<'s> {
@@ -29,7 +33,7 @@ pub(super) struct Windows {
     /// group stay until their turn.
     events: VecDeque<(u64, u64)>,
     next_group: u64,
-    /// Tumbling: the number of the open window and the alarm for its end.
+    /// Tumbling: when the open window ends, and the alarm for it.
     open: Option<(u64, u64, TimerId)>,
 }
 
@@ -126,15 +130,18 @@ impl Windows {
         alarms: &mut Alarms<'_>,
         done: &mut Vec<Completion>,
     ) {
-        let length = measured.window.length.max(1);
-        let number = alarms.time / length;
-        if self.open.as_ref().is_some_and(|(open, ..)| *open != number) {
+        if self.open.as_ref().is_some_and(|(end, ..)| alarms.time >= *end) {
             self.close(measured, alarms, done);
         }
         if self.open.is_none() {
-            let end = number.saturating_add(1).saturating_mul(length);
-            let (alarm, timer) = alarms.set(end.saturating_sub(alarms.time));
-            self.open = Some((number, alarm, timer));
+            // Aligned to the wall clock, also after it was set back. Less than
+            // that is how two clocks round.
+            let was_set_back = alarms.time.saturating_sub(alarms.wall) > CLOCK_ROUNDING;
+            let clock = if was_set_back { alarms.wall } else { alarms.time };
+            let length = measured.window.length.max(1);
+            let left = length - clock % length;
+            let (alarm, timer) = alarms.set(left);
+            self.open = Some((alarms.time.saturating_add(left), alarm, timer));
         }
     }
 

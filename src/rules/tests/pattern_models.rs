@@ -10,6 +10,8 @@ use super::*;
 #[derive(Clone, Debug)]
 struct Step {
     gap: u64,
+    /// The wall clock is set by so much.
+    jump: i64,
     /// The loop handles the event before it looks at its timers.
     late: bool,
     topic: usize,
@@ -20,16 +22,26 @@ struct Step {
 const TOPICS: [&str; 3] = ["a", "b", "c"];
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (0..40u64, any::<bool>(), 0..3usize, 0..3usize, -3..4i32);
-    let step =
-        step.prop_map(|(gap, late, topic, group, value)| Step { gap, late, topic, group, value });
+    let jump = prop_oneof![9 => Just(0), 1 => -400..400i64];
+    let step = (0..40u64, jump, any::<bool>(), 0..3usize, 0..3usize, -3..4i32);
+    let step = step.prop_map(|(gap, jump, late, topic, group, value)| Step {
+        gap,
+        jump,
+        late,
+        topic,
+        group,
+        value,
+    });
     proptest::collection::vec(step, 1..60)
 }
 
 /// An event as the models see it.
 #[derive(Clone, Debug)]
 struct Seen {
+    /// On the clock of the patterns, on the wall, and since the start.
     at: u64,
+    wall: u64,
+    mono: u64,
     topic: &'static str,
     /// `None`: the member is missing.
     group: Option<String>,
@@ -37,9 +49,37 @@ struct Seen {
     data: String,
 }
 
+/// A topic, and what the filter asks of the value.
+#[derive(Clone, Copy, Debug)]
+struct Matcher {
+    topic: &'static str,
+    value: Option<i32>,
+}
+
+impl Matcher {
+    fn accepts(self, event: &Seen) -> bool {
+        event.topic == self.topic && self.value.is_none_or(|value| event.value == value)
+    }
+
+    fn definition(self) -> String {
+        let filter = self.value.map(|value| format!(r#","filter":{{"v":{}}}"#, shown(value)));
+        format!(r#"{{"topic":"{}"{}}}"#, self.topic, filter.unwrap_or_default())
+    }
+}
+
+fn matcher() -> impl Strategy<Value = Matcher> {
+    let value = prop_oneof![2 => Just(None), 1 => (-1..2i32).prop_map(Some)];
+    (0..3usize, value).prop_map(|(topic, value)| Matcher { topic: TOPICS[topic], value })
+}
+
+/// Zero stands for what is no number.
+fn shown(value: i32) -> String {
+    if value == 0 { "\"none\"".to_owned() } else { value.to_string() }
+}
+
 /// What a pattern does, said naively. Hits are trigger data.
 trait Model {
-    /// Time passes up to and including `to`.
+    /// Time passes up to and including `to`, on the clock that nobody sets.
     fn pass(&mut self, to: u64) -> Vec<String>;
     fn event(&mut self, event: &Seen) -> Vec<String>;
 }
@@ -48,32 +88,37 @@ trait Model {
 fn compare(definition: &str, mut model: impl Model, steps: &[Step]) {
     let mut world = World::new();
     pattern(&mut world, "p", definition);
+    // The clock of the patterns is the wall clock; when that is set back, it
+    // goes on at its pace.
+    let mut ahead = 0;
     for step in steps {
         let mut expected = Vec::new();
+        world.now.wall = world.now.wall.saturating_add_signed(step.jump);
+        ahead = ahead.max(world.now.wall - world.now.mono);
         if step.late {
             world.now.mono += step.gap;
             world.now.wall += step.gap;
         } else {
             world.wait(step.gap);
             world.call(|engine, cx| engine.advance(usize::MAX, cx));
-            expected.extend(model.pass(world.now.wall));
+            expected.extend(model.pass(world.now.mono));
         }
         let group = ["x", "y"].get(step.group).map(|group| (*group).to_owned());
         let member = group.as_ref().map(|group| format!(r#""g":"{group}","#)).unwrap_or_default();
-        let value = if step.value == 0 { "\"none\"".to_owned() } else { step.value.to_string() };
-        let data = format!(r#"{{{member}"v":{value}}}"#);
+        let data = format!(r#"{{{member}"v":{}}}"#, shown(step.value));
         let topic = TOPICS[step.topic];
         world.emit(topic, &data);
-        let (at, value) = (world.now.wall, step.value);
-        expected.extend(model.event(&Seen { at, topic, group, value, data }));
+        let Now { mono, wall } = world.now;
+        let (at, value) = (mono + ahead, step.value);
+        expected.extend(model.event(&Seen { at, wall, mono, topic, group, value, data }));
         if step.late {
             world.call(|engine, cx| engine.advance(usize::MAX, cx));
-            expected.extend(model.pass(world.now.wall));
+            expected.extend(model.pass(world.now.mono));
         }
         assert_eq!(hits(&mut world), expected, "{definition} {step:?}");
     }
     world.wait(1000);
-    assert_eq!(hits(&mut world), model.pass(world.now.wall), "{definition}, at the end");
+    assert_eq!(hits(&mut world), model.pass(world.now.mono), "{definition}, at the end");
     assert_eq!(world.engine.next_deadline(), None);
 }
 
@@ -85,7 +130,7 @@ fn head(kind: &str, group: Option<&str>) -> String {
 }
 
 struct NaiveSequence {
-    topics: Vec<&'static str>,
+    matchers: Vec<Matcher>,
     within: u64,
     grouped: bool,
     strict: bool,
@@ -109,9 +154,9 @@ impl Model for NaiveSequence {
                 kept.push((of, events));
             } else if event.at > events[0].at + self.within {
                 continue;
-            } else if event.topic == self.topics[events.len()] {
+            } else if self.matchers[events.len()].accepts(event) {
                 events.push(event.clone());
-                if events.len() < self.topics.len() {
+                if events.len() < self.matchers.len() {
                     kept.push((of, events));
                     continue;
                 }
@@ -124,7 +169,7 @@ impl Model for NaiveSequence {
         }
         self.instances = kept;
         let taken = self.grouped && self.instances.iter().any(|(of, _)| *of == group);
-        if event.topic == self.topics[0] && !taken {
+        if self.matchers[0].accepts(event) && !taken {
             self.instances.push((group, vec![event.clone()]));
         }
         hits
@@ -132,8 +177,8 @@ impl Model for NaiveSequence {
 }
 
 struct NaiveAbsence {
-    after: &'static str,
-    expected: &'static str,
+    after: Matcher,
+    expected: Matcher,
     within: u64,
     grouped: bool,
     waiting: Vec<(Option<String>, Seen)>,
@@ -151,7 +196,7 @@ impl Model for NaiveAbsence {
         let within = self.within;
         // Started in the order of time, so they end in that order.
         let (over, rest) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|(_, e)| e.at + within <= to);
+            std::mem::take(&mut self.waiting).into_iter().partition(|(_, e)| e.mono + within <= to);
         self.waiting = rest;
         let over: Vec<(Option<String>, Seen)> = over;
         over.iter().map(|(group, event)| Self::hit(group.as_deref(), event)).collect()
@@ -160,21 +205,21 @@ impl Model for NaiveAbsence {
     fn event(&mut self, event: &Seen) -> Vec<String> {
         let group = if self.grouped { event.group.clone() } else { None };
         // An event that matches nothing ends nothing: the alarm will.
-        let matches = [self.after, self.expected].contains(&event.topic);
-        if !matches || (self.grouped && group.is_none()) {
+        let (is_after, is_expected) = (self.after.accepts(event), self.expected.accepts(event));
+        if !(is_after || is_expected) || (self.grouped && group.is_none()) {
             return Vec::new();
         }
         let mut hits = Vec::new();
         if let Some(at) = self.waiting.iter().position(|(of, _)| *of == group) {
             let expired = event.at > self.waiting[at].1.at + self.within;
-            if expired || event.topic == self.expected {
+            if expired || is_expected {
                 let (group, after) = self.waiting.remove(at);
                 if expired {
                     hits.push(Self::hit(group.as_deref(), &after));
                 }
             }
         }
-        if event.topic == self.after && !self.waiting.iter().any(|(of, _)| *of == group) {
+        if is_after && !self.waiting.iter().any(|(of, _)| *of == group) {
             self.waiting.push((group, event.clone()));
         }
         hits
@@ -182,6 +227,7 @@ impl Model for NaiveAbsence {
 }
 
 struct NaiveWindow {
+    matcher: Matcher,
     /// `None`: a plain count.
     function: Option<&'static str>,
     threshold: f64,
@@ -190,6 +236,9 @@ struct NaiveWindow {
     grouped: bool,
     sliding: bool,
     events: Vec<(Option<String>, Seen)>,
+    /// Tumbling: where the open window ends, on the patterns' clock and on the
+    /// one that nobody sets.
+    end: Option<(u64, u64)>,
 }
 
 impl NaiveWindow {
@@ -225,13 +274,10 @@ impl NaiveWindow {
         holds.then(|| format!(r#"{{{head},"count":{count}{value},"events":[{data}]}}"#))
     }
 
-    /// Closes every tumbling window that has ended by `now`.
-    fn close(&mut self, now: u64) -> Vec<String> {
-        let window = self.window;
-        let (over, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.events)
-            .into_iter()
-            .partition(|(_, event)| (event.at / window + 1) * window <= now);
-        self.events = rest;
+    /// Closes the tumbling window.
+    fn close(&mut self) -> Vec<String> {
+        self.end = None;
+        let over = std::mem::take(&mut self.events);
         let mut groups: Vec<Option<String>> = Vec::new();
         for (group, _) in &over {
             if !groups.contains(group) {
@@ -247,16 +293,22 @@ impl NaiveWindow {
 
 impl Model for NaiveWindow {
     fn pass(&mut self, to: u64) -> Vec<String> {
-        if self.sliding { Vec::new() } else { self.close(to) }
+        if self.end.is_some_and(|(_, end)| end <= to) { self.close() } else { Vec::new() }
     }
 
     fn event(&mut self, event: &Seen) -> Vec<String> {
         let group = if self.grouped { event.group.clone() } else { None };
-        if event.topic != "a" || (self.grouped && group.is_none()) {
+        if !self.matcher.accepts(event) || (self.grouped && group.is_none()) {
             return Vec::new();
         }
         if !self.sliding {
-            let hits = self.close(event.at);
+            let over = self.end.is_some_and(|(end, _)| end <= event.at);
+            let hits = if over { self.close() } else { Vec::new() };
+            if self.end.is_none() {
+                let clock = if event.at - event.wall > 100 { event.wall } else { event.at };
+                let left = (clock / self.window + 1) * self.window - clock;
+                self.end = Some((event.at + left, event.mono + left));
+            }
             self.events.push((group, event.clone()));
             return hits;
         }
@@ -279,35 +331,34 @@ fn group_by(grouped: bool) -> &'static str {
 proptest! {
     #[test]
     fn sequences_agree_with_the_model(
-        topics in proptest::collection::vec(0..3usize, 2..5),
+        matchers in proptest::collection::vec(matcher(), 2..5),
         within in 1..200u64,
         grouped: bool,
         strict: bool,
         steps in steps(),
     ) {
-        let topics: Vec<&str> = topics.into_iter().map(|topic| TOPICS[topic]).collect();
-        let matchers: Vec<String> =
-            topics.iter().map(|topic| format!(r#"{{"topic":"{topic}"}}"#)).collect();
+        let events: Vec<String> = matchers.iter().map(|matcher| matcher.definition()).collect();
         let definition = format!(
             r#"{{"type":"sequence","within":{within},"strict":{strict},"events":[{}]{}}}"#,
-            matchers.join(","),
+            events.join(","),
             group_by(grouped)
         );
-        let model = NaiveSequence { topics, within, grouped, strict, instances: Vec::new() };
+        let model = NaiveSequence { matchers, within, grouped, strict, instances: Vec::new() };
         compare(&definition, model, &steps);
     }
 
     #[test]
     fn absences_agree_with_the_model(
-        after in 0..3usize,
-        expected in 0..3usize,
+        after in matcher(),
+        expected in matcher(),
         within in 1..100u64,
         grouped: bool,
         steps in steps(),
     ) {
-        let (after, expected) = (TOPICS[after], TOPICS[expected]);
         let definition = format!(
-            r#"{{"type":"absence","within":{within},"after":{{"topic":"{after}"}},"expected":{{"topic":"{expected}"}}{}}}"#,
+            r#"{{"type":"absence","within":{within},"after":{},"expected":{}{}}}"#,
+            after.definition(),
+            expected.definition(),
             group_by(grouped)
         );
         let model = NaiveAbsence { after, expected, within, grouped, waiting: Vec::new() };
@@ -316,6 +367,7 @@ proptest! {
 
     #[test]
     fn windows_agree_with_the_model(
+        matcher in matcher(),
         function in 0..6usize,
         threshold in -4..6i32,
         comparison in 0..3usize,
@@ -333,12 +385,23 @@ proptest! {
             }
         };
         let definition = format!(
-            r#"{{"type":"{kind}","event":{{"topic":"a"}},"threshold":{threshold},"comparison":"{comparison}",
+            r#"{{"type":"{kind}","event":{},"threshold":{threshold},"comparison":"{comparison}",
                 "window":{window},"sliding":{sliding}{extra}{}}}"#,
+            matcher.definition(),
             group_by(grouped)
         );
         let threshold = threshold.into();
-        let model = NaiveWindow { function, threshold, comparison, window, grouped, sliding, events: Vec::new() };
+        let model = NaiveWindow {
+            matcher,
+            function,
+            threshold,
+            comparison,
+            window,
+            grouped,
+            sliding,
+            events: Vec::new(),
+            end: None,
+        };
         compare(&definition, model, &steps);
     }
 }
