@@ -9,11 +9,13 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use rusqlite::{OpenFlags, params};
 
 use super::directory::{MIN_FREE_BYTES, free_bytes, sync_directory, with_suffix};
-use super::sqlite::{Sqlite, SqliteReader, failure, open, parent, remove_if_there};
-use super::{Location, Storage as _, StorageError, StorageErrorKind};
+use super::sqlite::{
+    Sqlite, SqliteReader, failure, last_commit, meta, open, parent, remove_if_there, set_lineage,
+};
+use super::{Location, StorageError, StorageErrorKind};
 use crate::app::CommitSeq;
 
 /// Backups of one data directory at a time. Bounds what a list costs, and the
@@ -218,6 +220,8 @@ fn copy_described(
     copy.execute_batch("PRAGMA synchronous = FULL").map_err(failed)?;
     let records: u64 =
         copy.query_row("SELECT count(*) FROM records", [], |row| row.get(0)).map_err(failed)?;
+    // It is no longer what the file beside the original speaks of.
+    set_lineage(&copy).map_err(failed)?;
     let mut insert =
         copy.prepare("INSERT OR REPLACE INTO meta(name, value) VALUES(?1, ?2)").map_err(failed)?;
     insert.execute(params!["backup.name", name]).map_err(failed)?;
@@ -228,67 +232,10 @@ fn copy_described(
     sync_file(target)
 }
 
-fn sync_file(path: &Path) -> Result<(), StorageError> {
+pub(super) fn sync_file(path: &Path) -> Result<(), StorageError> {
     File::open(path)
         .and_then(|file| file.sync_all())
         .map_err(|error| StorageError::io(&format!("cannot sync {}", path.display()), &error))
-}
-
-/// What [`install_file`] did.
-#[derive(Debug)]
-pub struct Installed {
-    pub info: BackupInfo,
-    /// Where the data is now that was there before.
-    pub kept: Option<PathBuf>,
-}
-
-/// Puts a copy of a backup in the place of a database file that nobody uses.
-/// The old file is kept under another name. A crash leaves the old data or the
-/// new, never a mixture.
-///
-/// # Errors
-///
-/// For a backup that is damaged or none; what the file system answers.
-pub fn install_file(source: &Path, database: &Path, at: u64) -> Result<Installed, StorageError> {
-    let info = describe(source, None)?;
-    Sqlite::open_to_read(source)?.check()?;
-    let fresh = with_suffix(database, ".restoring");
-    remove_if_there(&fresh)?;
-    copy_database(source, &fresh)?;
-    sync_file(&fresh)?;
-    let kept = set_aside(database, at)?;
-    fs::rename(&fresh, database).map_err(|error| {
-        StorageError::io(&format!("cannot replace {}", database.display()), &error)
-    })?;
-    sync_directory(&parent(database))?;
-    Ok(Installed { info, kept })
-}
-
-/// Makes room for another database file, and keeps the old one.
-fn set_aside(database: &Path, at: u64) -> Result<Option<PathBuf>, StorageError> {
-    if !database.exists() {
-        return Ok(None);
-    }
-    let aside = with_suffix(database, &format!(".before-restore-{at}"));
-    let failed = |error: std::io::Error| {
-        StorageError::io(&format!("cannot set {} aside", database.display()), &error)
-    };
-    // What its log holds belongs to the old file, and must not be taken for a
-    // log of the new one. A file that cannot be opened takes its log along.
-    let settled = Sqlite::open(database, true).and_then(|old| Box::new(old).close());
-    if let Err(error) = settled {
-        log::warn!("{error}");
-        let log = with_suffix(database, "-wal");
-        if log.exists() {
-            fs::rename(&log, with_suffix(&aside, "-wal")).map_err(failed)?;
-        }
-        remove_if_there(&with_suffix(database, "-shm"))?;
-    }
-    // The old name stays until the new file takes it over.
-    fs::hard_link(database, &aside)
-        .or_else(|_| fs::copy(database, &aside).map(drop))
-        .map_err(failed)?;
-    Ok(Some(aside))
 }
 
 /// Copies one state of a database file, log included, into a new file.
@@ -316,9 +263,7 @@ pub fn describe(path: &Path, name: Option<&str>) -> Result<BackupInfo, StorageEr
         .prepare("SELECT name FROM buckets ORDER BY id")
         .and_then(|mut names| names.query_map([], |row| row.get(0))?.collect())
         .map_err(failed)?;
-    let last = connection
-        .query_row("SELECT coalesce(max(last), 0) FROM commits", [], |row| row.get(0))
-        .map_err(failed)?;
+    let last = last_commit(connection).map_err(failed)?;
     let named: Option<String> = meta(connection, "backup.name").map_err(failed)?;
     Ok(BackupInfo {
         name: name.map_or_else(|| named.unwrap_or_default(), str::to_owned),
@@ -328,13 +273,4 @@ pub fn describe(path: &Path, name: Option<&str>) -> Result<BackupInfo, StorageEr
         bucket_names,
         bytes,
     })
-}
-
-fn meta<T: rusqlite::types::FromSql>(
-    connection: &Connection,
-    name: &str,
-) -> rusqlite::Result<Option<T>> {
-    connection
-        .query_row("SELECT value FROM meta WHERE name = ?1", params![name], |row| row.get(0))
-        .optional()
 }

@@ -7,6 +7,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::checksum::checksum;
 use super::{Batch, State, Storage, StorageError, StorageErrorKind, Visit, Written};
 use crate::app::CommitSeq;
 
@@ -199,13 +200,6 @@ fn read_frame(bytes: &[u8]) -> Option<(Batch, usize)> {
         return None;
     }
     Some((Batch::read(std::str::from_utf8(payload).ok()?)?, end))
-}
-
-/// FNV-1a with 64 bits (Fowler, Noll, Vo); never zero for a sector of zeroes.
-fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): enough for deciding about sectors.

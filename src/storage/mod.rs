@@ -11,6 +11,7 @@
 //! recovered is a state that existed.
 
 mod batch;
+mod checksum;
 mod directory;
 mod error;
 mod faulty;
@@ -21,6 +22,8 @@ mod writer;
 
 #[cfg(feature = "sqlite")]
 mod backup;
+#[cfg(feature = "sqlite")]
+mod restore;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -37,9 +40,9 @@ pub use state::State;
 pub use writer::{MAX_BACKLOG_BYTES, Notify, StorageStats, Task, Writer};
 
 #[cfg(feature = "sqlite")]
-pub use backup::{
-    BackupInfo, Backups, Installed, MAX_BACKUPS, check_backup_name, copy_file, install_file,
-};
+pub use backup::{BackupInfo, Backups, MAX_BACKUPS, check_backup_name, copy_file};
+#[cfg(feature = "sqlite")]
+pub use restore::{Installed, install_file};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{FORMAT_VERSION, Sqlite, SqliteReader};
 

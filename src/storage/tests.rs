@@ -2,9 +2,13 @@ use super::*;
 use crate::store::{BucketId, Key};
 
 #[cfg(feature = "sqlite")]
+mod damage;
+#[cfg(feature = "sqlite")]
 mod files;
 #[cfg(feature = "sqlite")]
 mod power;
+#[cfg(feature = "sqlite")]
+mod replaced;
 mod thread;
 
 /// Deterministic batches: inserts, updates, deletes, counters, definitions.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure;
+use super::recovery::{log_path, record_path, set_lineage};
 use super::schema::{APPLICATION_ID, FORMAT_VERSION, TABLES};
 use crate::storage::directory::{sync_directory, with_suffix};
 use crate::storage::{StorageError, StorageErrorKind};
@@ -39,7 +40,7 @@ pub fn create_if_missing(path: &Path) -> Result<(), StorageError> {
     }
     // A log without its file is half of a database: starting afresh beside it
     // would drop what it holds.
-    let log = with_suffix(path, "-wal");
+    let log = log_path(path);
     if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
         return Err(StorageError::new(
             StorageErrorKind::Damaged,
@@ -52,7 +53,7 @@ pub fn create_if_missing(path: &Path) -> Result<(), StorageError> {
         ));
     }
     let fresh = with_suffix(path, ".new");
-    for left in [fresh.clone(), with_suffix(&fresh, "-journal"), log] {
+    for left in [fresh.clone(), with_suffix(&fresh, "-journal"), log, record_path(path)] {
         remove_if_there(&left)?;
     }
     let failed = |error: rusqlite::Error| failure("create", &fresh, &error);
@@ -62,6 +63,7 @@ pub fn create_if_missing(path: &Path) -> Result<(), StorageError> {
             "PRAGMA synchronous = FULL; BEGIN; PRAGMA application_id = {APPLICATION_ID}; \
              PRAGMA user_version = {FORMAT_VERSION}; {TABLES} COMMIT;"
         ))
+        .and_then(|()| set_lineage(&connection))
         .map_err(failed)?;
     connection.close().map_err(|(_, error)| failed(error))?;
     std::fs::rename(&fresh, path)
@@ -116,7 +118,7 @@ pub fn check_header(path: &Path) -> Result<(), StorageError> {
     };
     // With a log the file may be in the middle of taking it in, and the log has
     // what is missing; then SQLite is the judge.
-    let log = std::fs::metadata(with_suffix(path, "-wal")).map_or(0, |log| log.len());
+    let log = std::fs::metadata(log_path(path)).map_or(0, |log| log.len());
     // The number of pages counts only where the two counters agree.
     let pages = u64::from(field(&header, 28));
     if log == 0 && field(&header, 24) == field(&header, 92) && pages * page_bytes > length {
@@ -202,8 +204,9 @@ pub fn check_contents(connection: &Connection, path: &Path) -> Result<(), Storag
     check_version(path, pragma("user_version")?)
 }
 
-/// Switches to write-ahead logging and takes in what a log holds.
-pub fn begin_wal(connection: &Connection, path: &Path, synced: bool) -> Result<(), StorageError> {
+/// Switches to write-ahead logging and takes in what a log holds. Whether the
+/// log is empty then; see [`checkpoint`].
+pub fn begin_wal(connection: &Connection, path: &Path, synced: bool) -> Result<bool, StorageError> {
     let failed = |error: &rusqlite::Error| failure("open", path, error);
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
@@ -226,14 +229,15 @@ pub fn begin_wal(connection: &Connection, path: &Path, synced: bool) -> Result<(
     set("synchronous", if synced { 2 } else { 1 })?;
     set("wal_autocheckpoint", i64::from(CHECKPOINT_PAGES))?;
     set("journal_size_limit", LOG_BYTES)?;
-    checkpoint(connection, path)?;
-    sync_directory(&parent(path))
+    checkpoint(connection, path)
 }
 
-/// Copies the log into the file and empties it, as far as no reader needs it.
-pub fn checkpoint(connection: &Connection, path: &Path) -> Result<(), StorageError> {
+/// Copies the log into the file and empties it, as far as no reader needs it;
+/// whether it is empty then.
+pub fn checkpoint(connection: &Connection, path: &Path) -> Result<bool, StorageError> {
     connection
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
+        .map(|busy| !busy)
         .map_err(|error| failure("write", path, &error))
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::failure;
+use super::recovery::last_commit;
 use crate::app::CommitSeq;
 use crate::storage::{
     BucketEntry, Document, Origin, StorageError, StorageErrorKind, Stored, Visit,
@@ -60,9 +61,7 @@ pub fn load(
         }
     }
     documents(connection, visit, &failed, &refused)?;
-    connection
-        .query_row("SELECT coalesce(max(last), 0) FROM commits", [], |row| row.get(0))
-        .map_err(failed)
+    last_commit(connection).map_err(failed)
 }
 
 type Entries = Vec<Result<BucketEntry, String>>;

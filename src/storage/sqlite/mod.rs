@@ -7,36 +7,43 @@
 
 mod file;
 mod load;
+mod recovery;
 mod schema;
+mod synced;
+mod wal;
 mod write;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 pub(super) use file::{open, parent, remove_if_there};
+pub(super) use recovery::{last_commit, log_path, meta, record_path, set_lineage};
 pub use schema::FORMAT_VERSION;
 
-use super::directory::with_suffix;
 use super::{Batch, Storage, StorageError, StorageErrorKind, Visit, Written};
+use super::{directory, restore};
 use crate::app::CommitSeq;
+use recovery::Evidence;
+use synced::Synced;
 use write::History;
 
 /// A database file, open for writing.
 pub struct Sqlite {
     connection: Connection,
-    wal: PathBuf,
     /// Every transaction is on disk when it ends.
-    synced: bool,
+    each_synced: bool,
     history: History,
+    /// The newest commit that was appended.
+    last: CommitSeq,
     /// Something was appended that no sync has followed.
     dirty: bool,
+    synced: Synced,
 }
 
 impl std::fmt::Debug for Sqlite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sqlite").field("wal", &self.wal).finish_non_exhaustive()
+        f.debug_struct("Sqlite").field("path", &self.path()).finish_non_exhaustive()
     }
 }
 
@@ -49,13 +56,41 @@ impl Sqlite {
     /// `Foreign`, `Newer` and `Damaged` name the file and what to do; it is left
     /// as it was. Otherwise what the file system or SQLite answers.
     pub fn open(path: &Path, synced: bool) -> Result<Self, StorageError> {
+        restore::recover(path)?;
         file::create_if_missing(path)?;
         file::check_header(path)?;
+        let evidence = Evidence::gather(path)?;
         let connection = file::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        // As long as it may be refused.
+        recovery::keep_log(&connection, path, true)?;
         file::check_contents(&connection, path)?;
-        file::begin_wal(&connection, path, synced)?;
+        evidence.check(&connection, path)?;
         let history = History::load(&connection).map_err(|error| failure("read", path, &error))?;
-        Ok(Self { connection, wal: with_suffix(path, "-wal"), synced, history, dirty: false })
+        recovery::keep_log(&connection, path, false)?;
+        let emptied = file::begin_wal(&connection, path, synced)?;
+        if evidence.has_tail() && !emptied {
+            // What was never finished would lie behind what is written next.
+            return Err(StorageError::new(
+                StorageErrorKind::InUse,
+                format!(
+                    "cannot recover {} while another program reads it: end that one first",
+                    path.display()
+                ),
+            ));
+        }
+        let record = recovery::note(&connection, path, synced)?;
+        let last = record.last;
+        let synced_file = Synced::open(record_path(path), record)?;
+        synced_file.sync()?;
+        directory::sync_directory(&parent(path))?;
+        Ok(Self {
+            connection,
+            each_synced: synced,
+            history,
+            last,
+            dirty: false,
+            synced: synced_file,
+        })
     }
 
     /// Opens the file of a running or stopped server for reading; what is
@@ -65,6 +100,7 @@ impl Sqlite {
     ///
     /// As [`Sqlite::open`]; `NotFound` if there is no such file.
     pub fn open_to_read(path: &Path) -> Result<SqliteReader, StorageError> {
+        restore::check_complete(path)?;
         if !path.exists() {
             return Err(StorageError::new(
                 StorageErrorKind::NotFound,
@@ -72,12 +108,16 @@ impl Sqlite {
             ));
         }
         file::check_header(path)?;
+        let evidence = Evidence::gather(path)?;
         let connection = file::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
             .or_else(|_| file::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY))?;
+        // A reader leaves a log to the next start, which looks at it.
+        recovery::keep_log(&connection, path, true)?;
         connection
             .pragma_update(None, "query_only", true)
             .map_err(|error| failure("open", path, &error))?;
         file::check_contents(&connection, path)?;
+        evidence.check(&connection, path)?;
         Ok(SqliteReader { connection, path: path.to_owned() })
     }
 }
@@ -127,7 +167,11 @@ impl Storage for Sqlite {
             write::batch(&transaction, batch, &mut self.history).map_err(|error| failed(&error))?;
         }
         transaction.commit().map_err(|error| failed(&error))?;
-        if self.synced {
+        self.last = batches.last().map_or(self.last, |batch| batch.last);
+        if self.each_synced {
+            // Not synced itself: what a kill leaves is exact, what a loss of
+            // power leaves is a little older, and nobody waits for it.
+            self.synced.raise(self.last)?;
             return Ok(Written::Synced);
         }
         self.dirty = true;
@@ -138,21 +182,22 @@ impl Storage for Sqlite {
         if !self.dirty {
             return Ok(());
         }
-        // The log is the only file that a transaction writes; what a checkpoint
-        // writes is synced by SQLite itself. Any descriptor of the file will
-        // do, and SQLite holds no POSIX lock on this one that closing a
-        // descriptor could drop.
-        File::open(&self.wal).and_then(|wal| wal.sync_data()).map_err(|error| {
-            StorageError::io(&format!("cannot sync {}", self.wal.display()), &error)
-        })?;
+        recovery::sync_log(&self.path())?;
+        // Here the log may have holes behind the last sync, and only this file
+        // tells them from damage before it.
+        self.synced.raise(self.last)?;
+        self.synced.sync()?;
         self.dirty = false;
         Ok(())
     }
 
     fn close(mut self: Box<Self>) -> Result<(), StorageError> {
-        self.sync()?;
+        Storage::sync(&mut *self)?;
         let path = self.path();
-        file::checkpoint(&self.connection, &path)?;
+        if file::checkpoint(&self.connection, &path)? {
+            // The file has everything, and nothing has to vouch for its log.
+            self.synced.remove()?;
+        }
         self.connection.close().map_err(|(_, error)| failure("close", &path, &error))
     }
 }

@@ -11,11 +11,11 @@ use super::files::{Scratch, open};
 use super::*;
 
 const SECTOR: usize = 512;
-const FILES: [&str; 2] = ["noexd.sqlite", "noexd.sqlite-wal"];
+const FILES: [&str; 3] = ["noexd.sqlite", "noexd.sqlite-wal", "noexd.sqlite-synced"];
 
 /// The bytes of the files at one moment.
 #[derive(Clone, PartialEq)]
-struct Snapshot([Vec<u8>; 2]);
+struct Snapshot([Vec<u8>; 3]);
 
 impl Snapshot {
     fn take(directory: &Path) -> Self {
@@ -37,7 +37,8 @@ impl Snapshot {
     /// What may be on disk between two syncs.
     fn torn(&self, later: &Snapshot, load: &mut Load) -> Snapshot {
         let mut mixed = self.clone();
-        for (bytes, new) in mixed.0.iter_mut().zip(&later.0) {
+        // The record of the last sync is written after it: it stays the old one.
+        for (bytes, new) in mixed.0.iter_mut().zip(&later.0).take(2) {
             let length = match bytes.len().cmp(&new.len()) {
                 std::cmp::Ordering::Less => {
                     bytes.len() + load.below((new.len() - bytes.len() + 1) as u64) as usize

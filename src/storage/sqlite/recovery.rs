@@ -1,0 +1,192 @@
+//! Before a database is opened: does it still have everything that was told to
+//! be on disk? Two witnesses are heard: the log itself ([`wal`]), and the file
+//! that says how far the last sync went ([`synced`]).
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::synced::Record;
+use super::wal::{self, Stop};
+use super::{failure, file};
+use crate::app::CommitSeq;
+use crate::storage::directory::{sync_directory, with_suffix};
+use crate::storage::{StorageError, StorageErrorKind};
+
+/// Names in the table `meta`.
+const LINEAGE: &str = "lineage";
+/// Whether each transaction of the log is on disk before the next one begins.
+const EACH_SYNCED: &str = "log.eachSynced";
+
+/// What was found beside the database before anything was opened.
+#[derive(Debug)]
+pub struct Evidence {
+    stop: Option<Stop>,
+    record: Option<Record>,
+}
+
+pub fn log_path(database: &Path) -> PathBuf {
+    with_suffix(database, "-wal")
+}
+
+pub fn record_path(database: &Path) -> PathBuf {
+    with_suffix(database, "-synced")
+}
+
+impl Evidence {
+    /// Reads what lies beside the database; somebody may be writing to it.
+    ///
+    /// # Errors
+    ///
+    /// What the file system answers.
+    pub fn gather(database: &Path) -> Result<Self, StorageError> {
+        let log = log_path(database);
+        let scan = || {
+            wal::scan(&log).map_err(|error| {
+                StorageError::io(&format!("cannot read {}", log.display()), &error)
+            })
+        };
+        // First, so that a database that is being written can only be newer.
+        let record = Record::read(&record_path(database))?;
+        let stop = scan()?;
+        // A log that starts its next round while it is read looks damaged once,
+        // but not twice at the same place.
+        let stop = match stop {
+            Some(stop) if stop.ends > 1 && scan()? != Some(stop) => None,
+            stop => stop,
+        };
+        Ok(Evidence { stop, record })
+    }
+
+    /// Compares with what SQLite makes of the database.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` if anything is missing that had been on disk.
+    pub fn check(&self, connection: &Connection, path: &Path) -> Result<(), StorageError> {
+        let failed = |error: rusqlite::Error| failure("read", path, &error);
+        let found = last_commit(connection).map_err(failed)?;
+        let lineage: Option<String> = meta(connection, LINEAGE).map_err(failed)?;
+        let log = log_path(path);
+        if let Some(record) = &self.record
+            && lineage.as_ref() == Some(&record.lineage)
+            && record.last > found
+        {
+            let last = record.last;
+            let why = match self.stop {
+                Some(Stop { frame, offset, .. }) => {
+                    format!("its log {} is damaged in frame {frame} (byte {offset})", log.display())
+                }
+                None => format!("its log {} is damaged, cut off or gone", log.display()),
+            };
+            return Err(lost(path, &format!("ends with commit {found} of {last}: {why}")));
+        }
+        let each_synced: Option<i64> = meta(connection, EACH_SYNCED).map_err(failed)?;
+        match self.stop {
+            Some(Stop { frame, offset, ends }) if ends > 1 && each_synced == Some(1) => {
+                let behind = ends - 1;
+                Err(lost(
+                    path,
+                    &format!(
+                        "would end with commit {found}: its log {} is damaged in frame {frame} \
+                         (byte {offset}), and at least {behind} more transactions follow",
+                        log.display(),
+                    ),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a write that was never finished lies at the end of the log.
+    pub fn has_tail(&self) -> bool {
+        self.stop.is_some()
+    }
+}
+
+fn lost(path: &Path, what: &str) -> StorageError {
+    let (file, record) = (path.display(), record_path(path));
+    StorageError::new(
+        StorageErrorKind::Damaged,
+        format!(
+            "{file} {what}. Everything was left as it is. Restore a backup (`noexd restore`), or \
+             go on with what precedes the damage and lose the rest: \
+             sqlite3 {file} 'PRAGMA wal_checkpoint(TRUNCATE)' && rm {}",
+            record.display()
+        ),
+    )
+}
+
+/// While this is on, closing the database leaves its log as it is.
+pub fn keep_log(connection: &Connection, path: &Path, keep: bool) -> Result<(), StorageError> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
+        .map(drop)
+        .map_err(|error| failure("open", path, &error))
+}
+
+/// Writes down what the next start needs to know before the log grows, and
+/// returns the record of what is on disk.
+pub fn note(connection: &Connection, path: &Path, synced: bool) -> Result<Record, StorageError> {
+    let failed = |error: rusqlite::Error| failure("write", path, &error);
+    let known: Option<i64> = meta(connection, EACH_SYNCED).map_err(failed)?;
+    let lineage: Option<String> = meta(connection, LINEAGE).map_err(failed)?;
+    if lineage.is_none() {
+        set_lineage(connection).map_err(failed)?;
+    }
+    if known != Some(i64::from(synced)) {
+        connection
+            .execute(
+                "INSERT OR REPLACE INTO meta(name, value) VALUES(?1, ?2)",
+                params![EACH_SYNCED, i64::from(synced)],
+            )
+            .map_err(failed)?;
+    }
+    // Nothing may follow in the log before this is on disk: the next start
+    // judges the log by it.
+    file::checkpoint(connection, path)?;
+    sync_log(path)?;
+    sync_directory(&file::parent(path))?;
+    Ok(Record {
+        lineage: meta(connection, LINEAGE).map_err(failed)?.unwrap_or_default(),
+        last: last_commit(connection).map_err(failed)?,
+    })
+}
+
+/// Puts the log on disk.
+///
+/// The log is the only file that a transaction writes; what a checkpoint writes
+/// is synced by SQLite itself. Any descriptor of the file will do, and SQLite
+/// holds no POSIX lock on this one that closing a descriptor could drop.
+pub fn sync_log(database: &Path) -> Result<(), StorageError> {
+    let log = log_path(database);
+    File::open(&log)
+        .and_then(|log| log.sync_data())
+        .map_err(|error| StorageError::io(&format!("cannot sync {}", log.display()), &error))
+}
+
+/// From now on the database has a history of its own.
+pub fn set_lineage(connection: &Connection) -> rusqlite::Result<()> {
+    connection
+        .execute(
+            "INSERT OR REPLACE INTO meta(name, value) VALUES(?1, lower(hex(randomblob(16))))",
+            params![LINEAGE],
+        )
+        .map(drop)
+}
+
+pub fn last_commit(connection: &Connection) -> rusqlite::Result<CommitSeq> {
+    connection.query_row("SELECT coalesce(max(last), 0) FROM commits", [], |row| row.get(0))
+}
+
+/// A value of the table `meta`.
+pub fn meta<T: rusqlite::types::FromSql>(
+    connection: &Connection,
+    name: &str,
+) -> rusqlite::Result<Option<T>> {
+    connection
+        .query_row("SELECT value FROM meta WHERE name = ?1", params![name], |row| row.get(0))
+        .optional()
+}
