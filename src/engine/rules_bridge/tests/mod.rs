@@ -2,6 +2,7 @@
 
 mod checklist;
 mod records;
+mod wire;
 
 use super::*;
 use crate::app::App as _;
