@@ -164,6 +164,7 @@ impl Store {
                         kind: ChangeKind::Deleted,
                         key: bucket.key_of(bucket.table.row(*slot)?),
                         row: None,
+                        written: 0,
                     })
                 })
                 .collect();

@@ -51,6 +51,9 @@ pub struct Change {
     /// to restore the order of index candidates; see
     /// [`super::Loader::record`]. `None` for most.
     pub places: Option<Box<str>>,
+    /// Which write of the commit made the record what it is: the order of a
+    /// transaction's operations, where that of its changes is another one.
+    pub written: u32,
 }
 
 /// A change of what buckets there are.

@@ -36,6 +36,8 @@ pub(super) struct Op {
     pub key: Key,
     /// `None`: the record goes.
     pub row: Option<Row>,
+    /// See [`Change::written`].
+    pub written: u32,
 }
 
 impl ChangeSet {
@@ -158,7 +160,7 @@ impl Bucket {
     fn apply(&mut self, op: Op, sequence: u64) -> Option<Change> {
         let slot = self.find(&op.key);
         let old = slot.and_then(|slot| self.table.row(slot)).cloned();
-        let (kind, key, new) = (op.kind, op.key, op.row);
+        let (kind, key, new, written) = (op.kind, op.key, op.row, op.written);
         let mut candidates = self.old_candidates(slot);
         let old_order = slot.map_or(0, |slot| self.table.order(slot));
         let slot = match (slot, &new) {
@@ -204,6 +206,7 @@ impl Bucket {
             new_order,
             candidates,
             places,
+            written,
         })
     }
 

@@ -163,21 +163,25 @@ impl Engine {
                     bridge.push(&name, What::Cleared(count), chain.as_ref());
                 }
             }
+            let mut changes = commit.changes;
+            // A transaction is committed by buckets and kinds of changes.
+            changes.sort_by_key(|change| change.written);
             let mut last: Option<(crate::store::BucketId, Option<Arc<str>>)> = None;
-            for change in commit.changes {
-                let known = last.as_ref().filter(|(id, _)| *id == change.bucket);
+            for change in changes {
+                let bucket_id = change.bucket;
+                let known = last.as_ref().filter(|(id, _)| *id == bucket_id);
                 let name = match known {
                     Some((_, name)) => name.clone(),
                     None => {
-                        let bucket = self.store.bucket(change.bucket);
+                        let bucket = self.store.bucket(bucket_id);
                         let wanted = bucket.filter(|bucket| bridge.wants(bucket.name()));
                         wanted.map(|bucket| Arc::from(bucket.name()))
                     }
                 };
                 if let Some(name) = &name {
-                    bridge.push_change(name, change.clone(), chain.as_ref());
+                    bridge.push_change(name, change, chain.as_ref());
                 }
-                last = Some((change.bucket, name));
+                last = Some((bucket_id, name));
             }
         }
     }

@@ -179,7 +179,8 @@ impl Overlay {
                 (Some(_), Some(_)) if entry.over => ChangeKind::Inserted,
                 (Some(_), Some(_)) => ChangeKind::Replaced,
             };
-            Some((entry.at, Op { bucket, kind, key: entry.key, row: entry.row }))
+            let Entry { at, key, row, .. } = entry;
+            Some((at, Op { bucket, kind, key, row, written: at }))
         })
     }
 }

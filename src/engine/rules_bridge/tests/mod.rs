@@ -1,5 +1,6 @@
 //! Rules through the whole engine, over simulated time.
 
+mod bridge;
 mod checklist;
 mod records;
 mod wire;

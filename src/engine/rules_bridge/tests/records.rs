@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn bucket(rig: &mut Rig, conn: ConnId, name: &str) {
+pub(super) fn bucket(rig: &mut Rig, conn: ConnId, name: &str) {
     ok(
         rig,
         conn,
