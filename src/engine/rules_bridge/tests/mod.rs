@@ -2,6 +2,7 @@
 
 mod bridge;
 mod checklist;
+mod isolation;
 mod records;
 mod wire;
 
