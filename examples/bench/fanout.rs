@@ -16,18 +16,19 @@ use crate::wire;
 const WINDOWS: [usize; 2] = [1, 64];
 
 /// A message on the channel is found by this label in its text.
-const LABEL: &[u8] = br#""tick":"#;
+pub const LABEL: &[u8] = br#""tick":"#;
 
 /// A server with its subscribers.
-struct Stage<'a> {
-    target: &'a Target,
+pub struct Stage<'a> {
+    pub target: &'a Target,
     net: Net,
     writer: usize,
-    /// Bucket or channel.
-    name: String,
+    /// Bucket, query or channel.
+    pub name: String,
     /// Length of a push, so that Redis sends as much.
     size: usize,
-    next: u64,
+    /// The number of the next write; it sets the tick to one more.
+    pub next: u64,
 }
 
 pub fn run(options: &Options, report: &mut Report) -> Result<(), String> {
@@ -51,7 +52,7 @@ fn case(
     let mut stages = Vec::new();
     let mut size = 0;
     for target in &targets {
-        let stage = stage(target, options.subscribers, coalesce, size)
+        let stage = stage(target, options.subscribers, coalesce, size, 0)
             .map_err(|error| format!("{}: {error}", target.label))?;
         size = stage.size;
         stages.push(stage);
@@ -80,19 +81,22 @@ fn case(
     Ok(())
 }
 
-fn stage<'a>(
+/// `size` is that of a message on Redis' channel, `pad` makes the row larger.
+pub fn stage<'a>(
     target: &'a Target,
     subscribers: usize,
     coalesce: bool,
     size: usize,
+    pad: usize,
 ) -> Result<Stage<'a>, String> {
     let mut net = Net::new()?;
     let writer = target.open(&mut net, 1)?.start;
     let name = target::fresh("fanout");
     if target.kind == Kind::Noex {
         target::define_bucket(&mut net, writer, &name, &[])?;
+        let town = format!("town-1{}", "-".repeat(pad));
         target::load(&mut net, writer..writer + 1, &name, 1, |number| {
-            target::row(number, "town-1", 0)
+            target::row(number, &town, 0)
         })?;
         let filter = json!({ "bucket": name, "filter": { "id": target::key(0) } });
         target::define_query(&mut net, writer, &name, filter)?;
@@ -124,7 +128,7 @@ fn stage<'a>(
     Ok(stage)
 }
 
-fn round(
+pub fn round(
     stage: &mut Stage,
     options: &Options,
     window: usize,
@@ -143,6 +147,12 @@ fn round(
         Metric::new("p99 us", phase.latency.micros(0.99), 0),
         Metric::plain("generator", phase.span.own_share, 2),
     ])
+}
+
+/// So many writes, without figures.
+pub fn quick(stage: &mut Stage, options: &Options, writes: u64) -> Result<(), String> {
+    let limit = Duration::from_secs(120);
+    phase(stage, options.subscribers, 1, writes, limit, false).map(|_| ())
 }
 
 fn phase(

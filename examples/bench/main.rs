@@ -15,6 +15,7 @@ mod process;
 mod pump;
 mod report;
 mod requests;
+mod slow;
 mod stats;
 mod target;
 mod views;
@@ -58,6 +59,7 @@ fn run(mode: &str, options: &Options, report: &mut Report) -> Result<(), String>
         "logins" => logins::run(options, report),
         "idle" => idle::idle(options, report),
         "records" => idle::records(options, report),
+        "slow" => slow::run(options, report),
         "params" => views::params(options, report),
         "topn" => views::topn(options, report),
         "agg" => views::agg(options, report),

@@ -7,9 +7,9 @@ use getopts::Options as Parser;
 use serde_json::Value;
 
 /// All modes, in the order in which they run.
-pub const MODES: [&str; 12] = [
-    "get", "update", "insert", "fanout", "logins", "idle", "params", "topn", "agg", "delta",
-    "records", "durable",
+pub const MODES: [&str; 13] = [
+    "get", "update", "insert", "fanout", "slow", "logins", "idle", "params", "topn", "agg",
+    "delta", "records", "durable",
 ];
 
 const ABOUT: &str = "\
@@ -19,6 +19,7 @@ Measures servers of the noex protocol over loopback, and Redis beside them.
 
 get, update, insert   requests at several connection counts and depths
 fanout    many subscribers of one small view, 1 and 64 writes in flight
+slow      many subscribers, and one among them that does not read
 logins    reads without and beside logins with a password
 idle      start-up time, and memory of idle connections
 params    writes beside 10 and beside 10,000 subscriptions with parameters
