@@ -71,11 +71,6 @@ impl Engine {
         }
     }
 
-    /// The number of requests that wait.
-    pub(crate) fn pending_jobs(&self) -> usize {
-        self.pending.len()
-    }
-
     /// Continues the request that waited. A result for a connection that is
     /// gone finds nobody.
     pub(super) fn complete_job(&mut self, id: JobId, output: Result<JobOutput, String>) {

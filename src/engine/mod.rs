@@ -8,9 +8,6 @@
 //! One message: parse, purge what has expired, authorise, limit, route, handle,
 //! queue the response, publish what was committed, audit.
 
-// The families that use the rest arrive one by one.
-#![allow(dead_code)]
-
 mod audited;
 mod authentication;
 mod commit_log;

@@ -199,12 +199,6 @@ impl Engine {
         self.sessions.after.push(After::Release(id));
     }
 
-    /// Decides anew about the subscriptions of a connection, after the response
-    /// of the current request.
-    pub(crate) fn reauthorise_later(&mut self, id: ConnId) {
-        self.sessions.after.push(After::Reauthorise(id));
-    }
-
     /// Does what waited for the response. Comes before commits are published,
     /// so that nobody is pushed what he may not see any more.
     pub(super) fn settle_sessions(&mut self) {

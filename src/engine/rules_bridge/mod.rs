@@ -22,8 +22,8 @@ use super::{Engine, Timer};
 use crate::app::{ConnId, Effect, Job, JobId, JobOutput, Now};
 use crate::json::{Json, Object};
 use crate::rules::{
-    Chain, Cx, Event, Fact, Group, Host, NewEvent, Options, RecordKind, RuleEngine, RuleService,
-    RulesChange, ServiceError, ServiceJob, Subscriptions, Ticket,
+    Chain, Cx, Event, Fact, Group, Host, Options, RecordKind, RuleEngine, RuleService, RulesChange,
+    ServiceError, ServiceJob, Subscriptions, Ticket,
 };
 use crate::wheel::TimerId;
 use store_events::Bridge;
@@ -179,13 +179,7 @@ impl Engine {
         self.with_rules(|core, cx| core.advance(TIMERS_AT_ONCE, cx));
     }
 
-    /// An event of a procedure, or of the embedding program, with everything
-    /// that it triggers. False without a rule engine.
-    pub(crate) fn emit_event(&mut self, topic: &str, data: Object) -> bool {
-        self.with_rules(|core, cx| core.emit(NewEvent::new(topic, data), cx)).is_some()
-    }
-
-    /// Writes a fact for a procedure. `None` without a rule engine.
+    /// Writes a fact. `None` without a rule engine.
     pub(crate) fn set_fact(&mut self, key: &str, value: &Json) -> Option<Fact> {
         self.with_rules(|core, cx| core.set_fact(key, value, cx))
     }
