@@ -16,6 +16,8 @@ mod pump;
 mod report;
 mod requests;
 mod slow;
+#[cfg(feature = "sqlite")]
+mod start;
 mod stats;
 mod target;
 mod views;
@@ -53,8 +55,10 @@ fn run(mode: &str, options: &Options, report: &mut Report) -> Result<(), String>
     match mode {
         #[cfg(feature = "sqlite")]
         "durable" => durable::run(options, report),
+        #[cfg(feature = "sqlite")]
+        "start" => start::run(options, report),
         #[cfg(not(feature = "sqlite"))]
-        "durable" => Err("this build keeps data in memory only".into()),
+        "durable" | "start" => Err("this build keeps data in memory only".into()),
         "fanout" => fanout::run(options, report),
         "logins" => logins::run(options, report),
         "idle" => idle::idle(options, report),

@@ -7,9 +7,9 @@ use getopts::Options as Parser;
 use serde_json::Value;
 
 /// All modes, in the order in which they run.
-pub const MODES: [&str; 13] = [
+pub const MODES: [&str; 14] = [
     "get", "update", "insert", "fanout", "slow", "logins", "idle", "params", "topn", "agg",
-    "delta", "records", "durable",
+    "delta", "records", "durable", "start",
 ];
 
 const ABOUT: &str = "\
@@ -28,6 +28,7 @@ agg       a count and a groupBy over more and more records
 delta     one changed row of a large result, full and delta mode
 records   memory per record
 durable   updates in memory, with interval and with always, and their syncs
+start     until a server with a million records on disk listens, beside SQLite
 
 Without MODE all of them run. Every lost response or push and every error
 response is a failure: exit status 1.";
@@ -76,7 +77,12 @@ pub fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
     parser.optopt("", "subscribers", "of fanout (default 1000)", "N");
     parser.optopt("", "idle", "idle connections (default 10000)", "N");
     parser.optopt("", "params", "subscriptions (default 10,10000)", "N,...");
-    parser.optopt("", "records", "for topn and agg (default 1000,...,1000000)", "N,...");
+    parser.optopt(
+        "",
+        "records",
+        "for topn and agg; start takes the largest (default 1000,...,1000000)",
+        "N,...",
+    );
     parser.optopt("", "rows", "of the result in delta (default 1000)", "N");
     parser.optflag("", "coalesce", "fanout: ask for coalesced pushes as a further case");
     parser.optopt("", "core", "tie the started servers to this core", "N");

@@ -43,7 +43,7 @@ pub(super) fn export(tool: &Tool) -> Result<Done, String> {
         .load(&mut |stored| {
             line.clear();
             match stored {
-                Stored::Bucket(entry) => {
+                Stored::Bucket(entry, _) => {
                     open = None;
                     if tool.buckets.is_empty() || tool.buckets.contains(&entry.name) {
                         left.retain(|name| *name != entry.name);

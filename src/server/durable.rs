@@ -73,7 +73,7 @@ pub(super) fn open(settings: &Persistence) -> Result<Option<Recovered>, StartErr
     let (mut origins, mut documents, mut records) = (Vec::new(), Vec::new(), 0usize);
     let last = journal
         .load(&mut |stored| match stored {
-            Stored::Bucket(entry) => {
+            Stored::Bucket(entry, records_of) => {
                 origins.push((entry.id, entry.origin));
                 open = entry.id;
                 let stored = Defined {
@@ -83,7 +83,9 @@ pub(super) fn open(settings: &Persistence) -> Result<Option<Recovered>, StartErr
                     definition: Arc::new(definition(&entry.definition)?),
                     state: entry.state.into(),
                 };
-                loader.bucket(&stored, entry.counter).map_err(|error| error.to_string())
+                loader.bucket(&stored, entry.counter).map_err(|error| error.to_string())?;
+                loader.reserve(entry.id, usize::try_from(records_of).unwrap_or(0));
+                Ok(())
             }
             Stored::Record { place, row, places, .. } => {
                 records += 1;

@@ -36,6 +36,12 @@ pub(super) struct Table {
     hasher: DefaultHashBuilder,
 }
 
+/// The hash of the key of a record that stands in the table.
+fn hash_of(slots: &[Entry], key: &FieldRef, hasher: &DefaultHashBuilder, slot: Slot) -> u64 {
+    let row = slots.get(slot as usize).and_then(|entry| entry.row.as_ref());
+    hasher.hash_one(row.and_then(|row| row.field(key)).map_or("null", |key| key.text()))
+}
+
 impl Table {
     pub fn new(key: FieldRef) -> Self {
         Table {
@@ -126,11 +132,15 @@ impl Table {
         self.link(self.tail, slot);
         self.tail = slot;
         let Table { keys, slots, key, hasher, .. } = self;
-        keys.insert_unique(hash, slot, |&other| {
-            let row = slots.get(other as usize).and_then(|entry| entry.row.as_ref());
-            hasher.hash_one(row.and_then(|row| row.field(key)).map_or("null", |key| key.text()))
-        });
+        keys.insert_unique(hash, slot, |&other| hash_of(slots, key, hasher, other));
         slot
+    }
+
+    /// Makes room for that many more records.
+    pub fn reserve(&mut self, records: usize) {
+        self.slots.reserve_exact(records);
+        let Table { keys, slots, key, hasher, .. } = self;
+        keys.reserve(records, |&slot| hash_of(slots, key, hasher, slot));
     }
 
     /// Makes `next` the successor of `prev`, or the head.

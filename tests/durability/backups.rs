@@ -94,6 +94,72 @@ fn a_backup_brings_back_what_was() {
     assert_eq!(client.call("store.backups", json!({})), json!([unnamed]));
 }
 
+/// Subscribers in delta mode hear of a restore as of any commit: what they have
+/// afterwards is what is there.
+#[test]
+fn a_restore_reaches_subscribers_of_both_modes() {
+    let scratch = Scratch::new("backup-delta");
+    let server = Server::start(&scratch.data(), &[]);
+    let mut client = server.client();
+    define(&mut client, "notes", false);
+    for at in 0..30 {
+        insert(&mut client, "notes", &format!("n{at}"));
+    }
+    client.call("store.backup", json!({"name": "b"}));
+    for key in 1..=28 {
+        let change = match key % 3 {
+            0 => ("store.delete", json!({"bucket": "notes", "key": key})),
+            _ => (
+                "store.update",
+                json!({"bucket": "notes", "key": key, "data": {"tag": format!("t{key}")}}),
+            ),
+        };
+        client.call(change.0, change.1);
+    }
+    insert(&mut client, "notes", "later");
+    let rows = json!({"bucket": "notes", "sort": {"tag": "desc"}});
+    client.call("store.defineQuery", json!({"name": "rows", "config": rows}));
+    let mut full = server.client();
+    full.call("store.subscribe", json!({"query": "rows"}));
+    let mut delta = server.client();
+    let first = delta.call("store.subscribe", json!({"query": "rows", "mode": "delta"}));
+    assert_eq!(first["seq"], 0);
+    client.call("store.restore", json!({"name": "b"}));
+    let expected = full.receive().expect("a push")["data"].take();
+    assert_eq!(expected.as_array().unwrap().len(), 30);
+    let push = delta.receive().expect("a push")["data"].take();
+    assert_eq!(push["seq"], 1, "one commit: {push}");
+    let id = json!({"subscriptionId": first["subscriptionId"]});
+    if push["reset"] == true {
+        assert_eq!(push["data"], expected);
+    } else {
+        // A delta is as good if it leads there; the server knows where it led.
+        let now = delta.call("store.resync", id);
+        assert_eq!((&now["seq"], &now["data"]), (&json!(1), &expected));
+    }
+}
+
+#[test]
+fn there_is_room_for_so_many_backups() {
+    let scratch = Scratch::new("backup-limit");
+    let server = Server::start(&scratch.data(), &[]);
+    let mut client = server.client();
+    client.call("store.backup", json!({"name": "x".repeat(64)}));
+    // Only their names count; and what is no backup takes no place.
+    let backups = scratch.data().join("backups");
+    for at in 0..98 {
+        fs::write(backups.join(format!("b{at}.sqlite")), "").unwrap();
+    }
+    fs::write(backups.join("note.txt"), "").unwrap();
+    client.call("store.backup", json!({"name": "A.b_c-9"}));
+    let (code, message) = client.refused("store.backup", json!({"name": "one-more"}));
+    assert_eq!(code, "CONFLICT");
+    assert_eq!(message, "Cannot create backup: there are 100 backups already, delete one first");
+    assert_eq!(client.call("store.deleteBackup", json!({"name": "b0"})), json!({"deleted": true}));
+    assert_eq!(client.call("store.deleteBackup", json!({"name": "b0"})), json!({"deleted": false}));
+    client.call("store.backup", json!({"name": "one-more"}));
+}
+
 #[test]
 fn what_cannot_be_done_is_said() {
     let scratch = Scratch::new("backup-errors");
@@ -300,6 +366,97 @@ fn an_export_can_be_imported() {
     let ids: Vec<Value> =
         all(&mut client, "notes").as_array().unwrap().iter().map(|r| r["id"].clone()).collect();
     assert_eq!(ids, [json!(1), json!(2), json!(3), json!(4), json!(77)]);
+}
+
+/// Every kind of value, keys of every type, metadata, counters, definitions,
+/// table order: an export of an import is the export that was imported.
+#[test]
+fn an_export_of_an_import_is_the_same() {
+    let scratch = Scratch::new("lines-same");
+    let server = Server::start(&scratch.data(), &[]);
+    let mut client = server.client();
+    let values = [
+        "null",
+        "true",
+        "false",
+        "0",
+        "-0",
+        "-1.5e-7",
+        "5e-324",
+        "1.7976931348623157e308",
+        "1e999",
+        "-1e999",
+        "9007199254740993",
+        "1e21",
+        "\"\"",
+        "\"\\u0000\\n\\\"\\\\/ü😀\"",
+        "[]",
+        "{}",
+        "[null,[1,{\"a\":[]}],\"x\"]",
+        "{\"b\":1,\"a\":{\"\":2,\"__proto__\":3},\"10\":4,\"9\":5}",
+    ];
+    let any = json!({"type": "object"});
+    for (name, key, ttl) in [("strings", "string", "1h"), ("numbers", "number", "2d")] {
+        let config = json!({"key": "id", "ttl": ttl, "indexes": ["tag"], "maxSize": 1000,
+            "schema": {"id": {"type": key}, "tag": {"type": "string"}, "o": any}});
+        client.call("store.defineBucket", json!({"name": name, "config": config}));
+    }
+    let flags = json!({"key": "on", "schema": {"on": {"type": "boolean"}}});
+    client.call("store.defineBucket", json!({"name": "flags.of \"it\"", "config": flags}));
+    for on in [true, false] {
+        let data = json!({"on": on});
+        client.call("store.insert", json!({"bucket": "flags.of \"it\"", "data": data}));
+    }
+    for (at, value) in values.iter().enumerate() {
+        for (bucket, key) in [("strings", format!("\"k\\\"{at}\"")), ("numbers", format!("{at}.5"))]
+        {
+            // As text: a tree of this test's would not have all of them.
+            let id = 1000 + at;
+            client.send_text(&format!(
+                "{{\"id\":{id},\"type\":\"store.insert\",\"bucket\":\"{bucket}\",\"data\":{{\
+                 \"id\":{key},\"tag\":\"t{}\",\"free\":{value},\"o\":{{\"in\":{value}}}}}}}",
+                at % 3
+            ));
+            let response = client.response().expect("an answer");
+            assert_eq!(response["type"], "result", "{value}: {response}");
+        }
+    }
+    client.call("store.update", json!({"bucket": "numbers", "key": 2.5, "data": {"tag": "t9"}}));
+    client.call("store.delete", json!({"bucket": "numbers", "key": 3.5}));
+    define(&mut client, "counted", false);
+    for _ in 0..3 {
+        insert(&mut client, "counted", "c");
+    }
+    client.call("store.delete", json!({"bucket": "counted", "key": 3}));
+    server.kill();
+    let (good, lines) = tool(&scratch, "export", &[], "");
+    assert!(good);
+    assert!(lines.contains("\"free\":1e999") && lines.contains("\"free\":-1e999"), "{lines}");
+    let other = Scratch::new("lines-same-other");
+    let records = 2 + values.len() * 2 - 1 + 2;
+    let imported = tool(&other, "import", &[], &lines);
+    assert_eq!(imported, (true, format!("{records} records imported\n")));
+    assert_eq!(tool(&other, "export", &[], ""), (true, lines.clone()));
+    // Once more into what is there already.
+    assert!(tool(&other, "import", &[], &lines).0);
+    assert_eq!(tool(&other, "export", &[], ""), (true, lines.clone()));
+    let server = Server::start(&other.data(), &[]);
+    let mut client = server.client();
+    assert_eq!(insert(&mut client, "counted", "next")["id"], 4, "the counter is there, too");
+    server.kill();
+    // A line that is damaged is named, and nothing is changed.
+    let (_, before) = tool(&other, "export", &[], "");
+    let damaged: String =
+        lines
+            .lines()
+            .enumerate()
+            .map(|(at, line)| {
+                if at == 6 { "{\"bucket\":\"strings\",\"rec\n".into() } else { format!("{line}\n") }
+            })
+            .collect();
+    let (good, text) = tool(&other, "import", &[], &damaged);
+    assert!(!good && text.starts_with("Error: line 7: "), "{text}");
+    assert_eq!(tool(&other, "export", &[], "").1, before);
 }
 
 #[test]

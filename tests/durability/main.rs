@@ -3,5 +3,6 @@
 
 mod backups;
 mod crash;
+mod damage;
 mod restart;
 mod support;

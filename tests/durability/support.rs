@@ -152,6 +152,11 @@ impl Client {
         Ok(self.next)
     }
 
+    /// Sends a request that has an id already.
+    pub fn send_text(&mut self, text: &str) {
+        self.socket.send(Message::text(text)).expect("sent");
+    }
+
     pub fn receive(&mut self) -> Result<Value, Gone> {
         loop {
             match self.socket.read() {

@@ -85,7 +85,7 @@ fn recover(disk: &Disk, policy: Policy, queue: &Queue, now: Now) -> (Engine, Jou
     let last = journal
         .load(&mut |stored| {
             match stored {
-                Stored::Bucket(entry) => {
+                Stored::Bucket(entry, _) => {
                     origins.push((entry.id, entry.origin));
                     open = entry.id;
                     let defined = Defined {

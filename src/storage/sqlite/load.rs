@@ -1,5 +1,6 @@
 //! Reading everything back, in one pass over each table.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -25,24 +26,27 @@ pub fn load(
             format!("{} cannot be loaded: {text}; it was left as it is", path.display()),
         )
     };
-    // Records of a bucket that is not there would be dropped silently.
-    let stray: i64 = connection
-        .query_row(
-            "SELECT count(*) FROM records WHERE bucket NOT IN (SELECT id FROM buckets)",
-            [],
-            |row| row.get(0),
-        )
-        .map_err(failed)?;
-    if stray > 0 {
-        return Err(refused(format!("{stray} records belong to no bucket")));
-    }
+    let mut counts = counts(connection).map_err(failed)?;
     let mut records = connection
         .prepare("SELECT place, key, row, places FROM records WHERE bucket = ?1 ORDER BY place")
         .map_err(failed)?;
-    for entry in buckets(connection).map_err(failed)? {
-        let entry = entry.map_err(refused)?;
+    let entries = buckets(connection).map_err(failed)?;
+    let entries = entries.into_iter().collect::<Result<Vec<_>, _>>().map_err(refused)?;
+    let counted: Vec<(BucketEntry, u64)> = entries
+        .into_iter()
+        .map(|entry| {
+            let count = counts.remove(&entry.id.0).unwrap_or_default();
+            (entry, count)
+        })
+        .collect();
+    // Records of a bucket that is not there would be dropped silently.
+    let stray: u64 = counts.values().sum();
+    if stray > 0 {
+        return Err(refused(format!("{stray} records belong to no bucket")));
+    }
+    for (entry, count) in counted {
         let (id, name) = (entry.id, entry.name.clone());
-        visit(Stored::Bucket(entry)).map_err(refused)?;
+        visit(Stored::Bucket(entry, count)).map_err(refused)?;
         let mut rows = records.query([id.0]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             let place: u64 = row.get(0).map_err(failed)?;
@@ -62,6 +66,14 @@ pub fn load(
     }
     documents(connection, visit, &failed, &refused)?;
     last_commit(connection).map_err(failed)
+}
+
+/// How many records each bucket has.
+fn counts(connection: &Connection) -> rusqlite::Result<BTreeMap<u32, u64>> {
+    connection
+        .prepare("SELECT bucket, count(*) FROM records GROUP BY bucket")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
 }
 
 type Entries = Vec<Result<BucketEntry, String>>;

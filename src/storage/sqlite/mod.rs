@@ -61,6 +61,15 @@ impl Sqlite {
         file::check_header(path)?;
         let evidence = Evidence::gather(path)?;
         let connection = file::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        if connection.is_readonly("main").map_err(|error| failure("open", path, &error))? {
+            return Err(StorageError::new(
+                StorageErrorKind::Io,
+                format!(
+                    "cannot open {}: this user may not write to it; it was left as it is",
+                    path.display()
+                ),
+            ));
+        }
         // As long as it may be refused.
         recovery::keep_log(&connection, path, true)?;
         file::check_contents(&connection, path)?;
