@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use super::failure;
 use super::recovery::last_commit;
+use super::schema::{bucket_sum, document_sum, record_sum};
 use crate::app::CommitSeq;
 use crate::storage::{
     BucketEntry, Document, Origin, StorageError, StorageErrorKind, Stored, Visit,
@@ -28,7 +29,9 @@ pub fn load(
     };
     let mut counts = counts(connection).map_err(failed)?;
     let mut records = connection
-        .prepare("SELECT place, key, row, places FROM records WHERE bucket = ?1 ORDER BY place")
+        .prepare(
+            "SELECT place, key, row, places, sum FROM records WHERE bucket = ?1 ORDER BY place",
+        )
         .map_err(failed)?;
     let entries = buckets(connection).map_err(failed)?;
     let entries = entries.into_iter().collect::<Result<Vec<_>, _>>().map_err(refused)?;
@@ -60,12 +63,24 @@ pub fn load(
                 rusqlite::types::ValueRef::Null => None,
                 _ => Some(text(3)?),
             };
-            visit(Stored::Record { place, key: text(1)?, row: text(2)?, places })
+            let (key, row_text) = (text(1)?, text(2)?);
+            let sum: Option<i64> = row.get(4).map_err(failed)?;
+            if sum.is_some_and(|sum| sum != record_sum(id.0, place, key, row_text, places)) {
+                return Err(refused(changed(&format!("bucket \"{name}\", place {place}"))));
+            }
+            visit(Stored::Record { place, key, row: row_text, places })
                 .map_err(|text| refused(format!("bucket \"{name}\", place {place}: {text}")))?;
         }
     }
     documents(connection, visit, &failed, &refused)?;
     last_commit(connection).map_err(failed)
+}
+
+fn changed(what: &str) -> String {
+    format!(
+        "{what} does not match its checksum. If it is damaged, restore a backup (`noexd restore`); \
+         if you changed it with another program, set its `sum` to NULL"
+    )
 }
 
 /// How many records each bucket has.
@@ -80,21 +95,28 @@ type Entries = Vec<Result<BucketEntry, String>>;
 
 fn buckets(connection: &Connection) -> rusqlite::Result<Entries> {
     connection
-        .prepare("SELECT id, name, origin, counter, state, definition FROM buckets ORDER BY id")?
+        .prepare(
+            "SELECT id, name, origin, counter, state, definition, sum FROM buckets ORDER BY id",
+        )?
         .query_map([], |row| {
             let name: String = row.get(1)?;
             let origin: String = row.get(2)?;
             let Some(origin) = Origin::from_name(&origin) else {
                 return Ok(Err(format!("bucket \"{name}\" has the unknown origin \"{origin}\"")));
             };
-            Ok(Ok(BucketEntry {
+            let entry = BucketEntry {
                 id: BucketId(row.get(0)?),
                 name,
                 origin,
                 counter: row.get(3)?,
                 state: row.get(4)?,
                 definition: row.get(5)?,
-            }))
+            };
+            let sum: Option<i64> = row.get(6)?;
+            if sum.is_some_and(|sum| sum != bucket_sum(&entry)) {
+                return Ok(Err(changed(&format!("the definition of bucket \"{}\"", entry.name))));
+            }
+            Ok(Ok(entry))
         })?
         .collect()
 }
@@ -106,7 +128,7 @@ fn documents(
     refused: &dyn Fn(String) -> StorageError,
 ) -> Result<(), StorageError> {
     let mut statement = connection
-        .prepare("SELECT kind, name, origin, body FROM documents ORDER BY position")
+        .prepare("SELECT kind, name, origin, body, sum FROM documents ORDER BY position")
         .map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
@@ -115,8 +137,12 @@ fn documents(
         let Some(origin) = Origin::from_name(&origin) else {
             return Err(refused(format!("{kind} \"{name}\" has the unknown origin \"{origin}\"")));
         };
-        visit(Stored::Document(Document { kind, name, origin, body: text(3)? }))
-            .map_err(refused)?;
+        let document = Document { kind, name, origin, body: text(3)? };
+        let sum: Option<i64> = row.get(4).map_err(failed)?;
+        if sum.is_some_and(|sum| sum != document_sum(&document)) {
+            return Err(refused(changed(&format!("{} \"{}\"", document.kind, document.name))));
+        }
+        visit(Stored::Document(document)).map_err(refused)?;
     }
     Ok(())
 }

@@ -60,22 +60,9 @@ impl Sqlite {
         file::create_if_missing(path)?;
         file::check_header(path)?;
         let evidence = Evidence::gather(path)?;
+        judge(path, &evidence)?;
         let connection = file::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        if connection.is_readonly("main").map_err(|error| failure("open", path, &error))? {
-            return Err(StorageError::new(
-                StorageErrorKind::Io,
-                format!(
-                    "cannot open {}: this user may not write to it; it was left as it is",
-                    path.display()
-                ),
-            ));
-        }
-        // As long as it may be refused.
-        recovery::keep_log(&connection, path, true)?;
-        file::check_contents(&connection, path)?;
-        evidence.check(&connection, path)?;
         let history = History::load(&connection).map_err(|error| failure("read", path, &error))?;
-        recovery::keep_log(&connection, path, false)?;
         let emptied = file::begin_wal(&connection, path, synced)?;
         if evidence.has_tail() && !emptied {
             // What was never finished would lie behind what is written next.
@@ -121,7 +108,7 @@ impl Sqlite {
         let connection = file::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
             .or_else(|_| file::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY))?;
         // A reader leaves a log to the next start, which looks at it.
-        recovery::keep_log(&connection, path, true)?;
+        recovery::keep_log(&connection, path)?;
         connection
             .pragma_update(None, "query_only", true)
             .map_err(|error| failure("open", path, &error))?;
@@ -129,6 +116,26 @@ impl Sqlite {
         evidence.check(&connection, path)?;
         Ok(SqliteReader { connection, path: path.to_owned() })
     }
+}
+
+/// Whether a database may be opened for writing; changes nothing. On a
+/// connection of its own: behind an integrity check SQLite does not let the same
+/// one change the journal mode and copy the log.
+fn judge(path: &Path, evidence: &Evidence) -> Result<(), StorageError> {
+    let connection = file::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    if connection.is_readonly("main").map_err(|error| failure("open", path, &error))? {
+        return Err(StorageError::new(
+            StorageErrorKind::Io,
+            format!(
+                "cannot open {}: this user may not write to it; it was left as it is",
+                path.display()
+            ),
+        ));
+    }
+    recovery::keep_log(&connection, path)?;
+    file::check_contents(&connection, path)?;
+    evidence.check(&connection, path)?;
+    file::check_integrity(&connection, path)
 }
 
 /// A database file, open for reading.
@@ -219,7 +226,21 @@ impl Sqlite {
 
 /// An error of SQLite in our words.
 pub(super) fn failure(what: &str, path: &Path, error: &rusqlite::Error) -> StorageError {
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+    };
     let kind = match error.sqlite_error_code() {
+        // What noexd has not written there.
+        None if matches!(
+            error,
+            FromSqlConversionFailure(..)
+                | IntegralValueOutOfRange(..)
+                | InvalidColumnType(..)
+                | Utf8Error(..)
+        ) =>
+        {
+            StorageErrorKind::Damaged
+        }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StorageErrorKind::Damaged,
         Some(ErrorCode::DiskFull) => StorageErrorKind::Full,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StorageErrorKind::InUse,

@@ -119,10 +119,10 @@ fn lost(path: &Path, what: &str) -> StorageError {
     )
 }
 
-/// While this is on, closing the database leaves its log as it is.
-pub fn keep_log(connection: &Connection, path: &Path, keep: bool) -> Result<(), StorageError> {
+/// Closing this connection leaves the log as it is.
+pub fn keep_log(connection: &Connection, path: &Path) -> Result<(), StorageError> {
     connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep)
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map(drop)
         .map_err(|error| failure("open", path, &error))
 }

@@ -1,5 +1,8 @@
 //! The tables of the file. Made to be read with SQLite's own tools.
 
+use crate::storage::checksum::checksum_of;
+use crate::storage::{BucketEntry, Document};
+
 /// `noex` in ASCII: tells our files from those of other programs.
 pub const APPLICATION_ID: i32 = 0x6e6f_6578;
 
@@ -12,6 +15,11 @@ pub const FORMAT_VERSION: i32 = 1;
 /// `records` is clustered by place, so that inserts append, loading reads the
 /// table order from front to back, and a record needs no index beside it: every
 /// change knows its place.
+///
+/// `sum` is a checksum of the texts beside it, of a record also of its place
+/// ([`record_sum`] and so on): SQLite finds damage in the structure of the file,
+/// this finds it in what the file says. NULL: somebody who changed a row with
+/// another program has cleared it.
 pub const TABLES: &str = "
 CREATE TABLE meta(
   name TEXT PRIMARY KEY,
@@ -24,7 +32,8 @@ CREATE TABLE buckets(
   origin TEXT NOT NULL CHECK(origin IN ('file', 'wire')),
   counter INTEGER NOT NULL,
   state TEXT NOT NULL,
-  definition TEXT NOT NULL
+  definition TEXT NOT NULL,
+  sum INTEGER
 );
 
 CREATE TABLE records(
@@ -33,6 +42,7 @@ CREATE TABLE records(
   key TEXT NOT NULL,
   row TEXT NOT NULL,
   places TEXT,
+  sum INTEGER,
   PRIMARY KEY(bucket, place)
 ) WITHOUT ROWID;
 
@@ -42,6 +52,7 @@ CREATE TABLE documents(
   name TEXT NOT NULL,
   origin TEXT NOT NULL CHECK(origin IN ('file', 'wire')),
   body TEXT NOT NULL,
+  sum INTEGER,
   UNIQUE(kind, name)
 );
 
@@ -61,3 +72,41 @@ CREATE VIEW history AS
   SELECT first, last, strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch') AS at, ops
   FROM commits ORDER BY last;
 ";
+
+/// The checksum of a row of `records`.
+pub fn record_sum(bucket: u32, place: u64, key: &str, row: &str, places: Option<&str>) -> i64 {
+    let (mut id, mut number) = ([0; 20], [0; 20]);
+    checksum_of(&[
+        digits(&mut id, u64::from(bucket)),
+        digits(&mut number, place),
+        key,
+        row,
+        places.unwrap_or("-"),
+    ])
+}
+
+/// The checksum of a row of `buckets`; without the counter, which changes often
+/// and by itself.
+pub fn bucket_sum(entry: &BucketEntry) -> i64 {
+    checksum_of(&[&entry.name, entry.origin.as_str(), &entry.state, &entry.definition])
+}
+
+/// The checksum of a row of `documents`.
+pub fn document_sum(document: &Document) -> i64 {
+    let Document { kind, name, origin, body } = document;
+    checksum_of(&[kind, name, origin.as_str(), body])
+}
+
+/// A number as text, without memory of its own.
+fn digits(buffer: &mut [u8; 20], mut number: u64) -> &str {
+    let mut from = buffer.len();
+    for (at, digit) in buffer.iter_mut().enumerate().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        from = at;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    buffer.get(from..).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default()
+}

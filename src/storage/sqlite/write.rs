@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use rusqlite::{Connection, Transaction, params};
 
+use super::schema::{bucket_sum, document_sum, record_sum};
 use crate::app::CommitSeq;
 use crate::storage::batch::key_text;
 use crate::storage::{Batch, Op};
@@ -87,20 +88,17 @@ pub fn batch(
 fn write_op(transaction: &Transaction<'_>, op: &Op) -> rusqlite::Result<()> {
     match op {
         Op::Put(record) => {
+            let (bucket, key) = (record.bucket.0, key_text(&record.key));
+            let (row, places) = (record.row.as_str(), record.places.as_deref());
+            let sum = record_sum(bucket, record.place, &key, row, places);
             transaction
                 .prepare_cached(
-                    "INSERT INTO records(bucket, place, key, row, places) \
-                     VALUES(?1, ?2, ?3, ?4, ?5) \
-                     ON CONFLICT(bucket, place) DO UPDATE SET \
-                     key = excluded.key, row = excluded.row, places = excluded.places",
+                    "INSERT INTO records(bucket, place, key, row, places, sum) \
+                     VALUES(?1, ?2, ?3, ?4, ?5, ?6) \
+                     ON CONFLICT(bucket, place) DO UPDATE SET key = excluded.key, \
+                     row = excluded.row, places = excluded.places, sum = excluded.sum",
                 )?
-                .execute(params![
-                    record.bucket.0,
-                    record.place,
-                    key_text(&record.key),
-                    record.row.as_str(),
-                    record.places.as_deref()
-                ])?;
+                .execute(params![bucket, record.place, key, row, places, sum])?;
         }
         Op::Delete { bucket, place, .. } => {
             transaction
@@ -120,10 +118,11 @@ fn write_op(transaction: &Transaction<'_>, op: &Op) -> rusqlite::Result<()> {
         Op::Bucket(entry) => {
             transaction
                 .prepare_cached(
-                    "INSERT INTO buckets(id, name, origin, counter, state, definition) \
-                     VALUES(?1, ?2, ?3, ?4, ?5, ?6) \
+                    "INSERT INTO buckets(id, name, origin, counter, state, definition, sum) \
+                     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) \
                      ON CONFLICT(id) DO UPDATE SET name = excluded.name, \
-                     origin = excluded.origin, state = excluded.state, definition = excluded.definition",
+                     origin = excluded.origin, state = excluded.state, \
+                     definition = excluded.definition, sum = excluded.sum",
                 )?
                 .execute(params![
                     entry.id.0,
@@ -131,7 +130,8 @@ fn write_op(transaction: &Transaction<'_>, op: &Op) -> rusqlite::Result<()> {
                     entry.origin.as_str(),
                     entry.counter,
                     entry.state,
-                    entry.definition
+                    entry.definition,
+                    bucket_sum(entry)
                 ])?;
         }
         Op::DropBucket(bucket) => {
@@ -144,15 +144,17 @@ fn write_op(transaction: &Transaction<'_>, op: &Op) -> rusqlite::Result<()> {
         Op::Document(document) => {
             transaction
                 .prepare_cached(
-                    "INSERT INTO documents(kind, name, origin, body) VALUES(?1, ?2, ?3, ?4) \
+                    "INSERT INTO documents(kind, name, origin, body, sum) \
+                     VALUES(?1, ?2, ?3, ?4, ?5) \
                      ON CONFLICT(kind, name) DO UPDATE SET \
-                     origin = excluded.origin, body = excluded.body",
+                     origin = excluded.origin, body = excluded.body, sum = excluded.sum",
                 )?
                 .execute(params![
                     document.kind,
                     document.name,
                     document.origin.as_str(),
-                    document.body
+                    document.body,
+                    document_sum(document)
                 ])?;
         }
         Op::Forget { kind, name } => {

@@ -157,6 +157,61 @@ fn damaged_pages_are_found() {
     assert!(found > 2, "{found} of {} pages", whole.len() / 4096);
 }
 
+/// One flipped bit in every stretch of the file: refused, or (in the history of
+/// commits, in free space) of no consequence.
+#[test]
+fn a_flipped_bit_is_found_or_does_not_matter() {
+    let scratch = Scratch::new("flipped");
+    let model = filled(&scratch);
+    let whole = fs::read(scratch.file()).unwrap();
+    let (mut found, mut random) = (0, Load::new(13));
+    let kept = |state: &State| {
+        let mut state = state.clone();
+        // Its own row says it, and so does nothing else.
+        state.last = 0;
+        state.buckets.values_mut().for_each(|bucket| bucket.entry.counter = 0);
+        state
+    };
+    let model = kept(&model);
+    for start in (100..whole.len() - 400).step_by(400) {
+        let at = start + random.below(400) as usize;
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << random.below(8);
+        fs::write(scratch.file(), &bytes).unwrap();
+        match open(&scratch.file()).and_then(|mut storage| State::of(&mut storage)) {
+            Ok(state) => assert!(kept(&state) == model, "byte {at}: changed silently"),
+            Err(error) => {
+                assert_eq!(error.kind, StorageErrorKind::Damaged, "byte {at}: {error}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 30, "{found} of {}", whole.len() / 400);
+}
+
+/// A row that somebody changed on purpose, with the word that they meant it.
+#[test]
+fn rows_changed_by_another_program() {
+    let scratch = Scratch::new("changed");
+    let model = filled(&scratch);
+    let tool = rusqlite::Connection::open(scratch.file()).unwrap();
+    let change = |sql: &str| assert_eq!(tool.execute(sql, []).unwrap(), 1, "{sql}");
+    let reload = || open(&scratch.file()).and_then(|mut storage| State::of(&mut storage));
+    for (table, column) in [("records", "row"), ("documents", "body"), ("buckets", "definition")] {
+        let first = "WHERE (SELECT min(sum) FROM";
+        change(&format!(
+            "UPDATE {table} SET {column} = json_set({column}, '$.more', 1) {first} {table}) = sum"
+        ));
+        let error = reload().unwrap_err();
+        assert_eq!(error.kind, StorageErrorKind::Damaged);
+        assert!(error.message.contains("set its `sum` to NULL"), "{error}");
+        change(&format!("UPDATE {table} SET sum = NULL {first} {table}) = sum"));
+    }
+    let state = reload().unwrap();
+    assert_eq!(state.last, model.last);
+    assert!(state != model);
+}
+
 #[test]
 fn a_log_without_its_file_is_no_fresh_start() {
     let scratch = Scratch::new("log-alone");
