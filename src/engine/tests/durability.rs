@@ -20,7 +20,16 @@ const STEPS: u64 = 60;
 
 /// The log's queue, as the storage thread would have it.
 #[derive(Clone, Default)]
-struct Queue(Arc<Mutex<Vec<Batch>>>);
+pub(crate) struct Queue(Arc<Mutex<Vec<Batch>>>);
+
+impl Queue {
+    /// The next batches, for the storage thread.
+    pub(crate) fn take(&self, count: u64) -> Vec<Batch> {
+        let mut queue = self.0.lock().expect("the queue");
+        let count = count.min(queue.len() as u64) as usize;
+        queue.drain(..count).collect()
+    }
+}
 
 impl CommitLog for Queue {
     fn submit(&self, batch: Batch) {
@@ -72,7 +81,12 @@ fn dump(engine: &Engine) -> Vec<(String, String)> {
 
 type Dump = Vec<(String, String)>;
 
-fn recover(disk: &Disk, policy: Policy, queue: &Queue, now: Now) -> (Engine, Journal) {
+pub(crate) fn recover(
+    disk: &Disk,
+    policy: Policy,
+    queue: &Queue,
+    now: Now,
+) -> (Engine, Journal, Vec<Document>) {
     let mut journal = Journal::new(Box::new(Faulty::new(disk.clone())), policy);
     let (mut loader, mut open) = (Loader::new(), BucketId(0));
     let (mut origins, mut documents) = (Vec::new(), Vec::<Document>::new());
@@ -113,7 +127,7 @@ fn recover(disk: &Disk, policy: Policy, queue: &Queue, now: Now) -> (Engine, Jou
         engine.views.restore(&query.name, &config).expect("a query");
     }
     engine.set_log(Box::new(queue.clone()), u64::MAX, last, origins);
-    (engine, journal)
+    (engine, journal, documents)
 }
 
 /// A random request, most of which make sense.
@@ -183,7 +197,7 @@ struct Life {
 impl Life {
     fn begin(disk: &Disk, policy: Policy, now: Now) -> Life {
         let queue = Queue::default();
-        let (mut engine, journal) = recover(disk, policy, &queue, now);
+        let (mut engine, journal, _) = recover(disk, policy, &queue, now);
         let conn = ConnId { slot: 0, generation: 0 };
         let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), user_agent: None };
         engine.connected(conn, &peer, now);
@@ -217,9 +231,7 @@ impl Life {
 
     /// The storage thread does some of its work; false when the disk failed.
     fn write(&mut self, ids: &mut IdSource) -> bool {
-        let mut queue = self.queue.0.lock().expect("the queue");
-        let take = (ids.next_u64() % 4).min(queue.len() as u64) as usize;
-        let unit: Vec<Batch> = queue.drain(..take).collect();
+        let unit = self.queue.take(ids.next_u64() % 4);
         if self.journal.write(&unit, self.now.mono).is_err() {
             return false;
         }
@@ -293,7 +305,7 @@ fn whatever_happens_to_the_disk_what_was_released_is_there() {
                 _ if killed => run.journal.acknowledged(),
                 _ => run.journal.synced(),
             };
-            let (engine, _) = recover(&disk, policy, &Queue::default(), run.now);
+            let (engine, ..) = recover(&disk, policy, &Queue::default(), run.now);
             let found = (engine.log.last(), dump(&engine));
             assert!(found.0 >= acknowledged, "seed {seed}: {acknowledged} is gone");
             run.check(seed, &found, acknowledged);

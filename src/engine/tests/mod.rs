@@ -2,7 +2,7 @@
 
 mod access;
 mod bounds;
-mod durability;
+pub(crate) mod durability;
 mod identity;
 mod rig;
 mod simulation;

@@ -61,8 +61,12 @@ impl Rig {
 
     pub fn with_store(options: EngineOptions, store: Store) -> Rig {
         let now = Now { mono: 1000, wall: 1_800_000_000_000 };
+        Rig::with_engine(Engine::new(options, store, now), now)
+    }
+
+    pub fn with_engine(engine: Engine, now: Now) -> Rig {
         Rig {
-            engine: Engine::new(options, store, now),
+            engine,
             now,
             outboxes: HashMap::new(),
             sent: Vec::new(),

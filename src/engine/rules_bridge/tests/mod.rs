@@ -2,6 +2,7 @@
 
 mod bridge;
 mod checklist;
+mod durable;
 mod isolation;
 mod records;
 mod wire;
