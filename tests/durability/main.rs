@@ -5,4 +5,5 @@ mod backups;
 mod crash;
 mod damage;
 mod restart;
+mod rules;
 mod support;

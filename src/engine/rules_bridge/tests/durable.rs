@@ -8,7 +8,7 @@ use crate::engine::tests::durability::{Queue, recover};
 use crate::ids::IdSource;
 use crate::storage::{Batch, Disk, Faults, Journal, Policy};
 
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 60;
 const LIVES: u64 = 3;
 const STEPS: u64 = 60;
 
@@ -216,7 +216,7 @@ fn rules_facts_and_timers_survive_whatever_happens_to_the_disk() {
             now = Now { mono: 1000 + life, wall: run.now.wall + later };
         }
     }
-    assert!(commits > SEEDS * 20 && timers > 20, "{commits} commits, {timers} timers");
+    assert!(commits > SEEDS * 20 && timers > SEEDS / 2, "{commits} commits, {timers} timers");
 }
 
 /// Overdue timers fire once after the start, in the order in which they were
