@@ -216,7 +216,7 @@ fn rules_facts_and_timers_survive_whatever_happens_to_the_disk() {
             now = Now { mono: 1000 + life, wall: run.now.wall + later };
         }
     }
-    assert!(commits > SEEDS * 20 && timers > SEEDS / 2, "{commits} commits, {timers} timers");
+    assert!(commits > SEEDS * 20 && timers > 20, "{commits} commits, {timers} timers");
 }
 
 /// Overdue timers fire once after the start, in the order in which they were

@@ -1,6 +1,7 @@
 //! Everything that can be wrong, with its path and message.
 
 mod actions;
+mod rows;
 
 use super::*;
 use crate::json::parse;
