@@ -82,6 +82,18 @@ impl Conn {
         self.store_subscriptions as usize + self.rules_subscriptions as usize
     }
 
+    /// Whether pushes are queued for it, with the high-water mark at so many
+    /// bytes.
+    pub fn has_room(&self, threshold: f64) -> bool {
+        !self.suspended && (self.buffered as f64) < threshold
+    }
+
+    /// This many bytes were queued.
+    pub fn note_queued(&mut self, bytes: usize) {
+        self.buffered += bytes;
+        self.queued += bytes as u64;
+    }
+
     /// `conn-{n}`
     pub fn name(&self) -> String {
         format!("conn-{}", self.number)

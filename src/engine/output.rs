@@ -43,9 +43,27 @@ impl Engine {
     ) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let payload = self.effects.send(id, head, body, tail, needs);
-        let bytes = payload + frame_header_len(payload);
-        conn.buffered += bytes;
-        conn.queued += bytes as u64;
+        conn.note_queued(payload + frame_header_len(payload));
+    }
+
+    /// Queues a pushed result, unless the connection takes none; whether it was
+    /// queued. One look at the connection: this is what a push to thousands
+    /// consists of.
+    pub(crate) fn send_if_taken(
+        &mut self,
+        id: ConnId,
+        head: &[u8],
+        body: Option<&Arc<[u8]>>,
+        tail: &[u8],
+    ) -> bool {
+        let (threshold, needs) = (self.options.push_threshold(), self.log.last());
+        let Some(conn) = self.conns.get_mut(id) else { return false };
+        if conn.holding || !conn.has_room(threshold) {
+            return false;
+        }
+        let payload = self.effects.send(id, head, body, tail, needs);
+        conn.note_queued(payload + frame_header_len(payload));
+        true
     }
 
     pub(crate) fn send_error(&mut self, conn: ConnId, id: RequestId, error: &OpError) {
@@ -68,13 +86,13 @@ impl Engine {
 
     /// Whether a result pushed to this connection would be queued.
     pub(crate) fn takes_pushes(&self, id: ConnId) -> bool {
-        self.has_room(id) && self.conns.get(id).is_some_and(|conn| !conn.holding)
+        let threshold = self.options.push_threshold();
+        self.conns.get(id).is_some_and(|conn| !conn.holding && conn.has_room(threshold))
     }
 
     fn has_room(&self, id: ConnId) -> bool {
-        self.conns.get(id).is_some_and(|conn| {
-            !conn.suspended && (conn.buffered as f64) < self.options.push_threshold()
-        })
+        let threshold = self.options.push_threshold();
+        self.conns.get(id).is_some_and(|conn| conn.has_room(threshold))
     }
 
     /// Queues one push, unless the connection is over the high-water mark.

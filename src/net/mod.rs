@@ -27,6 +27,7 @@ pub mod outbox;
 mod output;
 mod serve;
 mod signals;
+pub mod spares;
 #[cfg(test)]
 mod testing;
 mod transport;

@@ -7,6 +7,7 @@
 
 use super::frame::{Outgoing, write_header};
 use super::limits::{PIECE_BYTES, SHARE_FROM, SLICES};
+use super::spares::{SPARE_BYTES, Spares};
 use crate::app::{CommitSeq, PROBE_FRAME_BYTES};
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -64,13 +65,14 @@ impl Outbox {
         tail: &[u8],
         needs: CommitSeq,
         durable: CommitSeq,
+        spares: &mut Spares,
     ) {
         let body_bytes = body.map_or(&[][..], |body| body);
         let length = head.len() + body_bytes.len() + tail.len();
         let needs = if needs <= durable { 0 } else { needs };
         let shared = body.filter(|body| body.len() >= SHARE_FROM);
         let copied = if shared.is_some() { head.len() } else { length };
-        let first = self.owned(needs, 10 + copied);
+        let first = self.owned(needs, 10 + copied, spares);
         let before = first.len();
         write_header(first, Outgoing::Text, length);
         first.extend_from_slice(head);
@@ -85,7 +87,7 @@ impl Outbox {
                 self.buffered += self.last_owned_len() - before + body.len() + tail.len();
                 self.pieces.push_back(Piece { bytes: Bytes::Shared(body.clone()), needs });
                 if !tail.is_empty() {
-                    self.owned(needs, tail.len()).extend_from_slice(tail);
+                    self.owned(needs, tail.len(), spares).extend_from_slice(tail);
                 }
             }
         }
@@ -93,7 +95,7 @@ impl Outbox {
 
     /// Queues a frame that depends on nothing.
     pub fn push_frame(&mut self, kind: Outgoing, payload: &[u8]) {
-        let piece = self.owned(0, 10 + payload.len());
+        let piece = self.owned(0, 10 + payload.len(), &mut Spares::default());
         let before = piece.len();
         write_header(piece, kind, payload.len());
         piece.extend_from_slice(payload);
@@ -103,7 +105,7 @@ impl Outbox {
     /// Queues a ping behind everything that is queued, with the same waits.
     pub fn push_probe(&mut self, number: u64, needs: CommitSeq, durable: CommitSeq) {
         let needs = if needs <= durable { 0 } else { needs };
-        let piece = self.owned(needs, PROBE_FRAME_BYTES);
+        let piece = self.owned(needs, PROBE_FRAME_BYTES, &mut Spares::default());
         write_header(piece, Outgoing::Ping, size_of::<u64>());
         piece.extend_from_slice(&number.to_be_bytes());
         self.buffered += PROBE_FRAME_BYTES;
@@ -111,7 +113,7 @@ impl Outbox {
 
     /// Queues bytes that are no frame.
     pub fn push_raw(&mut self, bytes: &[u8]) {
-        self.owned(0, bytes.len()).extend_from_slice(bytes);
+        self.owned(0, bytes.len(), &mut Spares::default()).extend_from_slice(bytes);
         self.buffered += bytes.len();
     }
 
@@ -125,12 +127,13 @@ impl Outbox {
     /// The piece that the next bytes go to. Output of one turn that waits for
     /// different commits shares a piece, because the commits of one turn become
     /// durable together.
-    fn owned(&mut self, needs: CommitSeq, room: usize) -> &mut Vec<u8> {
+    fn owned(&mut self, needs: CommitSeq, room: usize, spares: &mut Spares) -> &mut Vec<u8> {
         let fits = match self.pieces.back_mut() {
             Some(Piece { bytes: Bytes::Owned(bytes), needs: last }) => {
                 let same_wait = *last == needs || (*last != 0 && !self.sealed);
                 if same_wait && bytes.len() < PIECE_BYTES {
                     *last = (*last).max(needs);
+                    grow(bytes, room, spares);
                     true
                 } else {
                     false
@@ -172,7 +175,7 @@ impl Outbox {
     }
 
     /// The kernel took `count` bytes. An empty outbox keeps no memory.
-    pub fn consume(&mut self, count: usize) {
+    pub fn consume(&mut self, count: usize, spares: &mut Spares) {
         self.buffered = self.buffered.saturating_sub(count);
         let mut left = self.written + count;
         while let Some(first) = self.pieces.front() {
@@ -181,7 +184,9 @@ impl Outbox {
                 break;
             }
             left -= length;
-            self.pieces.pop_front();
+            if let Some(Piece { bytes: Bytes::Owned(bytes), .. }) = self.pieces.pop_front() {
+                spares.give(bytes);
+            }
         }
         self.written = left;
         if self.pieces.is_empty() {
@@ -212,6 +217,24 @@ impl Outbox {
     }
 }
 
+/// Makes room for more. One message is as small as it is; what is written to
+/// again will be written to often.
+fn grow(bytes: &mut Vec<u8>, room: usize, spares: &mut Spares) {
+    let needed = bytes.len() + room;
+    if needed <= bytes.capacity() {
+        return;
+    }
+    if needed > SPARE_BYTES {
+        bytes.reserve(room);
+    } else if let Some(mut spare) = spares.take() {
+        spare.extend_from_slice(bytes);
+        *bytes = spare;
+    } else {
+        let capacity = (4 * bytes.capacity()).clamp(needed, SPARE_BYTES);
+        bytes.reserve_exact(capacity - bytes.len());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,16 +259,23 @@ mod tests {
     fn small_messages_are_one_slice_and_large_bodies_are_shared() {
         let mut outbox = Outbox::default();
         for _ in 0..64 {
-            outbox.push_text(b"{", Some(&Arc::from(&b"small"[..])), b"}", 0, 0);
+            outbox.push_text(
+                b"{",
+                Some(&Arc::from(&b"small"[..])),
+                b"}",
+                0,
+                0,
+                &mut Spares::default(),
+            );
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
         assert_eq!(outbox.slices(0, &mut slices).0, 1);
         let large: Arc<[u8]> = vec![b'x'; SHARE_FROM].into();
-        outbox.push_text(b"{", Some(&large), b"}", 0, 0);
+        outbox.push_text(b"{", Some(&large), b"}", 0, 0, &mut Spares::default());
         assert_eq!(Arc::strong_count(&large), 2);
         let mut slices = [IoSlice::new(&[]); SLICES];
         assert_eq!(outbox.slices(0, &mut slices), (3, outbox.buffered()));
-        outbox.consume(outbox.buffered());
+        outbox.consume(outbox.buffered(), &mut Spares::default());
         assert_eq!(Arc::strong_count(&large), 1);
         assert_eq!(outbox.pieces.capacity(), 0, "an empty outbox keeps no memory");
     }
@@ -253,20 +283,20 @@ mod tests {
     #[test]
     fn what_is_not_durable_stays_and_holds_back_what_follows() {
         let mut outbox = Outbox::default();
-        outbox.push_text(b"free", None, b"", 0, 4);
-        outbox.push_text(b"done", None, b"", 4, 4);
-        outbox.push_text(b"five", None, b"", 5, 4);
-        outbox.push_text(b"six", None, b"", 6, 4);
-        outbox.push_text(b"behind", None, b"", 0, 4);
+        outbox.push_text(b"free", None, b"", 0, 4, &mut Spares::default());
+        outbox.push_text(b"done", None, b"", 4, 4, &mut Spares::default());
+        outbox.push_text(b"five", None, b"", 5, 4, &mut Spares::default());
+        outbox.push_text(b"six", None, b"", 6, 4, &mut Spares::default());
+        outbox.push_text(b"behind", None, b"", 0, 4, &mut Spares::default());
         assert_eq!(writable(&outbox, 4), [frame(b"free"), frame(b"done")].concat());
         assert_eq!(outbox.pieces.len(), 2, "commits of one turn share a piece");
         outbox.seal();
-        outbox.push_text(b"next turn", None, b"", 7, 4);
-        outbox.consume(writable(&outbox, 4).len());
+        outbox.push_text(b"next turn", None, b"", 7, 4, &mut Spares::default());
+        outbox.consume(writable(&outbox, 4).len(), &mut Spares::default());
         assert_eq!(writable(&outbox, 5), b"", "the batch becomes durable as a whole");
         let batch = [frame(b"five"), frame(b"six"), frame(b"behind")].concat();
         assert_eq!(writable(&outbox, 6), batch);
-        outbox.consume(batch.len());
+        outbox.consume(batch.len(), &mut Spares::default());
         assert_eq!(writable(&outbox, 6), b"");
         assert_eq!(writable(&outbox, 7), frame(b"next turn"));
     }
@@ -274,16 +304,16 @@ mod tests {
     #[test]
     fn what_will_never_be_durable_makes_room_for_the_close() {
         let mut outbox = Outbox::default();
-        outbox.push_text(b"sent", None, b"", 4, 4);
-        outbox.push_text(b"lost", None, b"", 5, 4);
+        outbox.push_text(b"sent", None, b"", 4, 4, &mut Spares::default());
+        outbox.push_text(b"lost", None, b"", 5, 4, &mut Spares::default());
         outbox.drop_waiting(4);
         outbox.push_frame(Outgoing::Close, b"\x03\xf3storage_failure");
         let written = writable(&outbox, 4);
         assert_eq!(written.len(), outbox.buffered());
         assert!(written.starts_with(&frame(b"sent")));
         assert!(written.ends_with(b"storage_failure"));
-        outbox.push_text(b"lost", None, b"", 6, 4);
-        outbox.consume(written.len());
+        outbox.push_text(b"lost", None, b"", 6, 4, &mut Spares::default());
+        outbox.consume(written.len(), &mut Spares::default());
         outbox.drop_waiting(4);
         assert!(outbox.is_empty());
     }
@@ -303,13 +333,13 @@ mod tests {
                 let head = vec![b'h'; head];
                 let body: Arc<[u8]> = (0..length).map(|i| i as u8).collect();
                 let tail = vec![b't'; tail];
-                outbox.push_text(&head, Some(&body), &tail, 0, 0);
+                outbox.push_text(&head, Some(&body), &tail, 0, 0, &mut Spares::default());
                 expected.extend(frame(&[&head[..], &body, &tail].concat()));
                 if take {
                     let available = writable(&outbox, 0);
                     let count = takes.next().unwrap().min(available.len());
                     taken.extend_from_slice(&available[..count]);
-                    outbox.consume(count);
+                    outbox.consume(count, &mut Spares::default());
                 }
                 prop_assert_eq!(outbox.buffered(), expected.len() - taken.len());
             }
@@ -317,7 +347,7 @@ mod tests {
                 let available = writable(&outbox, 0);
                 let count = takes.next().unwrap().min(available.len());
                 taken.extend_from_slice(&available[..count]);
-                outbox.consume(count);
+                outbox.consume(count, &mut Spares::default());
             }
             prop_assert_eq!(taken, expected);
         }

@@ -6,9 +6,11 @@ use super::entry::{Entry, find};
 use super::frame::Outgoing;
 use super::limits::{KEPT_BYTES, SLICES};
 use super::outbox::Outbox;
+use super::spares::Spares;
 use super::transport::Transport;
 use crate::app::{App, CommitSeq, ConnId, Effect};
 use mio::{Interest, Token};
+use slab::Slab;
 use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -37,7 +39,7 @@ impl<A: App + 'static> Transport<A> {
                 }
                 Effect::Probe { conn, number, needs } => {
                     let durable = self.durable;
-                    if let Some(outbox) = self.open_outbox(conn) {
+                    if let Some(outbox) = open_outbox(&mut self.table, conn) {
                         outbox.push_probe(number, needs, durable);
                         self.note_output(conn.slot);
                     }
@@ -70,17 +72,11 @@ impl<A: App + 'static> Transport<A> {
         needs: CommitSeq,
     ) {
         let durable = self.durable;
-        if let Some(outbox) = self.open_outbox(id) {
-            outbox.push_text(head, body, tail, needs, durable);
+        let spares = &mut self.spares;
+        if let Some(outbox) = open_outbox(&mut self.table, id) {
+            outbox.push_text(head, body, tail, needs, durable, spares);
             self.note_output(id.slot);
         }
-    }
-
-    /// The outbox of a connection that is sent to.
-    fn open_outbox(&mut self, id: ConnId) -> Option<&mut Outbox> {
-        let entry = find(&mut self.table, id)?;
-        let is_sent_to = entry.announced && entry.conn.is_open() && !entry.deaf;
-        is_sent_to.then_some(&mut entry.conn.outbox)
     }
 
     pub(super) fn send_binary(&mut self, slot: u32, bytes: &[u8]) {
@@ -154,7 +150,8 @@ impl<A: App + 'static> Transport<A> {
         let id = ConnId { slot, generation: entry.generation };
         let before = entry.conn.outbox.buffered();
         if !entry.blocked && !entry.deaf {
-            let Written { bytes, then } = write(&mut entry.conn, &mut entry.stream, self.durable);
+            let Written { bytes, then } =
+                write(&mut entry.conn, &mut entry.stream, self.durable, &mut self.spares);
             if bytes > 0 {
                 entry.progress = self.now.mono;
                 self.counters.output_bytes_total.fetch_add(bytes as u64, Relaxed);
@@ -256,7 +253,19 @@ enum Then {
     Refused,
 }
 
-fn write(conn: &mut Conn, stream: &mut impl Write, durable: CommitSeq) -> Written {
+/// The outbox of a connection that is sent to.
+fn open_outbox(table: &mut Slab<Entry>, id: ConnId) -> Option<&mut Outbox> {
+    let entry = find(table, id)?;
+    let is_sent_to = entry.announced && entry.conn.is_open() && !entry.deaf;
+    is_sent_to.then_some(&mut entry.conn.outbox)
+}
+
+fn write(
+    conn: &mut Conn,
+    stream: &mut impl Write,
+    durable: CommitSeq,
+    spares: &mut Spares,
+) -> Written {
     let mut bytes = 0;
     loop {
         let mut slices = [IoSlice::new(&[]); SLICES];
@@ -267,7 +276,7 @@ fn write(conn: &mut Conn, stream: &mut impl Write, durable: CommitSeq) -> Writte
         match stream.write_vectored(slices.get(..count).unwrap_or_default()) {
             Ok(0) => return Written { bytes, then: Then::Refused },
             Ok(written) => {
-                conn.outbox.consume(written);
+                conn.outbox.consume(written, spares);
                 bytes += written;
                 if written < offered {
                     return Written { bytes, then: Then::Full };

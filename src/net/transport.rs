@@ -9,6 +9,7 @@ use super::entry::Entry;
 use super::limits::{EVENTS, READ_BYTES};
 use super::mailbox::{Durability, Mailbox, Remote};
 use super::signals::Signals;
+use super::spares::Spares;
 use super::worker::Worker;
 use crate::app::{App, CommitSeq, ConnId, Now};
 use crate::wheel::Wheel;
@@ -106,6 +107,9 @@ pub struct Transport<A: App> {
     /// Input of all connections goes through here.
     pub(super) buffer: Vec<u8>,
 
+    /// Buffers of outboxes.
+    pub(super) spares: Spares,
+
     /// Slots with input to handle, in turn.
     pub(super) ready: VecDeque<u32>,
     /// Slots with output to write.
@@ -187,6 +191,7 @@ impl<A: App + 'static> Transport<A> {
             next_generation: 0,
             per_client: PerClient::new(options.max_connections_per_ip),
             buffer: vec![0; READ_BYTES],
+            spares: Spares::default(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
             gated: Vec::new(),

@@ -39,6 +39,7 @@ impl<A: App + 'static> Transport<A> {
         self.flush_dirty();
         self.report_drained();
         self.drop_doomed();
+        self.spares.look(self.now.mono);
         self.counters.count_turn(self.clock.micros().saturating_sub(start));
         Ok(self.running())
     }
@@ -57,6 +58,7 @@ impl<A: App + 'static> Transport<A> {
             self.wheel.next_deadline(),
             self.app.next_deadline(),
             self.accepting.paused_until,
+            self.spares.deadline(),
             self.stop.deadline,
         ];
         let now = self.clock.now().mono;

@@ -91,8 +91,7 @@ impl Engine {
         let needs = self.log.last();
         self.effects.list.push(Effect::Probe { conn, number, needs });
         if let Some(conn) = self.conns.get_mut(conn) {
-            conn.buffered += PROBE_FRAME_BYTES;
-            conn.queued += PROBE_FRAME_BYTES as u64;
+            conn.note_queued(PROBE_FRAME_BYTES);
         }
     }
 

@@ -12,11 +12,11 @@ use crate::query::{Body, Changed, EndReason, News, NewsItem, ViewId};
 const CHANNEL: &str = "subscription";
 
 /// What became of one subscriber's share of a change.
-enum Next {
+enum Next<'c> {
     /// Nothing to send.
     Nothing,
-    Push(Body),
-    Delta(Arc<[u8]>),
+    Push(&'c Body),
+    Delta(&'c Arc<[u8]>),
     /// It must wait: remember what it is owed.
     Hold,
 }
@@ -125,22 +125,39 @@ impl Engine {
             subscription.hold = None;
             self.subscriptions.let_go(conn, number);
         }
-        match share(subscription, changed) {
-            Next::Nothing => {}
-            Next::Push(body) if self.takes_pushes(conn) => {
-                self.push_result(conn, number, None, body.as_ref());
-            }
-            Next::Delta(text) if self.takes_pushes(conn) => {
-                self.push_result(conn, number, Some(subscription.seq), Some(&text));
-            }
-            Next::Push(_) | Next::Delta(_) | Next::Hold => held.push(Held {
+        let pushed = match share(subscription, changed) {
+            Next::Nothing => true,
+            Next::Push(body) => self.try_push(conn, number, None, body.as_ref()),
+            Next::Delta(text) => self.try_push(conn, number, Some(subscription.seq), Some(text)),
+            Next::Hold => false,
+        };
+        if !pushed {
+            held.push(Held {
                 view: item.view,
                 conn,
                 number,
                 previous: changed.previous.clone(),
-                delta: delta_of(subscription, changed).map(|text| (subscription.seq, text)),
-            }),
+                delta: delta_of(subscription, changed)
+                    .map(|text| (subscription.seq, Arc::clone(text))),
+            });
         }
+    }
+
+    /// Queues one push, unless the connection takes none.
+    fn try_push(
+        &mut self,
+        conn: ConnId,
+        number: u64,
+        seq: Option<u64>,
+        text: Option<&Arc<[u8]>>,
+    ) -> bool {
+        let mut head = std::mem::take(&mut self.subscriptions.scratch);
+        write_head(number, text.is_some(), seq, &mut head);
+        let tail: &[u8] = if seq.is_some() { b"}}" } else { b"}" };
+        let pushed = self.send_if_taken(conn, &head, text, tail);
+        self.subscriptions.scratch = head;
+        self.metrics.pushes += u64::from(pushed);
+        pushed
     }
 
     /// Remembers what those are owed who could not be sent to.
@@ -197,21 +214,10 @@ impl Engine {
         text: Option<&Arc<[u8]>>,
     ) {
         let mut head = std::mem::take(&mut self.subscriptions.scratch);
-        self.write_head(number, text.is_some(), seq, &mut head);
+        write_head(number, text.is_some(), seq, &mut head);
         self.send(conn, &head, text, if seq.is_some() { b"}}" } else { b"}" });
         self.subscriptions.scratch = head;
         self.metrics.pushes += 1;
-    }
-
-    fn write_head(&self, number: u64, has_data: bool, seq: Option<u64>, head: &mut Vec<u8>) {
-        head.clear();
-        let mut id = [0; 24];
-        write_push_head(head, CHANNEL, subscription_id(number, &mut id), has_data);
-        if let Some(seq) = seq {
-            head.extend_from_slice(b"{\"seq\":");
-            write_number(head, seq as f64);
-            head.push(b',');
-        }
     }
 
     /// The last push of a subscription in delta mode. Never suppressed.
@@ -220,13 +226,24 @@ impl Engine {
             return;
         }
         let mut head = std::mem::take(&mut self.subscriptions.scratch);
-        self.write_head(subscription.number, true, Some(subscription.seq), &mut head);
+        write_head(subscription.number, true, Some(subscription.seq), &mut head);
         head.extend_from_slice(b"\"closed\":\"");
         head.extend_from_slice(reason.as_str().as_bytes());
         head.push(b'"');
         self.send(subscription.conn, &head, None, b"}}");
         self.subscriptions.scratch = head;
         self.metrics.pushes += 1;
+    }
+}
+
+fn write_head(number: u64, has_data: bool, seq: Option<u64>, head: &mut Vec<u8>) {
+    head.clear();
+    let mut id = [0; 24];
+    write_push_head(head, CHANNEL, subscription_id(number, &mut id), has_data);
+    if let Some(seq) = seq {
+        head.extend_from_slice(b"{\"seq\":");
+        write_number(head, seq as f64);
+        head.push(b',');
     }
 }
 
@@ -239,16 +256,16 @@ struct Held {
     delta: Option<(u64, Arc<[u8]>)>,
 }
 
-fn delta_of(subscription: &Subscription, changed: &Changed) -> Option<Arc<[u8]>> {
+fn delta_of<'c>(subscription: &Subscription, changed: &'c Changed) -> Option<&'c Arc<[u8]>> {
     match subscription.mode {
         Mode::Full => None,
-        Mode::Delta { positions: true } => changed.with_positions.clone(),
-        Mode::Delta { positions: false } => changed.as_set.clone(),
+        Mode::Delta { positions: true } => changed.with_positions.as_ref(),
+        Mode::Delta { positions: false } => changed.as_set.as_ref(),
     }
 }
 
 /// What a change means to one subscriber. Counts it.
-fn share(subscription: &mut Subscription, changed: &Changed) -> Next {
+fn share<'c>(subscription: &mut Subscription, changed: &'c Changed) -> Next<'c> {
     if subscription.mode == Mode::Full && !changed.full {
         return Next::Nothing;
     }
@@ -259,7 +276,7 @@ fn share(subscription: &mut Subscription, changed: &Changed) -> Next {
         return Next::Hold;
     }
     match subscription.mode {
-        Mode::Full => changed.body.clone().map_or(Next::Hold, Next::Push),
+        Mode::Full => changed.body.as_ref().map_or(Next::Hold, Next::Push),
         Mode::Delta { .. } => match delta_of(subscription, changed) {
             Some(text) => Next::Delta(text),
             None => Next::Hold,

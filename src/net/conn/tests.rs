@@ -4,6 +4,7 @@
 use super::*;
 use crate::net::http::{Site, Verdict, judge};
 use crate::net::limits::SLICES;
+use crate::net::spares::Spares;
 use crate::net::testing::{client_frame, raw_frame};
 use proptest::prelude::*;
 use std::io::IoSlice;
@@ -36,14 +37,28 @@ impl Echo {
                     match judge(&request, &Site { path: "/ws", allowed_origins: None }) {
                         Verdict::Upgrade(answer) => {
                             self.conn.upgrade(&answer);
-                            self.conn.outbox.push_text(b"welcome", None, b"", 0, 0);
+                            self.conn.outbox.push_text(
+                                b"welcome",
+                                None,
+                                b"",
+                                0,
+                                0,
+                                &mut Spares::default(),
+                            );
                         }
                         Verdict::Page(_) => self.conn.refuse(Refusal::NotFound, request.method),
                         Verdict::Refuse(refusal) => self.conn.refuse(refusal, request.method),
                     }
                 }
                 Step::Text(text) => {
-                    self.conn.outbox.push_text(text.as_bytes(), None, b"", 0, 0);
+                    self.conn.outbox.push_text(
+                        text.as_bytes(),
+                        None,
+                        b"",
+                        0,
+                        0,
+                        &mut Spares::default(),
+                    );
                 }
                 Step::Binary(_) => unreachable!("binary messages are refused"),
                 Step::Ended(code) => {
@@ -141,7 +156,7 @@ fn an_idle_connection_keeps_nothing() {
     for byte in UPGRADE.as_bytes().chunks(1).chain(text("hello").chunks(1)) {
         echo.receive(byte);
     }
-    echo.conn.outbox.consume(echo.conn.outbox.buffered());
+    echo.conn.outbox.consume(echo.conn.outbox.buffered(), &mut Spares::default());
     assert_eq!(echo.conn.kept.capacity(), 0);
     assert_eq!(echo.conn.decoder.kept_bytes(), 0);
     assert!(size_of::<Conn>() <= 200, "{} bytes of state", size_of::<Conn>());
