@@ -159,6 +159,9 @@ impl Stats {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub execution: Box<Execution>,
+    /// Under which key the answer to a lookup is remembered. Its arguments may
+    /// mean something else by the time at which it comes.
+    pub remember: Option<Arc<[u8]>>,
     pub timeout: TimerId,
     pub service: Box<str>,
 }
@@ -357,7 +360,7 @@ impl RuleEngine {
     ) -> bool {
         let Some(waiting) = self.waiting.remove(&ticket) else { return false };
         self.wheel.cancel(waiting.timeout);
-        self.resume(waiting.execution, result, cx);
+        self.resume(waiting, result, cx);
         true
     }
 

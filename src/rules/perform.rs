@@ -256,11 +256,6 @@ impl RuleEngine {
         args: &[Json],
         cx: &mut Cx<'_>,
     ) -> Result<Called, CallFailed> {
-        if self.waiting.len() >= MAX_WAITING {
-            return Err(CallFailed::Text(format!(
-                "Too many calls wait for an answer (max {MAX_WAITING})"
-            )));
-        }
         let ticket = self.tickets + 1;
         let reply = match self.services.begin(service, method, args, ticket) {
             Some(reply) => reply,
@@ -272,21 +267,37 @@ impl RuleEngine {
             }
             None => return Err(CallFailed::NoService),
         };
-        match reply? {
+        let job = match reply? {
             ServiceReply::Now(value) => return Ok(Called::Now(Json::from(value))),
-            ServiceReply::Later => {}
-            ServiceReply::Job(job) => cx.host.start_job(ticket, job),
-        }
+            ServiceReply::Later => None,
+            ServiceReply::Job(job) => Some(job),
+        };
+        // The service knows the ticket: it is used up, whatever comes of it.
         self.tickets = ticket;
+        if self.waiting.len() >= MAX_WAITING {
+            return Err(CallFailed::Text(format!(
+                "Too many calls wait for an answer (max {MAX_WAITING})"
+            )));
+        }
+        if let Some(job) = job {
+            cx.host.start_job(ticket, job);
+        }
         Ok(Called::Later)
     }
 
     /// Sets an execution aside until the answer to the newest ticket comes.
-    pub(super) fn park(&mut self, execution: Box<Execution>, service: &str, cx: &Cx<'_>) {
+    pub(super) fn park(
+        &mut self,
+        execution: Box<Execution>,
+        service: &str,
+        remember: Option<Arc<[u8]>>,
+        cx: &Cx<'_>,
+    ) {
         let ticket = self.tickets;
         let deadline = cx.now.mono.saturating_add(self.options.service_timeout_ms);
         let timeout = self.wheel.insert(deadline, Due::Call(ticket));
-        self.waiting.insert(ticket, Waiting { execution, timeout, service: service.into() });
+        let service = service.into();
+        self.waiting.insert(ticket, Waiting { execution, remember, timeout, service });
     }
 
     /// Resolves the lookups from the next one on. `None` if the execution is
@@ -299,9 +310,9 @@ impl RuleEngine {
         let rule = Arc::clone(&execution.rule);
         while let Some(lookup) = execution.next_lookup(&rule) {
             match self.look_up(&execution, lookup, cx) {
-                Ok(Some(value)) => execution.looked_up(lookup, Ok(value)),
-                Ok(None) => {
-                    self.park(execution, &lookup.service, cx);
+                Ok(Looked::Now(value)) => execution.looked_up(lookup, Ok(value)),
+                Ok(Looked::Later { remember }) => {
+                    self.park(execution, &lookup.service, remember, cx);
                     return None;
                 }
                 Err(text) => execution.looked_up(lookup, Err(text)),
@@ -321,20 +332,19 @@ impl RuleEngine {
         }
     }
 
-    /// One lookup; `None`: its service answers later.
     fn look_up(
         &mut self,
         execution: &Execution,
         lookup: &Lookup,
         cx: &mut Cx<'_>,
-    ) -> Result<Option<Json>, String> {
+    ) -> Result<Looked, String> {
         let Lookup { service, method, .. } = lookup;
         let args = self.arguments(execution, &lookup.args)?;
-        if lookup.ttl.is_some() {
-            let key = LookupCache::key(service, method, &args);
-            if let Some(value) = self.cache.get(&key, cx.now.mono) {
-                return Ok(Some(value.clone()));
-            }
+        let remember = lookup.ttl.map(|_| LookupCache::key(service, method, &args));
+        if let Some(key) = &remember
+            && let Some(value) = self.cache.get(key, cx.now.mono)
+        {
+            return Ok(Looked::Now(value.clone()));
         }
         let called = self.call(execution, service, method, &args, cx);
         match called.map_err(|failed| match failed {
@@ -345,28 +355,27 @@ impl RuleEngine {
             CallFailed::Text(text) => text,
         })? {
             Called::Now(value) => {
-                self.remember(execution, lookup, &value, cx);
-                Ok(Some(value))
+                self.remember(remember.as_ref(), lookup, &value, cx);
+                Ok(Looked::Now(value))
             }
-            Called::Later => Ok(None),
+            Called::Later => Ok(Looked::Later { remember }),
         }
     }
 
-    fn remember(&mut self, execution: &Execution, lookup: &Lookup, value: &Json, cx: &Cx<'_>) {
-        let Some(ttl) = lookup.ttl else { return };
-        // They have been resolved before.
-        let Ok(args) = self.arguments(execution, &lookup.args) else { return };
-        let key = LookupCache::key(&lookup.service, &lookup.method, &args);
-        self.cache.put(&key, value.clone(), ttl, cx.now.mono);
+    fn remember(&mut self, key: Option<&Arc<[u8]>>, lookup: &Lookup, value: &Json, cx: &Cx<'_>) {
+        if let (Some(key), Some(ttl)) = (key, lookup.ttl) {
+            self.cache.put(key, value.clone(), ttl, cx.now.mono);
+        }
     }
 
     /// Goes on with an execution whose answer has come.
     pub(super) fn resume(
         &mut self,
-        mut execution: Box<Execution>,
+        waiting: Waiting,
         result: Result<Json, String>,
         cx: &mut Cx<'_>,
     ) {
+        let Waiting { mut execution, remember, .. } = waiting;
         let rule = Arc::clone(&execution.rule);
         match execution.next_lookup(&rule) {
             Some(lookup) => {
@@ -376,7 +385,7 @@ impl RuleEngine {
                     return;
                 }
                 if let Ok(value) = &result {
-                    self.remember(&execution, lookup, value, cx);
+                    self.remember(remember.as_ref(), lookup, value, cx);
                 }
                 execution.looked_up(lookup, result);
             }
@@ -388,6 +397,12 @@ impl RuleEngine {
         }
         self.drive(vec![Task::Execution(execution)], cx);
     }
+}
+
+/// How a lookup came out.
+enum Looked {
+    Now(Json),
+    Later { remember: Option<Arc<[u8]>> },
 }
 
 enum CallFailed {

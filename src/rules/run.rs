@@ -187,7 +187,7 @@ impl RuleEngine {
                     return;
                 }
                 Ok(After::Wait(service)) => {
-                    self.park(execution, &service, cx);
+                    self.park(execution, &service, None, cx);
                     return;
                 }
                 Err(text) => self.action_failed(&mut execution, text, cx),
@@ -290,7 +290,7 @@ impl RuleEngine {
                         "Service \"{}\" did not answer within {} ms",
                         waiting.service, self.options.service_timeout_ms
                     );
-                    self.resume(waiting.execution, Err(text), cx);
+                    self.resume(waiting, Err(text), cx);
                 }
             }
         }

@@ -265,6 +265,34 @@ fn lookups_may_be_answered_later() {
     assert!(world.host.jobs.is_empty());
 }
 
+/// What the arguments mean has changed by the time at which the answer comes.
+#[test]
+fn a_late_answer_is_remembered_for_what_was_asked() {
+    let mut world = world();
+    lookup_rule(
+        &mut world,
+        "a",
+        r#"[{"name":"l","service":"demo","method":"job","args":[{"ref":"fact.k"}],"cache":{"ttl":1000}}]"#,
+    );
+    let run = |world: &mut World| {
+        let (ticket, job) = world.host.jobs.pop().expect("a job");
+        let result = job().map(Json::from);
+        world.call(|engine, cx| assert!(engine.answer(ticket, result, cx)));
+    };
+    world.set("k", "1");
+    world.emit("a", "{}");
+    world.set("k", "2");
+    run(&mut world);
+    assert_eq!(world.events()[1..], [r#"a.out {"l":[1]}"#]);
+    world.emit("a", "{}");
+    assert_eq!(world.topics(), ["a"], "nobody has asked for this yet");
+    run(&mut world);
+    assert_eq!(world.events(), [r#"a.out {"l":[2]}"#]);
+    world.set("k", "1");
+    world.emit("a", "{}");
+    assert_eq!(world.events()[1..], [r#"a.out {"l":[1]}"#]);
+}
+
 #[test]
 fn a_rule_that_is_gone_does_not_begin() {
     let mut world = world();
