@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use crate::json::Json;
 use crate::store::pattern::Pattern as Expression;
 
-use super::facts::Fact;
 use super::reference::{Operand, Reference, Scope, Template};
 use super::regexes::{self, RegexCache};
 use super::value::Path;
@@ -114,15 +113,10 @@ impl Condition {
         Ok(Condition { source, operator, value })
     }
 
-    /// Adds the number of facts looked at to `cost`.
-    pub(super) fn holds(
-        &self,
-        scope: Scope<'_>,
-        regexes: &mut RegexCache,
-        cost: &mut usize,
-    ) -> Result<bool, String> {
-        let left = self.left(scope, cost)?;
+    pub(super) fn holds(&self, scope: Scope<'_>, regexes: &mut RegexCache) -> Result<bool, String> {
+        let left = self.left(scope)?;
         let left = left.as_deref();
+        self.charge(left, scope);
         let operand = match &self.value {
             Value::Operand(operand) => operand.resolve(scope)?,
             Value::Missing => None,
@@ -133,20 +127,27 @@ impl Condition {
                 return Ok(expression.as_ref().is_some_and(matches));
             }
         };
+        self.charge(operand.as_deref(), scope);
         Ok(compare(self.operator, left, operand.as_deref(), regexes))
     }
 
-    fn left<'a>(
-        &self,
-        scope: Scope<'a>,
-        cost: &mut usize,
-    ) -> Result<Option<Cow<'a, Json>>, String> {
+    /// What it costs to search a side.
+    fn charge(&self, side: Option<&Json>, scope: Scope<'_>) {
+        match (side, self.operator) {
+            (_, Operator::Exists | Operator::NotExists) => {}
+            (Some(Json::String(text)), _) => scope.cause.budget.take_bytes(text.len()),
+            (Some(Json::Array(elements)), _) => scope.cause.budget.take_looks(elements.len()),
+            _ => {}
+        }
+    }
+
+    fn left<'a>(&self, scope: Scope<'a>) -> Result<Option<Cow<'a, Json>>, String> {
         Ok(match &self.source {
             Source::Event(path) => scope.cause.data.find(path),
             Source::Fact(pattern) => {
                 let (fact, looked_at) = scope.facts.first(&scope.text(pattern)?);
-                *cost += looked_at;
-                fact.and_then(Fact::value).map(Cow::Owned)
+                scope.cause.budget.take_looks(looked_at);
+                fact.and_then(|fact| scope.read(fact)).map(Cow::Owned)
             }
             Source::Context(name, path) => {
                 scope.resolve(&Reference::Var(name.clone(), path.clone()))?
@@ -243,7 +244,7 @@ mod tests {
         let cause = Cause::event(&event, 1, &Budget::new(1));
         let scope = Scope { cause: &cause, facts, vars, lookups: &[] };
         let condition = Condition::compile(&json(condition)).expect("compiles");
-        condition.holds(scope, &mut RegexCache::default(), &mut 0)
+        condition.holds(scope, &mut RegexCache::default())
     }
 
     fn holds(data: &str, operator: &str, value: &str) -> bool {

@@ -125,6 +125,24 @@ impl Budget {
         Self::take(&self.steps, u32::try_from(steps).unwrap_or(u32::MAX))
     }
 
+    /// Takes what it costs to make, read or search so many bytes: a step for
+    /// each KiB. Otherwise a million steps on large values would hold up the
+    /// event loop for hours.
+    pub(super) fn take_bytes(&self, bytes: usize) {
+        self.take_steps(bytes / 1024);
+    }
+
+    /// Takes what it costs to look at so many keys or elements: a fraction of a
+    /// step each.
+    pub(super) fn take_looks(&self, count: usize) {
+        self.take_steps(count / 16);
+    }
+
+    #[cfg(test)]
+    pub(super) fn steps_left(&self) -> u32 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
     /// True the first time it is asked for this kind of warning.
     pub(super) fn warn_once(&self, kind: Warning) -> bool {
         let bit = 1 << kind as u32;

@@ -65,6 +65,11 @@ impl Fact {
         (!self.value.is_empty()).then(|| Raw::checked(&self.value).to_json())
     }
 
+    /// Bytes of the value.
+    pub(super) fn size(&self) -> usize {
+        self.value.len()
+    }
+
     /// The value in storage form.
     pub(super) fn stored_value(&self) -> &str {
         &self.value

@@ -14,7 +14,7 @@ use super::rule::{Action, Lookup, TimerSpec};
 use super::run::{After, Task, log_failure};
 use super::service::{LookupCache, ServiceError, ServiceReply};
 use super::timers::Timer;
-use super::value::{Measure, type_name};
+use super::value::{Measure, size, type_name};
 
 /// Bytes of one line of a `log` action.
 const MAX_LOG: usize = 8 * 1024;
@@ -70,7 +70,6 @@ impl RuleEngine {
                 cx.host.log(*level, &line);
             }
             Action::Conditional { conditions, then, otherwise } => {
-                let mut cost = 0;
                 let mut holds = true;
                 for condition in conditions {
                     let scope = Scope {
@@ -79,12 +78,11 @@ impl RuleEngine {
                         vars: &execution.vars,
                         lookups: &execution.lookups,
                     };
-                    if !condition.holds(scope, &mut self.regexes, &mut cost)? {
+                    if !condition.holds(scope, &mut self.regexes)? {
                         holds = false;
                         break;
                     }
                 }
-                execution.cause.budget.take_steps(cost / 16);
                 if let Some(branch) = if holds { Some(then) } else { otherwise.as_ref() } {
                     execution.push_list(branch, false);
                 }
@@ -95,7 +93,8 @@ impl RuleEngine {
                     let found = type_name(collection.as_deref());
                     return Err(format!("for_each: collection must be an array, got {found}"));
                 };
-                let items = items.iter().take(each.max).cloned().collect();
+                let items: Vec<Json> = items.iter().take(each.max).cloned().collect();
+                execution.cause.budget.take_bytes(items.iter().map(size).sum());
                 execution.push_loop(each, items);
             }
             Action::TryCatch { attempt, catch, finally } => {
@@ -122,14 +121,17 @@ impl RuleEngine {
     /// Missing references are `null` here.
     fn arguments(&self, execution: &Execution, args: &[Operand]) -> Result<Vec<Json>, String> {
         let mut measure = Measure::new();
-        args.iter()
+        let resolved = args
+            .iter()
             .map(|arg| {
                 let value = arg.resolve(self.scope(execution))?;
                 let value = value.map_or(Json::Null, |value| value.into_owned());
                 measure.add(&value, 1)?;
                 Ok(value)
             })
-            .collect()
+            .collect();
+        execution.cause.budget.take_bytes(measure.taken());
+        resolved
     }
 
     /// Missing references drop their member.
@@ -147,6 +149,7 @@ impl RuleEngine {
                 data.insert(name.clone(), value.into_owned());
             }
         }
+        execution.cause.budget.take_bytes(measure.taken());
         Ok(data)
     }
 
@@ -161,7 +164,9 @@ impl RuleEngine {
         let value = value.resolve(self.scope(execution))?;
         let value = value.map(|value| value.into_owned());
         if let Some(value) = &value {
-            Measure::new().add(value, 1)?;
+            let mut measure = Measure::new();
+            measure.add(value, 1)?;
+            execution.cause.budget.take_bytes(measure.taken());
         }
         let fact = self.facts.set(&key, value.as_ref(), cx.now.wall, Source::Rule);
         if !self.options.durable && !self.options.chain_facts {

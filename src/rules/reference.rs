@@ -168,7 +168,7 @@ impl<'a> Scope<'a> {
             Reference::Trigger(Some(path)) => self.cause.data.find(path),
             Reference::Trigger(None) => Some(Cow::Borrowed(self.cause.data.whole())),
             Reference::Fact(key) => {
-                self.facts.get(&self.text(key)?).and_then(Fact::value).map(Cow::Owned)
+                self.facts.get(&self.text(key)?).and_then(|fact| self.read(fact)).map(Cow::Owned)
             }
             Reference::Var(name, path) => within(self.vars.get(name), path),
             Reference::Lookup(name, path) => {
@@ -185,6 +185,12 @@ impl<'a> Scope<'a> {
                 return Err(format!("Unknown reference source: {source}"));
             }
         })
+    }
+
+    /// The value of a fact, which costs something.
+    pub(super) fn read(self, fact: &Fact) -> Option<Json> {
+        self.cause.budget.take_bytes(fact.size());
+        fact.value()
     }
 
     /// The text of a template.
@@ -207,6 +213,7 @@ impl<'a> Scope<'a> {
                 return Err(format!("text is too long (max {MAX_VALUE_BYTES} bytes)"));
             }
         }
+        self.cause.budget.take_bytes(out.len());
         Ok(Cow::Owned(out))
     }
 }

@@ -119,6 +119,11 @@ impl Measure {
         Measure { left: MAX_VALUE_BYTES }
     }
 
+    /// Bytes counted so far.
+    pub(super) fn taken(&self) -> usize {
+        MAX_VALUE_BYTES - self.left
+    }
+
     /// Counts one more value that lies `depth` levels deep.
     pub(super) fn add(&mut self, value: &Json, depth: usize) -> Result<(), String> {
         let mut cost = 2;
@@ -151,6 +156,18 @@ impl Measure {
                 Ok(())
             }
             None => Err(format!("value is too large (max {MAX_VALUE_BYTES} bytes)")),
+        }
+    }
+}
+
+/// About the length of a value as text, without a bound.
+pub(super) fn size(value: &Json) -> usize {
+    match value {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 4,
+        Json::String(text) => text.len() + 2,
+        Json::Array(elements) => elements.iter().map(size).sum::<usize>() + 2,
+        Json::Object(object) => {
+            object.iter().map(|(name, value)| name.len() + 3 + size(value)).sum::<usize>() + 2
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Order of evaluation, depth and limits.
 
+use super::super::event::MAX_STEPS;
 use super::*;
 
 fn emit(topic: &str) -> String {
@@ -118,6 +119,52 @@ fn nested_loops_are_limited() {
     assert_eq!(world.topics(), ["go"]);
     world.emit("go", r#"{"l":[1]}"#);
     assert_eq!(world.topics(), ["go", "after"]);
+}
+
+/// What a trigger costs in steps, besides the action that tells.
+fn steps_of(action: &str, text: &str) -> u32 {
+    let mut world = World::new();
+    world.set("big", &format!("\"{text}\""));
+    let tell = r#"{"type":"call_service","service":"store","method":"insert"}"#;
+    world.on("r", "go", &format!("[{action},{tell}]"));
+    world.emit("go", &format!(r#"{{"text":"{text}","texts":["{text}"]}}"#));
+    let chain = world.host.chains.pop().expect("told");
+    MAX_STEPS - chain.budget.steps_left()
+}
+
+/// Large values cost more: a rule that copies, reads, searches or joins them
+/// again and again ends as early as one that does other things.
+#[test]
+fn large_values_cost_more_steps() {
+    let large = "x".repeat(100 * 1024);
+    for (action, times) in [
+        (r#"{"type":"set_fact","key":"k","value":{"ref":"event.text"}}"#, 1),
+        (r#"{"type":"set_fact","key":"k","value":{"ref":"fact.big"}}"#, 2),
+        (r#"{"type":"delete_fact","key":"${event.text}"}"#, 1),
+        (r#"{"type":"emit_event","topic":"t","data":{"x":{"ref":"event.text"}}}"#, 1),
+        (
+            r#"{"type":"set_timer","timer":{"name":"n","duration":9,"onExpire":{"topic":"t","data":{"x":{"ref":"event.text"}}}}}"#,
+            1,
+        ),
+        (
+            r#"{"type":"call_service","service":"store","method":"insert","args":[{"ref":"event.text"}]}"#,
+            1,
+        ),
+        (r#"{"type":"for_each","collection":{"ref":"event.texts"},"as":"x","actions":[]}"#, 1),
+        (
+            r#"{"type":"conditional","conditions":[{"source":{"type":"event","field":"text"},"operator":"matches","value":"y"}],
+                "then":[{"type":"delete_fact","key":"none"}]}"#,
+            1,
+        ),
+        (
+            r#"{"type":"conditional","conditions":[{"source":{"type":"fact","pattern":"big"},"operator":"exists"}],
+                "then":[{"type":"delete_fact","key":"none"}]}"#,
+            1,
+        ),
+    ] {
+        let more = steps_of(action, &large) - steps_of(action, "x");
+        assert!((times * 100..=times * 100 + 2).contains(&more), "{action}: {more}");
+    }
 }
 
 #[test]

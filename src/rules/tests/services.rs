@@ -317,6 +317,16 @@ fn what_waits_is_bounded() {
         world.emit("go", "{}");
     }
     assert_eq!(world.engine.waiting(), 10_000);
+    // What is answered at once is still answered.
+    world.on(
+        "now",
+        "now",
+        r#"[{"type":"try_catch","try":[{"type":"call_service","service":"demo","method":"echo"},
+              {"type":"call_service","service":"store","method":"insert","args":[]}],
+             "finally":[],"catch":{"actions":[{"type":"set_fact","key":"failed","value":1}]}}]"#,
+    );
+    world.emit("now", "{}");
+    assert_eq!((world.host.stored.len(), world.facts().len()), (1, 0));
     assert!(world.log_text().contains("Too many calls wait for an answer (max 10000)"));
 }
 
