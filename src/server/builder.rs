@@ -1,5 +1,6 @@
 //! Putting a server together in code.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -8,7 +9,7 @@ use super::hooks::Hooks;
 use super::{Server, ServerThread};
 use crate::access::{PermissionCheck, TokenValidator};
 use crate::audit::AuditSink;
-use crate::config::{Auth, Config, ConfigError, External, Options, Resolved};
+use crate::config::{Auth, Config, ConfigError, Durability, External, Options, Resolved};
 use crate::json::{Json, Object};
 use crate::query::{Incremental, IncrementalQuery, Plain, Query};
 use crate::rules::RuleService;
@@ -113,6 +114,53 @@ impl Builder {
     #[must_use]
     pub fn port(self, port: u16) -> Self {
         self.set("port", port)
+    }
+
+    /// Keeps the data in this directory, which is created if it is missing.
+    /// Without it everything is gone when the server ends. Needs the feature
+    /// `sqlite`.
+    ///
+    /// ```
+    /// use noexd::Server;
+    /// use noexd::config::Durability;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = std::env::temp_dir().join(format!("noexd-doc-{}", std::process::id()));
+    /// let server = Server::builder()
+    ///     .host("127.0.0.1")
+    ///     .port(0)
+    ///     .data_dir(&directory)
+    ///     .durability(Durability::Interval)
+    ///     .start()?;
+    /// server.stop_and_wait(std::time::Duration::ZERO)?;
+    /// assert!(directory.join("noexd.sqlite").exists());
+    /// # std::fs::remove_dir_all(directory)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn data_dir(mut self, directory: impl AsRef<Path>) -> Self {
+        let directory = directory.as_ref();
+        match directory.to_str() {
+            Some(text) => self.set("dataDir", text),
+            None => {
+                let text = format!("{} is not UTF-8", directory.display());
+                self.unreadable.get_or_insert(ConfigError::one("dataDir", text));
+                self
+            }
+        }
+    }
+
+    /// Sets what a response to a write waits for; [`Durability::Always`] if it
+    /// is not called. Says nothing without a directory for the data.
+    #[must_use]
+    pub fn durability(self, durability: Durability) -> Self {
+        let word = match durability {
+            Durability::Always => "always",
+            Durability::Interval => "interval",
+            Durability::None => "none",
+        };
+        self.set("durability", word)
     }
 
     /// Defines a bucket, as `store.defineBucket` does, behind those of the

@@ -6,4 +6,5 @@ mod crash;
 mod damage;
 mod restart;
 mod rules;
+mod slow;
 mod support;

@@ -152,6 +152,29 @@ impl Client {
         Ok(self.next)
     }
 
+    /// The socket, for a peer that writes as it likes.
+    pub fn stream(&self) -> TcpStream {
+        self.socket.get_ref().try_clone().expect("a second descriptor")
+    }
+
+    /// A text frame as a client sends it, masked with zeroes.
+    pub fn frame(text: &str) -> Vec<u8> {
+        let mut frame = vec![0x81, 0xff];
+        frame.extend_from_slice(&(text.len() as u64).to_be_bytes());
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(text.as_bytes());
+        frame
+    }
+
+    /// Whether nothing has arrived that nobody has read.
+    pub fn has_nothing_yet(&mut self) -> bool {
+        let stream = self.socket.get_ref();
+        stream.set_nonblocking(true).expect("nonblocking");
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).expect("blocking");
+        peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
     /// Sends a request that has an id already.
     pub fn send_text(&mut self, text: &str) {
         self.socket.send(Message::text(text)).expect("sent");
