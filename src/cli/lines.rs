@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::files::{location, now};
-use super::{Done, Tool};
+use super::{Done, Tool, noex};
 use crate::json::{Json, Object, Raw, parse, write_string};
 use crate::server::Offline;
 use crate::storage::{Sqlite, Stored};
@@ -114,6 +114,68 @@ pub(super) fn import(tool: &Tool) -> Result<Done, String> {
     data.replace(&contents).map_err(|error| error.message.into_owned())?;
     data.save()?;
     Ok(Done::Text(format!("{records} records imported\n")))
+}
+
+/// Takes over what the reference server has kept; see [`noex`].
+pub(super) fn take_over(tool: &Tool, source: &Path) -> Result<Done, String> {
+    let found = noex::read(source)?;
+    let mut data = Offline::open(&tool.persistence, now())?;
+    let known: Vec<String> =
+        data.bucket_names().chain(tool.configured.keys().map(str::to_owned)).collect();
+    let (mut contents, mut said) = (Vec::new(), String::new());
+    let mut left = tool.buckets.clone();
+    for found in found {
+        // The name of a file has lost some characters of the bucket's.
+        let mut meant = known.iter().filter(|name| match found.exact {
+            true => **name == found.name,
+            false => noex::file_name(name) == found.name,
+        });
+        let name = meant.next().unwrap_or(&found.name).clone();
+        if meant.any(|other| *other != name) {
+            return Err(format!("{}: it is not clear which bucket this is", found.source));
+        }
+        if !tool.buckets.is_empty() && !tool.buckets.contains(&name) {
+            continue;
+        }
+        left.retain(|wanted| *wanted != name);
+        let records = found.records();
+        let configured = match tool.configured.get(&name) {
+            Some(Json::Object(definition)) => Some(definition.clone()),
+            _ => None,
+        };
+        let (how, definition) = match (data.definition(&name), configured) {
+            (Some(definition), _) => ("as it is defined".to_owned(), definition),
+            (None, Some(definition)) => ("as it is configured".to_owned(), definition),
+            // Of identity and the like: only noexd knows how they have to look.
+            (None, None) if name.starts_with('_') => {
+                said += &format!("{name}: left out, it is defined by noexd itself when needed\n");
+                continue;
+            }
+            (None, None) if records == 0 => {
+                said += &format!("{name}: left out, it is empty and nothing defines it\n");
+                continue;
+            }
+            (None, None) => match found.infer() {
+                Some((key, definition)) => {
+                    (format!("with the key \"{key}\" and no other field checked"), definition)
+                }
+                None => {
+                    return Err(format!(
+                        "{}: no field holds the key of every record; define the bucket first",
+                        found.source
+                    ));
+                }
+            },
+        };
+        said += &format!("{name}: {records} records, {how}\n");
+        contents.push(found.into_content(&name, definition)?);
+    }
+    if let Some(missing) = left.first() {
+        return Err(format!("{}: there is no bucket \"{missing}\"", source.display()));
+    }
+    data.replace(&contents).map_err(|error| error.message.into_owned())?;
+    data.save()?;
+    Ok(Done::Text(said))
 }
 
 /// Takes one line of an export; returns how many records are in it.

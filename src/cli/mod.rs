@@ -5,14 +5,16 @@
 
 mod files;
 mod lines;
+mod noex;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use getopts::{HasArg, Matches, Occur};
 
-use crate::config::Persistence;
 use crate::config::command_line::{self, Command};
+use crate::config::{Config, Persistence};
+use crate::json::Object;
 
 /// One subcommand, understood.
 #[derive(Debug)]
@@ -24,6 +26,10 @@ pub struct Tool {
     output: Option<PathBuf>,
     /// A file or a name, for those that take one.
     subject: Option<String>,
+    /// Where the reference server has kept its data.
+    noex: Option<PathBuf>,
+    /// The buckets of the configuration.
+    configured: Object,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +56,9 @@ Work on a data directory (see docs/backups.md).
   noexd export  DATA [--bucket NAME]... [--output FILE]
                                                      write JSON Lines; the server may run
   noexd import  DATA [--bucket NAME] [FILE]          read JSON Lines
+  noexd import  DATA --from-noex PLACE [--bucket NAME]...
+                                                     take over the data of noex: its
+                                                     directory, or its SQLite file
 
 DATA is --data-dir DIR, --db FILE or --config FILE, as for the server. `restore`
 and `import` need the server to be stopped. Without FILE, `export` writes to
@@ -92,6 +101,7 @@ fn understand(verb: Verb, args: &[OsString]) -> Result<Tool, String> {
         parser.opt(short, long, "", "", HasArg::Yes, Occur::Optional);
     }
     parser.opt("", "bucket", "", "", HasArg::Yes, Occur::Multi);
+    parser.opt("", "from-noex", "", "", HasArg::Yes, Occur::Optional);
     let matches = parser.parse(args).map_err(|fail| fail.to_string())?;
     let only = |flag: &str, verbs: &[Verb]| {
         if matches.opt_present(flag) && !verbs.contains(&verb) {
@@ -102,10 +112,12 @@ fn understand(verb: Verb, args: &[OsString]) -> Result<Tool, String> {
     only("name", &[Verb::Backup])?;
     only("output", &[Verb::Backup, Verb::Export])?;
     only("bucket", &[Verb::Export, Verb::Import])?;
+    only("from-noex", &[Verb::Import])?;
     if matches.opt_present("name") && matches.opt_present("output") {
         return Err("--name and --output exclude each other".into());
     }
-    let takes_subject = matches!(verb, Verb::Restore | Verb::Import);
+    let noex = matches.opt_str("from-noex").map(PathBuf::from);
+    let takes_subject = matches!(verb, Verb::Restore | Verb::Import) && noex.is_none();
     if let Some(word) = matches.free.get(usize::from(takes_subject)) {
         return Err(format!("unexpected argument \"{word}\""));
     }
@@ -113,21 +125,25 @@ fn understand(verb: Verb, args: &[OsString]) -> Result<Tool, String> {
         return Err("which backup? Give a name, or the path of a file".into());
     }
     let buckets = matches.opt_strs("bucket");
-    if verb == Verb::Import && buckets.len() > 1 {
+    if verb == Verb::Import && noex.is_none() && buckets.len() > 1 {
         return Err("--bucket: an import of plain records goes to one bucket".into());
     }
+    let (persistence, configured) = settings(&matches)?;
     Ok(Tool {
         verb,
-        persistence: persistence(&matches)?,
+        persistence,
         buckets,
         name: matches.opt_str("name"),
         output: matches.opt_str("output").map(PathBuf::from),
         subject: matches.free.first().cloned(),
+        noex,
+        configured,
     })
 }
 
-/// The server's own understanding of where the data lies.
-fn persistence(matches: &Matches) -> Result<Persistence, String> {
+/// The server's own understanding of where the data lies, and the buckets of
+/// its configuration.
+fn settings(matches: &Matches) -> Result<(Persistence, Object), String> {
     let mut args = Vec::new();
     for flag in ["config", "data-dir", "db"] {
         if let Some(value) = matches.opt_str(flag) {
@@ -140,11 +156,11 @@ fn persistence(matches: &Matches) -> Result<Persistence, String> {
     };
     let resolved = command_line::load(&arguments, |name| std::env::var(name).ok())
         .map_err(|error| error.to_string())?;
-    let persistence = resolved.config.persistence;
+    let Config { persistence, buckets, .. } = resolved.config;
     if !persistence.is_enabled() {
         return Err("where is the data? Give --data-dir DIR, --db FILE or --config FILE".into());
     }
-    Ok(persistence)
+    Ok((persistence, buckets))
 }
 
 impl Tool {
@@ -158,7 +174,10 @@ impl Tool {
             Verb::Backup => files::backup(self),
             Verb::Restore => files::restore(self),
             Verb::Export => lines::export(self),
-            Verb::Import => lines::import(self),
+            Verb::Import => match &self.noex {
+                Some(source) => lines::take_over(self, source),
+                None => lines::import(self),
+            },
         }
     }
 }

@@ -113,6 +113,13 @@ pub(super) fn open(settings: &Persistence) -> Result<Option<Recovered>, StartErr
 #[cfg(feature = "sqlite")]
 fn journal(location: &Location, policy: Policy) -> Result<(File, Journal), StorageError> {
     let lock = location.claim()?;
+    if !location.file.exists() && location.holds_noex() {
+        log::warn!(
+            "{} holds data of noex, which is not read: take it over with `noexd import \
+             --from-noex`",
+            location.directory.display()
+        );
+    }
     let storage = crate::storage::Sqlite::open(&location.file, policy == Policy::Always)?;
     Ok((lock, Journal::new(Box::new(storage), policy)))
 }

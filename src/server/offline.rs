@@ -59,6 +59,17 @@ impl Offline {
         Ok(Offline { engine, journal: recovered.journal, batches, now, _lock: recovered.lock })
     }
 
+    /// The buckets that there are.
+    pub fn bucket_names(&self) -> impl Iterator<Item = String> {
+        self.engine.store().buckets().map(|bucket| bucket.name().to_owned())
+    }
+
+    /// The definition of a bucket, as it was supplied.
+    pub fn definition(&self, bucket: &str) -> Option<Object> {
+        let bucket = self.engine.store().bucket_named(bucket)?;
+        Some(bucket.definition().supplied().clone())
+    }
+
     /// Replaces the content of buckets; see [`crate::store::Store::prepare_restore`].
     ///
     /// # Errors

@@ -52,6 +52,17 @@ impl Location {
         self.file.parent().unwrap_or(&self.directory).join(BACKUPS)
     }
 
+    /// Whether the reference server keeps its files here: `STORE_bucket_NAME.json`.
+    #[cfg(feature = "sqlite")]
+    pub fn holds_noex(&self) -> bool {
+        let is_bucket = |name: &str| name.contains("_bucket_") && name.ends_with(".json");
+        std::fs::read_dir(&self.directory).is_ok_and(|mut entries| {
+            entries.any(|entry| {
+                entry.is_ok_and(|entry| entry.file_name().to_str().is_some_and(is_bucket))
+            })
+        })
+    }
+
     /// Creates the directory if it is missing, with mode 0700, and takes the
     /// lock, which lasts as long as the returned file is open. The lock file
     /// stays when the process ends; only a lock held on it counts.

@@ -4,6 +4,7 @@
 mod backups;
 mod crash;
 mod damage;
+mod noex;
 mod restart;
 mod rules;
 mod slow;

@@ -165,7 +165,7 @@ fn foreign(path: &Path, why: &str) -> StorageError {
         StorageErrorKind::Foreign,
         format!(
             "{} is not a data file of noexd ({why}); it was left as it is. Use another name or \
-             directory",
+             directory; the data of noex is taken over by `noexd import --from-noex`",
             path.display()
         ),
     )
