@@ -258,11 +258,11 @@ impl RuleEngine {
     fn refresh(&mut self, number: u64) {
         let Some(Registered { rule, definition, .. }) = self.rules.get(&number) else { return };
         let enabled = definition.get("enabled").and_then(Json::as_bool).unwrap_or(true);
+        // A stored rule may name a group that the configuration has no more.
         let in_group = rule
             .group
             .as_ref()
-            .and_then(|group| self.groups.get(&**group))
-            .is_none_or(|group| group.enabled);
+            .is_none_or(|group| self.groups.get(&**group).is_some_and(|group| group.enabled));
         rule.set_active(enabled && in_group);
         if !rule.is_active() {
             self.temporal.discard(number, &mut self.wheel);
@@ -366,6 +366,13 @@ impl RuleEngine {
             }
             if let Err(error) = self.put_in(rule.definition, origin, number) {
                 return Err(format!("stored rule \"{id}\": {}", error.message));
+            }
+            let rule_group = self.rules.get(&number).and_then(|it| it.rule.group.as_ref());
+            if let Some(group) = rule_group.filter(|group| !self.groups.contains_key(&***group)) {
+                let text = format!(
+                    "Rule \"{id}\" does not run: its group \"{group}\" is not configured any more"
+                );
+                cx.host.log(log::Level::Warn, &text);
             }
             if rule.origin != origin {
                 self.record_rule(number, cx);

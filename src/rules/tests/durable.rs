@@ -90,6 +90,30 @@ fn rules_keep_their_order_version_and_state() {
     assert_eq!(after.engine.rule("e").expect("there").get("version"), Some(&Json::Number(6.0)));
 }
 
+/// Its rules do not run until it is configured again, or they leave it.
+#[test]
+fn a_group_may_be_gone_after_a_restart() {
+    let mut world = durable();
+    let group =
+        |id: &str| Group { id: id.into(), name: id.into(), description: None, enabled: true };
+    world.engine.add_group(group("night")).expect("new");
+    world.register(
+        r#"{"id":"r","name":"r","group":"night","trigger":{"type":"event","topic":"t"},
+            "actions":[{"type":"emit_event","topic":"ran","data":{}}]}"#,
+    );
+    world.emit("t", "{}");
+    assert_eq!(world.topics(), ["t", "ran"]);
+    let mut after = restart(&world, 0, &[]);
+    let warning = "Rule \"r\" does not run: its group \"night\" is not configured any more";
+    assert!(after.log_text().contains(warning), "{}", after.log_text());
+    after.emit("t", "{}");
+    assert_eq!(after.topics(), ["t"]);
+    after.engine.add_group(group("night")).expect("new");
+    assert!(after.engine.set_group_enabled("night", true));
+    after.emit("t", "{}");
+    assert_eq!(after.topics(), ["t", "ran"]);
+}
+
 #[test]
 fn timers_are_due_when_they_were() {
     let mut world = durable();
