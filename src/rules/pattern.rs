@@ -261,7 +261,74 @@ mod tests {
         }
     }
 
+    /// The whole text, every `*` one or more characters but the separator.
+    fn naive_whole(pattern: &[char], text: &[char], separator: char) -> bool {
+        match pattern.split_first() {
+            None => text.is_empty(),
+            Some(('*', behind)) => (1..=text.len())
+                .take_while(|taken| text.get(taken - 1) != Some(&separator))
+                .any(|taken| naive_whole(behind, text.get(taken..).expect("in"), separator)),
+            Some((literal, behind)) => text.split_first().is_some_and(|(first, rest)| {
+                first == literal && naive_whole(behind, rest, separator)
+            }),
+        }
+    }
+
+    /// The matchers as the specification words them.
+    fn naive(grammar: Grammar, pattern: &str, subject: &str) -> bool {
+        let chars = |text: &str| text.chars().collect::<Vec<char>>();
+        match grammar {
+            Grammar::Subscription => {
+                if pattern == "*" {
+                    return true;
+                }
+                let (pattern, subject): (Vec<&str>, Vec<&str>) =
+                    (pattern.split('.').collect(), subject.split('.').collect());
+                for (at, segment) in pattern.iter().enumerate() {
+                    if *segment == "*" {
+                        if at + 1 == pattern.len() {
+                            return true;
+                        }
+                    } else if subject.get(at) != Some(segment) {
+                        return false;
+                    }
+                }
+                pattern.len() == subject.len()
+            }
+            Grammar::Topic => match pattern.strip_suffix(".*") {
+                Some(front) => subject.match_indices('.').any(|(at, _)| {
+                    naive_whole(&chars(front), &chars(subject.get(..at).expect("in")), '.')
+                }),
+                None => naive_whole(&chars(pattern), &chars(subject), '.'),
+            },
+            Grammar::Key => match pattern.strip_suffix('*') {
+                Some(front) if front.ends_with(':') && !front.contains('*') => {
+                    subject.strip_prefix(front).is_some_and(|rest| !rest.contains(':'))
+                }
+                _ => naive_whole(&chars(pattern), &chars(subject), ':'),
+            },
+        }
+    }
+
     proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(4096))]
+
+        #[test]
+        fn patterns_agree_with_their_definition(
+            grammar in 0..3usize,
+            pattern in "[ab*]{0,3}([.:][ab*]{0,2}){0,4}",
+            subject in "[ab]{0,3}([.:][ab]{0,2}){0,4}",
+        ) {
+            let grammar = [Grammar::Subscription, Grammar::Topic, Grammar::Key]
+                .into_iter().nth(grammar).expect("three");
+            let expected = naive(grammar, &pattern, &subject);
+            let matches = match Pattern::is_literal(&pattern) {
+                true => pattern == subject,
+                false => Pattern::new(grammar, &pattern).matches(&subject),
+            };
+            proptest::prop_assert_eq!(matches, expected);
+        }
+
         #[test]
         fn globs_agree_with_their_definition(pattern in "[ab*é]{1,6}", text in "[abé]{0,8}") {
             let characters: Vec<char> = pattern.chars().collect();
