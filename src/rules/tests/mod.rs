@@ -3,6 +3,7 @@
 mod actions;
 mod chains;
 mod durable;
+mod order_model;
 mod pattern_models;
 mod patterns;
 mod registry;
