@@ -5,8 +5,10 @@
 //! segments; a segment such as `eu-*` is found by its literal prefix and suffix.
 //! Knows nothing of what the patterns are for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
+use hashbrown::{Equivalent, HashMap};
 use slab::Slab;
 
 use super::pattern::{End, Glob, Grammar, Pattern, Segment};
@@ -99,32 +101,66 @@ struct Globs {
 }
 
 /// Globs of equal lengths, by prefix and suffix.
-type ByAffixes = HashMap<Box<str>, Vec<(Glob, usize)>>;
+type ByAffixes = HashMap<Affixes, Vec<(Glob, usize)>>;
+
+/// A literal prefix and suffix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Affixes {
+    prefix: Box<str>,
+    suffix: Box<str>,
+}
+
+/// The ends of a segment, to look up affixes without copying them.
+#[derive(Clone, Copy, Debug)]
+struct Ends<'s> {
+    front: &'s str,
+    back: &'s str,
+}
+
+impl Hash for Ends<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Within a group all have the same lengths: nothing separates the two.
+        state.write(self.front.as_bytes());
+        state.write(self.back.as_bytes());
+    }
+}
+
+impl Hash for Affixes {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Ends { front: &self.prefix, back: &self.suffix }.hash(state);
+    }
+}
+
+impl Equivalent<Affixes> for Ends<'_> {
+    fn equivalent(&self, affixes: &Affixes) -> bool {
+        *self.front == *affixes.prefix && *self.back == *affixes.suffix
+    }
+}
 
 impl Globs {
     fn find(&self, glob: &Glob) -> Option<usize> {
         let (prefix, suffix) = (glob.prefix(), glob.suffix());
         let group = self.by_lengths.get(&(prefix.len(), suffix.len()))?;
-        let globs = group.get(&*affixes(prefix, suffix))?;
+        let globs = group.get(&Ends { front: prefix, back: suffix })?;
         globs.iter().find(|(have, _)| have == glob).map(|(_, child)| *child)
     }
 
     fn insert(&mut self, glob: Glob, child: usize) {
         let (prefix, suffix) = (glob.prefix(), glob.suffix());
         let group = self.by_lengths.entry((prefix.len(), suffix.len())).or_default();
-        let key = affixes(prefix, suffix).into();
-        group.entry(key).or_default().push((glob, child));
+        let affixes = Affixes { prefix: prefix.into(), suffix: suffix.into() };
+        group.entry(affixes).or_default().push((glob, child));
     }
 
     fn remove(&mut self, glob: &Glob) {
         let (prefix, suffix) = (glob.prefix(), glob.suffix());
         let lengths = (prefix.len(), suffix.len());
         let Some(group) = self.by_lengths.get_mut(&lengths) else { return };
-        let key = affixes(prefix, suffix);
-        let Some(globs) = group.get_mut(&*key) else { return };
+        let key = Ends { front: prefix, back: suffix };
+        let Some(globs) = group.get_mut(&key) else { return };
         globs.retain(|(have, _)| have != glob);
         if globs.is_empty() {
-            group.remove(&*key);
+            group.remove(&key);
         }
         if group.is_empty() {
             self.by_lengths.remove(&lengths);
@@ -144,18 +180,11 @@ impl Globs {
             let found = rest.and_then(|_| {
                 let front = segment.get(..*prefix)?;
                 let back = segment.get(segment.len() - suffix..)?;
-                group.get(&*affixes(front, back))
+                group.get(&Ends { front, back })
             });
             found.map_or(&[][..], Vec::as_slice)
         })
     }
-}
-
-fn affixes(prefix: &str, suffix: &str) -> String {
-    let mut key = String::with_capacity(prefix.len() + suffix.len());
-    key.push_str(prefix);
-    key.push_str(suffix);
-    key
 }
 
 impl<V> PatternIndex<V> {
