@@ -107,8 +107,10 @@ impl Sqlite {
         let evidence = Evidence::gather(path)?;
         let connection = file::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
             .or_else(|_| file::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY))?;
-        // A reader leaves a log to the next start, which looks at it.
-        recovery::keep_log(&connection, path)?;
+        if std::fs::metadata(log_path(path)).is_ok_and(|log| log.len() > 0) {
+            // A reader leaves a log to the next start, which looks at it.
+            recovery::keep_log(&connection, path)?;
+        }
         connection
             .pragma_update(None, "query_only", true)
             .map_err(|error| failure("open", path, &error))?;

@@ -61,6 +61,7 @@ fn everything_is_read_back() {
     let model = filled(&scratch);
     let mut storage = open(&scratch.file()).unwrap();
     assert_eq!(State::of(&mut storage).unwrap().describe(), model.describe());
+    Box::new(storage).close().unwrap();
     let mut reader = Sqlite::open_to_read(&scratch.file()).unwrap();
     reader.check().unwrap();
     let mut records = 0;
@@ -72,6 +73,8 @@ fn everything_is_read_back() {
         .unwrap();
     assert_eq!(last, model.last);
     assert_eq!(records, model.buckets.values().map(|bucket| bucket.records.len()).sum::<usize>());
+    drop(reader);
+    assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 1, "a reader leaves nothing behind");
 }
 
 #[test]

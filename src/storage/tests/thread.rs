@@ -156,6 +156,26 @@ fn a_failed_write_is_final() {
     }
 }
 
+/// Nobody has to write again for a sync to come.
+#[test]
+fn an_interval_ends_without_another_write() {
+    let disk = Disk::new();
+    let (listener, told) = Listener::new();
+    let journal = Journal::new(Box::new(Faulty::new(disk.clone())), Policy::Interval(1));
+    let writer = Writer::start(journal, listener).unwrap();
+    let batch = Load::new(7).batch();
+    let last = batch.last;
+    writer.submit(batch);
+    assert_eq!(told.recv().unwrap(), Told::Durable(last));
+    while writer.stats().syncs.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(disk.syncs(), 1);
+    disk.cut_power(1);
+    assert_eq!(State::of(&mut Faulty::new(disk)).unwrap().last, last);
+    writer.close().unwrap();
+}
+
 #[test]
 fn an_interval_syncs_in_time_and_once() {
     let disk = Disk::new();
