@@ -17,6 +17,9 @@ use crate::storage::{StorageError, StorageErrorKind};
 /// `sqlite3` with an open transaction is no reason to die at once.
 const BUSY: Duration = Duration::from_secs(30);
 
+/// How long emptying the log waits for those who still read it.
+const BUSY_READER: Duration = Duration::from_millis(200);
+
 /// Pages of log after which it is copied into the file, about 16 MiB. Rarer
 /// than SQLite's own default: every copy costs two syncs.
 const CHECKPOINT_PAGES: u32 = 4000;
@@ -235,9 +238,13 @@ pub fn begin_wal(connection: &Connection, path: &Path, synced: bool) -> Result<b
 /// Copies the log into the file and empties it, as far as no reader needs it;
 /// whether it is empty then.
 pub fn checkpoint(connection: &Connection, path: &Path) -> Result<bool, StorageError> {
+    // A replicator reads all the time: it is not worth waiting for.
     connection
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
-        .map(|busy| !busy)
+        .busy_timeout(BUSY_READER)
+        .and_then(|()| {
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
+        })
+        .and_then(|busy| connection.busy_timeout(BUSY).map(|()| !busy))
         .map_err(|error| failure("write", path, &error))
 }
 

@@ -64,7 +64,7 @@ impl Sqlite {
         let connection = file::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let history = History::load(&connection).map_err(|error| failure("read", path, &error))?;
         let emptied = file::begin_wal(&connection, path, synced)?;
-        if evidence.has_tail() && !emptied {
+        if evidence.has_torn_end() && !emptied {
             // What was never finished would lie behind what is written next.
             return Err(StorageError::new(
                 StorageErrorKind::InUse,

@@ -100,9 +100,10 @@ impl Evidence {
         }
     }
 
-    /// Whether a write that was never finished lies at the end of the log.
-    pub fn has_tail(&self) -> bool {
-        self.stop.is_some()
+    /// Whether the end of a write that was never finished lies in the log. If it
+    /// stayed there, the next start might take it for a later one.
+    pub fn has_torn_end(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.ends > 0)
     }
 }
 

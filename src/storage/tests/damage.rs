@@ -223,6 +223,41 @@ fn an_older_copy_is_told_from_a_backup() {
     assert_eq!(killed.found(), 4);
 }
 
+/// A replicator that reads all the time is in nobody's way, except where the
+/// end of a torn transaction would stay in the log.
+#[test]
+fn somebody_who_reads_all_the_time() {
+    let killed = Killed::new("long-reader", true, 37);
+    let file = killed.scratch.file();
+    let read = || {
+        let reader = rusqlite::Connection::open(&file).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM records").unwrap();
+        reader
+    };
+    killed.lay(killed.log(), true);
+    let reader = read();
+    let mut storage = open(&file).unwrap();
+    let mut state = State::of(&mut storage).unwrap();
+    assert!(state == killed.states[12]);
+    let mut load = Load::new(38);
+    load.forget_after(&state);
+    let batch = load.batch();
+    storage.append(std::slice::from_ref(&batch)).unwrap();
+    state.apply(&batch);
+    Box::new(storage).close().unwrap();
+    drop(reader);
+    assert!(State::of(&mut open(&file).unwrap()).unwrap() == state);
+
+    let torn = killed.flipped(killed.frames[11], 30);
+    killed.lay(&torn, false);
+    let reader = read();
+    let error = open(&file).unwrap_err();
+    assert_eq!(error.kind, StorageErrorKind::InUse);
+    assert!(error.message.contains("end that one first"), "{error}");
+    drop(reader);
+    assert_eq!(killed.found(), 11);
+}
+
 #[test]
 fn a_clean_end_leaves_one_file() {
     let scratch = Scratch::new("one-file");
