@@ -159,10 +159,12 @@ impl Store {
                 .iter()
                 .take_while(|(at, _)| due(at))
                 .filter_map(|(_, slot)| {
+                    let row = bucket.table.row(*slot)?;
                     Some(Op {
                         bucket: bucket.id,
                         kind: ChangeKind::Deleted,
-                        key: bucket.key_of(bucket.table.row(*slot)?),
+                        key: bucket.key_of(row),
+                        place: Some((*slot, row.clone())),
                         row: None,
                         written: 0,
                     })

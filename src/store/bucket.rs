@@ -47,6 +47,7 @@ pub struct Bucket {
 pub(super) struct Metadata {
     pub version: FieldRef,
     pub created_at: FieldRef,
+    pub updated_at: FieldRef,
     pub expires_at: FieldRef,
 }
 
@@ -73,6 +74,7 @@ impl Bucket {
         let meta = Metadata {
             version: layout.field("_version"),
             created_at: layout.field("_createdAt"),
+            updated_at: layout.field("_updatedAt"),
             expires_at: layout.field("_expiresAt"),
         };
         let fields = definition.fields.iter().map(|field| layout.field(&field.name)).collect();

@@ -34,6 +34,8 @@ pub(super) struct Op {
     pub bucket: BucketId,
     pub kind: ChangeKind,
     pub key: Key,
+    /// Where the record stood, and which it was, if that is known.
+    pub place: Option<(Slot, Row)>,
     /// `None`: the record goes.
     pub row: Option<Row>,
     /// See [`Change::written`].
@@ -158,7 +160,13 @@ impl Bucket {
     }
 
     fn apply(&mut self, op: Op, sequence: u64) -> Option<Change> {
-        let slot = self.find(&op.key);
+        // A record keeps its slot while it lives.
+        let slot = match &op.place {
+            Some((slot, row)) if self.table.row(*slot).is_some_and(|have| have.is(row)) => {
+                Some(*slot)
+            }
+            _ => self.find(&op.key),
+        };
         let old = slot.and_then(|slot| self.table.row(slot)).cloned();
         let (kind, key, new, written) = (op.kind, op.key, op.row, op.written);
         let mut candidates = self.old_candidates(slot);

@@ -120,6 +120,17 @@ impl Datum<'_> {
         }
     }
 
+    /// Appends the value in storage form; whether an infinite number is in it.
+    pub fn write_lossless(&self, out: &mut Vec<u8>) -> bool {
+        match self {
+            Datum::Raw(raw) => raw.write_lossless(out),
+            Datum::Json(json) => {
+                json.write_lossless(out);
+                json.has_non_finite()
+            }
+        }
+    }
+
     pub fn write(&self, name: &str, row: &mut RowBuilder<'_>) {
         match self {
             Datum::Raw(raw) => row.foreign(name, *raw),

@@ -45,7 +45,11 @@ impl Key {
 
     /// The key's text in storage form, in which equal keys have equal text.
     pub fn text(&self) -> Box<str> {
-        let mut out = Vec::new();
+        // Just enough for a string without escapes.
+        let mut out = Vec::with_capacity(match self {
+            Key::String(text) => text.len() + 2,
+            Key::Bool(_) | Key::Number(_) => 24,
+        });
         match self {
             Key::Number(_) => self.to_json().write_lossless(&mut out),
             _ => self.write(&mut out),

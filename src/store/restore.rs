@@ -107,7 +107,14 @@ fn add_rows(
                 return Err(conflict(violation.message.into_owned()));
             }
         }
-        ops.push(Op { bucket: id, kind: ChangeKind::Inserted, key, row: Some(row), written: 0 });
+        ops.push(Op {
+            bucket: id,
+            kind: ChangeKind::Inserted,
+            key,
+            place: None,
+            row: Some(row),
+            written: 0,
+        });
     }
     Ok(())
 }

@@ -2,6 +2,10 @@
 //! written, and the places of the schema's fields in it. The text serves every
 //! read, every push and the log; fields are decoded from it when a filter asks.
 
+mod patch;
+
+pub(super) use patch::Patch;
+
 use hashbrown::HashMap;
 use std::sync::Arc;
 

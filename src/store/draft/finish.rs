@@ -21,6 +21,15 @@ impl Draft {
             self.check_transaction(store)?;
         }
         let mut set = ChangeSet::default();
+        if let [overlay] = self.touched.as_mut_slice()
+            && let Some(op) = overlay.take_only()
+        {
+            // Most commits are one write.
+            set.counters.extend(overlay.counted());
+            set.ops.push(op);
+            self.touched.clear();
+            return Ok(set);
+        }
         let mut ops = Vec::new();
         for (bucket_at, overlay) in std::mem::take(&mut self.touched).into_iter().enumerate() {
             set.counters.extend(overlay.counted());

@@ -14,7 +14,8 @@ mod write;
 
 pub(super) use unique::unique_violation;
 
-use super::{Bucket, BucketId, ChangeSet, Filter, Lookup, Row, Store};
+use super::table::Slot;
+use super::{Bucket, BucketId, ChangeSet, Filter, Key, Lookup, Row, Store};
 use crate::protocol::OpError;
 use overlay::Overlay;
 
@@ -115,14 +116,19 @@ impl Draft {
         }
     }
 
-    fn row<'a>(&'a self, bucket: &'a Bucket, key: &super::Key) -> Option<&'a Row> {
-        match self.overlay(bucket.id) {
-            Some(overlay) => match overlay.entry(key) {
-                Some(entry) => entry.row.as_ref(),
-                None if overlay.cleared => None,
-                None => bucket.get(key),
-            },
-            None => bucket.get(key),
+    fn row<'a>(&'a self, bucket: &'a Bucket, key: &Key) -> Option<&'a Row> {
+        self.place(bucket, key).map(|(row, _)| row)
+    }
+
+    /// The record with a key and, if it is as it is in the store, its slot there.
+    fn place<'a>(&'a self, bucket: &'a Bucket, key: &Key) -> Option<(&'a Row, Option<Slot>)> {
+        match self.overlay(bucket.id).map(|overlay| (overlay, overlay.entry(key))) {
+            Some((_, Some(entry))) => entry.row.as_ref().map(|row| (row, None)),
+            Some((overlay, None)) if overlay.cleared => None,
+            Some(_) | None => {
+                let slot = bucket.find(key)?;
+                bucket.table.row(slot).map(|row| (row, Some(slot)))
+            }
         }
     }
 

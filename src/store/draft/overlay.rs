@@ -4,6 +4,7 @@ use hashbrown::HashMap;
 
 use crate::store::change::ChangeKind;
 use crate::store::commit::Op;
+use crate::store::table::Slot;
 use crate::store::{Bucket, BucketId, Key, Row};
 
 /// From this many keys on they are found through a table.
@@ -49,6 +50,7 @@ pub(super) struct Entry {
 pub(super) struct Base {
     pub row: Row,
     pub order: u64,
+    pub slot: Slot,
 }
 
 impl Overlay {
@@ -95,13 +97,13 @@ impl Overlay {
     }
 
     /// The entry of a key; the first call for a key makes it, with the record
-    /// of the store as it is.
-    pub fn entry_mut(&mut self, bucket: &Bucket, key: &Key) -> &mut Entry {
+    /// of the store as it is: in this slot, if the caller knows it.
+    pub fn entry_mut(&mut self, bucket: &Bucket, key: &Key, slot: Option<Slot>) -> &mut Entry {
         let at = self.position(key).unwrap_or_else(|| {
-            let slot = if self.cleared { None } else { bucket.find(key) };
+            let slot = if self.cleared { None } else { slot.or_else(|| bucket.find(key)) };
             let base = slot.and_then(|slot| {
                 let row = bucket.table.row(slot)?.clone();
-                Some(Base { row, order: bucket.table.order(slot) })
+                Some(Base { row, order: bucket.table.order(slot), slot })
             });
             self.add(Entry {
                 key: key.clone(),
@@ -170,17 +172,30 @@ impl Overlay {
     /// The net effect, each with the number of its write.
     pub fn into_ops(self) -> impl Iterator<Item = (u32, Op)> {
         let bucket = self.bucket;
-        self.entries.into_iter().filter_map(move |entry| {
-            let kind = match (&entry.base, &entry.row) {
-                (None, None) => return None,
-                (Some(_), None) => ChangeKind::Deleted,
-                (None, Some(_)) => ChangeKind::Inserted,
-                (Some(_), Some(_)) if entry.inserted.is_none() => ChangeKind::Updated,
-                (Some(_), Some(_)) if entry.over => ChangeKind::Inserted,
-                (Some(_), Some(_)) => ChangeKind::Replaced,
-            };
-            let Entry { at, key, row, .. } = entry;
-            Some((at, Op { bucket, kind, key, row, written: at }))
-        })
+        self.entries.into_iter().filter_map(move |entry| Some((entry.at, entry.into_op(bucket)?)))
+    }
+
+    /// The net effect, if it is on one key and nothing else.
+    pub fn take_only(&mut self) -> Option<Op> {
+        if self.cleared || self.entries.len() != 1 {
+            return None;
+        }
+        self.entries.pop()?.into_op(self.bucket)
+    }
+}
+
+impl Entry {
+    fn into_op(self, bucket: BucketId) -> Option<Op> {
+        let kind = match (&self.base, &self.row) {
+            (None, None) => return None,
+            (Some(_), None) => ChangeKind::Deleted,
+            (None, Some(_)) => ChangeKind::Inserted,
+            (Some(_), Some(_)) if self.inserted.is_none() => ChangeKind::Updated,
+            (Some(_), Some(_)) if self.over => ChangeKind::Inserted,
+            (Some(_), Some(_)) => ChangeKind::Replaced,
+        };
+        let Entry { at, key, base, row, .. } = self;
+        let place = base.map(|base| (base.slot, base.row));
+        Some(Op { bucket, kind, key, place, row, written: at })
     }
 }

@@ -166,7 +166,7 @@ impl Draft {
             OnDelete::SetNull => {
                 let null: Object = [(field.name(), Json::Null)].into_iter().collect();
                 let row = self.merge(source, row, &Data::from(&null));
-                self.put_update(source, &referrer.key, row, Vec::new())?;
+                self.put_update(source, (&referrer.key, None), row, Vec::new())?;
                 Ok(None)
             }
             OnDelete::Restrict => {

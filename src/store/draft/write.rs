@@ -5,7 +5,9 @@ use crate::ids::IdSource;
 use crate::json::{Json, Raw};
 use crate::protocol::{ErrorCode, OpError};
 use crate::store::data::{Data, Datum};
+use crate::store::row::Patch;
 use crate::store::schema::{Generated, OnDuplicate, validate, validation_error};
+use crate::store::table::Slot;
 use crate::store::{Bucket, BucketId, Key, Lookup, Row, RowBuilder, Store};
 
 /// Fields that only the store writes. `_expiresAt` is not among them.
@@ -63,7 +65,7 @@ impl Draft {
         if highest > overlay.counter as f64 {
             overlay.counter = highest as u64;
         }
-        let entry = overlay.entry_mut(bucket, &key);
+        let entry = overlay.entry_mut(bucket, &key, None);
         // Inserted twice in a transaction: the last one wins, in the place of
         // the first.
         if entry.inserted.is_none() || entry.row.is_none() {
@@ -92,22 +94,23 @@ impl Draft {
         if self.mode == Mode::Single {
             self.check_references(store, bucket, data)?;
         }
-        let found = key.key().and_then(|key| Some((key, self.row(bucket, key)?)));
-        let Some((key, old)) = found else {
+        let found = key.key().and_then(|key| Some((key, self.place(bucket, key)?)));
+        let Some((key, (old, slot))) = found else {
             return Err(OpError::not_found(format!(
                 "Record with key \"{key}\" not found in bucket \"{}\"",
                 bucket.name
             )));
         };
         let row = self.merge(bucket, old, data);
-        self.put_update(bucket, key, row, written_references(bucket, data))
+        self.put_update(bucket, (key, slot), row, written_references(bucket, data))
     }
 
-    /// Validates an updated row and takes it into the overlay.
+    /// Validates an updated row and takes it into the overlay. With the key, the
+    /// slot of the record in the store, if it is known.
     pub(super) fn put_update(
         &mut self,
         bucket: &Bucket,
-        key: &Key,
+        (key, slot): (&Key, Option<Slot>),
         row: Row,
         written: Vec<usize>,
     ) -> Result<Row, OpError> {
@@ -120,7 +123,7 @@ impl Draft {
         }
         self.writes += 1;
         let at = self.writes;
-        let entry = self.overlay_mut(bucket).entry_mut(bucket, key);
+        let entry = self.overlay_mut(bucket).entry_mut(bucket, key, slot);
         entry.row = Some(row.clone());
         // A record stands among the changes where it was first written to.
         if entry.at == 0 {
@@ -162,7 +165,7 @@ impl Draft {
         }
         self.writes += 1;
         let at = self.writes;
-        let entry = self.overlay_mut(bucket).entry_mut(bucket, key);
+        let entry = self.overlay_mut(bucket).entry_mut(bucket, key, None);
         entry.row = None;
         entry.inserted = None;
         entry.over = false;
@@ -206,14 +209,31 @@ impl Draft {
         row.finish()
     }
 
+    /// The same for data that only replaces values which the record has.
+    fn patch(&self, bucket: &Bucket, old: &Row, data: &Data<'_>) -> Option<Row> {
+        let number = |value: f64| {
+            move |out: &mut Vec<u8>| {
+                Json::Number(value).write_lossless(out);
+                false
+            }
+        };
+        let meta = &bucket.meta;
+        let version = old.field(&meta.version).and_then(Raw::as_number)?;
+        let mut patch = Patch::of(old, &bucket.layout)?;
+        patch.set(meta.version.slot()?, number(version + 1.0))?;
+        patch.set(meta.updated_at.slot()?, number(self.now))?;
+        for (name, value) in data.iter().filter(|(name, _)| !is_fixed(bucket, name)) {
+            patch.set(bucket.layout.slot(name)?, |out| value.write_lossless(out))?;
+        }
+        patch.finish()
+    }
+
     /// The old record with the new fields over it.
     pub(super) fn merge(&self, bucket: &Bucket, old: &Row, data: &Data<'_>) -> Row {
-        let definition = &bucket.definition;
-        let fixed = |name: &str| {
-            *name == *definition.key
-                || OWN.contains(&name)
-                || definition.field(name).is_some_and(|field| field.is_immutable())
-        };
+        let fixed = |name: &str| is_fixed(bucket, name);
+        if let Some(row) = self.patch(bucket, old, data) {
+            return row;
+        }
         let version = old.field(&bucket.meta.version).and_then(Raw::as_number).unwrap_or(0.0);
         let mut row = RowBuilder::new(&bucket.layout);
         let mut seen_version = false;
@@ -241,6 +261,14 @@ impl Draft {
         }
         row.finish()
     }
+}
+
+/// Whether an update leaves a field as it is.
+fn is_fixed(bucket: &Bucket, name: &str) -> bool {
+    let definition = &bucket.definition;
+    *name == *definition.key
+        || OWN.contains(&name)
+        || definition.field(name).is_some_and(|field| field.is_immutable())
 }
 
 /// The references that `data` writes, as positions among the bucket's.
