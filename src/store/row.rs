@@ -9,7 +9,7 @@ pub(super) use patch::Patch;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
-use crate::json::{Json, Raw, write_string};
+use crate::json::{Json, Kind, Raw, write_string};
 
 /// The fields of a bucket that have a slot in every row: the schema's fields in
 /// declaration order, then the metadata.
@@ -162,6 +162,15 @@ impl Row {
             return None;
         }
         self.0.get(HEADER + slots * width + offset..).map(Raw::first_of)
+    }
+
+    /// What kind of value a field has, without finding out where it ends. `None`
+    /// if that is not so easily told.
+    pub fn kind(&self, field: &FieldRef) -> Option<Kind> {
+        let (slot, width, slots) = (usize::from(field.slot?), self.width(), self.slots());
+        let offset = (slot < slots).then(|| self.digits(HEADER + slot * width, width))?;
+        let rest = self.0.get(HEADER + slots * width + offset..)?;
+        (offset != 0).then(|| Raw::checked(rest).kind())
     }
 
     pub fn field(&self, field: &FieldRef) -> Option<Raw<'_>> {

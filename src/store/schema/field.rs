@@ -95,6 +95,30 @@ pub struct Constraints {
     pub items: Option<Box<Constraints>>,
 }
 
+impl Constraints {
+    /// Whether nothing is asked for but the type.
+    pub fn is_only_type(&self) -> bool {
+        let Constraints {
+            field_type: _,
+            one_of,
+            format,
+            min,
+            max,
+            min_length,
+            max_length,
+            pattern,
+            properties,
+            items,
+        } = self;
+        one_of.is_none()
+            && format.is_none()
+            && min.or(*max).or(*min_length).or(*max_length).is_none()
+            && pattern.is_none()
+            && properties.is_empty()
+            && items.is_none()
+    }
+}
+
 /// The values of an `enum`.
 #[derive(Clone, Debug)]
 pub struct OneOf {
