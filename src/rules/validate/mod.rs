@@ -14,7 +14,7 @@ mod tests;
 use crate::json::{Json, Object};
 
 use super::duration::{self, DurationError};
-use super::value::is_blank;
+use super::value::{is_blank, text_of};
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,13 +191,13 @@ impl Check<'_> {
     }
 }
 
-/// A value as messages show it: strings bare, everything else as JSON.
+/// A value as messages show it: as JavaScript's `String` does, objects and what
+/// contains them as JSON.
 fn shown(value: Option<&Json>) -> String {
     match value {
         None => "undefined".to_owned(),
-        Some(Json::String(text)) => text.to_string(),
-        Some(Json::Number(number)) => crate::json::number_text(*number),
-        Some(other) => other.to_text(),
+        Some(Json::Null) => "null".to_owned(),
+        Some(other) => text_of(Some(other)).into_owned(),
     }
 }
 

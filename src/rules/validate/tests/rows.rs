@@ -149,6 +149,29 @@ fn texts_of_actions_and_lookups() {
     );
 }
 
+/// Values that are no strings are shown as JavaScript shows them.
+#[test]
+fn values_in_messages() {
+    for (value, text) in [
+        ("5", "5"),
+        ("1.50", "1.5"),
+        ("null", "null"),
+        ("false", "false"),
+        ("[1,[\"a\",null],true]", "1,a,,true"),
+        ("[]", ""),
+        ("{\"a\":1}", "{\"a\":1}"),
+        ("[{}]", "[{}]"),
+        ("\"x\"", "x"),
+    ] {
+        temporal(
+            &format!(
+                r#"{{"type":"count","event":{{"topic":"t"}},"threshold":1,"comparison":{value},"window":1}}"#
+            ),
+            &[&format!(".comparison: Invalid comparison: {text}. Valid values: gte, lte, eq")],
+        );
+    }
+}
+
 /// All areas in their order, nothing left out.
 #[test]
 fn everything_is_collected_in_order() {
