@@ -34,7 +34,7 @@ pub struct PatternIndex<V> {
     groups: Slab<Group<V>>,
     nodes: Slab<Node>,
     root: usize,
-    long: Vec<(Pattern, usize)>,
+    long: Vec<(Box<str>, usize)>,
     created: u64,
 }
 
@@ -223,12 +223,15 @@ impl<V> PatternIndex<V> {
         }
         let slot = self.groups.insert(group);
         self.wild.insert(pattern.into(), slot);
-        let compiled = Pattern::new(self.grammar, pattern);
-        if compiled.segments.len() > MAX_TRIE_SEGMENTS {
-            self.long.push((compiled, slot));
+        if self.is_long(pattern) {
+            self.long.push((pattern.into(), slot));
         } else {
-            self.plant(&compiled, slot);
+            self.plant(&Pattern::new(self.grammar, pattern), slot);
         }
+    }
+
+    fn is_long(&self, pattern: &str) -> bool {
+        pattern.split(self.grammar.separator()).nth(MAX_TRIE_SEGMENTS).is_some()
     }
 
     fn group_mut(&mut self, pattern: &str) -> Option<&mut Group<V>> {
@@ -271,11 +274,10 @@ impl<V> PatternIndex<V> {
         }
         if let Some(slot) = self.wild.remove(pattern) {
             self.groups.try_remove(slot);
-            let compiled = Pattern::new(self.grammar, pattern);
-            if compiled.segments.len() > MAX_TRIE_SEGMENTS {
+            if self.is_long(pattern) {
                 self.long.retain(|(_, have)| *have != slot);
             } else {
-                self.uproot(&compiled, slot);
+                self.uproot(&Pattern::new(self.grammar, pattern), slot);
             }
         }
         Some(value)
@@ -317,7 +319,7 @@ impl<V> PatternIndex<V> {
         }
         self.walk(self.root, Some(subject), &mut found);
         for (pattern, slot) in &self.long {
-            if pattern.matches(subject)
+            if Pattern::text_matches(self.grammar, pattern, subject)
                 && let Some(group) = self.groups.get(*slot)
             {
                 found(group);
@@ -329,12 +331,9 @@ impl<V> PatternIndex<V> {
     fn walk<'s>(&'s self, at: usize, rest: Option<&str>, found: &mut impl FnMut(&'s Group<V>)) {
         let Some(node) = self.nodes.get(at) else { return };
         for (end, slot) in &node.ends {
-            let matches = match end {
-                End::Exact => rest.is_none(),
-                End::More => rest.is_some(),
-                End::Whatever => true,
-            };
-            if matches && let Some(group) = self.groups.get(*slot) {
+            if end.accepts(rest)
+                && let Some(group) = self.groups.get(*slot)
+            {
                 found(group);
             }
         }

@@ -60,6 +60,17 @@ pub(super) enum End {
     Whatever,
 }
 
+impl End {
+    /// `rest`: what follows, if there is another segment.
+    pub(super) fn accepts(self, rest: Option<&str>) -> bool {
+        match self {
+            End::Exact => rest.is_none(),
+            End::More => rest.is_some(),
+            End::Whatever => true,
+        }
+    }
+}
+
 /// A segment with a `*` among other characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Glob {
@@ -77,10 +88,14 @@ impl Glob {
         self.text.rsplit('*').next().unwrap_or_default()
     }
 
+    pub(super) fn matches(&self, segment: &str) -> bool {
+        Self::text_matches(&self.text, segment)
+    }
+
     /// Every `*` is one or more characters. The leftmost place of each piece
     /// leaves the most room for the next, so there is no backtracking.
-    pub(super) fn matches(&self, segment: &str) -> bool {
-        let mut pieces = self.text.split('*');
+    fn text_matches(glob: &str, segment: &str) -> bool {
+        let mut pieces = glob.split('*');
         let Some(mut rest) = pieces.next().and_then(|first| segment.strip_prefix(first)) else {
             return false;
         };
@@ -114,23 +129,45 @@ pub struct Pattern {
 impl Pattern {
     pub fn new(grammar: Grammar, text: &str) -> Pattern {
         let separator = grammar.separator();
-        let (segments, end) = match grammar {
-            Grammar::Subscription => subscription(text),
-            Grammar::Topic => match text.strip_suffix(".*") {
-                Some(front) => (front.split('.').map(segment).collect(), End::More),
-                None => (text.split('.').map(segment).collect(), End::Exact),
-            },
-            Grammar::Key => {
-                let mut segments: Vec<Segment> = text.split(':').map(segment).collect();
-                if text.strip_suffix(":*").is_some_and(|front| !front.contains('*'))
-                    && let Some(last) = segments.last_mut()
-                {
-                    *last = Segment::AnyOrEmpty;
-                }
-                (segments, End::Exact)
-            }
+        let Parts { front, end, last_may_be_empty } = Parts::of(grammar, text);
+        let mut segments: Vec<Segment> = match front {
+            Some(front) => front.split(separator).map(|text| segment(grammar, text)).collect(),
+            None => Vec::new(),
         };
+        if last_may_be_empty && let Some(last) = segments.last_mut() {
+            *last = Segment::AnyOrEmpty;
+        }
         Pattern { separator, segments: segments.into_boxed_slice(), end }
+    }
+
+    /// Whether a pattern matches, without compiling it: a compiled one takes
+    /// many times the memory of its text, which is in the hands of clients.
+    pub(super) fn text_matches(grammar: Grammar, pattern: &str, subject: &str) -> bool {
+        let separator = grammar.separator();
+        let Parts { front, end, last_may_be_empty } = Parts::of(grammar, pattern);
+        let mut rest = Some(subject);
+        let mut pieces = front.into_iter().flat_map(|front| front.split(separator)).peekable();
+        while let Some(piece) = pieces.next() {
+            let Some(text) = rest else { return false };
+            let (first, behind) = match text.split_once(separator) {
+                Some((first, behind)) => (first, Some(behind)),
+                None => (text, None),
+            };
+            let may_be_anything = last_may_be_empty && pieces.peek().is_none();
+            let matches = match piece {
+                _ if may_be_anything => true,
+                "*" => grammar == Grammar::Subscription || !first.is_empty(),
+                _ if grammar != Grammar::Subscription && piece.contains('*') => {
+                    Glob::text_matches(piece, first)
+                }
+                _ => piece == first,
+            };
+            if !matches {
+                return false;
+            }
+            rest = behind;
+        }
+        end.accepts(rest)
     }
 
     /// A pattern that matches only the identical text.
@@ -151,37 +188,62 @@ impl Pattern {
             }
             rest = behind;
         }
-        match self.end {
-            End::Exact => rest.is_none(),
-            End::More => rest.is_some(),
-            End::Whatever => true,
-        }
+        self.end.accepts(rest)
     }
 }
 
-fn segment(text: &str) -> Segment {
-    match text {
-        "*" => Segment::Any,
+fn segment(grammar: Grammar, text: &str) -> Segment {
+    match (grammar, text) {
+        (Grammar::Subscription, "*") => Segment::AnyOrEmpty,
+        (Grammar::Subscription, _) => Segment::Literal(text.into()),
+        (_, "*") => Segment::Any,
         _ if text.contains('*') => Segment::Glob(Glob { text: text.into() }),
         _ => Segment::Literal(text.into()),
     }
 }
 
-/// A `*` that is not last is followed by a literal or by another `*`: it may
-/// stand for a missing segment only if nothing but `*` follows. So a run of
-/// `*` at the end is one "whatever there is", and all others need a segment.
-fn subscription(text: &str) -> (Vec<Segment>, End) {
-    let mut segments: Vec<&str> = text.split('.').collect();
-    let mut end = End::Exact;
-    while segments.last() == Some(&"*") {
-        segments.pop();
-        end = End::Whatever;
+/// A pattern taken apart.
+struct Parts<'p> {
+    /// Everything but what is meant by `end`; `None`: no segments.
+    front: Option<&'p str>,
+    end: End,
+    /// The last segment of `front` is a `*` that accepts the empty segment too.
+    last_may_be_empty: bool,
+}
+
+impl<'p> Parts<'p> {
+    fn of(grammar: Grammar, text: &'p str) -> Self {
+        let mut parts = Parts { front: Some(text), end: End::Exact, last_may_be_empty: false };
+        match grammar {
+            // A `*` that is not last is followed by a literal or by another `*`:
+            // it may stand for a missing segment only if nothing but `*`
+            // follows. So a run of `*` at the end is one "whatever there is",
+            // and all others need a segment.
+            Grammar::Subscription => {
+                while let Some(front) = parts.front {
+                    parts.front = match front {
+                        "*" => None,
+                        _ => match front.strip_suffix(".*") {
+                            Some(front) => Some(front),
+                            None => break,
+                        },
+                    };
+                    parts.end = End::Whatever;
+                }
+            }
+            Grammar::Topic => {
+                if let Some(front) = text.strip_suffix(".*") {
+                    parts.front = Some(front);
+                    parts.end = End::More;
+                }
+            }
+            Grammar::Key => {
+                let front = text.strip_suffix(":*");
+                parts.last_may_be_empty = front.is_some_and(|front| !front.contains('*'));
+            }
+        }
+        parts
     }
-    let compile = |segment: &str| match segment {
-        "*" => Segment::AnyOrEmpty,
-        literal => Segment::Literal(literal.into()),
-    };
-    (segments.into_iter().map(compile).collect(), end)
 }
 
 #[cfg(test)]
@@ -327,6 +389,7 @@ mod tests {
                 false => Pattern::new(grammar, &pattern).matches(&subject),
             };
             proptest::prop_assert_eq!(matches, expected);
+            proptest::prop_assert_eq!(Pattern::text_matches(grammar, &pattern, &subject), expected);
         }
 
         #[test]
