@@ -1,5 +1,6 @@
 //! The engine as a whole, on simulated time.
 
+mod action_model;
 mod actions;
 mod chains;
 mod durable;
