@@ -99,11 +99,11 @@ impl Loader {
         let fail = |reason: &str| LoadError(format!("bucket \"{name}\", record {order}: {reason}"));
         let raw = parse(text, MAX_DEPTH).map_err(|error| fail(&error.to_string()))?;
         let row = bucket.row_of(&super::Data::from(raw));
-        let key = bucket.table.key_text(&row).to_owned();
-        if super::Key::from_raw(Raw::checked(&key)).is_none() {
+        let key = bucket.table.key_text(&row);
+        if super::Key::from_raw(Raw::checked(key)).is_none() {
             return Err(fail("it has no key"));
         }
-        if bucket.table.find(&key).is_some() {
+        if bucket.table.find(key).is_some() {
             return Err(fail(&format!("the key {key} is stored twice")));
         }
         let last = bucket.table.last();
@@ -166,10 +166,11 @@ impl Bucket {
             order.sort_unstable();
             highest = highest.max(order.last().map_or(0, |(sequence, _)| *sequence));
             order.into_iter().all(|(sequence, slot)| {
-                let value = table.row(slot).and_then(|row| index.value_of(row));
-                let taken = value.is_some_and(|value| index.count(table, value) > 0);
+                let value = || table.row(slot).and_then(|row| index.value_of(row));
+                let taken =
+                    index.is_unique() && value().is_some_and(|value| index.count(table, value) > 0);
                 index.add(table, slot, sequence);
-                !(taken && index.is_unique())
+                !taken
             })
         };
         for index in &mut self.indexes {
