@@ -118,6 +118,8 @@ pub(super) struct Registered {
     /// The definition with defaults and the server's fields.
     pub definition: Object,
     pub origin: Origin,
+    /// Of the pattern of its trigger among all patterns; 0: none.
+    pub place: u64,
 }
 
 /// Counters of `rules.stats`.
@@ -373,10 +375,8 @@ impl RuleEngine {
     pub fn records(&self) -> Vec<RulesChange> {
         let versions = Json::Number(self.versions as f64);
         let mut records = vec![RulesChange::put(RecordKind::Counter, "versions", &versions)];
-        records.extend(self.rules.iter().map(|(number, registered)| {
-            let Registered { rule, definition, origin } = registered;
-            rule_change(&rule.id, definition, *origin, *number)
-        }));
+        records
+            .extend(self.rules.iter().map(|(number, registered)| rule_change(registered, *number)));
         records.extend(self.facts.iter().map(|(key, fact)| fact_change(key, fact)));
         records.extend(
             self.timers.iter().map(|(name, timer)| {

@@ -211,12 +211,28 @@ impl<V> PatternIndex<V> {
     /// Adds a member to a pattern. `number` orders the members and names this
     /// one for [`PatternIndex::remove`].
     pub fn insert(&mut self, pattern: &str, number: u64, value: V) {
+        self.insert_at(pattern, number, value, self.created + 1);
+    }
+
+    /// Adds a member to a pattern which, if it is new, takes this place among
+    /// the patterns; what is the place of the pattern now.
+    pub fn insert_at(&mut self, pattern: &str, number: u64, value: V, place: u64) -> u64 {
         if let Some(group) = self.group_mut(pattern) {
             group.members.insert(number, value);
-            return;
+            return group.created;
         }
-        self.created += 1;
-        let group = Group { created: self.created, members: BTreeMap::from([(number, value)]) };
+        self.created = self.created.max(place);
+        self.insert_new(pattern, number, value, place);
+        place
+    }
+
+    /// The place that the next new pattern takes.
+    pub fn next_place(&self) -> u64 {
+        self.created + 1
+    }
+
+    fn insert_new(&mut self, pattern: &str, number: u64, value: V, created: u64) {
+        let group = Group { created, members: BTreeMap::from([(number, value)]) };
         if Pattern::is_literal(pattern) {
             self.exact.insert(pattern.into(), group);
             return;

@@ -10,6 +10,7 @@ use crate::json::{Json, Object, parse};
 use crate::storage::Origin;
 
 use super::cron::Cron;
+use super::engine::Registered;
 use super::facts::{Fact, Source};
 use super::rule::Schedule;
 use super::timers::Timer;
@@ -83,23 +84,20 @@ fn optional_text(value: Option<&Arc<str>>) -> Json {
     value.map_or(Json::Null, |text| Json::from(&**text))
 }
 
-pub(super) fn rule_change(
-    id: &str,
-    definition: &Object,
-    origin: Origin,
-    number: u64,
-) -> RulesChange {
+pub(super) fn rule_change(registered: &Registered, number: u64) -> RulesChange {
     let record = object([
-        ("definition", Json::Object(definition.clone())),
+        ("definition", Json::Object(registered.definition.clone())),
         ("number", Json::Number(number as f64)),
+        ("place", Json::Number(registered.place as f64)),
     ]);
-    RulesChange::put_from(RecordKind::Rule, id, origin, &record)
+    RulesChange::put_from(RecordKind::Rule, &registered.rule.id, registered.origin, &record)
 }
 
 pub(super) struct StoredRule {
     pub definition: Object,
     pub origin: Origin,
     pub number: u64,
+    pub place: u64,
 }
 
 /// The value is stored text already.
@@ -176,9 +174,11 @@ impl Stored {
 
     pub(super) fn rule(self, origin: Origin) -> Result<StoredRule, String> {
         let number = self.number("number")?;
+        // Records of the first versions have none.
+        let place = if self.0.get("place").is_some() { self.number("place")? } else { number };
         let definition = self.member("definition")?.as_object();
         let definition = definition.ok_or("\"definition\" is not an object")?.clone();
-        Ok(StoredRule { definition, origin, number })
+        Ok(StoredRule { definition, origin, number, place })
     }
 
     pub(super) fn fact(self) -> Result<StoredFact, String> {

@@ -8,6 +8,7 @@ use crate::protocol::{ErrorCode, OpError};
 use crate::storage::Origin;
 
 use super::engine::{Cx, Group, Registered, RuleEngine};
+use super::index::PatternIndex;
 use super::record::{RecordKind, RulesChange, Stored, StoredRule, rule_change};
 use super::rule::{Rule, Trigger};
 use super::validate::{Findings, Surroundings, validate};
@@ -205,7 +206,7 @@ impl RuleEngine {
         definition.insert("version", Json::Number(version as f64));
         definition.insert("createdAt", created.unwrap_or_else(|| now.clone()));
         definition.insert("updatedAt", now);
-        let number = self.put_in(definition, origin, self.numbers + 1)?;
+        let number = self.put_in(definition, origin, self.numbers + 1, None)?;
         self.versions = version;
         self.record_rule(number, cx);
         if self.options.durable {
@@ -217,26 +218,40 @@ impl RuleEngine {
     }
 
     fn record_rule(&self, number: u64, cx: &mut Cx<'_>) {
-        if let Some(Registered { rule, definition, origin }) = self.rules.get(&number)
+        if let Some(registered) = self.rules.get(&number)
             && self.options.durable
         {
-            cx.host.record(rule_change(&rule.id, definition, *origin, number));
+            cx.host.record(rule_change(registered, number));
         }
     }
 
-    /// Compiles a complete definition and puts it into the indexes.
-    fn put_in(&mut self, definition: Object, origin: Origin, number: u64) -> Result<u64, OpError> {
+    /// Compiles a complete definition and puts it into the indexes; a new
+    /// pattern takes this place among the patterns, or the last one.
+    fn put_in(
+        &mut self,
+        definition: Object,
+        origin: Origin,
+        number: u64,
+        place: Option<u64>,
+    ) -> Result<u64, OpError> {
         let rule = Rule::compile(&definition, number).map_err(OpError::validation)?;
         let rule = Arc::new(rule);
         self.numbers = self.numbers.max(number);
         self.by_id.insert(Arc::clone(&rule.id), number);
-        match &rule.trigger {
-            Trigger::Event(topic) => self.event_rules.insert(topic, number, Arc::clone(&rule)),
-            Trigger::Fact(pattern) => self.fact_rules.insert(pattern, number, Arc::clone(&rule)),
-            Trigger::Timer(name) => self.timer_rules.insert(name, number, Arc::clone(&rule)),
-            Trigger::Temporal(_) => self.temporal.add(&rule),
-        }
-        self.rules.insert(number, Registered { rule, definition, origin });
+        let put = |index: &mut PatternIndex<Arc<Rule>>, pattern: &str| {
+            let place = place.unwrap_or(index.next_place());
+            index.insert_at(pattern, number, Arc::clone(&rule), place)
+        };
+        let place = match &rule.trigger {
+            Trigger::Event(topic) => put(&mut self.event_rules, topic),
+            Trigger::Fact(pattern) => put(&mut self.fact_rules, pattern),
+            Trigger::Timer(name) => put(&mut self.timer_rules, name),
+            Trigger::Temporal(_) => {
+                self.temporal.add(&rule);
+                0
+            }
+        };
+        self.rules.insert(number, Registered { rule, definition, origin, place });
         self.refresh(number);
         Ok(number)
     }
@@ -364,7 +379,7 @@ impl RuleEngine {
             if let Some(place) = place {
                 *place = None;
             }
-            if let Err(error) = self.put_in(rule.definition, origin, number) {
+            if let Err(error) = self.put_in(rule.definition, origin, number, Some(rule.place)) {
                 return Err(format!("stored rule \"{id}\": {}", error.message));
             }
             let rule_group = self.rules.get(&number).and_then(|it| it.rule.group.as_ref());

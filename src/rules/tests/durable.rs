@@ -90,6 +90,31 @@ fn rules_keep_their_order_version_and_state() {
     assert_eq!(after.engine.rule("e").expect("there").get("version"), Some(&Json::Number(6.0)));
 }
 
+/// A pattern keeps its place among the patterns, also when the rule that
+/// brought it is gone.
+#[test]
+fn patterns_keep_their_order() {
+    let mut world = durable();
+    let mark = |id: &str| format!(r#"[{{"type":"emit_event","topic":"{id}","data":{{}}}}]"#);
+    for (id, topic) in [("1", "x.*"), ("2", "*.y"), ("3", "x.*"), ("4", "x.y")] {
+        world.on(id, topic, &mark(id));
+    }
+    world.call(|engine, cx| engine.unregister("1", cx).expect("there"));
+    world.emit("x.y", "{}");
+    assert_eq!(world.topics(), ["x.y", "4", "3", "2"]);
+    let mut after = restart(&world, 0, &[]);
+    after.emit("x.y", "{}");
+    assert_eq!(after.topics(), ["x.y", "4", "3", "2"]);
+    // What is new comes last.
+    after.on("5", "*.*", &mark("5"));
+    after.on("6", "x.*", &mark("6"));
+    after.emit("x.y", "{}");
+    assert_eq!(after.topics(), ["x.y", "4", "3", "6", "2", "5"]);
+    let mut again = restart(&after, 0, &[]);
+    again.emit("x.y", "{}");
+    assert_eq!(again.topics(), ["x.y", "4", "3", "6", "2", "5"]);
+}
+
 /// Its rules do not run until it is configured again, or they leave it.
 #[test]
 fn a_group_may_be_gone_after_a_restart() {
