@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::app::CommitSeq;
-use crate::engine::tests::durability::{Queue, recover};
+use crate::engine::tests::durability::{Queue, dice, recover};
 use crate::ids::IdSource;
 use crate::storage::{Batch, Disk, Faults, Journal, Policy};
 
@@ -166,7 +166,7 @@ impl Life {
 fn rules_facts_and_timers_survive_whatever_happens_to_the_disk() {
     let (mut commits, mut timers) = (0, 0);
     for seed in 0..SEEDS {
-        let mut ids = IdSource::new([seed as u8; 32]);
+        let mut ids = dice(seed);
         let disk = Disk::new();
         let policy = match seed % 3 {
             0 => Policy::Always,
