@@ -149,8 +149,10 @@ fn the_program_itself_needs_no_login() {
 }
 
 /// A directory that is removed at the end.
+#[cfg(feature = "sqlite")]
 struct TempDir(std::path::PathBuf);
 
+#[cfg(feature = "sqlite")]
 impl Drop for TempDir {
     fn drop(&mut self) {
         std::fs::remove_dir_all(&self.0).expect("remove the directory");
