@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::failure;
 use super::recovery::{log_path, record_path, set_lineage};
-use super::schema::{APPLICATION_ID, FORMAT_VERSION, TABLES};
+use super::schema::{APPLICATION_ID, FORMAT_VERSION, TABLES, UPGRADES};
 use crate::storage::directory::{sync_directory, with_suffix};
 use crate::storage::{StorageError, StorageErrorKind};
 
@@ -205,6 +205,28 @@ pub fn check_contents(connection: &Connection, path: &Path) -> Result<(), Storag
         return Err(foreign(path, "it is the SQLite database of another program"));
     }
     check_version(path, pragma("user_version")?)
+}
+
+/// Brings the tables of an older file up to date, in one transaction.
+pub fn upgrade(connection: &mut Connection, path: &Path) -> Result<(), StorageError> {
+    let failed = |error: rusqlite::Error| failure("bring up to date", path, &error);
+    let version = version_of(connection).map_err(failed)?;
+    let done = usize::try_from(version - 1).unwrap_or(0);
+    let Some(steps) = UPGRADES.get(done..).filter(|steps| !steps.is_empty()) else {
+        return Ok(());
+    };
+    log::info!("{}: from format {version} to format {FORMAT_VERSION}", path.display());
+    let transaction = connection.transaction().map_err(failed)?;
+    for step in steps {
+        transaction.execute_batch(step).map_err(failed)?;
+    }
+    transaction.pragma_update(None, "user_version", FORMAT_VERSION).map_err(failed)?;
+    transaction.commit().map_err(failed)
+}
+
+/// The version of a file's tables.
+pub fn version_of(connection: &Connection) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 /// Switches to write-ahead logging and takes in what a log holds. Whether the

@@ -6,8 +6,9 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::failure;
+use super::file::version_of;
 use super::recovery::last_commit;
-use super::schema::{bucket_sum, document_sum, record_sum};
+use super::schema::{SUMS_SINCE, bucket_sum, document_sum, record_sum};
 use crate::app::CommitSeq;
 use crate::storage::{
     BucketEntry, Document, Origin, StorageError, StorageErrorKind, Stored, Visit,
@@ -27,13 +28,16 @@ pub fn load(
             format!("{} cannot be loaded: {text}; it was left as it is", path.display()),
         )
     };
+    // A file that is only read is not brought up to date.
+    let has_sums = version_of(connection).map_err(failed)? >= SUMS_SINCE;
+    let sum = if has_sums { "sum" } else { "NULL" };
     let mut counts = counts(connection).map_err(failed)?;
     let mut records = connection
-        .prepare(
-            "SELECT place, key, row, places, sum FROM records WHERE bucket = ?1 ORDER BY place",
-        )
+        .prepare(&format!(
+            "SELECT place, key, row, places, {sum} FROM records WHERE bucket = ?1 ORDER BY place"
+        ))
         .map_err(failed)?;
-    let entries = buckets(connection).map_err(failed)?;
+    let entries = buckets(connection, sum).map_err(failed)?;
     let entries = entries.into_iter().collect::<Result<Vec<_>, _>>().map_err(refused)?;
     let counted: Vec<(BucketEntry, u64)> = entries
         .into_iter()
@@ -72,7 +76,7 @@ pub fn load(
                 .map_err(|text| refused(format!("bucket \"{name}\", place {place}: {text}")))?;
         }
     }
-    documents(connection, visit, &failed, &refused)?;
+    documents(connection, sum, visit, &failed, &refused)?;
     last_commit(connection).map_err(failed)
 }
 
@@ -93,11 +97,11 @@ fn counts(connection: &Connection) -> rusqlite::Result<BTreeMap<u32, u64>> {
 
 type Entries = Vec<Result<BucketEntry, String>>;
 
-fn buckets(connection: &Connection) -> rusqlite::Result<Entries> {
+fn buckets(connection: &Connection, sum: &str) -> rusqlite::Result<Entries> {
     connection
-        .prepare(
-            "SELECT id, name, origin, counter, state, definition, sum FROM buckets ORDER BY id",
-        )?
+        .prepare(&format!(
+            "SELECT id, name, origin, counter, state, definition, {sum} FROM buckets ORDER BY id"
+        ))?
         .query_map([], |row| {
             let name: String = row.get(1)?;
             let origin: String = row.get(2)?;
@@ -123,12 +127,15 @@ fn buckets(connection: &Connection) -> rusqlite::Result<Entries> {
 
 fn documents(
     connection: &Connection,
+    sum: &str,
     visit: Visit<'_>,
     failed: &dyn Fn(rusqlite::Error) -> StorageError,
     refused: &dyn Fn(String) -> StorageError,
 ) -> Result<(), StorageError> {
     let mut statement = connection
-        .prepare("SELECT kind, name, origin, body, sum FROM documents ORDER BY position")
+        .prepare(&format!(
+            "SELECT kind, name, origin, body, {sum} FROM documents ORDER BY position"
+        ))
         .map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {

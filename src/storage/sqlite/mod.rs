@@ -61,7 +61,7 @@ impl Sqlite {
         file::check_header(path)?;
         let evidence = Evidence::gather(path)?;
         judge(path, &evidence)?;
-        let connection = file::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let mut connection = file::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let history = History::load(&connection).map_err(|error| failure("read", path, &error))?;
         let emptied = file::begin_wal(&connection, path, synced)?;
         if evidence.has_torn_end() && !emptied {
@@ -74,6 +74,7 @@ impl Sqlite {
                 ),
             ));
         }
+        file::upgrade(&mut connection, path)?;
         let record = recovery::note(&connection, path, synced)?;
         let last = record.last;
         let synced_file = Synced::open(record_path(path), record)?;

@@ -8,7 +8,18 @@ pub const APPLICATION_ID: i32 = 0x6e6f_6578;
 
 /// The version of the tables below. A file with a higher one is refused, one
 /// with a lower one is brought up to date when it is opened.
-pub const FORMAT_VERSION: i32 = 1;
+pub const FORMAT_VERSION: i32 = 2;
+
+/// The first version with checksums.
+pub const SUMS_SINCE: i32 = 2;
+
+/// What makes a file of each version, from 1 on, one of the next. What was
+/// written before there were checksums has none.
+pub const UPGRADES: [&str; FORMAT_VERSION as usize - 1] = ["
+ALTER TABLE buckets ADD COLUMN sum INTEGER;
+ALTER TABLE records ADD COLUMN sum INTEGER;
+ALTER TABLE documents ADD COLUMN sum INTEGER;
+"];
 
 /// Created in one transaction.
 ///

@@ -118,6 +118,42 @@ fn newer_files_are_refused() {
 }
 
 #[test]
+fn files_of_the_first_format_are_read_and_brought_up_to_date() {
+    let scratch = Scratch::new("older");
+    let expected = filled(&scratch);
+    let connection = rusqlite::Connection::open(scratch.file()).unwrap();
+    connection
+        .execute_batch(
+            "ALTER TABLE buckets DROP COLUMN sum; ALTER TABLE records DROP COLUMN sum; \
+             ALTER TABLE documents DROP COLUMN sum; PRAGMA user_version = 1",
+        )
+        .unwrap();
+    drop(connection);
+    let mut reader = Sqlite::open_to_read(&scratch.file()).unwrap();
+    let mut read = 0;
+    reader
+        .load(&mut |_| {
+            read += 1;
+            Ok(())
+        })
+        .unwrap();
+    assert!(read > 20, "read as it is: {read}");
+    drop(reader);
+    for _ in 0..2 {
+        let mut storage = Box::new(open(&scratch.file()).unwrap());
+        assert_eq!(State::of(&mut *storage).unwrap().describe(), expected.describe());
+        storage.close().unwrap();
+    }
+    let connection = rusqlite::Connection::open(scratch.file()).unwrap();
+    let version: i32 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, FORMAT_VERSION);
+    for table in ["buckets", "records", "documents"] {
+        connection.prepare(&format!("SELECT sum FROM {table}")).unwrap();
+    }
+}
+
+#[test]
 fn truncated_files_are_refused() {
     let scratch = Scratch::new("truncated");
     filled(&scratch);
