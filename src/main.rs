@@ -106,12 +106,12 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn load(arguments: &Arguments) -> Result<Resolved, ConfigError> {
-    command_line::load(arguments, |name| std::env::var(name).ok())
+    command_line::gather(arguments, |name| std::env::var(name).ok())?
+        .resolve_with(Config::default(), server::check_definitions)
 }
 
 fn check(arguments: &Arguments) -> Result<(), Failure> {
     let Resolved { config, warnings } = load(arguments)?;
-    server::check_definitions(&config)?;
     for warning in warnings.into_iter().chain(config.oddities()) {
         eprintln!("Warning: {}", logging::printable(&warning));
     }

@@ -211,6 +211,64 @@ fn every_mistake_has_a_line() {
 }
 
 #[test]
+fn definitions_and_keys_are_looked_at_together_and_before_the_data() {
+    let dir = std::env::temp_dir().join(format!("noexd-unopened-{}", std::process::id()));
+    let dir = dir.to_str().expect("a plain path");
+    let bad = TempFile::new(
+        "together.json",
+        r#"{"zz":1,
+            "auth":{"tokens":{"a":{"userId":"a"},"b":5}},
+            "buckets":{"a":5,"b":{"key":"id","schema":{"id":{"type":"int"}}},
+                       "c":{"key":"id","schema":{"id":{"type":"string"}}}},
+            "queries":{"of-b":{"bucket":"b"},"of-c":{"bucket":"c","filter":5}},
+            "rules":{"definitions":[{"id":"x"},{"id":"y","name":"y"}]}}"#,
+    );
+    let starts = [
+        "Error: zz: unknown key",
+        "Error: auth.tokens[1]: expected object, got 5",
+        "Error: buckets.a: expected object, got 5",
+        "Error: buckets.b.schema.id.type: unknown type \"int\"",
+        "Error: queries.of-c: ",
+        "Error: rules.definitions[0].name: ",
+        "Error: rules.definitions[1].",
+    ];
+    for flags in [
+        &["--check", "--data-dir", dir, "-c", bad.path()] as &[&str],
+        &["--data-dir", dir, "-c", bad.path()],
+    ] {
+        let Output { status, stderr, .. } = output(flags);
+        assert_eq!(status.code(), Some(1));
+        let said = text(&stderr);
+        assert_eq!(said.lines().count(), starts.len(), "{said}");
+        for (line, start) in said.lines().zip(starts) {
+            assert!(line.starts_with(start), "{line}");
+        }
+        assert!(!std::path::Path::new(dir).exists());
+    }
+    for (config, says) in [
+        (r#"{"auth":{"jwt":{"algorithms":["HS256"],"secret":"short"}}}"#, "auth.jwt.secret: "),
+        (
+            r#"{"auth":{"jwt":{"algorithms":["HS256"],"secretFile":"/nonexistent"}}}"#,
+            "auth.jwt.secretFile: cannot read /nonexistent",
+        ),
+        (
+            r#"{"auth":{"tokens":{"a":{"userId":"a"},
+                "sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb":
+                    {"userId":"b"}}}}"#,
+            "auth.tokens[1]: the same token as auth.tokens[0]",
+        ),
+        (r#"{"audit":{"file":5}}"#, "audit.file: expected string or object, got 5"),
+    ] {
+        let file = TempFile::new("keys.json", config);
+        let Output { status, stderr, .. } = output(&["--data-dir", dir, "-c", file.path()]);
+        assert_eq!(status.code(), Some(1));
+        let said = text(&stderr);
+        assert!(said.contains(&format!("Error: {says}")), "{said}");
+        assert!(!std::path::Path::new(dir).exists(), "{config}");
+    }
+}
+
+#[test]
 fn a_config_file_that_is_not_there() {
     let Output { status, stderr, .. } = output(&["--config", "/nonexistent/noexd.json"]);
     assert_eq!(status.code(), Some(1));

@@ -70,10 +70,26 @@ impl External {
             rules: permissions.rules.iter().map(rule).collect(),
         });
         let boxed = |roles: &Vec<String>| roles.iter().map(|role| role.as_str().into()).collect();
+        let mut problems = Vec::new();
+        let tokens = settings.tokens.as_deref().map(Tokens::new).transpose();
+        let tokens = tokens.unwrap_or_else(|lines| {
+            problems.extend(lines);
+            None
+        });
+        #[cfg(feature = "jwt")]
+        let jwt = settings.jwt.as_ref().map(|jwt| JwtVerifier::load(jwt, read)).transpose();
+        #[cfg(feature = "jwt")]
+        let jwt = jwt.unwrap_or_else(|lines| {
+            problems.extend(lines);
+            None
+        });
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         Ok(Self {
-            tokens: settings.tokens.as_deref().map(Tokens::new),
+            tokens,
             #[cfg(feature = "jwt")]
-            jwt: settings.jwt.as_ref().map(|jwt| JwtVerifier::load(jwt, read)).transpose()?,
+            jwt,
             validator: None,
             check: None,
             permissions,

@@ -91,7 +91,7 @@ impl Grant {
             Json::String(pattern) => vec![pattern.clone()],
             list => strings(list)?,
         };
-        if allow.is_empty() || allow.iter().any(|pattern| pattern.is_empty()) {
+        if allow.iter().any(|pattern| pattern.is_empty()) {
             return None;
         }
         let list = |name| match object.get(name) {
@@ -219,7 +219,6 @@ mod tests {
             "null",
             "{}",
             r#"{"allow":1}"#,
-            r#"{"allow":[]}"#,
             r#"{"allow":""}"#,
             r#"{"allow":["store.get",1]}"#,
             r#"{"allow":["store.get",""]}"#,
@@ -229,5 +228,8 @@ mod tests {
         ] {
             assert_eq!(grant(malformed), None, "{malformed}");
         }
+        // An empty list is well-formed and matches nothing.
+        let nothing = grant(r#"{"allow":[]}"#).expect("well-formed");
+        assert!(!nothing.permits(&question("store.get", "a")));
     }
 }

@@ -20,8 +20,12 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    pub fn new(tokens: &[StaticToken]) -> Self {
-        let sessions = tokens.iter().map(|token| {
+    /// The error has one line per token that stands there a second time, be it
+    /// plain and hashed: it could not be told which of the two is meant.
+    pub fn new(tokens: &[StaticToken]) -> Result<Self, Vec<String>> {
+        let mut sessions = HashMap::with_capacity(tokens.len());
+        let mut problems = Vec::new();
+        for (at, token) in tokens.iter().enumerate() {
             let key = match &token.key {
                 TokenKey::Plain(secret) => digest(secret.expose()),
                 TokenKey::Sha256(digest) => *digest,
@@ -29,9 +33,15 @@ impl Tokens {
             let mut session = Session::new(token.user_id.as_str(), token.roles.clone());
             session.metadata = token.metadata.clone().map(Into::into);
             session.expires_at = token.expires_at;
-            (key, session)
-        });
-        Self { sessions: sessions.collect() }
+            if let Some((first, _)) = sessions.insert(key, (at, session)) {
+                problems.push(format!("auth.tokens[{at}]: the same token as auth.tokens[{first}]"));
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let sessions = sessions.into_iter().map(|(key, (_, session))| (key, session));
+        Ok(Self { sessions: sessions.collect() })
     }
 
     /// A fresh session for the whole, exact token.
@@ -65,7 +75,8 @@ mod tests {
         let tokens = Tokens::new(&[
             token(TokenKey::Plain(Secret::new("k3y")), "till"),
             token(TokenKey::Sha256(hash), "ops"),
-        ]);
+        ])
+        .expect("two different tokens");
         let user = |token: &str| tokens.find(token).map(|session| session.user_id.to_string());
         assert_eq!(user("k3y").as_deref(), Some("till"));
         assert_eq!(user("password").as_deref(), Some("ops"));
@@ -80,5 +91,16 @@ mod tests {
         ] {
             assert_eq!(user(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_token_stands_there_once() {
+        let tokens = Tokens::new(&[
+            token(TokenKey::Plain(Secret::new("a")), "first"),
+            token(TokenKey::Plain(Secret::new("b")), "other"),
+            token(TokenKey::Sha256(digest("a")), "second"),
+        ]);
+        let problems = tokens.expect_err("one token, two entries");
+        assert_eq!(problems, ["auth.tokens[2]: the same token as auth.tokens[0]"]);
     }
 }

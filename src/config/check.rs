@@ -1,7 +1,7 @@
 //! What a configuration must be as a whole, however it came about.
 
 use super::resolve::is_on;
-use super::table::{row, rows};
+use super::table::{Kind, row, rows};
 use super::{Auth, Config, ConfigError, Reader};
 use crate::json::{Json, Object};
 
@@ -139,6 +139,8 @@ impl Config {
             }
             let shown = match &value {
                 _ if row.secret => "set".to_owned(),
+                // Its members are not definitions.
+                Json::Object(_) if matches!(row.kind, Kind::Any(_)) => "set".to_owned(),
                 Json::Object(members) => format!("{} defined", members.len()),
                 Json::Array(elements) if elements.iter().any(|e| e.as_str().is_none()) => {
                     format!("{} defined", elements.len())

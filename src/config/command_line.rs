@@ -132,6 +132,19 @@ pub fn load(
     arguments: &Arguments,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Resolved, ConfigError> {
+    gather(arguments, environment)?.resolve()
+}
+
+/// As [`load`], without what all of it means together.
+///
+/// # Errors
+///
+/// The file cannot be read or is not a JSON object; all else is kept for
+/// [`Options::resolve`].
+pub fn gather(
+    arguments: &Arguments,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Options, ConfigError> {
     let mut options = Options::new();
     if let Some(path) = &arguments.config_file {
         read_config_file(&mut options, path)?;
@@ -143,7 +156,7 @@ pub fn load(
     for (row, text) in &arguments.flags {
         options.read_flag(row, text.as_deref());
     }
-    options.resolve()
+    Ok(options)
 }
 
 fn read_config_file(options: &mut Options, path: &Path) -> Result<(), ConfigError> {

@@ -32,6 +32,31 @@ impl ConfigError {
     pub(crate) fn one(at: impl Into<String>, text: impl Into<String>) -> Self {
         ConfigError { problems: vec![Problem { at: at.into(), text: text.into() }] }
     }
+
+    /// No error without problems.
+    pub(crate) fn of(problems: Vec<Problem>) -> Result<(), Self> {
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+    }
+
+    /// The problems of one look at a configuration and of a later one. What the
+    /// later says of something that the first found wrong is left out: it looked
+    /// at half of it.
+    pub(crate) fn together(first: Result<(), Self>, later: Result<(), Self>) -> Result<(), Self> {
+        let mut problems = first.err().map(|error| error.problems).unwrap_or_default();
+        let later = later.err().map(|error| error.problems).unwrap_or_default();
+        let is_inside = |place: &str, known: &str| {
+            // A section as a whole says nothing about its definitions.
+            let rest = place.strip_prefix(known).filter(|_| known.contains(['.', '[']));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let known: Vec<String> = problems.iter().map(|problem| problem.at.clone()).collect();
+        problems.extend(
+            later
+                .into_iter()
+                .filter(|problem| !known.iter().any(|known| is_inside(&problem.at, known))),
+        );
+        Self::of(problems)
+    }
 }
 
 impl std::fmt::Display for ConfigError {
@@ -273,6 +298,27 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_later_look_adds_what_the_first_did_not_see() {
+        let problem = |at: &str| Problem { at: at.into(), text: "wrong".into() };
+        let error =
+            |places: &[&str]| ConfigError::of(places.iter().map(|at| problem(at)).collect());
+        let first = error(&["", "zz", "buckets", "buckets.a", "rules.definitions[1]"]);
+        let later = error(&[
+            "buckets.a",
+            "buckets.a.key",
+            "buckets.ab",
+            "rules.definitions[1].name",
+            "rules.definitions[10].name",
+        ]);
+        let problems = ConfigError::together(first, later).expect_err("seven problems").problems;
+        let places: Vec<&str> = problems.iter().map(|problem| &*problem.at).collect();
+        let added = ["buckets.ab", "rules.definitions[10].name"];
+        let first = ["", "zz", "buckets", "buckets.a", "rules.definitions[1]"];
+        assert_eq!(places, [&first[..], &added[..]].concat());
+        assert_eq!(ConfigError::together(Ok(()), Ok(())), Ok(()));
+    }
 
     #[test]
     fn distance_counts_edits() {

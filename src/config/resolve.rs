@@ -40,7 +40,22 @@ impl Options {
     /// # Errors
     ///
     /// As [`Options::resolve`].
-    pub fn resolve_over(mut self, mut config: Config) -> Result<Resolved, ConfigError> {
+    pub fn resolve_over(self, config: Config) -> Result<Resolved, ConfigError> {
+        self.resolve_with(config, |_| Ok(()))
+    }
+
+    /// As [`Options::resolve_over`]; `definitions` looks at what only the parts
+    /// of the server understand, in a configuration that may have other
+    /// problems.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::resolve`], with the problems that `definitions` found.
+    pub fn resolve_with(
+        mut self,
+        mut config: Config,
+        definitions: impl FnOnce(&Config) -> Result<(), ConfigError>,
+    ) -> Result<Resolved, ConfigError> {
         self.translate_persistence();
         if self.has("auth") || self.has("auth.builtIn") || config.auth.is_none() {
             config.auth = self.resolve_auth();
@@ -64,11 +79,8 @@ impl Options {
             self.reader.warn("revocation has no effect without auth");
         }
         config.check_together(&mut self.reader);
-        if self.reader.problems.is_empty() {
-            Ok(Resolved { config, warnings: self.reader.warnings })
-        } else {
-            Err(ConfigError { problems: self.reader.problems })
-        }
+        ConfigError::together(ConfigError::of(self.reader.problems), definitions(&config))?;
+        Ok(Resolved { config, warnings: self.reader.warnings })
     }
 
     fn resolve_row(&mut self, row: &'static Row, config: &mut Config) {

@@ -16,6 +16,10 @@ impl Setting for Option<AuditFile> {
             *self = Some(AuditFile::new(path));
             return;
         }
+        if value.as_object().is_none() {
+            reader.problem(format!("expected string or object, got {}", shown(value)));
+            return;
+        }
         let known = ["path", "sync", "maxBytes", "maxFiles", "restore"];
         let Some(members) = reader.object(value, &known) else { return };
         let path = members.require(reader, "path", Reader::text);

@@ -25,20 +25,6 @@ use crate::store::{BucketId, Commit, Store};
 /// process.
 const RESERVED_FILES: u64 = 64;
 
-/// Checks the definitions of a configuration (buckets, queries and the like)
-/// with the code that the operations use, on an empty server.
-///
-/// # Errors
-///
-/// Every definition that would be refused, with its path.
-pub fn check_definitions(config: &Config) -> Result<(), ConfigError> {
-    let mut store = Store::new();
-    configure(&mut store, config)?;
-    let met = definitions::meet("query", &config.queries, &mut Vec::new())?;
-    queries(&met, &store)?;
-    rules::check(config)
-}
-
 /// The configured queries and those that were defined over the wire.
 fn queries(met: &Met, store: &Store) -> Result<Views, ConfigError> {
     let mut views = Views::new(ViewLimits::default());
@@ -50,17 +36,22 @@ fn queries(met: &Met, store: &Store) -> Result<Views, ConfigError> {
             Origin::Wire => views.restore(name, body),
         };
         if let Err(error) = defined {
-            let prefix = format!("Invalid query \"{name}\": ");
-            let text = error.message.strip_prefix(&*prefix).unwrap_or(&error.message);
-            problems.push(Problem { at: format!("queries.{name}"), text: text.to_owned() });
+            problems.push(query_problem(name, &error.message));
         }
     }
-    if problems.is_empty() { Ok(views) } else { Err(ConfigError { problems }) }
+    ConfigError::of(problems).map(|()| views)
 }
 
-/// Defines the configured buckets. One that is stored with another definition
+/// Why a query cannot be defined, under the path of the setting.
+pub(super) fn query_problem(name: &str, message: &str) -> Problem {
+    let prefix = format!("Invalid query \"{name}\": ");
+    let text = message.strip_prefix(&*prefix).unwrap_or(message);
+    Problem { at: format!("queries.{name}"), text: text.to_owned() }
+}
+
+/// Defines the configured buckets; those that are wrong are left out. One that is stored with another definition
 /// gets the configured one and keeps its records.
-fn configure(store: &mut Store, config: &Config) -> Result<Vec<Commit>, ConfigError> {
+pub(super) fn configure(store: &mut Store, config: &Config) -> Result<Vec<Commit>, ConfigError> {
     let mut commits = Vec::new();
     let mut problems = Vec::new();
     for (name, definition) in config.buckets.iter() {
@@ -96,7 +87,7 @@ fn configure(store: &mut Store, config: &Config) -> Result<Vec<Commit>, ConfigEr
             }
         }
     }
-    if problems.is_empty() { Ok(commits) } else { Err(ConfigError { problems }) }
+    ConfigError::of(problems).map(|()| commits)
 }
 
 /// Says of every stored bucket whether the configuration defines it. One that
@@ -137,6 +128,8 @@ pub(super) fn transport(
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // The transport's monotonic time begins with the transport.
     let now = Now { mono: 0, wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) };
+    // Key files come before anything that is opened to be written.
+    let external = external(config)?;
     let mut recovered = durable::open(&config.persistence)?;
     let mut store =
         recovered.as_mut().map(|found| std::mem::take(&mut found.store)).unwrap_or_default();
@@ -188,27 +181,35 @@ pub(super) fn transport(
     }
     let remote = transport.remote();
     let hosted = transport.app_mut();
-    authentication(config, &mut hosted.engine)?;
+    authentication(config, external, &mut hosted.engine)?;
     rules::start(config, &mut hosted.engine)?;
     hosted.audit_file = audit(config, &mut hosted.engine, remote)?;
     Ok((transport, durable))
 }
 
+/// External tokens with their keys, if they are configured.
+fn external(config: &Config) -> Result<Option<External>, ConfigError> {
+    let Some(Auth::External(settings)) = &config.auth else { return Ok(None) };
+    External::new(settings, &read_file).map(Some).map_err(access_problems)
+}
+
 /// Switches on what `auth` asks for.
-fn authentication(config: &Config, engine: &mut Engine) -> Result<(), StartError> {
+fn authentication(
+    config: &Config,
+    external: Option<External>,
+    engine: &mut Engine,
+) -> Result<(), StartError> {
+    if let Some(external) = external {
+        engine.set_external_auth(external, config.revocation.blacklist_ttl_ms);
+    }
     match &config.auth {
-        None => Ok(()),
-        Some(Auth::External(settings)) => {
-            let external = External::new(settings, &read_file).map_err(problems)?;
-            engine.set_external_auth(external, config.revocation.blacklist_ttl_ms);
-            Ok(())
-        }
         Some(Auth::BuiltIn(settings)) => engine
             .set_built_in_auth(settings.clone(), config.revocation.blacklist_ttl_ms)
             .map_err(|error| StartError::Failed {
                 step: "auth.builtIn".into(),
                 reason: error.message.into_owned(),
             }),
+        Some(Auth::External(_)) | None => Ok(()),
     }
 }
 
@@ -218,12 +219,12 @@ pub(super) fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// Problems as lines with the path of the setting in front.
-fn problems(lines: Vec<String>) -> StartError {
+pub(super) fn access_problems(lines: Vec<String>) -> ConfigError {
     let problems = lines.into_iter().map(|line| match line.split_once(": ") {
         Some((at, text)) => Problem { at: at.into(), text: text.into() },
         None => Problem { at: "auth".into(), text: line },
     });
-    StartError::Config(ConfigError { problems: problems.collect() })
+    ConfigError { problems: problems.collect() }
 }
 
 /// Switches the audit log on; its file, if it has one.

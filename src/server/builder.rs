@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::hooks::Hooks;
-use super::{Server, ServerThread};
+use super::{Server, ServerThread, check_definitions};
 use crate::access::{PermissionCheck, TokenValidator};
 use crate::audit::AuditSink;
 use crate::config::{Auth, Config, ConfigError, Durability, External, Options, Resolved};
@@ -258,7 +258,7 @@ impl Builder {
         if self.hooks.validator.is_some() && config.auth.is_none() {
             config.auth = Some(Auth::External(External::default()));
         }
-        config.check()?;
+        ConfigError::together(config.check(), check_definitions(&config))?;
         for warning in warnings.into_iter().chain(config.oddities()) {
             log::warn!("{warning}");
         }

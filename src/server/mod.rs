@@ -12,6 +12,7 @@
 mod administration;
 mod assemble;
 mod builder;
+mod check;
 mod definitions;
 mod durable;
 mod handle;
@@ -28,8 +29,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-pub use assemble::check_definitions;
 pub use builder::{Builder, StartError};
+pub use check::check_definitions;
 pub use handle::{CallError, Handle, LocalClient, Stopped};
 pub use local::Closed;
 #[cfg(feature = "sqlite")]

@@ -12,9 +12,22 @@ use crate::rules::{Group, Options};
 ///
 /// # Errors
 ///
-/// The first that would be refused, with its path.
+/// Every definition that would be refused, with its path; of the groups, the
+/// first.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let Some(settings) = &config.rules else { return Ok(()) };
+    check_rules(groups(settings), Vec::new()).map_err(problem)?;
+    // One by one, because the first that is wrong ends a look at all of them.
+    let mut problems = Vec::new();
+    for (at, definition) in settings.definitions.iter().enumerate() {
+        let rule = definition.as_object().cloned().ok_or_else(|| not_an_object(0));
+        if let Err(line) = rule.and_then(|rule| check_rules(groups(settings), vec![rule])) {
+            let line = line.replacen("definitions[0]", &format!("definitions[{at}]"), 1);
+            problems.extend(problem(line).problems);
+        }
+    }
+    ConfigError::of(problems)?;
+    // Together they can still have the same id.
     check_rules(groups(settings), definitions(settings)?).map_err(problem)
 }
 
@@ -54,11 +67,16 @@ fn groups(settings: &Rules) -> Vec<Group> {
 }
 
 fn definitions(settings: &Rules) -> Result<Vec<Object>, ConfigError> {
-    let definitions = settings.definitions.iter().enumerate().map(|(at, rule)| {
-        let text = || format!("rules.definitions[{at}]: Rule must be an object");
-        rule.as_object().cloned().ok_or_else(|| problem(text()))
-    });
+    let definitions = settings
+        .definitions
+        .iter()
+        .enumerate()
+        .map(|(at, rule)| rule.as_object().cloned().ok_or_else(|| problem(not_an_object(at))));
     definitions.collect()
+}
+
+fn not_an_object(at: usize) -> String {
+    format!("rules.definitions[{at}]: Rule must be an object")
 }
 
 /// One problem, with the path of the setting in front.

@@ -407,7 +407,7 @@ pub const FORMS: &[Forms] = &[
             "{\"path\":\"a\",\"sync\":\"always\",\"maxBytes\":4096,\"maxFiles\":1,\"restore\":true}",
         ],
         &[
-            ("5", "{path}: expected object, got 5"),
+            ("5", "{path}: expected string or object, got 5"),
             ("{}", "{path}.path: required"),
             (
                 "{\"path\":\"a\",\"sync\":\"often\"}",
