@@ -1,6 +1,6 @@
 //! The definition of a bucket as a whole.
 
-use super::field::{At, Field, FieldType, OnDelete, kind_of};
+use super::field::{At, Field, FieldType, kind_of};
 use super::{js_order, parse_ttl};
 use crate::json::{Json, Object, js::string_of_json};
 use crate::protocol::OpError;
@@ -91,16 +91,20 @@ impl Definition {
                 )));
             }
         };
-        let fields = js_order(schema)
-            .into_iter()
-            .map(|(name, definition)| Field::parse(name, definition))
-            .collect::<Result<Vec<_>, _>>()?;
-        let listed = listed_indexes(bucket, &supplied, schema)?;
-        check_fields(bucket, &fields, &key)?;
+        // These messages are the protocol's own, so that they come before what
+        // is asked for on top of them.
+        check_indexes(bucket, &supplied, schema)?;
+        check_set_null(bucket, schema)?;
         let ttl = match supplied.get("ttl") {
             Some(ttl) => Some(parse_ttl(ttl).map_err(DefinitionError::fixed)?),
             None => None,
         };
+        let fields = js_order(schema)
+            .into_iter()
+            .map(|(name, definition)| Field::parse(name, definition))
+            .collect::<Result<Vec<_>, _>>()?;
+        let listed = listed_indexes(&supplied)?;
+        check_key_type(&fields, &key)?;
         let max_size = at.number("maxSize").map_err(|error| place("maxSize", error))?;
         let persistent = at.flag("persistent").map_err(|error| place("persistent", error))?;
         let on_duplicate = at
@@ -198,11 +202,34 @@ impl Definition {
     }
 }
 
-fn listed_indexes(
-    bucket: &str,
-    supplied: &Object,
-    schema: &Object,
-) -> Result<Vec<Box<str>>, DefinitionError> {
+/// That every listed index is a field.
+fn check_indexes(bucket: &str, supplied: &Object, schema: &Object) -> Result<(), DefinitionError> {
+    for index in supplied.get("indexes").and_then(Json::as_array).unwrap_or_default() {
+        let name = string_of_json(index);
+        if !schema.contains(&name) {
+            return Err(DefinitionError::fixed(format!(
+                "Index field \"{name}\" does not exist in schema for bucket \"{bucket}\""
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// That no field is required to be what a delete makes null.
+fn check_set_null(bucket: &str, schema: &Object) -> Result<(), DefinitionError> {
+    for (name, field) in js_order(schema) {
+        let Some(field) = field.as_object() else { continue };
+        let set_null = field.get("onDelete").and_then(Json::as_str) == Some("set_null");
+        if set_null && field.get("required").and_then(Json::as_bool) == Some(true) {
+            return Err(DefinitionError::fixed(format!(
+                "Invalid schema for bucket \"{bucket}\": field \"{name}\" has onDelete \"set_null\" but is required"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn listed_indexes(supplied: &Object) -> Result<Vec<Box<str>>, DefinitionError> {
     let Some(listed) = supplied.get("indexes") else { return Ok(Vec::new()) };
     let listed = listed.as_array().ok_or_else(|| {
         DefinitionError::at(
@@ -218,34 +245,18 @@ fn listed_indexes(
                 format!("expected a field name, got {}", kind_of(name)),
             )
         })?;
-        if !schema.contains(name) {
-            return Err(DefinitionError::fixed(format!(
-                "Index field \"{name}\" does not exist in schema for bucket \"{bucket}\""
-            )));
-        }
         names.push(name.into());
     }
     Ok(names)
 }
 
-fn check_fields(bucket: &str, fields: &[Field], key: &str) -> Result<(), DefinitionError> {
-    for field in fields {
-        let set_null =
-            field.reference.as_ref().is_some_and(|target| target.on_delete == OnDelete::SetNull);
-        if set_null && field.required {
-            return Err(DefinitionError::fixed(format!(
-                "Invalid schema for bucket \"{bucket}\": field \"{}\" has onDelete \"set_null\" but is required",
-                field.name
-            )));
-        }
-        let structured =
-            matches!(field.constraints.field_type, FieldType::Object | FieldType::Array);
-        if *field.name == *key && structured {
-            return Err(DefinitionError::at(
-                format!("schema.{key}.type"),
-                format!("a key cannot be an {}", field.constraints.field_type.as_str()),
-            ));
-        }
+fn check_key_type(fields: &[Field], key: &str) -> Result<(), DefinitionError> {
+    let Some(field) = fields.iter().find(|field| &*field.name == key) else { return Ok(()) };
+    match field.constraints.field_type {
+        FieldType::Object | FieldType::Array => Err(DefinitionError::at(
+            format!("schema.{key}.type"),
+            format!("a key cannot be an {}", field.constraints.field_type.as_str()),
+        )),
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -8,6 +8,8 @@ mod date;
 mod definition;
 mod field;
 mod format;
+#[cfg(test)]
+mod tests;
 mod ttl;
 mod validate;
 
