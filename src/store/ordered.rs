@@ -18,7 +18,8 @@ use super::{Key, Row};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct OrderedKeys {
-    numbers: BTreeMap<Number, Slot>,
+    /// With the place in the table, which decides against an equal text.
+    numbers: BTreeMap<Number, (Slot, u64)>,
     /// By sort key; keys that compare equal by their place in the table.
     texts: BTreeMap<(SortKey, u64), Slot>,
 }
@@ -52,16 +53,24 @@ fn place(key: &Key) -> Place {
 impl OrderedKeys {
     pub fn insert(&mut self, key: &Key, order: u64, slot: Slot) {
         match place(key) {
-            Place::Number(number) => self.numbers.insert(number, slot),
-            Place::Text(text) => self.texts.insert((text, order), slot),
-        };
+            Place::Number(number) => {
+                self.numbers.insert(number, (slot, order));
+            }
+            Place::Text(text) => {
+                self.texts.insert((text, order), slot);
+            }
+        }
     }
 
     pub fn remove(&mut self, key: &Key, order: u64) {
         match place(key) {
-            Place::Number(number) => self.numbers.remove(&number),
-            Place::Text(text) => self.texts.remove(&(text, order)),
-        };
+            Place::Number(number) => {
+                self.numbers.remove(&number);
+            }
+            Place::Text(text) => {
+                self.texts.remove(&(text, order));
+            }
+        }
     }
 
     fn is_mixed(&self) -> bool {
@@ -77,7 +86,7 @@ impl OrderedKeys {
         if self.is_mixed() {
             return self.merged().into_iter().take(n).map(|(slot, _)| slot).collect();
         }
-        self.numbers.values().chain(self.texts.values()).take(n).copied().collect()
+        self.number_slots().chain(self.texts.values().copied()).take(n).collect()
     }
 
     /// The last `n` records, in ascending order.
@@ -86,8 +95,8 @@ impl OrderedKeys {
             let all = self.merged();
             return all.iter().skip(all.len().saturating_sub(n)).map(|(slot, _)| *slot).collect();
         }
-        let descending = self.texts.values().rev().chain(self.numbers.values().rev());
-        let mut slots: Vec<Slot> = descending.take(n).copied().collect();
+        let texts = self.texts.values().rev().copied();
+        let mut slots: Vec<Slot> = texts.chain(self.number_slots().rev()).take(n).collect();
         slots.reverse();
         slots
     }
@@ -106,7 +115,7 @@ impl OrderedKeys {
         match place {
             Place::Number(number) => {
                 let rest = self.numbers.range((Bound::Excluded(number), Bound::Unbounded));
-                rest.map(|(_, slot)| *slot).take(n).collect()
+                rest.map(|(_, (slot, _))| *slot).take(n).collect()
             }
             Place::Text(text) => {
                 let order = there.map_or(u64::MAX, |(_, order)| order);
@@ -132,13 +141,19 @@ impl OrderedKeys {
         all.iter().skip(start.unwrap_or(all.len())).take(n).map(|(slot, _)| *slot).collect()
     }
 
+    fn number_slots(&self) -> impl DoubleEndedIterator<Item = Slot> {
+        self.numbers.values().map(|(slot, _)| *slot)
+    }
+
     /// Both kinds, each in its order.
     fn merged(&self) -> Vec<(Slot, Place)> {
         let mut all = Vec::with_capacity(self.len());
         let mut texts = self.texts.iter().peekable();
-        for (number, slot) in &self.numbers {
+        for (number, (slot, order)) in &self.numbers {
             let as_text = sort_key(&Key::Number(number.0).to_string());
-            while let Some(((text, _), slot)) = texts.next_if(|((text, _), _)| *text < as_text) {
+            while let Some(((text, _), slot)) =
+                texts.next_if(|((text, at), _)| (text, at) < (&as_text, order))
+            {
                 all.push((*slot, Place::Text(text.clone())));
             }
             all.push((*slot, Place::Number(*number)));
@@ -150,7 +165,7 @@ impl OrderedKeys {
     /// Bytes of memory, about.
     pub fn memory(&self) -> usize {
         let texts: usize = self.texts.keys().map(|(text, _)| text.len() + 16).sum();
-        texts + self.texts.len() * 48 + self.numbers.len() * 20
+        texts + self.texts.len() * 48 + self.numbers.len() * 28
     }
 }
 
@@ -251,6 +266,13 @@ mod tests {
         mixed.extend(texts(&["a", "_"]));
         mixed.push(Key::Bool(true));
         assert_eq!(order(&mixed), "_-10.5910atrue");
+        // A number and its text compare equal: which came first comes first.
+        let equal = [Key::from("1"), Key::Number(1.0), Key::Number(2.0), Key::from("2")];
+        let mut ordered = OrderedKeys::default();
+        for (at, key) in equal.iter().enumerate() {
+            ordered.insert(key, at as u64, at as Slot);
+        }
+        assert_eq!(ordered.first(9), [0, 1, 2, 3]);
     }
 
     #[test]
