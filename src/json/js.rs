@@ -1,11 +1,12 @@
 //! JavaScript's conversions and its `<`, for filters, sorting and rule
-//! conditions (ECMA-262: ToString, ToNumber, IsLessThan). `null` stands for an
-//! absent value too; callers decide before they get here.
+//! conditions (ECMA-262: ToString, ToNumber, IsLessThan), and its order of
+//! members. `null` stands for an absent value too; callers decide before they
+//! get here.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::{Json, Kind, Raw, number_text};
+use super::{Json, Kind, Object, Raw, number_text};
 
 /// A value after ToPrimitive: what `<` compares.
 #[derive(Clone, Debug, PartialEq)]
@@ -213,6 +214,29 @@ fn radix_number(digits: &str, radix: u32) -> f64 {
     // 120 kept bits are far beyond a mantissa: one bit more tells a tie from
     // what is just above it.
     (value | u128::from(sticky)) as f64 * 2f64.powi(dropped)
+}
+
+/// The members in the order in which JavaScript enumerates them: names that
+/// look like array indexes first, ascending, the others as they came.
+pub fn js_order(object: &Object) -> Vec<(&str, &Json)> {
+    let mut members: Vec<_> = object.iter().collect();
+    if members.iter().any(|(name, _)| array_index(name).is_some()) {
+        // Stable: `u64::MAX` keeps all other names behind, in their order.
+        members.sort_by_key(|(name, _)| array_index(name).map_or(u64::MAX, u64::from));
+    }
+    members
+}
+
+/// The number that an array-index-like name stands for: `0`, `7`, `4294967294`,
+/// but not `07` or `4294967295`.
+fn array_index(name: &str) -> Option<u32> {
+    let plain = !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_digit())
+        && (name == "0" || !name.starts_with('0'));
+    if !plain {
+        return None;
+    }
+    name.parse().ok().filter(|&index| index != u32::MAX)
 }
 
 #[cfg(test)]

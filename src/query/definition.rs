@@ -2,6 +2,7 @@
 
 use super::order::Direction;
 use super::params::Template;
+use crate::json::js::js_order;
 use crate::json::{Json, Object};
 
 /// The functions of `aggregate`.
@@ -106,7 +107,8 @@ impl<'j> Members<'j> {
     fn sort(&self) -> Result<Vec<(Box<str>, Direction)>, String> {
         let Some(sort) = self.get("sort") else { return Ok(Vec::new()) };
         let Some(sort) = sort.as_object() else { return Err("\"sort\" must be an object".into()) };
-        sort.iter()
+        js_order(sort)
+            .into_iter()
             .map(|(field, direction)| {
                 let direction = match direction.as_str() {
                     Some("asc") => Direction::Ascending,
@@ -228,6 +230,10 @@ mod tests {
         let rows = define(config).expect("valid");
         assert_eq!(rows.fields, ["a".into(), "b".into()]);
         assert_eq!((rows.limit, rows.offset, rows.sort.len()), (Some(3), 0, 1));
+        let config = r#"{"bucket":"b","sort":{"b":"asc","10":"asc","a":"desc","9":"asc"}}"#;
+        let rows = define(config).expect("valid");
+        let keys: Vec<&str> = rows.sort.iter().map(|(field, _)| &**field).collect();
+        assert_eq!(keys, ["9", "10", "b", "a"], "JavaScript's order of members");
         let config = r#"{"bucket":"b","sort":{"a":"asc"},"limit":3,
             "aggregate":{"function":"count","groupBy":["x","y"]}}"#;
         let groups = define(config).expect("valid");

@@ -50,7 +50,7 @@ impl Term {
                 elements.iter().map(|element| Term::interpolate(element, parameter)).collect(),
             ),
             Json::Object(object) => Term::Object(
-                crate::store::schema::js_order(object)
+                crate::json::js::js_order(object)
                     .into_iter()
                     .map(|(name, value)| (name.into(), Term::interpolate(value, parameter)))
                     .collect(),

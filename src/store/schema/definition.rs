@@ -1,8 +1,9 @@
 //! The definition of a bucket as a whole.
 
 use super::field::{At, Field, FieldType, kind_of};
-use super::{js_order, parse_ttl};
-use crate::json::{Json, Object, js::string_of_json};
+use super::parse_ttl;
+use crate::json::js::{js_order, string_of_json};
+use crate::json::{Json, Object};
 use crate::protocol::OpError;
 
 /// Why a definition is refused.

@@ -1,8 +1,9 @@
 //! One field of a definition: its type and its constraints.
 
+use super::Format;
 use super::definition::DefinitionError;
-use super::{Format, js_order};
-use crate::json::{Json, Object, js::string_of_json};
+use crate::json::js::{js_order, string_of_json};
+use crate::json::{Json, Object};
 use crate::store::pattern::Pattern;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
