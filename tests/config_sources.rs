@@ -375,3 +375,30 @@ fn a_configuration_made_in_code_is_checked_like_a_file() {
         ["path", "maxJsonDepth", "heartbeat.intervalMs", "backpressure.highWaterMark"]
     );
 }
+
+#[test]
+fn built_in_users_keep_their_buckets_to_themselves() {
+    let file = |auth: &str| {
+        format!(
+            r#"{{{auth}"buckets":{{"_a":{{"key":"id","schema":{{"id":{{"type":"string"}}}}}},
+                "b":{{"key":"id","schema":{{"id":{{"type":"string"}},
+                    "u":{{"type":"string","ref":"_users"}},
+                    "o":{{"type":"object","properties":{{"l":{{"type":"array",
+                        "items":{{"type":"string","ref":"_roles"}}}}}}}}}}}}}},
+                "queries":{{"_q":{{"bucket":"b"}}}}}}"#
+        )
+    };
+    let built_in = file(r#""auth":{"builtIn":true,"adminSecret":"long enough a secret"},"#);
+    assert_eq!(
+        problems(&built_in, &[]),
+        [
+            "buckets._a: names that begin with \"_\" belong to the system with built-in users",
+            "buckets.b.schema.u.ref: Cannot access system bucket \"_users\" directly",
+            "buckets.b.schema.o.properties.l.items.ref: \
+             Cannot access system bucket \"_roles\" directly",
+            "queries._q: names that begin with \"_\" belong to the system with built-in users",
+        ]
+    );
+    // Without them the names are like any other.
+    config(&file(""), &[]);
+}

@@ -232,8 +232,30 @@ fn check_names(section: &str, definitions: &Object, system: bool, reader: &mut R
             if !matches!(definition, Json::Object(_)) {
                 let got = super::problem::shown(definition);
                 reader.problem_at(name, format!("expected object, got {got}"));
+            } else if system {
+                reader.inside(name, |reader| check_references(definition, reader));
             }
         });
+    }
+}
+
+/// A reference to a bucket of the system would tell which keys exist there, and
+/// keep users from being deleted. `place` is a bucket definition or, nested in
+/// one, a field.
+fn check_references(place: &Json, reader: &mut Reader) {
+    let Some(members) = place.as_object() else { return };
+    if let Some(target) = members.get("ref").and_then(Json::as_str).filter(|t| t.starts_with('_')) {
+        reader.problem_at("ref", format!("Cannot access system bucket \"{target}\" directly"));
+    }
+    for name in ["schema", "properties"] {
+        for (field, body) in
+            members.get(name).and_then(Json::as_object).into_iter().flat_map(Object::iter)
+        {
+            reader.inside(name, |reader| reader.inside(field, |r| check_references(body, r)));
+        }
+    }
+    if let Some(items) = members.get("items") {
+        reader.inside("items", |reader| check_references(items, reader));
     }
 }
 

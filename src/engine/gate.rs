@@ -229,6 +229,12 @@ impl Engine {
                 }
                 None => Ok(()),
             },
+            Operation::RulesRegisterRule
+            | Operation::RulesUpdateRule
+            | Operation::RulesValidateRule => {
+                let mut rules = ["rule", "updates"].into_iter().filter_map(|at| request.field(at));
+                rules.try_for_each(|rule| self.guard_rule(rule))
+            }
             _ => Ok(()),
         }
     }
@@ -273,6 +279,24 @@ impl Engine {
             }
             let inner = field.get("properties").into_iter().flat_map(Raw::members);
             open.extend(inner.map(|(_, field)| field).chain(field.get("items")));
+        }
+        Ok(())
+    }
+
+    /// The buckets that actions and lookups of a rule name for the built-in
+    /// `store` service; what a reference stands for is looked at when it runs.
+    fn guard_rule(&self, rule: Raw<'_>) -> Result<(), OpError> {
+        let mut open = vec![rule];
+        while let Some(part) = open.pop() {
+            let service = part.get("service").and_then(Raw::as_str);
+            let args = part.get("args").filter(|_| service.as_deref() == Some("store"));
+            if let Some(bucket) = args.and_then(|args| args.elements().next()?.as_str()) {
+                self.refuse_system_bucket(&bucket)?;
+            }
+            for list in ["lookups", "actions", "then", "else", "try", "finally"] {
+                open.extend(part.get(list).into_iter().flat_map(Raw::elements));
+            }
+            open.extend(part.get("catch"));
         }
         Ok(())
     }

@@ -104,6 +104,23 @@ fn system_buckets_are_out_of_reach_by_every_route() {
         ] {
             assert_eq!(client.refused(operation, fields), DIRECTLY, "{operation}");
         }
+        // Rules run with the rights of the server.
+        let call = json!({"type": "call_service", "service": "store", "method": "all", "args": ["_users"]});
+        for part in [
+            json!({"actions": [call]}),
+            json!({"actions": [{"type": "try_catch", "try": [{"type": "log"}], "catch": {"actions": [call]}}]}),
+            json!({"actions": [{"type": "conditional", "then": [{"type": "for_each", "actions": [call]}]}]}),
+            json!({"actions": [], "lookups": [{"name": "users", "service": "store", "method": "all", "args": ["_users"]}]}),
+        ] {
+            for (operation, field) in [
+                ("rules.registerRule", "rule"),
+                ("rules.validateRule", "rule"),
+                ("rules.updateRule", "updates"),
+            ] {
+                let fields = json!({"ruleId": "r", field: part});
+                assert_eq!(client.refused(operation, fields), DIRECTLY, "{operation}");
+            }
+        }
         for operations in [
             json!([{"op": "get", "bucket": "_users", "key": "x"}]),
             json!([{"op": "insert", "bucket": "maps", "data": {"id": "1"}}, {"op": "where", "bucket": "_users", "filter": {}}]),
