@@ -126,12 +126,16 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let summary = config.summary();
     let alone = config == Config::default();
+    let in_memory = config.persistence.data_dir.is_none() && config.persistence.db.is_none();
     let mut server = Server::builder().config(config).signals().build()?;
     print(&format!("noexd {} listening on {}\n", env!("CARGO_PKG_VERSION"), server.url()))?;
     if alone {
         greet(server.url());
     } else {
         log::info!("settings: {summary}");
+        if in_memory {
+            log::info!("data lives in memory only and is gone at the end; --data-dir DIR keeps it");
+        }
     }
     server.run().map_err(|error| Failure(error.to_string()))?;
     log::info!("stopped");

@@ -314,6 +314,7 @@ fn the_first_line_is_the_only_one_on_standard_output() {
     assert!(words[0].len() == 24 && words[0].ends_with('Z'), "{summary}");
     assert_eq!(&words[1..3], ["INFO", "noexd:"], "{summary}");
     assert_eq!(words[3], "settings: name \"x\", port 0, path \"/live\"");
+    assert!(err.contains("memory only"), "{err}");
 }
 
 /// The default port may be taken on the machine that runs the tests; the
