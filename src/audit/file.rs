@@ -180,7 +180,20 @@ fn work(mut writer: Writer, sync: AuditSync, shared: &Shared, on_synced: &OnSync
             AuditSync::Never => stop,
         };
         let count = batch.len() as u64;
-        let mut result = if reopen || failing { writer.reopen() } else { Ok(()) };
+        let mut result = Ok(());
+        if reopen || failing {
+            if writer.is_dirty() {
+                // What the old file has must not depend on the new one.
+                result = writer.sync();
+            }
+            result = result.and_then(|()| match writer.reopen() {
+                Err(error) if !failing => {
+                    log::error!("audit.file: cannot be opened anew: {error}; the old one stays");
+                    Ok(())
+                }
+                other => other,
+            });
+        }
         if result.is_ok() {
             result = writer.write(dropped, &mut batch);
         }

@@ -402,6 +402,25 @@ fn a_file_moved_away_is_opened_anew() {
     assert_eq!(users(&directory.file()), ["b"]);
 }
 
+#[test]
+fn a_file_that_cannot_be_opened_anew_stays_in_use() {
+    let directory = Directory::new("stays");
+    let (inside, moved) = (directory.0.join("logs"), directory.0.join("moved"));
+    fs::create_dir(&inside).expect("a directory");
+    let (file, safe) = open(&settings(&inside.join("audit.jsonl")));
+    let mut log = everything();
+    log.add_sink(file.sink());
+    record(&mut log, &["a"]);
+    wait_for(&safe, 1);
+    fs::rename(&inside, &moved).expect("moved");
+    file.reopen();
+    record(&mut log, &["b"]);
+    wait_for(&safe, 2);
+    assert!(!file.is_failing());
+    file.close();
+    assert_eq!(users(&moved.join("audit.jsonl")), ["a", "b"]);
+}
+
 /// `/dev/full` takes nothing; the link is then pointed at a file that does.
 #[cfg(target_os = "linux")]
 #[test]

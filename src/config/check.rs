@@ -140,7 +140,9 @@ impl Config {
             let shown = match &value {
                 _ if row.secret => "set".to_owned(),
                 // Its members are not definitions.
-                Json::Object(_) if matches!(row.kind, Kind::Any(_)) => "set".to_owned(),
+                Json::Object(_) if matches!(row.kind, Kind::Any(_) | Kind::Object("object")) => {
+                    "set".to_owned()
+                }
                 Json::Object(members) => format!("{} defined", members.len()),
                 Json::Array(elements) if elements.iter().any(|e| e.as_str().is_none()) => {
                     format!("{} defined", elements.len())

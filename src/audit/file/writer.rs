@@ -42,11 +42,8 @@ impl Writer {
         })
     }
 
+    /// Opens the file anew; after an error the old one is still in use.
     pub fn reopen(&mut self) -> io::Result<()> {
-        if self.dirty {
-            // What the old file has must not depend on the new one.
-            self.sync()?;
-        }
         (self.file, self.size, self.torn) = open(&self.path)?;
         Ok(())
     }
