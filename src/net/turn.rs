@@ -54,6 +54,15 @@ impl<A: App + 'static> Transport<A> {
         if has_work {
             return Some(Duration::ZERO);
         }
+        let now = self.clock.now().mono;
+        let sleep = self.next_deadline().map(|at| Duration::from_millis(at.saturating_sub(now)));
+        match (sleep, limit) {
+            (Some(sleep), Some(limit)) => Some(sleep.min(limit)),
+            (sleep, limit) => sleep.or(limit),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
         let deadlines = [
             self.wheel.next_deadline(),
             self.app.next_deadline(),
@@ -61,30 +70,39 @@ impl<A: App + 'static> Transport<A> {
             self.spares.deadline(),
             self.stop.deadline,
         ];
-        let now = self.clock.now().mono;
-        let next = deadlines.into_iter().flatten().min();
-        let sleep = next.map(|at| Duration::from_millis(at.saturating_sub(now)));
-        match (sleep, limit) {
-            (Some(sleep), Some(limit)) => Some(sleep.min(limit)),
-            (sleep, limit) => sleep.or(limit),
-        }
+        deadlines.into_iter().flatten().min()
     }
 
     fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
         let mut timeout = self.time_to_sleep(limit);
+        let mut is_complete = false;
         loop {
-            match self.poll.poll(&mut self.events, timeout) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            let interrupted = match self.poll.poll(&mut self.events, timeout) {
+                Ok(()) => false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    self.events.clear();
+                    true
+                }
                 Err(error) => return Err(error),
+            };
+            timeout = Some(Duration::ZERO);
+            if self.note_events() >= EVENTS {
+                // There may be more than fitted.
+                continue;
             }
-            let count = self.note_events();
-            self.now = self.clock.now();
-            if count < EVENTS {
+            if is_complete {
                 return Ok(());
             }
-            // There may be more than fitted.
-            timeout = Some(Duration::ZERO);
+            self.now = self.clock.now();
+            // A process that was stopped or had no processor for a while learns
+            // nothing of what came meanwhile from the call that ends then. So
+            // before a timer fires, everything that arrived until the time it
+            // fires at is asked for.
+            let is_due = self.next_deadline().is_some_and(|at| at <= self.now.mono);
+            if !interrupted && !is_due {
+                return Ok(());
+            }
+            is_complete = true;
         }
     }
 

@@ -1,11 +1,13 @@
 //! The transport over real sockets: what it answers, in which order, within
-//! which bounds. No test sleeps or measures time; a timeout only ends a test
-//! that would hang.
+//! which bounds. No test measures time; a timeout only ends a test that would
+//! hang.
 
 mod descriptors;
 mod flow;
 mod frames;
 mod http;
 mod stop;
+#[cfg(unix)]
+mod stopped;
 mod support;
 mod turns;
