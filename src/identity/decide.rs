@@ -61,5 +61,7 @@ fn resources(question: &Question<'_>) -> Vec<Resource> {
         let source = question.source.as_deref();
         resources.extend(source.map(|source| Resource::new(ResourceKind::Bucket, source)));
     }
+    // It stands for no resource in particular; as a pattern it matches many.
+    resources.retain(|resource| &*resource.name != "*");
     resources
 }

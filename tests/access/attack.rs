@@ -149,6 +149,34 @@ fn system_buckets_are_out_of_reach_by_every_route() {
     assert!(!log.contains("scrypt") && !log.contains(PASSWORD) && !log.contains(SECRET));
 }
 
+/// `*` names nothing in particular, and as a pattern everything: an access list
+/// for a resource of that name allows nothing.
+#[test]
+fn an_access_list_for_a_star_opens_nothing() {
+    let server = built_in(json!({}));
+    let mut admin = superadmin(&server);
+    let ann = create_user(&mut admin, "ann", &[]);
+    let schema = json!({"key": "id", "schema": {"id": {"type": "string"}}});
+    admin.ok("store.defineBucket", json!({"name": "*", "config": schema}));
+    for kind in ["topic", "bucket"] {
+        let grant = json!({"subjectType": "user", "subjectId": ann, "resourceType": kind,
+                           "resourceName": "*", "operations": ["read", "write", "admin"]});
+        admin.ok("identity.grant", grant);
+    }
+    let to_ann = json!({"resourceType": "bucket", "resourceName": "*", "newOwnerId": ann});
+    admin.ok("identity.transferOwner", to_ann);
+    let (mut client, _) = login(&server, "ann");
+    for (operation, fields) in [
+        ("rules.subscribe", json!({"pattern": "*"})),
+        ("rules.queryFacts", json!({"pattern": "*"})),
+        ("store.all", json!({"bucket": "*"})),
+        ("store.transaction", json!({"operations": [{"op": "count", "bucket": "*"}]})),
+    ] {
+        let refused = client.refused(operation, fields);
+        assert_eq!(refused, format!("FORBIDDEN No access to {operation} on *"));
+    }
+}
+
 /// Defining something that reads a bucket needs the right to read it.
 #[test]
 fn a_definition_is_no_way_around_a_bucket() {
