@@ -363,7 +363,15 @@ fn the_admin_secret_from_a_file() {
     let answer = socket.read().expect("an answer").into_text().expect("text");
     assert!(answer.contains("\"superadmin\""), "{answer}");
     server.signal("TERM");
-    assert_eq!(server.end().0, Some(0));
+    let (code, _, err) = server.end();
+    assert_eq!(code, Some(0));
+    assert!(!err.contains("shorter than"), "{err}");
+
+    let short = TempFile::new("short-secret", "fifteen letters");
+    let server = Running::start(&[&args[..], &[short.path()]].concat());
+    server.signal("TERM");
+    let (_, _, err) = server.end();
+    assert!(err.contains("the secret of auth.adminSecretFile is shorter than 16"), "{err}");
 
     let empty = TempFile::new("empty-secret", "\n");
     for (path, said) in [

@@ -341,6 +341,17 @@ fn what_is_seldom_meant_is_said() {
         let file = format!(r#"{{"allowedOrigins":["{origin}"]}}"#);
         assert_eq!(!said(&file).is_empty(), odd, "{origin}");
     }
+    let jwt = r#""host":"::1","auth":{"jwt":{"algorithms":["HS256"],"secret":"0123456789abcdef0123456789abcdef""#;
+    for (rest, odd) in [
+        ("}}", true),
+        (r#","defaultRoles":["billing"]}}"#, true),
+        (r#","defaultRoles":["reader"]}}"#, false),
+        (r#"},"customRoleTier":"none"}"#, false),
+        (r#"},"permissions":{}}"#, false),
+    ] {
+        let file = format!("{{{jwt}{rest}}}");
+        assert_eq!(said(&file).contains("auth.jwt.defaultRoles"), odd, "{file}");
+    }
     let warnings = |file: &str| load(file, None, &[]).expect(file).warnings.join("\n");
     assert!(warnings(r#"{"durability":"none"}"#).contains("durability is ignored"));
     assert!(warnings(r#"{"revocation":{}}"#).contains("no effect without auth"));

@@ -170,10 +170,14 @@ impl Config {
         }
         match &self.auth {
             Some(Auth::BuiltIn(auth)) => {
+                // One that stands in a file may not have been read yet.
                 let length = auth.admin_secret.expose().chars().count();
-                if auth.admin_secret_file.is_none() && length < SHORT_SECRET {
-                    let text = "auth.adminSecret is shorter than 16 characters";
-                    reader.warn(text);
+                if (1..SHORT_SECRET).contains(&length) {
+                    let place = match &auth.admin_secret_file {
+                        None => "auth.adminSecret",
+                        Some(_) => "the secret of auth.adminSecretFile",
+                    };
+                    reader.warn(format!("{place} is shorter than 16 characters"));
                 }
             }
             Some(Auth::External(auth)) => {
@@ -185,6 +189,12 @@ impl Config {
                     reader.warn(
                         "auth.tokens: a token without any of the roles reader, writer and admin \
                          may do everything (set auth.permissions or auth.customRoleTier)",
+                    );
+                }
+                if unlimited && auth.jwt.as_ref().is_some_and(|jwt| !roles(&jwt.default_roles)) {
+                    reader.warn(
+                        "auth.jwt.defaultRoles: whose token names no roles may do everything (set \
+                         auth.permissions or auth.customRoleTier)",
                     );
                 }
                 if !auth.required && auth.anonymous_roles.is_none() {

@@ -259,10 +259,10 @@ impl Builder {
             config.auth = Some(Auth::External(External::default()));
         }
         ConfigError::together(config.check(), check_definitions(&config))?;
+        config.load_secrets()?;
         for warning in warnings.into_iter().chain(config.oddities()) {
             log::warn!("{warning}");
         }
-        config.load_secrets()?;
         super::launch(config, self.signals, self.hooks)
     }
 
