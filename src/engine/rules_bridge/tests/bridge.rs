@@ -243,11 +243,22 @@ fn the_servers_own_buckets_are_out_of_reach() {
     let login = r#""type":"identity.loginWithSecret","secret":"a-secret-of-thirty-two-characters""#;
     ok(&mut rig, conn, login);
     subscribe(&mut rig, conn, "*");
+    // Those that are named are refused with the rule.
+    for list in ["actions", "lookups"] {
+        let rule = format!(
+            r#"{{"id":1,"type":"rules.registerRule","rule":{{"id":"named","name":"n","trigger":{{"type":"event","topic":"t"}},
+                "{list}":[{{"name":"l","type":"call_service","service":"store","method":"get","args":["_users","x"]}}]}}}}"#
+        );
+        rig.send(conn, &rule);
+        let answer = rig.received(conn).pop().expect("an answer");
+        assert_eq!(answer.get("code"), Some(&Json::from("FORBIDDEN")), "{list}");
+    }
+    // Those that come out of a reference when it runs.
     for (method, args) in [
-        ("get", r#"["_users","x"]"#),
-        ("insert", r#"["_users",{"id":"x"}]"#),
-        ("update", r#"["_sessions","x",{}]"#),
-        ("delete", r#"["_users",{"ref":"event.key"}]"#),
+        ("get", r#"[{"ref":"event.bucket"},"x"]"#),
+        ("insert", r#"[{"ref":"event.bucket"},{"id":"x"}]"#),
+        ("update", r#"[{"ref":"event.sessions"},"x",{}]"#),
+        ("delete", r#"[{"ref":"event.bucket"},{"ref":"event.key"}]"#),
         ("delete", r#"[{"ref":"event.bucket"},"x"]"#),
     ] {
         let id = format!("{method}{}", args.len());
@@ -262,12 +273,12 @@ fn the_servers_own_buckets_are_out_of_reach() {
             ),
         );
         let emit = format!(
-            r#"{{"id":1,"type":"rules.emit","topic":"{id}","data":{{"key":"x","bucket":"_users"}}}}"#
+            r#"{{"id":1,"type":"rules.emit","topic":"{id}","data":{{"key":"x","bucket":"_users","sessions":"_sessions"}}}}"#
         );
         rig.send(conn, &emit);
         rig.received(conn);
         let text = ok(&mut rig, conn, r#""type":"rules.getFact","key":"e""#);
-        let bucket = if args.contains("_sessions") { "_sessions" } else { "_users" };
+        let bucket = if args.contains("sessions") { "_sessions" } else { "_users" };
         let expected = Json::from(format!("Cannot access system bucket \"{bucket}\" directly"));
         assert_eq!(text, expected.to_text(), "{method}");
         ok(&mut rig, conn, r#""type":"rules.deleteFact","key":"e""#);
