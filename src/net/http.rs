@@ -368,7 +368,8 @@ fn first_protocol(list: &[u8]) -> Option<Cow<'_, str>> {
     };
     let mut sorted = names.clone();
     sorted.sort_unstable();
-    let all_differ = sorted.windows(2).all(|pair| pair[0] != pair[1]);
+    sorted.dedup();
+    let all_differ = sorted.len() == names.len();
     if !all_differ || !names.iter().all(|name| is_token(name)) {
         return None;
     }

@@ -52,6 +52,10 @@ pub const ACCEPTS_PER_TURN: usize = 128;
 /// kernel is asked again before anything is handled.
 pub const EVENTS: usize = 1_024;
 
+/// Times in a row that the kernel is asked for more events: then what is known
+/// is handled first, however many peers go on sending.
+pub const POLLS: u32 = 64;
+
 /// A shared body of at least this many bytes is queued by reference, a smaller
 /// one is copied behind its head. Measured on loopback: one message costs the
 /// same either way up to 4 KiB (the call is 3.5 microseconds of it); of eight in

@@ -5,7 +5,7 @@
 
 use super::entry::{Entry, View, find};
 use super::http::{Method, Refusal};
-use super::limits::{EVENTS, KEPT_BYTES};
+use super::limits::{EVENTS, KEPT_BYTES, POLLS};
 use super::mailbox::Mail;
 use super::transport::{RELOAD_SIGNAL, Running, STOP_SIGNAL, Transport, WAKER};
 use crate::app::{App, ConnId};
@@ -75,7 +75,7 @@ impl<A: App + 'static> Transport<A> {
 
     fn wait(&mut self, limit: Option<Duration>) -> io::Result<()> {
         let mut timeout = self.time_to_sleep(limit);
-        let mut is_complete = false;
+        let (mut is_complete, mut rounds) = (false, 0);
         loop {
             let interrupted = match self.poll.poll(&mut self.events, timeout) {
                 Ok(()) => false,
@@ -86,7 +86,8 @@ impl<A: App + 'static> Transport<A> {
                 Err(error) => return Err(error),
             };
             timeout = Some(Duration::ZERO);
-            if self.note_events() >= EVENTS {
+            rounds += 1;
+            if self.note_events() >= EVENTS && rounds < POLLS {
                 // There may be more than fitted.
                 continue;
             }
