@@ -273,7 +273,12 @@ fn write(
         if offered == 0 {
             return Written { bytes, then: Then::Done };
         }
-        match stream.write_vectored(slices.get(..count).unwrap_or_default()) {
+        // The kernel takes one slice more cheaply than a list of one.
+        let result = match slices.get(..count).unwrap_or_default() {
+            [only] => stream.write(only),
+            several => stream.write_vectored(several),
+        };
+        match result {
             Ok(0) => return Written { bytes, then: Then::Refused },
             Ok(written) => {
                 conn.outbox.consume(written, spares);
