@@ -3,7 +3,9 @@
 use super::Outcome;
 use crate::app::ConnId;
 use crate::engine::Engine;
-use crate::engine::subscriptions::{Mode, subscription_id};
+use crate::engine::subscriptions::{
+    Mode, subscription_id, subscription_not_found, subscription_number,
+};
 use crate::json::{Raw, write_number, write_string};
 use crate::protocol::{OpError, Operation, Reply, Request};
 use crate::query::{Want, not_a_query};
@@ -124,9 +126,9 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let id = request.require_string("subscriptionId")?;
-        let known = number_of(&id).is_some_and(|number| self.unsubscribe(conn, number));
+        let known = subscription_number(&id).is_some_and(|number| self.unsubscribe(conn, number));
         if !known {
-            return Err(not_found(&id));
+            return Err(subscription_not_found(&id));
         }
         out.extend_from_slice(b"{\"unsubscribed\":true}");
         Ok(())
@@ -139,9 +141,9 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let id = request.require_string("subscriptionId")?;
-        let found =
-            number_of(&id).and_then(|number| Some((number, self.subscription(conn, number)?)));
-        let (number, (view_id, mode, seq)) = found.ok_or_else(|| not_found(&id))?;
+        let found = subscription_number(&id)
+            .and_then(|number| Some((number, self.subscription(conn, number)?)));
+        let (number, (view_id, mode, seq)) = found.ok_or_else(|| subscription_not_found(&id))?;
         if mode == Mode::Full {
             return Err(OpError::validation(format!("Subscription \"{id}\" is not in delta mode")));
         }
@@ -201,15 +203,4 @@ impl Engine {
 fn flag(request: &Request<'_>, name: &str) -> Result<Option<bool>, OpError> {
     let invalid = || OpError::validation(format!("Invalid \"{name}\": expected boolean"));
     request.field(name).map(|raw: Raw<'_>| raw.as_bool().ok_or_else(invalid)).transpose()
-}
-
-/// The `n` of `sub-{n}` in its only spelling.
-fn number_of(id: &str) -> Option<u64> {
-    let digits = id.strip_prefix("sub-")?;
-    let canonical = !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|_| canonical)
-}
-
-fn not_found(id: &str) -> OpError {
-    OpError::not_found(format!("Subscription \"{id}\" not found"))
 }

@@ -4,7 +4,7 @@
 use super::Outcome;
 use crate::app::ConnId;
 use crate::engine::Engine;
-use crate::engine::subscriptions::subscription_id;
+use crate::engine::subscriptions::{subscription_id, subscription_not_found, subscription_number};
 use crate::json::{Json, Object, Raw, write_string};
 use crate::protocol::{ErrorCode, OpError, Operation, Reply, Request};
 use crate::rules::{NewEvent, RuleEngine};
@@ -97,13 +97,9 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let id = request.require_string("subscriptionId")?;
-        // Only the id as it was given out: no signs, no leading zeros.
-        let number = id
-            .strip_prefix("sub-")
-            .and_then(|digits| digits.parse::<u64>().ok())
-            .filter(|number| subscription_id(*number, &mut [0; 24]) == &*id);
+        let number = subscription_number(&id);
         if !number.is_some_and(|number| self.remove_event_subscription(conn, number)) {
-            return Err(OpError::not_found(format!("Subscription \"{id}\" not found")));
+            return Err(subscription_not_found(&id));
         }
         out.extend_from_slice(b"{\"unsubscribed\":true}");
         Ok(())

@@ -20,7 +20,7 @@ mod sessions;
 mod tests;
 
 use proof::Proof;
-pub(super) use publish::subscription_id;
+pub(super) use publish::{subscription_id, subscription_not_found, subscription_number};
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -150,6 +150,16 @@ pub(crate) struct Subscriptions {
     digests: RandomState,
     /// Reused.
     scratch: Vec<u8>,
+}
+
+impl Owner {
+    /// The server has ended one; its client may still unsubscribe.
+    fn remember_ended(&mut self, number: u64) {
+        if self.ended.len() >= MAX_ENDED {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(number);
+    }
 }
 
 impl Subscription {
@@ -356,7 +366,7 @@ impl Engine {
             assert_eq!(store, Some(owner.own.len()), "subscriptions of a connection");
             assert!(owner.own.is_sorted(), "in the order of their numbers");
             counted += owner.own.len();
-            let mut held = Vec::new();
+            let mut held = BTreeMap::new();
             for (number, view) in &owner.own {
                 let all = of_view.get(view).map(Vec::as_slice).unwrap_or_default();
                 let found = all.iter().find(|have| have.number == *number);
@@ -364,10 +374,7 @@ impl Engine {
                 assert_eq!(found.conn, *conn, "the connection of a subscription");
                 held.extend(found.hold.is_some().then_some((*number, *view)));
             }
-            assert!(
-                held.iter().eq(owner.held.iter().map(|(n, v)| (*n, *v)).collect::<Vec<_>>().iter()),
-                "held subscriptions"
-            );
+            assert_eq!(held, owner.held, "held subscriptions");
         }
         let of_views: usize = of_view.values().map(Vec::len).sum();
         assert_eq!(counted, of_views, "subscriptions of views and of connections");

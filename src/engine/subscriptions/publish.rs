@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{First, Hold, MAX_ENDED, MAX_HELD_DELTAS, Mode, Owed, Sent, Subscription};
+use super::{First, Hold, MAX_HELD_DELTAS, Mode, Owed, Sent, Subscription};
 use crate::app::ConnId;
 use crate::engine::{Engine, Timer};
 use crate::json::write_number;
-use crate::protocol::write_push_head;
+use crate::protocol::{OpError, write_push_head};
 use crate::query::{Body, Changed, EndReason, News, NewsItem, ViewId};
 
 const CHANNEL: &str = "subscription";
@@ -97,10 +97,7 @@ impl Engine {
                     owner.own.remove(at);
                 }
                 owner.held.remove(&number);
-                if owner.ended.len() >= MAX_ENDED {
-                    owner.ended.pop_front();
-                }
-                owner.ended.push_back(number);
+                owner.remember_ended(number);
             }
             self.count_store_subscriptions(conn, -1);
             if matches!(item.news, News::Failed) {
@@ -337,4 +334,16 @@ pub(in crate::engine) fn subscription_id(number: u64, buffer: &mut [u8; 24]) -> 
     }
     // Digits and letters.
     buffer.get(at..).and_then(|id| std::str::from_utf8(id).ok()).unwrap_or_default()
+}
+
+/// The `n` of `sub-{n}` in its only spelling: no signs, no leading zeros.
+pub(in crate::engine) fn subscription_number(id: &str) -> Option<u64> {
+    let digits = id.strip_prefix("sub-")?;
+    let canonical = !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| canonical)
+}
+
+/// What an id answers that is nobody's, or somebody else's.
+pub(in crate::engine) fn subscription_not_found(id: &str) -> OpError {
+    OpError::not_found(format!("Subscription \"{id}\" not found"))
 }

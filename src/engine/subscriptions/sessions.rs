@@ -1,6 +1,5 @@
 //! What becomes of subscriptions when the session of their connection changes.
 
-use super::MAX_ENDED;
 use crate::app::ConnId;
 use crate::engine::Engine;
 use crate::json::write_string;
@@ -37,10 +36,7 @@ impl Engine {
         self.views.unsubscribe(view, subscription.want());
         self.count_store_subscriptions(conn, -1);
         if let Some(owner) = self.subscriptions.of_conn.get_mut(&conn) {
-            if owner.ended.len() >= MAX_ENDED {
-                owner.ended.pop_front();
-            }
-            owner.ended.push_back(number);
+            owner.remember_ended(number);
         }
         self.push_end(&subscription, EndReason::AccessRevoked);
         let mut text =

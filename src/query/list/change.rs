@@ -140,12 +140,7 @@ pub(crate) fn write_list<'p>(
     projection: &Projection,
     out: &mut Vec<u8>,
 ) {
-    let start = out.len();
-    for piece in pieces {
-        out.push(if out.len() == start { b'[' } else { b',' });
-        projection.write(piece, out);
-    }
-    out.extend_from_slice(if out.len() == start { b"[]" } else { b"]" });
+    write_array(pieces, out, |piece, out| projection.write(piece, out));
 }
 
 /// The identities of the elements of a list.
@@ -154,10 +149,18 @@ pub(crate) fn write_keys<'p>(
     projection: &Projection,
     out: &mut Vec<u8>,
 ) {
+    write_array(pieces, out, |piece, out| projection.write_key(piece, out));
+}
+
+fn write_array<'p>(
+    pieces: impl Iterator<Item = &'p Piece>,
+    out: &mut Vec<u8>,
+    write: impl Fn(&Piece, &mut Vec<u8>),
+) {
     let start = out.len();
     for piece in pieces {
         out.push(if out.len() == start { b'[' } else { b',' });
-        projection.write_key(piece, out);
+        write(piece, out);
     }
     out.extend_from_slice(if out.len() == start { b"[]" } else { b"]" });
 }
