@@ -45,6 +45,7 @@
 pub mod access;
 pub mod app;
 pub mod audit;
+pub mod budget;
 #[cfg(feature = "sqlite")]
 pub mod cli;
 pub mod config;

@@ -31,7 +31,8 @@ pub use subsystems::{
     Store, StoreEvents,
 };
 pub use transport::{
-    Backpressure, ConnectionLimits, Console, Health, Heartbeat, Metrics, RateLimit, Tls, TlsVersion,
+    Backpressure, ConnectionLimits, Console, Health, Heartbeat, Limits, Metrics, RateLimit, Tls,
+    TlsVersion,
 };
 
 use crate::json::Object;
@@ -78,6 +79,7 @@ pub struct Config {
     pub max_connections_per_ip: Option<usize>,
     pub connection_limits: ConnectionLimits,
     pub rate_limit: Option<RateLimit>,
+    pub limits: Limits,
     pub heartbeat: Heartbeat,
     pub backpressure: Backpressure,
 
@@ -124,6 +126,7 @@ impl Default for Config {
             max_connections_per_ip: None,
             connection_limits: ConnectionLimits::default(),
             rate_limit: None,
+            limits: Limits::default(),
             heartbeat: Heartbeat::default(),
             backpressure: Backpressure::default(),
             auth: None,

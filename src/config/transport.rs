@@ -23,6 +23,22 @@ pub struct RateLimit {
     pub window_ms: u64,
 }
 
+/// What one request may cost and how long an answer may be; what all of them
+/// together may take of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Steps of work that one request may take; 0 is no limit.
+    pub request_steps: u64,
+    /// The longest answer or push.
+    pub max_reply_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { request_steps: 20_000_000, max_reply_bytes: 64 << 20 }
+    }
+}
+
 /// Pings of the protocol (not of WebSocket).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heartbeat {

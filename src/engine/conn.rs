@@ -36,6 +36,8 @@ pub(crate) struct Conn {
     pub user_agent: Option<Box<str>>,
     /// Opened by the program that the server is a part of: it may do everything.
     pub trusted: bool,
+    /// Of the program itself: its requests take what they take.
+    pub unlimited: bool,
     /// Who it acts for.
     pub session: Option<Bound>,
     /// It must log in before it is pushed anything again.
@@ -64,6 +66,7 @@ impl Conn {
             connected_at: now.wall,
             user_agent: None,
             trusted: false,
+            unlimited: false,
             session: None,
             suspended: false,
             holding: false,

@@ -17,6 +17,10 @@ pub struct Metrics {
     /// Event pushes dropped because the connection does not read.
     pub pushes_dropped: u64,
     pub commits: u64,
+    /// Requests refused because they would have taken too many steps.
+    pub request_steps_reached: u64,
+    /// Requests refused because their answer would have been too long.
+    pub reply_bytes_reached: u64,
     /// Panics caught.
     pub panics: u64,
 }
@@ -31,6 +35,8 @@ impl Metrics {
             pushes: 0,
             pushes_dropped: 0,
             commits: 0,
+            request_steps_reached: 0,
+            reply_bytes_reached: 0,
             panics: 0,
         }
     }

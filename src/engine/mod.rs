@@ -10,6 +10,7 @@
 
 mod audited;
 mod authentication;
+mod budgets;
 mod commit_log;
 mod conn;
 mod gate;
@@ -51,6 +52,7 @@ use crate::app::{
     Peer, TransportView,
 };
 use crate::audit::{self, AuditLog, Note};
+use crate::budget::Budget;
 use crate::protocol::{
     ErrorCode, Family, Incoming, OpError, Operation, Reply, Request, RequestId, parse_message,
 };
@@ -85,6 +87,8 @@ pub struct Engine {
     pub(crate) wheel: Wheel<Timer>,
     pub(crate) ids: IdSource,
     pub(crate) now: Now,
+    /// What is being done now may cost so much; see [`crate::budget`].
+    pub(crate) budget: Budget,
     pub(crate) metrics: Metrics,
     pub(crate) limiter: Option<RateLimiter>,
     pub(crate) sessions: Sessions,
@@ -135,6 +139,7 @@ impl Engine {
             effects: Effects::default(),
             wheel: Wheel::new(now.mono),
             now,
+            budget: Budget::unlimited(),
             metrics: Metrics::new(now),
             limiter: options.rate_limit.map(|(max, window)| RateLimiter::new(max, window)),
             sessions: Sessions::default(),
@@ -277,6 +282,7 @@ impl Engine {
         };
         self.metrics.requests += 1;
         self.purge_expired();
+        self.begin_budget(conn);
         let note = self.audit_note(&request);
         let audited = self.check_audit(note.as_ref());
         let holds = audited.is_ok();
@@ -284,7 +290,9 @@ impl Engine {
         let mark = self.effects.mark();
         let result = catch_unwind(AssertUnwindSafe(|| {
             audited?;
-            self.run_request(conn, &request, &mut reply)
+            let commits = self.metrics.commits;
+            let result = self.run_request(conn, &request, &mut reply);
+            self.hold_budget(commits, &request.operation, &reply, result)
         }));
         let needs = self.response_needs(&request);
         let operation = &*request.operation;
@@ -426,14 +434,17 @@ impl Engine {
     }
 
     /// Opens a connection for the program that the server is a part of: trusted,
-    /// without welcome and heartbeat. False while the server is stopping.
-    pub fn connect_local(&mut self, id: ConnId, now: Now) -> bool {
+    /// without welcome and heartbeat, and if wanted without a budget for its
+    /// requests. False while the server is stopping.
+    pub fn connect_local(&mut self, id: ConnId, unlimited: bool, now: Now) -> bool {
         self.now = now;
         if self.phase != Phase::Running {
             return false;
         }
         let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), user_agent: None };
-        self.conns.open(id, &peer, now).trusted = true;
+        let conn = self.conns.open(id, &peer, now);
+        conn.trusted = true;
+        conn.unlimited = unlimited;
         true
     }
 

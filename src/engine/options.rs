@@ -20,6 +20,10 @@ pub struct EngineOptions {
     pub max_total_subscriptions: usize,
     /// `(maxRequests, windowMs)`; `None`: no limit.
     pub rate_limit: Option<(u32, u64)>,
+    /// Steps that one request may spend; 0: as many as it takes.
+    pub request_steps: u64,
+    /// Bytes of one response or push.
+    pub max_reply_bytes: usize,
     /// Path of the health check; `None`: off.
     pub health_path: Option<String>,
     /// Time between automatic checks for expired records; 0: none.
@@ -46,6 +50,8 @@ impl Default for EngineOptions {
             max_subscriptions_per_connection: 100,
             max_total_subscriptions: 10_000,
             rate_limit: None,
+            request_steps: 20_000_000,
+            max_reply_bytes: 64 << 20,
             health_path: Some("/healthz".into()),
             ttl_check_interval_ms: 1000,
             first_push_delay_ms: 10,

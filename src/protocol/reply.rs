@@ -28,6 +28,11 @@ impl Reply {
         &mut self.out
     }
 
+    /// The length of the whole response, if it ends here.
+    pub fn length(&self) -> usize {
+        self.out.len() + 1
+    }
+
     /// Takes what was written of `data`, to be written again later.
     pub fn take_data(&mut self) -> Vec<u8> {
         self.out.split_off(self.data_at)

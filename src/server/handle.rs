@@ -139,7 +139,10 @@ impl Handle {
     ///
     /// The server stopped before it answered.
     pub fn request(&self, message: impl Into<String>) -> Result<String, Stopped> {
-        let client = self.connect()?;
+        Self::answer(&self.connect()?, message.into())
+    }
+
+    fn answer(client: &LocalClient, message: String) -> Result<String, Stopped> {
         client.send(message)?;
         loop {
             match client.receive() {
@@ -161,6 +164,18 @@ impl Handle {
         response_data(&response)
     }
 
+    /// As [`Handle::call`], for work that may cost more than a request may
+    /// (`limits.requestSteps`, `limits.maxReplyBytes`): everybody else waits as
+    /// long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Handle::call`].
+    pub fn call_unlimited(&self, operation: &str, fields: Value) -> Result<Value, CallError> {
+        let client = self.connect_with(true)?;
+        response_data(&Self::answer(&client, request_text(operation, fields))?)
+    }
+
     /// Connects a local client that stays, for subscriptions or for many
     /// requests at once.
     ///
@@ -168,10 +183,14 @@ impl Handle {
     ///
     /// The server has stopped.
     pub fn connect(&self) -> Result<LocalClient, Stopped> {
+        self.connect_with(false)
+    }
+
+    fn connect_with(&self, unlimited: bool) -> Result<LocalClient, Stopped> {
         let (id, slot) = (self.shared.next_id(), Arc::new(Mailslot::default()));
         // Dropped unopened, it tells the client that there is no server.
         let local = Local::new(id, slot.clone());
-        self.run(move |app, now| app.open(local, now))?;
+        self.run(move |app, now| app.open(local, unlimited, now))?;
         Ok(LocalClient { handle: self.clone(), id, slot })
     }
 

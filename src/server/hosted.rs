@@ -81,10 +81,10 @@ impl Hosted {
         self.settle(now);
     }
 
-    /// A local client arrives.
-    pub fn open(&mut self, local: Local, now: Now) {
+    /// A local client arrives; `unlimited`: its requests take what they take.
+    pub fn open(&mut self, local: Local, unlimited: bool, now: Now) {
         // Refused, it is dropped, and its client told by that.
-        if self.engine.connect_local(local.id, now) {
+        if self.engine.connect_local(local.id, unlimited, now) {
             self.locals.push(local);
         }
     }
