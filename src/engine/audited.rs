@@ -68,7 +68,7 @@ impl Engine {
     /// The file has this many entries since the start on disk: responses that
     /// waited for them leave.
     pub fn audit_synced(&mut self, entries: u64, now: Now) {
-        self.now = now;
+        self.take_time(now);
         while let Some((entry, job)) = self.audit_waiting.front().copied()
             && entry <= entries
         {

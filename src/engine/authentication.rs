@@ -126,7 +126,7 @@ impl Engine {
     /// Runs something that changes who may do what (a revocation), and lets the
     /// connections that it concerns know.
     pub fn administer<T>(&mut self, now: Now, change: impl FnOnce(&mut Engine) -> T) -> T {
-        self.now = now;
+        self.take_time(now);
         let result = change(self);
         self.publish();
         result

@@ -337,7 +337,7 @@ impl Engine {
     /// The storage cannot keep what it was given: nobody is told anything that
     /// depends on it, and the server ends.
     pub fn storage_failed(&mut self, now: Now) {
-        self.now = now;
+        self.take_time(now);
         self.effects.list.push(Effect::StopAccepting);
         for id in self.conns.ids() {
             self.abandon(id, 1011, "storage_failure");

@@ -173,7 +173,8 @@ impl Engine {
         conn: ConnId,
         pattern: &str,
     ) -> Option<OpError> {
-        let session = self.conns.get(conn)?.session.as_ref().map(|bound| bound.session.clone());
+        // One that is over is none: optional mode goes on without.
+        let session = self.session(conn).cloned();
         let operation = Operation::RulesSubscribe;
         let question = Question {
             operation: Cow::Borrowed(operation.name()),

@@ -11,6 +11,7 @@
 mod audited;
 mod authentication;
 mod budgets;
+mod clock;
 mod commit_log;
 mod conn;
 mod gate;
@@ -437,7 +438,7 @@ impl Engine {
     /// without welcome and heartbeat, and if wanted without a budget for its
     /// requests. False while the server is stopping.
     pub fn connect_local(&mut self, id: ConnId, unlimited: bool, now: Now) -> bool {
-        self.now = now;
+        self.take_time(now);
         if self.phase != Phase::Running {
             return false;
         }
@@ -456,7 +457,7 @@ impl Engine {
 
 impl App for Engine {
     fn connected(&mut self, id: ConnId, peer: &Peer, now: Now) {
-        self.now = now;
+        self.take_time(now);
         self.metrics.connections += 1;
         if self.phase != Phase::Running {
             self.effects.list.push(Effect::Close {
@@ -476,7 +477,7 @@ impl App for Engine {
     }
 
     fn message(&mut self, conn: ConnId, text: &str, now: Now) -> Flow {
-        self.now = now;
+        self.take_time(now);
         if self.conns.get(conn).is_none() {
             return Flow::Continue;
         }
@@ -484,13 +485,13 @@ impl App for Engine {
     }
 
     fn closed(&mut self, conn: ConnId, now: Now) {
-        self.now = now;
+        self.take_time(now);
         self.forget(conn);
         self.publish();
     }
 
     fn wrote(&mut self, id: ConnId, buffered: usize, now: Now) {
-        self.now = now;
+        self.take_time(now);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let taken = conn.buffered.saturating_sub(buffered);
         conn.buffered -= taken;
@@ -500,7 +501,7 @@ impl App for Engine {
     }
 
     fn probed(&mut self, id: ConnId, number: u64, now: Now) {
-        self.now = now;
+        self.take_time(now);
         self.proof_answered(id, number);
     }
 
@@ -509,7 +510,7 @@ impl App for Engine {
     }
 
     fn timers(&mut self, now: Now, view: &dyn TransportView) {
-        self.now = now;
+        self.take_time(now);
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance(now.mono, &mut due);
         for timer in due.drain(..) {
@@ -526,7 +527,7 @@ impl App for Engine {
     }
 
     fn turn_ended(&mut self, now: Now) {
-        self.now = now;
+        self.take_time(now);
         self.hand_over_batch();
     }
 
@@ -535,14 +536,14 @@ impl App for Engine {
     }
 
     fn job_done(&mut self, id: JobId, output: Result<JobOutput, String>, now: Now) {
-        self.now = now;
+        self.take_time(now);
         if let Some(output) = self.rules_job_done(id, output) {
             self.complete_job(id, output);
         }
     }
 
     fn shutdown(&mut self, grace_ms: u64, now: Now) {
-        self.now = now;
+        self.take_time(now);
         self.begin_shutdown(grace_ms);
     }
 

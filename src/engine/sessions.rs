@@ -4,7 +4,7 @@
 //! Decisions about rights are taken elsewhere (`gate`, [`crate::access`],
 //! [`crate::identity`]); this is where they meet connections.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Conn, Engine, Timer};
@@ -19,6 +19,10 @@ use crate::wheel::TimerId;
 
 /// Time between looks for forgotten budgets and failures, ms.
 const HOUSEKEEPING_MS: u64 = 1000;
+
+/// Time between looks at the wall clock while a session has an end, ms: the
+/// clock may be set at any moment.
+const LOOK_MS: u64 = 1000;
 
 /// Where sessions come from.
 #[derive(Debug, Default)]
@@ -36,8 +40,9 @@ pub(crate) struct Bound {
     pub session: Session,
     /// Built-in mode: the key of the session's record.
     pub record: Option<Id>,
-    /// Fires when `expires_at` is over.
-    timer: Option<TimerId>,
+    /// The first millisecond of Unix time at which it is over; it is then
+    /// among the ends that are waited for, until it was noticed.
+    over_at: Option<u64>,
 }
 
 /// What is to happen to a connection when the response of the current request
@@ -60,6 +65,10 @@ pub(crate) struct Sessions {
     /// Takes the verdict of an embedded validator to the loop.
     pub deliver: Option<Deliver>,
     by_user: HashMap<Arc<str>, HashSet<ConnId>>,
+    /// Ends of sessions in Unix time.
+    ends: BTreeSet<(u64, ConnId)>,
+    /// When the timer of [`Timer::Sessions`] fires.
+    look: Option<(u64, TimerId)>,
     after: Vec<After>,
     /// When the timer of [`Timer::Housekeeping`] fires.
     housekeeping: Option<(u64, TimerId)>,
@@ -113,14 +122,14 @@ impl Engine {
     /// Binds a session to a connection; one that was bound before is replaced.
     pub(crate) fn install_session(&mut self, id: ConnId, session: Session, record: Option<Id>) {
         self.unbind(id);
-        let timer = session.expires_at.map(|at| {
-            // The first millisecond at which it is over.
-            let left = (at.floor() as u64).saturating_add(1).saturating_sub(self.now.wall);
-            self.wheel.insert(self.now.mono.saturating_add(left), Timer::Session(id))
-        });
+        let over_at = session.expires_at.map(|at| (at.floor() as u64).saturating_add(1));
         let Some(conn) = self.conns.get_mut(id) else { return };
         self.sessions.by_user.entry(Arc::clone(&session.user_id)).or_default().insert(id);
-        conn.session = Some(Bound { session, record, timer });
+        conn.session = Some(Bound { session, record, over_at });
+        if let Some(over_at) = over_at {
+            self.sessions.ends.insert((over_at, id));
+            self.arm_session_look();
+        }
         self.sessions.after.push(After::Reauthorise(id));
     }
 
@@ -140,8 +149,8 @@ impl Engine {
 
     /// Forgets that this connection acts for the session's user.
     pub(super) fn release_session(&mut self, id: ConnId, bound: &Bound) {
-        if let Some(timer) = bound.timer {
-            self.wheel.cancel(timer);
+        if let Some(over_at) = bound.over_at {
+            self.sessions.ends.remove(&(over_at, id));
         }
         let user = &bound.session.user_id;
         if let Some(conns) = self.sessions.by_user.get_mut(user) {
@@ -152,20 +161,63 @@ impl Engine {
         }
     }
 
-    /// The time of a session is over: its pushes stop now, its next request
-    /// will be told.
-    pub(super) fn session_over(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get(id) else { return };
-        let Some(bound) = &conn.session else { return };
-        if !bound.session.is_expired(self.now.wall) {
-            // The clock was set back.
-            let (session, record) = (bound.session.clone(), bound.record.clone());
-            self.install_session(id, session, record);
-            return;
+    /// Whether the time of a session is over and nobody has noticed.
+    pub(super) fn has_session_ended(&self) -> bool {
+        self.sessions.ends.first().is_some_and(|(at, _)| *at <= self.now.wall)
+    }
+
+    /// The wall clock is looked at: where the time of a session is over, pushes
+    /// stop now; the next request will be told.
+    pub(super) fn notice_ended_sessions(&mut self) {
+        while let Some((at, id)) = self.sessions.ends.first().copied() {
+            if at > self.now.wall {
+                break;
+            }
+            self.sessions.ends.remove(&(at, id));
+            let Some(bound) = self.conns.get(id).and_then(|conn| conn.session.as_ref()) else {
+                continue;
+            };
+            let user = Arc::clone(&bound.session.user_id);
+            self.sessions.after.push(After::Reauthorise(id));
+            self.audit_session_event("session.expired", id, &user);
         }
-        let user = Arc::clone(&bound.session.user_id);
-        self.sessions.after.push(After::Reauthorise(id));
-        self.audit_session_event("session.expired", id, &user);
+        self.arm_session_look();
+    }
+
+    /// The wall clock was set back: sessions that were over go on.
+    pub(super) fn resume_ended_sessions(&mut self) {
+        for conn in self.conns.in_order() {
+            let over_at = conn.session.as_ref().and_then(|bound| bound.over_at);
+            if let Some(at) = over_at.filter(|at| *at > self.now.wall)
+                && self.sessions.ends.insert((at, conn.id))
+            {
+                self.sessions.after.push(After::Reauthorise(conn.id));
+            }
+        }
+        self.arm_session_look();
+    }
+
+    /// Has the wall clock looked at when the next session is over, and once a
+    /// second until then.
+    fn arm_session_look(&mut self) {
+        let first = self.sessions.ends.first().map(|(at, _)| {
+            let ahead = at.saturating_sub(self.now.wall).min(LOOK_MS);
+            self.now.mono.saturating_add(ahead)
+        });
+        match (self.sessions.look, first) {
+            (Some((armed, _)), Some(at)) if armed > self.now.mono && armed <= at => return,
+            (Some((_, timer)), _) => {
+                self.wheel.cancel(timer);
+            }
+            (None, _) => {}
+        }
+        self.sessions.look = first.map(|at| (at, self.wheel.insert(at, Timer::Sessions)));
+    }
+
+    /// The timer for a look at the wall clock has fired.
+    pub(super) fn session_look_due(&mut self) {
+        self.sessions.look = None;
+        self.notice_ended_sessions();
     }
 
     fn audit_session_event(&mut self, operation: &'static str, id: ConnId, user: &str) {

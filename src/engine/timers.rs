@@ -14,8 +14,8 @@ pub(crate) enum Timer {
     GraceOver,
     /// Jobs that a shutdown waits for have had their time.
     JobsOver,
-    /// The session of a connection is over.
-    Session(ConnId),
+    /// The session of a connection may be over.
+    Sessions,
     /// Budgets, failures and revocations may be over.
     Housekeeping,
     /// The first push of this subscription may leave.
@@ -37,7 +37,7 @@ impl Engine {
             }
             Timer::GraceOver => self.close_everyone(),
             Timer::JobsOver => self.close_waiting(),
-            Timer::Session(conn) => self.session_over(conn),
+            Timer::Sessions => self.session_look_due(),
             Timer::Housekeeping => self.keep_house(),
             Timer::FirstPush(conn, number) => self.first_push_due(conn, number),
             Timer::CoalescedPushes => self.release_coalesced(),

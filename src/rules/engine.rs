@@ -336,7 +336,15 @@ impl RuleEngine {
 
     /// The monotonic time at which [`RuleEngine::advance`] has something to do.
     pub fn next_deadline(&self) -> Option<u64> {
-        if self.due.is_empty() { self.wheel.next_deadline() } else { Some(0) }
+        if !self.due.is_empty() {
+            return Some(0);
+        }
+        self.wheel.next_deadline().into_iter().chain(self.timers.next_look()).min()
+    }
+
+    /// The wall clock was set, back or forward.
+    pub fn clock_was_set(&mut self, back: bool, cx: &mut Cx<'_>) {
+        self.timers.clock_was_set(back, cx.now);
     }
 
     /// Runs what is due, at most `limit` root triggers; the rest stays due.
@@ -344,6 +352,13 @@ impl RuleEngine {
         let mut expired = Vec::new();
         self.wheel.advance(cx.now.mono, &mut expired);
         self.due.extend(expired);
+        if self.timers.next_look().is_some_and(|at| at <= cx.now.mono) {
+            let (due, moved) = self.timers.look(cx.now);
+            self.due.extend(due);
+            for name in moved {
+                self.record_timer(&name, cx);
+            }
+        }
         for _ in 0..limit {
             match self.due.pop_front() {
                 Some(due) => self.fire(due, cx),

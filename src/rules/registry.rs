@@ -336,8 +336,10 @@ impl RuleEngine {
         // Those that are overdue fire in the order in which they were due.
         timers.sort_by_key(|(_, timer)| timer.due);
         for (name, timer) in timers {
-            self.timers.arm(&name, timer, cx.now, &mut self.wheel);
+            // Its time was reckoned by the wall clock of a run before this one.
+            self.timers.arm_by_wall(&name, timer, cx.now, &mut self.wheel);
         }
+        self.timers.clock_was_set(true, cx.now);
         order.sort_unstable();
         self.restore_rules(stored, order, definitions, cx)
     }

@@ -2,8 +2,14 @@
 //!
 //! Owns which timers there are and when they are due; the engine runs what
 //! their expiry triggers.
+//!
+//! Durations are counted on the monotonic clock, in the engine's wheel. What is
+//! due at a time of day, and what was stored by a run before this one, is due
+//! by the wall clock, which may be set at any moment: it lies in an order of
+//! its own, and the clock is looked at while there is something in it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use crate::app::Now;
@@ -15,6 +21,14 @@ use super::rule::Schedule;
 
 /// Timers that may be armed at once.
 const MAX_TIMERS: usize = 1_000_000;
+
+/// Time between looks at the wall clock, ms: this late a timer can be after
+/// the clock was set.
+pub(super) const LOOK_MS: u64 = 1000;
+
+/// Timers that one look takes on: those that are due, and times of day that are
+/// computed anew after the clock was set back.
+const LOOKED_AT_ONCE: usize = 1000;
 
 /// One armed timer.
 #[derive(Clone, Debug)]
@@ -36,11 +50,17 @@ struct Armed {
     /// Names this arming: an expiry that was on its way when the timer was
     /// replaced is recognised.
     arming: u64,
-    wheel: TimerId,
+    clock: Clock,
+}
+
+/// What decides that a timer is due.
+#[derive(Debug)]
+enum Clock {
     /// The due time on the monotonic clock, which may lie before its start.
     /// Intervals are counted on it, so that a wall clock that is set does not
     /// stretch them.
-    mono: i64,
+    Mono { due: i64, wheel: TimerId },
+    Wall,
 }
 
 /// See the module's documentation.
@@ -49,6 +69,12 @@ pub(super) struct Timers {
     by_name: HashMap<Arc<str>, Armed>,
     by_arming: HashMap<u64, Arc<str>>,
     armings: u64,
+    /// Those that the wall clock decides about: due time and arming.
+    by_wall: BTreeSet<(u64, u64)>,
+    /// Monotonic time of the next look at the wall clock.
+    look: Option<u64>,
+    /// How far computing times of day anew has come, while it goes on.
+    reckoned: Option<(u64, u64)>,
 }
 
 impl Timers {
@@ -74,25 +100,121 @@ impl Timers {
 
     /// Arms a timer; one of the same name is replaced.
     pub(super) fn arm(&mut self, name: &str, timer: Timer, now: Now, wheel: &mut Wheel<Due>) {
+        if matches!(timer.schedule, Schedule::Cron { .. }) {
+            self.arm_by_wall(name, timer, now, wheel);
+            return;
+        }
         let ahead = signed(timer.due).saturating_sub(signed(now.wall));
         self.arm_at(name, timer, signed(now.mono).saturating_add(ahead), wheel);
     }
 
+    /// Arms a timer that is due when the wall clock shows its time.
+    pub(super) fn arm_by_wall(
+        &mut self,
+        name: &str,
+        timer: Timer,
+        now: Now,
+        wheel: &mut Wheel<Due>,
+    ) {
+        let due = timer.due;
+        let arming = self.enter(name, timer, Clock::Wall, wheel);
+        self.by_wall.insert((due, arming));
+        self.plan_look(now);
+    }
+
     fn arm_at(&mut self, name: &str, timer: Timer, mono: i64, wheel: &mut Wheel<Due>) {
+        let id = wheel.insert(u64::try_from(mono).unwrap_or(0), Due::Timer(self.armings + 1));
+        self.enter(name, timer, Clock::Mono { due: mono, wheel: id }, wheel);
+    }
+
+    fn enter(&mut self, name: &str, timer: Timer, clock: Clock, wheel: &mut Wheel<Due>) -> u64 {
         self.cancel(name, wheel);
         let name: Arc<str> = name.into();
         self.armings += 1;
         let arming = self.armings;
-        let due = wheel.insert(u64::try_from(mono).unwrap_or(0), Due::Timer(arming));
         self.by_arming.insert(arming, Arc::clone(&name));
-        self.by_name.insert(name, Armed { timer, arming, wheel: due, mono });
+        self.by_name.insert(name, Armed { timer, arming, clock });
+        arming
+    }
+
+    /// The monotonic time at which [`Timers::look`] has something to do.
+    pub(super) fn next_look(&self) -> Option<u64> {
+        self.look
+    }
+
+    fn plan_look(&mut self, now: Now) {
+        self.look = self.by_wall.first().map(|(due, _)| {
+            let ahead = match self.reckoned.is_none() {
+                true => due.saturating_sub(now.wall).min(LOOK_MS),
+                false => 0,
+            };
+            now.mono.saturating_add(ahead)
+        });
+    }
+
+    /// Looks at the wall clock: which armings are due by it, oldest first, and
+    /// which timers are due at another time than before.
+    pub(super) fn look(&mut self, now: Now) -> (Vec<Due>, Vec<Arc<str>>) {
+        let moved = self.reckon(now);
+        let mut due = Vec::new();
+        for _ in 0..LOOKED_AT_ONCE {
+            let Some(first) = self.by_wall.first().copied() else { break };
+            if first.0 > now.wall {
+                break;
+            }
+            self.by_wall.remove(&first);
+            due.push(Due::Timer(first.1));
+        }
+        self.plan_look(now);
+        (due, moved)
+    }
+
+    /// The wall clock was set, perhaps while nothing ran: what is due by it may be
+    /// due now, and after a step back the next time of day may be an earlier one.
+    pub(super) fn clock_was_set(&mut self, back: bool, now: Now) {
+        if back {
+            self.reckoned = Some((0, 0));
+        }
+        self.look = self.by_wall.first().map(|_| now.mono);
+    }
+
+    fn reckon(&mut self, now: Now) -> Vec<Arc<str>> {
+        let mut moved = Vec::new();
+        for _ in 0..LOOKED_AT_ONCE {
+            let Some(from) = self.reckoned else { break };
+            // Times only become earlier: what was moved lies behind the cursor.
+            let next = self.by_wall.range((Excluded(from), Unbounded)).next().copied();
+            self.reckoned = next;
+            let Some((_, arming)) = next else { break };
+            let Some(name) = self.by_arming.get(&arming) else { continue };
+            let Some(armed) = self.by_name.get_mut(name) else { continue };
+            let Schedule::Cron { cron, .. } = &armed.timer.schedule else { continue };
+            let Some(due) = cron.next_after(now.wall).filter(|due| *due < armed.timer.due) else {
+                continue;
+            };
+            self.by_wall.remove(&(armed.timer.due, arming));
+            armed.timer.due = due;
+            self.by_wall.insert((due, arming));
+            moved.push(Arc::clone(name));
+        }
+        moved
     }
 
     /// Disarms; false if there is no such timer.
     pub(super) fn cancel(&mut self, name: &str, wheel: &mut Wheel<Due>) -> bool {
         let Some(armed) = self.by_name.remove(name) else { return false };
         self.by_arming.remove(&armed.arming);
-        wheel.cancel(armed.wheel);
+        match armed.clock {
+            Clock::Mono { wheel: id, .. } => {
+                wheel.cancel(id);
+            }
+            Clock::Wall => {
+                self.by_wall.remove(&(armed.timer.due, armed.arming));
+                if self.by_wall.is_empty() {
+                    self.look = None;
+                }
+            }
+        }
         true
     }
 
@@ -108,13 +230,6 @@ impl Timers {
         let name = self.by_arming.remove(&arming)?;
         let armed = self.by_name.remove(&name)?;
         let timer = armed.timer;
-        if let Schedule::Cron { .. } = timer.schedule
-            && timer.due > now.wall
-        {
-            // The wall clock was set back: it is not yet that time of day.
-            self.arm(&name, timer, now, wheel);
-            return None;
-        }
         let left = timer.left.map(|left| left.saturating_sub(1));
         match &timer.schedule {
             _ if left == Some(0) => {}
@@ -122,9 +237,16 @@ impl Timers {
             Schedule::After { interval: Some(interval), .. } => {
                 // Counted from the due time; slots that have passed are skipped.
                 let interval = signed((*interval).max(1));
-                let late = signed(now.mono).saturating_sub(armed.mono).max(0);
+                let due = match armed.clock {
+                    Clock::Mono { due, .. } => due,
+                    Clock::Wall => {
+                        let late = signed(now.wall).saturating_sub(signed(timer.due));
+                        signed(now.mono).saturating_sub(late)
+                    }
+                };
+                let late = signed(now.mono).saturating_sub(due).max(0);
                 let slots = (late / interval).saturating_add(1);
-                let mono = armed.mono.saturating_add(interval.saturating_mul(slots));
+                let mono = due.saturating_add(interval.saturating_mul(slots));
                 let ahead = mono.saturating_sub(signed(now.mono));
                 let due = now.wall.saturating_add_signed(ahead);
                 self.arm_at(&name, Timer { due, left, ..timer.clone() }, mono, wheel);

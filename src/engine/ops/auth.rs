@@ -88,7 +88,7 @@ impl Engine {
 
     /// The verdict of an embedded validator that answered later.
     pub fn token_validated(&mut self, job: JobId, verdict: Verdict, now: Now) {
-        self.now = now;
+        self.take_time(now);
         self.complete_job(job, Ok(Box::new(verdict)));
     }
 

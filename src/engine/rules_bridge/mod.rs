@@ -192,7 +192,7 @@ impl Engine {
         result: Result<Json, String>,
         now: Now,
     ) -> bool {
-        self.now = now;
+        self.take_time(now);
         let answered = self.with_rules(|core, cx| core.answer(ticket, result, cx));
         self.publish();
         answered.unwrap_or(false)

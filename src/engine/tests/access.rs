@@ -474,3 +474,66 @@ fn requests_are_recorded_with_what_became_of_them() {
         ]
     );
 }
+
+/// An optional login that ends at 1 s, subscribed to what only it may have.
+fn subscribed_until_the_end(rig: &mut Rig) -> (ConnId, ConnId) {
+    rig.engine.set_rules(RulesSetup::default()).expect("rules");
+    let root = rig.connect();
+    answer(rig, root, r#""type":"auth.login","token":"t-root""#);
+    let conn = rig.connect();
+    answer(rig, conn, r#""type":"auth.login","token":"t-short""#);
+    let subscribed = answer(rig, conn, r#""type":"rules.subscribe","pattern":"secret.*""#);
+    assert!(subscribed.contains("subscriptionId"), "{subscribed}");
+    rig.advance(20);
+    rig.received_by_all();
+    (root, conn)
+}
+
+const OPTIONAL: &str = r#""required":false,"anonymousRoles":["guest"],"permissions":{"default":"deny","rules":[{"role":"admin","allow":"*"}]}"#;
+
+#[test]
+fn events_end_with_an_optional_session() {
+    let mut rig = rig(&tokens(OPTIONAL));
+    let (root, conn) = subscribed_until_the_end(&mut rig);
+    rig.advance(1_000);
+    let told = rig.received(conn);
+    assert_eq!(told[0].get("event"), Some(&Json::from("subscription_cancelled")));
+    answer(&mut rig, root, r#""type":"rules.emit","topic":"secret.x","data":{}"#);
+    assert_eq!(rig.received(conn), []);
+}
+
+#[test]
+fn a_clock_that_is_set_forward_ends_a_session_before_the_next_push() {
+    let mut rig = rig(&tokens(OPTIONAL));
+    let (root, conn) = subscribed_until_the_end(&mut rig);
+    rig.now.wall += 3_600_000;
+    // No timer has fired: the message is the first that is heard of it.
+    answer(&mut rig, root, r#""type":"rules.emit","topic":"secret.x","data":{}"#);
+    let told = rig.received(conn);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].get("event"), Some(&Json::from("subscription_cancelled")));
+}
+
+#[test]
+fn a_clock_that_is_set_forward_ends_a_session_within_a_second() {
+    let mut rig = rig(&tokens(OPTIONAL));
+    let (_, conn) = subscribed_until_the_end(&mut rig);
+    rig.advance(100);
+    rig.now.wall += 700;
+    rig.advance(700);
+    let told = rig.received(conn);
+    assert_eq!(told[0].get("event"), Some(&Json::from("subscription_cancelled")));
+}
+
+#[test]
+fn a_clock_that_is_set_back_lets_a_session_go_on() {
+    let mut rig = rig(&tokens(r#""required":true"#));
+    let (root, conn) = subscribed_until_the_end(&mut rig);
+    rig.now.wall += 3_600_000;
+    rig.advance(10);
+    rig.now.wall -= 3_600_000;
+    rig.advance(10);
+    answer(&mut rig, root, r#""type":"rules.emit","topic":"secret.x","data":{}"#);
+    rig.advance(20);
+    assert_eq!(rig.received(conn).len(), 1);
+}

@@ -297,3 +297,25 @@ fn kinds_have_names() {
     }
     assert_eq!(RecordKind::from_name("other"), None);
 }
+
+#[test]
+fn a_stored_timer_is_due_by_the_clock_on_the_wall() {
+    let mut world = durable();
+    world.on(
+        "r",
+        "go",
+        r#"[{"type":"set_timer","timer":{"name":"n","duration":"3s","onExpire":{"topic":"tick","data":{}}}}]"#,
+    );
+    world.emit("go", "{}");
+    let right = world.now.wall;
+    // The machine starts with a clock that is years behind, and learns the time.
+    world.now.wall -= 40 * 365 * 86_400_000;
+    let mut after = restart(&world, 0, &[]);
+    after.wait(5_000);
+    assert!(after.topics().is_empty());
+    after.now.wall = right;
+    after.wait(2_999);
+    assert!(after.topics().is_empty());
+    after.wait(1_001);
+    assert_eq!(after.topics(), ["tick"]);
+}

@@ -319,6 +319,47 @@ fn cron_follows_a_wall_clock_that_is_set_back() {
 }
 
 #[test]
+fn times_of_day_follow_a_wall_clock_that_is_set_forward() {
+    let mut world = World::new();
+    sets(
+        &mut world,
+        "r",
+        "go",
+        r#"{"name":"n","cron":"0 30 * * * *","onExpire":{"topic":"tick","data":{}}}"#,
+    );
+    world.emit("go", "{}");
+    assert_eq!(world.topics(), ["go"]);
+    // It is noticed without being told, by looking once a second.
+    let to_half_past = 1_800_000 - world.now.wall % 3_600_000;
+    world.now.wall += to_half_past - 3_000;
+    world.wait(2_999);
+    assert!(world.topics().is_empty());
+    world.wait(1);
+    assert_eq!(world.topics(), ["tick"]);
+    world.now.wall += 3_600_000;
+    world.wait(1_000);
+    assert_eq!(world.topics(), ["tick"]);
+}
+
+#[test]
+fn a_time_of_day_that_was_far_ahead_is_computed_anew_when_the_clock_is_set_right() {
+    let mut world = World::new();
+    let right = world.now.wall;
+    world.now.wall += 365 * 86_400_000;
+    sets(
+        &mut world,
+        "r",
+        "go",
+        r#"{"name":"n","cron":"@hourly","onExpire":{"topic":"tick","data":{}}}"#,
+    );
+    world.emit("go", "{}");
+    world.now.wall = right;
+    world.call(|engine, cx| engine.clock_was_set(true, cx));
+    world.wait(3_600_000);
+    assert_eq!(world.topics(), ["go", "tick"]);
+}
+
+#[test]
 fn what_cannot_expire_fails_when_it_is_set() {
     let mut world = World::new();
     sets(&mut world, "r", "go", r#"{"name":"n","duration":5,"onExpire":{"topic":7,"data":{}}}"#);
