@@ -1,5 +1,7 @@
 """Facts, events and rules through the published client."""
 
+import asyncio
+
 from harness import Feed, client, refused, settled
 
 
@@ -52,6 +54,7 @@ async def test_events_reach_subscribers_in_order(connect):
         assert event["data"] == {"id": 7} and event["correlationId"] == "run-9"
         await emitter.rules.emit("other")
         await events.count(2)
+        await orders.count(1)
         assert events.topics == ["order.paid", "other"]
         assert orders.results == [event]
         stop()
@@ -81,6 +84,8 @@ async def test_a_rule_from_registration_to_removal(connect):
         assert (await refused(rules.register_rule(hot))).code == "ALREADY_EXISTS"
         await rules.emit("sensor.reading", {"id": "s4", "c": 71.5})
         await rules.emit("sensor.reading", {"id": "s5", "c": 60})
+        # The first events of a subscription wait until the client knows it.
+        await events.count(3)
         assert events.topics == ["sensor.reading", "alert.hot", "sensor.reading"]
         assert events.results[1]["data"] == {"sensor": "s4"}
         assert await rules.get_fact("hot:s4") is True
@@ -200,3 +205,17 @@ async def test_without_rules(start):
     server = start(rules=False)
     async with client(server.url) as connection:
         assert (await refused(connection.rules.emit("t"))).code == "RULES_NOT_AVAILABLE"
+
+
+async def test_no_event_is_lost_behind_the_answer_to_a_subscribe(connect):
+    """What the client would throw away if it came in one read with the answer."""
+    async with connect() as connection:
+        for turn in range(100):
+            events = Events()
+            topic = f"race.{turn}"
+            stop, _ = await asyncio.gather(
+                connection.rules.subscribe(topic, events),
+                connection.rules.emit(topic, {"turn": turn}),
+            )
+            await events.count(1)
+            stop()

@@ -5,6 +5,7 @@
 //! keeps its changes, runs the jobs of its services and provides the service
 //! `store`. What rules mean is [`crate::rules`]' business.
 
+mod first_events;
 mod store_events;
 mod store_service;
 mod subscriptions;
@@ -52,6 +53,8 @@ pub(crate) struct RulesSide {
     of_conn: HashMap<ConnId, Vec<u64>>,
     /// Pushes that slow readers have lost: by subscription, not told yet.
     lost: HashMap<ConnId, std::collections::BTreeMap<u64, u64>>,
+    /// What must not be pushed yet.
+    waiting: HashMap<ConnId, first_events::Waiting>,
     bridge: Option<Bridge>,
     /// The timer for the rules' next deadline.
     timer: Option<(u64, TimerId)>,
@@ -105,6 +108,7 @@ impl Engine {
             subscriptions: Subscriptions::default(),
             of_conn: HashMap::new(),
             lost: HashMap::new(),
+            waiting: HashMap::new(),
             bridge: setup.store_events.map(Bridge::new),
             timer: None,
             jobs: HashMap::new(),

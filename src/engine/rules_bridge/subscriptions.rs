@@ -22,6 +22,7 @@ impl Engine {
         side.subscriptions.add(number, pattern, conn);
         side.of_conn.entry(conn).or_default().push(number);
         self.count_event_subscriptions(conn, 1);
+        self.event_subscription_is_new(conn, number);
     }
 
     fn count_event_subscriptions(&mut self, conn: ConnId, change: i32) {
@@ -48,6 +49,7 @@ impl Engine {
         if let Some(lost) = side.lost.get_mut(&conn) {
             lost.remove(&number);
         }
+        self.forget_first_events(conn, number);
         self.count_event_subscriptions(conn, -1);
         true
     }
@@ -56,6 +58,7 @@ impl Engine {
     pub(in crate::engine) fn drop_event_subscriptions(&mut self, conn: ConnId) {
         let Some(side) = &mut self.rules else { return };
         side.lost.remove(&conn);
+        side.waiting.remove(&conn);
         let own = side.of_conn.remove(&conn).unwrap_or_default();
         for number in &own {
             side.subscriptions.remove(*number);
@@ -106,12 +109,20 @@ impl Engine {
         event.write(&mut body);
         body.push(b'}');
         let body: Arc<[u8]> = body.into();
-        let mut buffer = [0; 24];
         for (number, conn) in matching {
-            let id = subscription_id(number, &mut buffer);
-            if self.push(conn, "event", id, Some(&body)) == Pushed::OverMark {
-                self.event_lost(conn, number);
+            match self.keep_event(conn, number, &body) {
+                Some(true) => {}
+                Some(false) => self.event_lost(conn, number),
+                None => self.push_event_to(conn, number, &body),
             }
+        }
+    }
+
+    pub(super) fn push_event_to(&mut self, conn: ConnId, number: u64, body: &Arc<[u8]>) {
+        let mut buffer = [0; 24];
+        let id = subscription_id(number, &mut buffer);
+        if self.push(conn, "event", id, Some(body)) == Pushed::OverMark {
+            self.event_lost(conn, number);
         }
     }
 
@@ -140,6 +151,13 @@ impl Engine {
             return;
         }
         for (number, count) in side.lost.remove(&id).unwrap_or_default() {
+            if self.has_first_events(id, number) {
+                // It follows those that were kept.
+                if let Some(side) = &mut self.rules {
+                    side.lost.entry(id).or_default().insert(number, count);
+                }
+                continue;
+            }
             let mut text =
                 br#"{"type":"system","event":"pushes_dropped","subscriptionId":""#.to_vec();
             text.extend_from_slice(subscription_id(number, &mut [0; 24]).as_bytes());
@@ -160,7 +178,8 @@ impl Engine {
             let own = side.of_conn.get(&conn.id).map_or(0, Vec::len);
             assert_eq!(own, conn.rules_subscriptions as usize, "{}", conn.name());
         }
-        for conn in side.of_conn.keys().chain(side.lost.keys()) {
+        let waiting = side.waiting.keys();
+        for conn in side.of_conn.keys().chain(side.lost.keys()).chain(waiting) {
             assert!(self.conns.get(*conn).is_some(), "a subscription of nobody");
         }
         assert!(side.bridge.as_ref().is_none_or(Bridge::is_empty), "bridged events are left");

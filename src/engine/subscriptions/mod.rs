@@ -19,6 +19,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
+pub(super) use proof::PATIENCE_MS;
 use proof::Proof;
 pub(super) use publish::{subscription_id, subscription_not_found, subscription_number};
 
@@ -78,7 +79,7 @@ struct Hold {
 /// The published clients discard a push for an id that they do not know yet,
 /// and they learn of it only when they have handled the response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum First {
+pub(super) enum First {
     /// The first push may leave.
     #[default]
     Over,
@@ -93,8 +94,19 @@ enum First {
 }
 
 impl First {
+    /// So many bytes of the output have left. If that was the response, the first
+    /// push may leave at `at`: the answer, once.
+    pub fn response_left(&mut self, written: u64, at: u64) -> Option<u64> {
+        let First::Queued { end, round } = *self else { return None };
+        if end > written {
+            return None;
+        }
+        *self = First::At { at, round };
+        Some(at)
+    }
+
     /// Whether the first push must not leave yet.
-    fn waits(self, now: u64, proven: u64) -> bool {
+    pub fn waits(self, now: u64, proven: u64) -> bool {
         match self {
             First::Over => false,
             First::At { at, round } => {
@@ -226,7 +238,7 @@ impl Subscriptions {
     }
 
     /// How many pings a connection has answered.
-    fn proven(&self, conn: ConnId) -> u64 {
+    pub(super) fn proven(&self, conn: ConnId) -> u64 {
         self.of_conn.get(&conn).map_or(0, |owner| owner.proof.rounds)
     }
 

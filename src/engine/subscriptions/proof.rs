@@ -19,7 +19,7 @@ const ROUNDS: u64 = 2;
 
 /// Milliseconds after which a first push leaves although the peer, against the
 /// standard, answers no pings.
-pub(super) const PATIENCE_MS: u64 = 2_000;
+pub(in crate::engine) const PATIENCE_MS: u64 = 2_000;
 
 /// How far one connection is.
 #[derive(Debug, Default)]
@@ -72,12 +72,14 @@ impl Engine {
                 return true;
             }
             let end = state.queued;
-            let Some(owner) = self.subscriptions.of_conn.get_mut(conn) else { return false };
+            let owner = self.subscriptions.of_conn.entry(*conn).or_default();
             let round = owner.proof.next();
             owner.proof.wanted = round;
+            let first = First::Queued { end, round };
             if let Some(view) = self.subscriptions.view_of(*conn, *number) {
-                let first = First::Queued { end, round };
                 self.subscriptions.hold(view, *number, |hold| hold.first = first);
+            } else {
+                self.event_response_queued(*conn, *number, first);
             }
             self.ask_for_proof(*conn);
             false

@@ -19,6 +19,7 @@ impl Engine {
     /// The socket of a connection took output: first pushes may be due, and
     /// those that were held back for want of room.
     pub(in crate::engine) fn output_left(&mut self, conn: ConnId) {
+        self.release_first_events(conn);
         let Some(owner) = self.subscriptions.of_conn.get(&conn) else { return };
         if owner.held.is_empty() {
             return;
@@ -44,19 +45,17 @@ impl Engine {
         let written = self.conns.get(conn).map_or(0, |conn| conn.written);
         let Some(subscription) = self.subscriptions.find(view, number) else { return };
         let Some(hold) = &mut subscription.hold else { return };
-        if let First::Queued { end, round } = hold.first
-            && end <= written
-        {
-            let at = self.now.mono.saturating_add(self.options.first_push_delay_ms);
-            hold.first = First::At { at, round };
-            if hold.owed.is_some() {
-                self.wheel.insert(at, Timer::FirstPush(conn, number));
-            }
+        let at = self.now.mono.saturating_add(self.options.first_push_delay_ms);
+        if hold.first.response_left(written, at).is_some() && hold.owed.is_some() {
+            self.wheel.insert(at, Timer::FirstPush(conn, number));
         }
     }
 
     /// The time of a first push has come.
     pub(in crate::engine) fn first_push_due(&mut self, conn: ConnId, number: u64) {
+        if self.first_event_due(conn, number) {
+            return;
+        }
         let Some(view) = self.subscriptions.view_of(conn, number) else { return };
         self.release(conn, number, view);
         let proven = self.subscriptions.proven(conn);

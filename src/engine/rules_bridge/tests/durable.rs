@@ -103,6 +103,8 @@ struct Life {
 fn start(disk: &Disk, policy: Policy, queue: &Queue, now: Now) -> (Engine, Journal) {
     let (mut engine, journal, documents) = recover(disk, policy, queue, now);
     engine.recovered(documents);
+    // Subscribers hear of what fires at the start at once.
+    engine.options.first_push_delay_ms = 0;
     engine.set_rules(setup()).expect("what is stored can be read");
     (engine, journal)
 }

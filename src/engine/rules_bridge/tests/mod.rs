@@ -3,6 +3,7 @@
 mod bridge;
 mod checklist;
 mod durable;
+mod first_events;
 mod isolation;
 mod records;
 mod wire;
@@ -12,8 +13,9 @@ use crate::app::App as _;
 use crate::engine::EngineOptions;
 use crate::engine::tests::Rig;
 
+/// Subscribers are pushed to at once; waiting for that has tests of its own.
 fn options() -> EngineOptions {
-    EngineOptions { heartbeat_interval_ms: 0, ..EngineOptions::default() }
+    EngineOptions { heartbeat_interval_ms: 0, first_push_delay_ms: 0, ..EngineOptions::default() }
 }
 
 fn rig_with(options: EngineOptions, setup: RulesSetup) -> (Rig, ConnId) {
