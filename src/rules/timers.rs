@@ -59,7 +59,10 @@ enum Clock {
     /// The due time on the monotonic clock, which may lie before its start.
     /// Intervals are counted on it, so that a wall clock that is set does not
     /// stretch them.
-    Mono { due: i64, wheel: TimerId },
+    Mono {
+        due: i64,
+        wheel: TimerId,
+    },
     Wall,
 }
 
