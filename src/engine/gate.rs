@@ -59,7 +59,13 @@ impl Engine {
             }
             _ => {
                 let question = self.question(operation, request);
-                self.decide(session.as_ref(), &question)
+                self.decide(session.as_ref(), &question)?;
+                match (operation, question.name) {
+                    (Some(Operation::StoreSubscribe), Some(query)) => {
+                        self.require_read_of_orphan(conn, &query)
+                    }
+                    _ => Ok(()),
+                }
             }
         }
     }
@@ -164,7 +170,9 @@ impl Engine {
             name: Some(Cow::Borrowed(query)),
             source: self.query_source(query).map(Cow::Owned),
         };
-        self.decide(session.as_ref(), &question).err()
+        self.decide(session.as_ref(), &question)
+            .and_then(|()| self.require_read_of_orphan(conn, query))
+            .err()
     }
 
     /// Why a connection may not subscribe to the events of a pattern, if so.

@@ -20,6 +20,7 @@ mod jobs;
 mod metrics;
 mod ops;
 mod options;
+mod orphans;
 mod output;
 mod revocation;
 mod rules_bridge;
@@ -104,6 +105,7 @@ pub struct Engine {
     /// Commits whose effects on rules have not been published yet.
     unpublished: Vec<Commit>,
     pub(crate) views: Views,
+    orphans: orphans::Orphans,
     subscriptions: Subscriptions,
     pub(crate) rules: Option<Box<RulesSide>>,
     /// Subscriptions of all connections and kinds.
@@ -152,6 +154,7 @@ impl Engine {
             backups: None,
             unpublished: Vec::new(),
             views: Views::new(ViewLimits::default()),
+            orphans: orphans::Orphans::default(),
             subscriptions: Subscriptions::default(),
             rules: None,
             total_subscriptions: 0,
@@ -186,6 +189,7 @@ impl Engine {
         self.metrics.commits += 1;
         // At once: views are brought from one commit to the next.
         self.views.apply(&self.store, &commit);
+        self.note_orphans(&commit);
         self.unpublished.push(commit);
         self.log.last()
     }

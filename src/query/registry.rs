@@ -167,6 +167,14 @@ impl Views {
         definition.is_some_and(|definition| !definition.sort.is_empty())
     }
 
+    /// The names of the declarative queries that read a bucket.
+    pub fn queries_over(&self, bucket: &str) -> Vec<String> {
+        let reads = |query: &&Query| {
+            query.source.definition().is_some_and(|definition| &*definition.bucket == bucket)
+        };
+        self.queries.values().filter(reads).map(|query| String::from(&*query.name)).collect()
+    }
+
     /// The views of a query, each with where it is filed.
     pub fn views_of(&self, query: &str) -> impl Iterator<Item = (&[(BucketId, Route)], &Live)> {
         let ids = self.query(query).into_iter().flat_map(|query| query.views.values());

@@ -177,6 +177,7 @@ pub(super) fn transport(
         engine.set_backups(crate::storage::Backups::new(&recovered.location));
         met.log(engine);
         engine.recovered(documents);
+        engine.restore_orphans(|query| config.queries.get(query).is_some());
         durable = Some(started);
     }
     let remote = transport.remote();

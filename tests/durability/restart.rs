@@ -364,3 +364,44 @@ fn an_overdue_timer_fires_after_the_start() {
         server.kill();
     }
 }
+
+/// A query was allowed on a bucket, not on its name; that is remembered.
+#[test]
+fn a_query_of_a_dropped_bucket_is_still_an_orphan_after_a_restart() {
+    let scratch = Scratch::new("orphans");
+    let secret = "a secret of the admin";
+    let config = scratch.data().with_extension("json");
+    fs::write(&config, json!({"auth": {"builtIn": true, "adminSecret": secret}}).to_string())
+        .expect("the configuration is written");
+    let arguments = ["--config", config.to_str().expect("UTF-8")];
+    let start = || Server::start(&scratch.data(), &arguments);
+    let bucket = json!({"key": "id", "schema": {"id": {"type": "number"}}});
+    let login = json!({"username": "ann", "password": "correct horse"});
+    let server = start();
+    let mut root = server.client();
+    root.call("identity.loginWithSecret", json!({"secret": secret}));
+    root.call(
+        "identity.createRole",
+        json!({"name": "reader-of-q", "permissions": [{"allow": ["store.subscribe"]}]}),
+    );
+    let user = root.call("identity.createUser", login.clone());
+    root.call("identity.assignRole", json!({"userId": user["id"], "roleName": "reader-of-q"}));
+    for name in ["kept", "passing"] {
+        let mut bucket = bucket.clone();
+        bucket["persistent"] = json!(name == "kept");
+        root.call("store.defineBucket", json!({"name": name, "config": bucket}));
+        root.call("store.defineQuery", json!({"name": name, "config": {"bucket": name}}));
+    }
+    root.call("store.dropBucket", json!({"name": "kept"}));
+    server.kill();
+    let server = start();
+    let mut root = server.client();
+    root.call("identity.loginWithSecret", json!({"secret": secret}));
+    let mut ann = server.client();
+    ann.call("identity.login", login);
+    for name in ["kept", "passing"] {
+        root.call("store.defineBucket", json!({"name": name, "config": bucket}));
+        let refused = ann.refused("store.subscribe", json!({"query": name}));
+        assert_eq!(refused, ("FORBIDDEN".into(), format!("No access to store.all on {name}")));
+    }
+}

@@ -37,6 +37,7 @@ impl Engine {
                 let name = request.require_string("name")?;
                 self.views.undefine(&name)?;
                 self.log_forget("query", &name);
+                self.forget_orphan(&name);
                 out.extend_from_slice(b"{\"name\":");
                 write_string(out, &name);
                 out.extend_from_slice(b",\"undefined\":true}");

@@ -562,3 +562,53 @@ fn a_foreign_bucket_of_a_system_name_stops_the_start() {
     let error = rig.engine.set_built_in_auth(settings(), 0).expect_err("refused");
     assert!(error.message.contains("_users"), "{error}");
 }
+
+/// A query was allowed on a bucket and not on its name (access.md A20).
+#[test]
+fn a_query_does_not_show_the_next_bucket_of_its_name() {
+    let mut users = users(settings());
+    users.admin(r#""type":"identity.createRole","name":"builder","permissions":[{"allow":["store.defineBucket","store.dropBucket","store.defineQuery","store.undefineQuery"]}]"#);
+    let mut conns = Vec::new();
+    for name in ["ann", "bob", "eve"] {
+        let id = users.create(name);
+        users.admin(&format!(
+            r#""type":"identity.assignRole","userId":"{id}","roleName":"builder""#
+        ));
+        conns.push((users.login(name).0, id));
+    }
+    let [(ann, _), (bob, _), (eve, eve_id)] = conns.as_slice() else { panic!("three") };
+    let (ann, bob, eve) = (*ann, *bob, *eve);
+    let define = r#""type":"store.defineBucket","name":"b","config":{"key":"id","schema":{"id":{"type":"number"}}}"#;
+    let subscribe = r#""type":"store.subscribe","query":"q""#;
+    users.ask(ann, define);
+    users.ask(ann, r#""type":"store.defineQuery","name":"q","config":{"bucket":"b"}"#);
+    let grant = format!(
+        r#""type":"identity.grant","subjectType":"user","subjectId":"{eve_id}","resourceType":"query","resourceName":"q","operations":["read"]"#
+    );
+    users.admin(&grant);
+    assert!(users.ask(eve, subscribe).contains("subscriptionId"));
+    users.ask(ann, r#""type":"store.dropBucket","name":"b""#);
+    assert_eq!(users.ask(ann, subscribe), "BUCKET_NOT_DEFINED Bucket \"b\" is not defined");
+    users.ask(bob, define);
+    users.ask(bob, r#""type":"store.insert","bucket":"b","data":{"id":1}"#);
+    let refused = "FORBIDDEN No access to store.all on b";
+    assert_eq!(users.ask(ann, subscribe), refused);
+    assert_eq!(users.ask(eve, subscribe), refused);
+    // Who may read the new bucket may use the query on it.
+    assert!(users.ask(bob, subscribe).contains("subscriptionId"));
+    users.rig.advance(20);
+    users.rig.received_by_all();
+    users.ask(bob, r#""type":"store.insert","bucket":"b","data":{"id":2}"#);
+    users.rig.advance(20);
+    let pushed = users.rig.received_by_all();
+    assert!(!pushed.contains_key(&ann) && !pushed.contains_key(&eve), "{pushed:?}");
+    // Defined again by somebody who may read the bucket, it is as any other.
+    users.admin(r#""type":"store.undefineQuery","name":"q""#);
+    assert_eq!(
+        users.ask(ann, r#""type":"store.defineQuery","name":"q","config":{"bucket":"b"}"#),
+        refused
+    );
+    users.ask(bob, r#""type":"store.defineQuery","name":"q","config":{"bucket":"b"}"#);
+    users.admin(&grant);
+    assert!(users.ask(eve, subscribe).contains("subscriptionId"));
+}

@@ -1,0 +1,80 @@
+//! What was allowed to read a bucket that is gone (access.md A20).
+//!
+//! A query names its bucket. When the bucket was dropped and somebody defines
+//! another one of that name, the query would show its readers records that
+//! nobody allowed them. So it is remembered as an orphan, also over a restart,
+//! until it is defined again by somebody who may read the bucket; until then
+//! its readers need the right to read the bucket itself.
+
+use std::collections::HashSet;
+
+use super::Engine;
+use crate::app::ConnId;
+use crate::json::Json;
+use crate::protocol::OpError;
+use crate::storage::Origin;
+use crate::store::{Commit, DefinitionChange};
+
+/// The kind of the stored documents that say so; their names are those of the
+/// queries.
+const STORED: &str = "orphan";
+
+/// The names of queries whose bucket was dropped since they were defined.
+pub(super) type Orphans = HashSet<Box<str>>;
+
+impl Engine {
+    /// Takes over what was stored; what the configuration defines was allowed
+    /// anew by whoever wrote it.
+    pub(crate) fn restore_orphans(&mut self, is_configured: impl Fn(&str) -> bool) {
+        for document in self.take_documents(STORED) {
+            if is_configured(&document.name) || !self.views.is_defined(&document.name) {
+                self.log_forget(STORED, &document.name);
+            } else {
+                self.orphans.insert(document.name.into());
+            }
+        }
+        // A bucket that is not kept is gone without having been dropped.
+        let gone = self.views.list().filter_map(|query| {
+            let bucket = query.config?.get("bucket")?.as_str()?;
+            let is_gone = self.store.bucket_id(bucket).is_none() && !is_configured(query.name);
+            is_gone.then(|| query.name.into())
+        });
+        self.orphans.extend(gone.collect::<Vec<_>>());
+    }
+
+    /// A commit may have dropped buckets that queries read.
+    pub(super) fn note_orphans(&mut self, commit: &Commit) {
+        for definition in &commit.definitions {
+            let DefinitionChange::Dropped { name: bucket, .. } = definition else { continue };
+            for query in self.views.queries_over(bucket) {
+                if self.orphans.insert(query.as_str().into()) {
+                    self.log_document(STORED, &query, Origin::Wire, &Json::Bool(true));
+                }
+            }
+        }
+    }
+
+    /// A query is gone; one that is defined by its name is another one.
+    pub(super) fn forget_orphan(&mut self, query: &str) {
+        if self.orphans.remove(query) {
+            self.log_forget(STORED, query);
+        }
+    }
+
+    /// Built-in mode: who reads an orphan must be allowed to read the bucket.
+    pub(super) fn require_read_of_orphan(
+        &mut self,
+        conn: ConnId,
+        query: &str,
+    ) -> Result<(), OpError> {
+        if !self.orphans.contains(query) {
+            return Ok(());
+        }
+        match self.query_source(query) {
+            Some(bucket) if self.store.bucket_id(&bucket).is_some() => {
+                self.require_read(conn, &bucket)
+            }
+            _ => Ok(()),
+        }
+    }
+}
