@@ -55,6 +55,7 @@ pub mod ids;
 pub mod json;
 pub mod logging;
 pub mod net;
+pub mod private;
 pub mod protocol;
 pub mod query;
 pub mod rules;

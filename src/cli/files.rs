@@ -8,7 +8,8 @@ use crate::config::Persistence;
 use crate::storage::{Backups, Location, check_backup_name, copy_file, install_file};
 
 pub(super) fn location(persistence: &Persistence) -> Result<Location, String> {
-    Location::new(persistence.data_dir.as_deref(), persistence.db.as_deref())
+    Location::find(persistence.data_dir.as_deref(), persistence.db.as_deref())
+        .map_err(|error| error.message)?
         .ok_or_else(|| "where is the data? Give --data-dir DIR or --db FILE".to_owned())
 }
 
@@ -50,7 +51,7 @@ pub(super) fn backup(tool: &Tool) -> Result<Done, String> {
 
 /// Puts a backup in the place of the data; the server must not run.
 pub(super) fn restore(tool: &Tool) -> Result<Done, String> {
-    let location = location(&tool.persistence)?;
+    let mut location = location(&tool.persistence)?;
     let subject = tool.subject.as_deref().unwrap_or_default();
     let named = Backups::new(&location).path(subject);
     let source = if check_backup_name(subject) && named.exists() {

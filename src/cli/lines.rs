@@ -4,15 +4,15 @@
 //! and a line `{"bucket", "record"}` for each of its records; an import takes
 //! such lines, or plain records for one bucket.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::files::{location, now};
 use super::{Done, Tool, noex};
 use crate::json::{Json, Object, Raw, parse, write_string};
+use crate::private;
 use crate::server::Offline;
 use crate::storage::{Sqlite, Stored};
 use crate::store::Content;
@@ -25,14 +25,9 @@ pub(super) fn export(tool: &Tool) -> Result<Done, String> {
     let mut reader = Sqlite::open_to_read(&location.file).map_err(|error| error.message)?;
     let mut out: Box<dyn Write> = match &tool.output {
         // Other people's data, perhaps their passwords.
-        Some(path) => Box::new(
-            OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path)
-                .map_err(|error| format!("{}: {error}", path.display()))?,
-        ),
+        Some(path) => {
+            Box::new(private::create(path).map_err(|error| format!("{}: {error}", path.display()))?)
+        }
         None => Box::new(std::io::stdout().lock()),
     };
     let mut out = BufWriter::new(&mut out);

@@ -174,7 +174,7 @@ pub(super) fn transport(
         engine.log_configured(&configured);
         settle_origins(engine, config, &recovered.origins);
         #[cfg(feature = "sqlite")]
-        engine.set_backups(crate::storage::Backups::new(&recovered.location));
+        engine.set_backups(crate::storage::Backups::of_own(&recovered.location));
         met.log(engine);
         engine.recovered(documents);
         engine.restore_orphans(|query| config.queries.get(query).is_some());

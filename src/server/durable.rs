@@ -1,7 +1,6 @@
 //! A server whose data outlives it: opens the storage, puts back what it holds,
 //! and connects the writing thread with the loop.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,9 +11,12 @@ use crate::config::{Durability as Mode, Persistence};
 use crate::json::{Json, Object, Raw, parse};
 use crate::net::{Durability, Remote};
 use crate::storage::{
-    Document, Journal, Location, Notify, Origin, Policy, StorageError, Stored, Writer,
+    Claim, Document, Journal, Location, Notify, Origin, Policy, StorageError, Stored, Writer,
 };
 use crate::store::{BucketId, Defined, Loader, Store};
+
+#[cfg(feature = "sqlite")]
+use crate::storage::Backups;
 
 /// What was on disk, and the way to put more there.
 pub(super) struct Recovered {
@@ -26,7 +28,7 @@ pub(super) struct Recovered {
     /// The newest commit.
     pub last: CommitSeq,
     pub journal: Journal,
-    pub lock: File,
+    pub lock: Claim,
     #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "backups need it"))]
     pub location: Location,
 }
@@ -57,7 +59,12 @@ fn definition(text: &str) -> Result<Object, String> {
 ///
 /// Whatever cannot be opened, read or understood; nothing was changed then.
 pub(super) fn open(settings: &Persistence) -> Result<Option<Recovered>, StartError> {
-    let Some(location) = Location::new(settings.data_dir.as_deref(), settings.db.as_deref()) else {
+    let found = Location::find(settings.data_dir.as_deref(), settings.db.as_deref());
+    let Some(mut location) = found.map_err(|error| StartError::Failed {
+        step: if settings.db.is_some() { "db" } else { "dataDir" }.into(),
+        reason: error.message,
+    })?
+    else {
         return Ok(None);
     };
     let began = Instant::now();
@@ -67,7 +74,7 @@ pub(super) fn open(settings: &Persistence) -> Result<Option<Recovered>, StartErr
         Mode::None => Policy::Never,
     };
     let (lock, mut journal) =
-        journal(&location, policy).map_err(|error| failed(settings, &error))?;
+        journal(&mut location, policy).map_err(|error| failed(settings, &error))?;
     let mut loader = Loader::new();
     let mut open = BucketId(0);
     let (mut origins, mut documents, mut records) = (Vec::new(), Vec::new(), 0usize);
@@ -111,8 +118,8 @@ pub(super) fn open(settings: &Persistence) -> Result<Option<Recovered>, StartErr
 }
 
 #[cfg(feature = "sqlite")]
-fn journal(location: &Location, policy: Policy) -> Result<(File, Journal), StorageError> {
-    let lock = location.claim()?;
+fn journal(location: &mut Location, policy: Policy) -> Result<(Claim, Journal), StorageError> {
+    let mut claim = location.claim()?;
     if !location.file.exists() && location.holds_noex() {
         log::warn!(
             "{} holds data of noex, which is not read: take it over with `noexd import \
@@ -121,11 +128,15 @@ fn journal(location: &Location, policy: Policy) -> Result<(File, Journal), Stora
         );
     }
     let storage = crate::storage::Sqlite::open(&location.file, policy == Policy::Always)?;
-    Ok((lock, Journal::new(Box::new(storage), policy)))
+    // It may have been created, or a restore may have been completed.
+    claim.hold(&location.file)?;
+    location.warn_of_modes();
+    Backups::new(location).remove_partial();
+    Ok((claim, Journal::new(Box::new(storage), policy)))
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn journal(_: &Location, _: Policy) -> Result<(File, Journal), StorageError> {
+fn journal(_: &mut Location, _: Policy) -> Result<(Claim, Journal), StorageError> {
     Err(StorageError::new(
         crate::storage::StorageErrorKind::Refused,
         "this noexd was built without the feature \"sqlite\" and keeps data in memory only; \
@@ -137,14 +148,14 @@ fn journal(_: &Location, _: Policy) -> Result<(File, Journal), StorageError> {
 pub(super) struct Durable {
     writer: Arc<Writer>,
     /// Held as long as the file may be written.
-    _lock: File,
+    _lock: Claim,
 }
 
 impl Durable {
     /// Starts the writing thread.
     pub fn start(
         journal: Journal,
-        lock: File,
+        lock: Claim,
         durability: Durability,
         remote: Remote<Hosted>,
     ) -> Result<Self, StorageError> {

@@ -1,7 +1,6 @@
 //! The data of a server that does not run: opened like a server opens it,
 //! changed through the same door, written as one batch.
 
-use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::durable;
@@ -10,7 +9,7 @@ use crate::config::Persistence;
 use crate::engine::{CommitLog, Engine, EngineOptions};
 use crate::json::Object;
 use crate::protocol::OpError;
-use crate::storage::{Batch, Journal, Task};
+use crate::storage::{Batch, Claim, Journal, Task};
 use crate::store::{Content, Data};
 
 /// See the module's description.
@@ -20,7 +19,7 @@ pub struct Offline {
     batches: Batches,
     now: Now,
     /// Held as long as the data may be changed.
-    _lock: File,
+    _lock: Claim,
 }
 
 /// Collects what would be written.

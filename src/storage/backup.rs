@@ -4,9 +4,8 @@
 //! A backup is a database file of its own, in the same format, that holds its
 //! own description; the directory of backups is the list of them.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{OpenFlags, params};
@@ -17,6 +16,7 @@ use super::sqlite::{
 };
 use super::{Location, StorageError, StorageErrorKind};
 use crate::app::CommitSeq;
+use crate::private;
 
 /// Backups of one data directory at a time. Bounds what a list costs, and the
 /// disk that somebody fills who may make backups and do nothing else.
@@ -26,6 +26,9 @@ pub const MAX_BACKUPS: usize = 100;
 const MAX_NAME: usize = 64;
 
 const SUFFIX: &str = ".sqlite";
+
+/// Behind the name of a copy that is not complete.
+const PARTIAL: &str = ".partial";
 
 /// What is known of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub struct BackupInfo {
 pub struct Backups {
     database: PathBuf,
     directory: PathBuf,
+    /// This process writes the database.
+    is_own: bool,
 }
 
 /// Whether a name may be that of a backup: 1 to 64 characters of `A-Z`, `a-z`,
@@ -58,7 +63,12 @@ pub fn check_backup_name(name: &str) -> bool {
 
 impl Backups {
     pub fn new(location: &Location) -> Self {
-        Self { database: location.file.clone(), directory: location.backups() }
+        Self { database: location.file.clone(), directory: location.backups(), is_own: false }
+    }
+
+    /// For the process that writes the database, see [`Sqlite::open_own_to_read`].
+    pub fn of_own(location: &Location) -> Self {
+        Self { is_own: true, ..Self::new(location) }
     }
 
     /// Where the backup of that name lies, or would lie.
@@ -75,10 +85,7 @@ impl Backups {
     /// `Full`; what the file system or SQLite answers. Nothing is left behind.
     pub fn create(&self, name: &str, created_at: u64) -> Result<BackupInfo, StorageError> {
         let shown = self.directory.display();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.directory)
+        private::create_directory(&self.directory)
             .map_err(|error| StorageError::io(&format!("cannot create {shown}"), &error))?;
         let target = self.path(name);
         if target.exists() {
@@ -97,7 +104,27 @@ impl Backups {
                 format!("{shown} has {free} bytes of free space, too little for {size} more"),
             ));
         }
-        copy_file(&self.database, &target, name, created_at)
+        let open = if self.is_own { Sqlite::open_own_to_read } else { Sqlite::open_to_read };
+        copy_with(open, &self.database, &target, name, created_at)
+    }
+
+    /// Removes the beginnings of copies whose makers have ended. A copy that is
+    /// being made is locked.
+    pub fn remove_partial(&self) {
+        let Ok(entries) = fs::read_dir(&self.directory) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let is_partial = [PARTIAL, ".partial-journal", ".partial-wal", ".partial-shm"]
+                .iter()
+                .any(|end| name.strip_suffix(end).is_some_and(|name| name.ends_with(SUFFIX)));
+            if !is_partial || !path.is_file() || is_locked(&path) {
+                continue;
+            }
+            match fs::remove_file(&path) {
+                Ok(()) => log::info!("{}: half a backup, removed", path.display()),
+                Err(error) => log::warn!("cannot remove {}: {error}", path.display()),
+            }
+        }
     }
 
     fn names(&self) -> Result<Vec<String>, StorageError> {
@@ -191,12 +218,34 @@ pub fn copy_file(
     name: &str,
     created_at: u64,
 ) -> Result<BackupInfo, StorageError> {
+    copy_with(Sqlite::open_to_read, source, target, name, created_at)
+}
+
+/// How a source is opened.
+type Open = fn(&Path) -> Result<SqliteReader, StorageError>;
+
+fn copy_with(
+    open: Open,
+    source: &Path,
+    target: &Path,
+    name: &str,
+    created_at: u64,
+) -> Result<BackupInfo, StorageError> {
     if target.exists() {
         return Err(refused(format!("{} already exists", target.display())));
     }
-    let partial = with_suffix(target, ".partial");
+    let reader = open(source)?;
+    let partial = with_suffix(target, PARTIAL);
+    if is_locked(&partial) {
+        return Err(refused(format!("{} is being written by another process", target.display())));
+    }
     remove_if_there(&partial)?;
-    if let Err(error) = copy_described(source, &partial, name, created_at) {
+    // Held until the copy has its name; a killed process holds nothing.
+    let lock = create_empty(&partial)?;
+    if let Err(error) = lock.try_lock() {
+        log::debug!("{}: {error}", partial.display());
+    }
+    if let Err(error) = copy_described(&reader, source, &partial, name, created_at) {
         // What cannot be removed now is removed by the next try.
         let _ = fs::remove_file(&partial);
         return Err(error);
@@ -209,12 +258,13 @@ pub fn copy_file(
 }
 
 fn copy_described(
+    reader: &SqliteReader,
     source: &Path,
     target: &Path,
     name: &str,
     created_at: u64,
 ) -> Result<(), StorageError> {
-    copy_database(source, target)?;
+    copy_into(reader, source, target)?;
     let failed = |error: rusqlite::Error| failure("write", target, &error);
     let copy = open(target, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     copy.execute_batch("PRAGMA synchronous = FULL").map_err(failed)?;
@@ -232,6 +282,18 @@ fn copy_described(
     sync_file(target)
 }
 
+/// Whether another process is at work on a file. One that is not there, or
+/// cannot be asked, is not locked.
+fn is_locked(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+/// What SQLite then fills: it would create it with the mode of the umask.
+fn create_empty(path: &Path) -> Result<File, StorageError> {
+    private::create(path)
+        .map_err(|error| StorageError::io(&format!("cannot create {}", path.display()), &error))
+}
+
 pub(super) fn sync_file(path: &Path) -> Result<(), StorageError> {
     File::open(path)
         .and_then(|file| file.sync_all())
@@ -240,8 +302,13 @@ pub(super) fn sync_file(path: &Path) -> Result<(), StorageError> {
 
 /// Copies one state of a database file, log included, into a new file.
 pub(super) fn copy_database(source: &Path, target: &Path) -> Result<(), StorageError> {
-    let failed = |error: rusqlite::Error| failure("copy", source, &error);
     let reader = Sqlite::open_to_read(source)?;
+    create_empty(target)?;
+    copy_into(&reader, source, target)
+}
+
+fn copy_into(reader: &SqliteReader, source: &Path, target: &Path) -> Result<(), StorageError> {
+    let failed = |error: rusqlite::Error| failure("copy", source, &error);
     // Makes a file, and so is no query in the eyes of that setting.
     reader.connection.pragma_update(None, "query_only", false).map_err(failed)?;
     let Some(path) = target.to_str() else {

@@ -31,7 +31,7 @@ mod sqlite;
 mod tests;
 
 pub use batch::{Batch, BucketEntry, Document, Op, Origin, RecordEntry, RowText, body_text};
-pub use directory::{Location, free_bytes};
+pub use directory::{Claim, Location, NO_FILE_NAME, free_bytes, is_file_name};
 pub use error::{StorageError, StorageErrorKind};
 pub use faulty::{Disk, Faults, Faulty};
 pub use journal::{Journal, Policy};

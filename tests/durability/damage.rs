@@ -197,8 +197,10 @@ fn what_may_not_be_written_is_said_and_left_alone() {
     };
     mode(&scratch.0, 0o755);
     mode(&scratch.data(), 0o777);
-    let lock = scratch.data().join("noexd.lock");
-    mode(&lock, 0o666);
+    // Beside the file; the other one is for versions that knew no other.
+    let lock = scratch.data().join("noexd.sqlite.lock");
+    let locks = [lock.clone(), scratch.data().join("noexd.lock")];
+    locks.iter().for_each(|lock| mode(lock, 0o666));
     // Where the program lies, an ordinary user may not look.
     let program = scratch.0.join("noexd");
     fs::copy(env!("CARGO_BIN_EXE_noexd"), &program).unwrap();
@@ -218,7 +220,7 @@ fn what_may_not_be_written_is_said_and_left_alone() {
     let name = format!("Error: dataDir: cannot open {}", scratch.file().display());
     assert!(errors.contains(&name) && errors.contains("may not write"), "{errors}");
     mode(&scratch.data(), 0o555);
-    mode(&lock, 0o444);
+    locks.iter().for_each(|lock| mode(lock, 0o444));
     let (code, errors) = run();
     assert_eq!(code, Some(1), "{errors}");
     let name = format!("Error: dataDir: cannot open {}: ", lock.display());
@@ -227,7 +229,7 @@ fn what_may_not_be_written_is_said_and_left_alone() {
         assert!(fs::read(path).unwrap() == *bytes, "{} was touched", path.display());
     }
     mode(&scratch.data(), 0o755);
-    mode(&lock, 0o644);
+    locks.iter().for_each(|lock| mode(lock, 0o644));
     files.iter().for_each(|path| mode(path, 0o644));
     assert_eq!(count(&scratch), 40);
 }

@@ -1,7 +1,7 @@
 //! Appending whole lines to a file that is rotated by size.
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::audit::Entry;
 use crate::config;
+use crate::private;
 
 /// Bytes handed to the operating system at once.
 const CHUNK: usize = 1 << 18;
@@ -159,11 +160,11 @@ impl Writer {
 
 /// The file, its size, and whether its last line is torn.
 fn open(path: &Path) -> io::Result<(File, u64, bool)> {
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path)?;
+    match private::create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => private::warn_of_mode(path),
+        created => drop(created?),
+    }
+    let file = private::options().append(true).open(path)?;
     let size = file.metadata()?.len();
     let mut torn = false;
     if size > 0 {

@@ -177,7 +177,10 @@ impl Row {
                     if let Err(expected) = check(text) {
                         let got =
                             if self.secret { String::new() } else { format!(", got {}", got()) };
-                        reader.problem(format!("{expected}{got}"));
+                        reader.problem(match expected.contains("{}") {
+                            true => expected.replace("{}", &shown(value)),
+                            false => format!("{expected}{got}"),
+                        });
                     }
                 }
             },
@@ -252,6 +255,14 @@ fn any_text(_: &str) -> Result<(), &'static str> {
 
 fn non_empty(text: &str) -> Result<(), &'static str> {
     if text.is_empty() { Err("expected non-empty string") } else { Ok(()) }
+}
+
+fn database_path(text: &str) -> Result<(), &'static str> {
+    non_empty(text)?;
+    match crate::storage::is_file_name(std::path::Path::new(text)) {
+        true => Ok(()),
+        false => Err(crate::storage::NO_FILE_NAME),
+    }
 }
 
 fn url_path(text: &str) -> Result<(), &'static str> {

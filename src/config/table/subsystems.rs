@@ -1,7 +1,7 @@
 //! Buckets, queries, store, persistence, and the families of operations that
 //! can be switched off.
 
-use super::{Kind, Row, UNLIMITED, int, int_or_zero, non_empty};
+use super::{Kind, Row, UNLIMITED, database_path, int, int_or_zero, non_empty};
 use crate::config::setting::Setting;
 use crate::config::{Config, Durability};
 
@@ -25,7 +25,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("dataDir", Kind::Text(non_empty), |c| Some(&mut c.persistence.data_dir),
         "Directory for the data. Absent (and without `db`), everything lives in memory only.")
         .flag("", "data-dir", "DIR", "keep data in this directory"),
-    Row::new("db", Kind::Text(non_empty), |c| Some(&mut c.persistence.db),
+    Row::new("db", Kind::Text(database_path), |c| Some(&mut c.persistence.db),
         "Name of the database file instead of the default one in `dataDir`.")
         .flag("", "db", "FILE", "keep data in this database file"),
     Row::new("durability", Kind::Choice(Durability::WORDS), |c| Some(&mut c.persistence.durability),

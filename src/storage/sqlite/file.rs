@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::failure;
 use super::recovery::{log_path, record_path, set_lineage};
 use super::schema::{APPLICATION_ID, FORMAT_VERSION, TABLES, UPGRADES};
+use crate::private;
 use crate::storage::directory::{sync_directory, with_suffix};
 use crate::storage::{StorageError, StorageErrorKind};
 
@@ -60,6 +61,8 @@ pub fn create_if_missing(path: &Path) -> Result<(), StorageError> {
         remove_if_there(&left)?;
     }
     let failed = |error: rusqlite::Error| failure("create", &fresh, &error);
+    private::create(&fresh)
+        .map_err(|error| StorageError::io(&format!("cannot create {}", fresh.display()), &error))?;
     let connection = Connection::open(&fresh).map_err(failed)?;
     connection
         .execute_batch(&format!(
@@ -189,6 +192,8 @@ pub fn open(path: &Path, access: OpenFlags) -> Result<Connection, StorageError> 
     let failed = |error: &rusqlite::Error| failure("open", path, error);
     let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(&error))?;
     connection.busy_timeout(BUSY).map_err(|error| failed(&error))?;
+    // Nothing of the data lies in a file that is not beside it.
+    connection.pragma_update(None, "temp_store", "MEMORY").map_err(|error| failed(&error))?;
     // Every statement of the writer and of the loader, with room.
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)

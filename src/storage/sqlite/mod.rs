@@ -7,6 +7,7 @@
 
 mod file;
 mod load;
+mod pinned;
 mod recovery;
 mod schema;
 mod synced;
@@ -39,6 +40,7 @@ pub struct Sqlite {
     /// Something was appended that no sync has followed.
     dirty: bool,
     synced: Synced,
+    log: pinned::Watch,
 }
 
 impl std::fmt::Debug for Sqlite {
@@ -87,6 +89,7 @@ impl Sqlite {
             last,
             dirty: false,
             synced: synced_file,
+            log: pinned::Watch::new(),
         })
     }
 
@@ -105,6 +108,20 @@ impl Sqlite {
             ));
         }
         file::check_header(path)?;
+        Self::open_own_to_read(path)
+    }
+
+    /// Opens a file that this very process is writing.
+    ///
+    /// Closing any descriptor of a file takes all locks of the process from it,
+    /// and then the next program that reads the file and ends takes itself for
+    /// the last user and removes the log. So nobody but SQLite, which knows,
+    /// may open such a file, not even to look at its header.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sqlite::open_to_read`].
+    pub fn open_own_to_read(path: &Path) -> Result<SqliteReader, StorageError> {
         let evidence = Evidence::gather(path)?;
         let connection = file::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
             .or_else(|_| file::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY))?;
@@ -137,6 +154,7 @@ fn judge(path: &Path, evidence: &Evidence) -> Result<(), StorageError> {
     }
     recovery::keep_log(&connection, path)?;
     file::check_contents(&connection, path)?;
+    recovery::check_second_name(&connection, path)?;
     evidence.check(&connection, path)?;
     file::check_integrity(&connection, path)
 }
@@ -186,6 +204,7 @@ impl Storage for Sqlite {
             write::batch(&transaction, batch, &mut self.history).map_err(|error| failed(&error))?;
         }
         transaction.commit().map_err(|error| failed(&error))?;
+        self.log.look(&self.connection, &path);
         self.last = batches.last().map_or(self.last, |batch| batch.last);
         if self.each_synced {
             // Not synced itself: what a kill leaves is exact, what a loss of

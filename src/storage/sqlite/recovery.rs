@@ -3,6 +3,7 @@
 //! that says how far the last sync went ([`synced`]).
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
@@ -17,6 +18,8 @@ use crate::storage::{StorageError, StorageErrorKind};
 
 /// Names in the table `meta`.
 const LINEAGE: &str = "lineage";
+/// The name under which the file was last opened for writing.
+const PLACE: &str = "place";
 /// Whether each transaction of the log is on disk before the next one begins.
 const EACH_SYNCED: &str = "log.eachSynced";
 
@@ -145,6 +148,15 @@ pub fn note(connection: &Connection, path: &Path, synced: bool) -> Result<Record
             )
             .map_err(failed)?;
     }
+    let place = path.to_string_lossy();
+    if meta::<String>(connection, PLACE).map_err(failed)?.as_deref() != Some(&*place) {
+        connection
+            .execute(
+                "INSERT OR REPLACE INTO meta(name, value) VALUES(?1, ?2)",
+                params![PLACE, place],
+            )
+            .map_err(failed)?;
+    }
     // Nothing may follow in the log before this is on disk: the next start
     // judges the log by it.
     file::checkpoint(connection, path)?;
@@ -154,6 +166,33 @@ pub fn note(connection: &Connection, path: &Path, synced: bool) -> Result<Record
         lineage: meta(connection, LINEAGE).map_err(failed)?.unwrap_or_default(),
         last: last_commit(connection).map_err(failed)?,
     })
+}
+
+/// A file with a second name (a hard link) may have a log under that name,
+/// which nobody would find from here.
+///
+/// # Errors
+///
+/// `Refused` if there is one.
+pub fn check_second_name(connection: &Connection, path: &Path) -> Result<(), StorageError> {
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let place: Option<String> =
+        meta(connection, PLACE).map_err(|error| failure("read", path, &error))?;
+    let Some(other) = place.map(PathBuf::from).filter(|other| other != path) else {
+        return Ok(());
+    };
+    let has_log = std::fs::metadata(log_path(&other)).is_ok_and(|log| log.len() > 0);
+    if !has_log || identity(&other) != identity(path) {
+        return Ok(());
+    }
+    Err(StorageError::new(
+        StorageErrorKind::Refused,
+        format!(
+            "{} is a second name of {}, which has a log with newer writes: use that name",
+            path.display(),
+            other.display()
+        ),
+    ))
 }
 
 /// Puts the log on disk.

@@ -7,13 +7,14 @@
 //! leaves of this file is checked by itself, and if it is nothing, nothing is
 //! claimed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::file::remove_if_there;
 use crate::app::CommitSeq;
+use crate::private;
 use crate::storage::StorageError;
 use crate::storage::checksum::checksum;
 
@@ -83,15 +84,9 @@ impl Synced {
     ///
     /// What the file system answers.
     pub fn open(path: PathBuf, record: Record) -> Result<Self, StorageError> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| {
-                StorageError::io(&format!("cannot write {}", path.display()), &error)
-            })?;
+        let file = private::open_or_create(&path).map_err(|error| {
+            StorageError::io(&format!("cannot write {}", path.display()), &error)
+        })?;
         let synced = Synced { path, file, record };
         synced.write()?;
         // What an earlier version or somebody else left behind ours.

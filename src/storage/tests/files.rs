@@ -264,7 +264,7 @@ fn a_log_without_its_file_is_no_fresh_start() {
 fn one_process_per_directory() {
     let scratch = Scratch::new("lock");
     let directory = scratch.0.join("a/b");
-    let location = Location::new(Some(&directory), None).unwrap();
+    let mut location = Location::find(Some(&directory), None).unwrap().unwrap();
     let lock = location.claim().unwrap();
     assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
     let error = location.claim().unwrap_err();
@@ -280,12 +280,14 @@ fn one_process_per_directory() {
 #[test]
 fn where_the_file_lies() {
     let file = |data_dir: Option<&str>, db: Option<&str>| {
-        Location::new(data_dir.map(Path::new), db.map(Path::new)).map(|location| location.file)
+        let found = Location::find(data_dir.map(Path::new), db.map(Path::new));
+        found.unwrap().map(|location| location.file)
     };
     assert_eq!(file(None, None), None);
     assert_eq!(file(Some("/d"), None), Some("/d/noexd.sqlite".into()));
     assert_eq!(file(Some("/d"), Some("x.db")), Some("/d/x.db".into()));
-    assert_eq!(file(None, Some("x.db")), Some("x.db".into()));
+    let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+    assert_eq!(file(None, Some("x.db")), Some(here.join("x.db")));
 }
 
 /// What a user types into the `sqlite3` tool.
