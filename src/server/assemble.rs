@@ -18,7 +18,7 @@ use crate::engine::{Engine, EngineOptions};
 use crate::net::{self, Remote, Transport};
 use crate::query::{ViewLimits, Views};
 use crate::storage::{MAX_BACKLOG_BYTES, Origin};
-use crate::store::schema::{Definition, DefinitionError};
+use crate::store::schema::{Definition, DefinitionError, warnings};
 use crate::store::{BucketId, Commit, Store};
 
 /// Descriptors that are not for connections: listeners, files, the rest of the
@@ -65,6 +65,9 @@ pub(super) fn configure(store: &mut Store, config: &Config) -> Result<Vec<Commit
                 problems.push(Problem { at, text: reason });
             }
             Ok(_) => {
+                for warning in definition.get("schema").map(warnings).unwrap_or_default() {
+                    log::warn!("{at}: {warning}");
+                }
                 let stored = store.bucket_named(name).map(|bucket| bucket.definition().supplied());
                 let is_stored = stored.is_some();
                 if stored == Some(&definition) {

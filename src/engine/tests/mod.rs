@@ -275,3 +275,32 @@ fn shutdown_waits_for_jobs_but_not_for_ever() {
         assert!(rig.stopped);
     }
 }
+
+#[test]
+fn a_definition_that_is_read_otherwise_than_it_is_written_is_warned_about() {
+    let mut rig = Rig::new(EngineOptions::default());
+    let conn = rig.connect();
+    rig.received(conn);
+    let answer = |rig: &mut Rig, request: &str| {
+        let answer = rig.call(conn, &format!(r#"{{"id":1,{request}}}"#));
+        answer.get("data").map(Json::to_text).unwrap_or_default()
+    };
+    let define = r#""type":"store.defineBucket","name":"b","config":{"key":"id","schema":{"id":{"type":"string","auto":"uuid"}}}"#;
+    assert_eq!(
+        answer(&mut rig, define),
+        r#"{"name":"b","created":true,"warnings":["field \"id\": \"auto\" is read as \"generated\""]}"#
+    );
+    let inserted = answer(&mut rig, r#""type":"store.insert","bucket":"b","data":{}"#);
+    assert!(inserted.starts_with(r#"{"id":""#), "{inserted}");
+    let add = |field: &str| {
+        format!(r#""type":"store.updateBucket","name":"b","updates":{{"addFields":{{{field}}}}}"#)
+    };
+    assert_eq!(
+        answer(&mut rig, &add(r#""t":{"type":"number","auto":"timestamp"}"#)),
+        r#"{"name":"b","updated":true,"warnings":["field \"t\": \"auto\" is read as \"generated\""]}"#
+    );
+    assert_eq!(
+        answer(&mut rig, &add(r#""u":{"type":"number","auto":"never"}"#)),
+        r#"{"name":"b","updated":true}"#
+    );
+}

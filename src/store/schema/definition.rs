@@ -1,6 +1,6 @@
 //! The definition of a bucket as a whole.
 
-use super::field::{At, Field, FieldType, kind_of};
+use super::field::{At, Field, FieldType, automatic, kind_of};
 use super::parse_ttl;
 use crate::json::js::{js_order, string_of_json};
 use crate::json::{Json, Object};
@@ -201,6 +201,17 @@ impl Definition {
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| &*field.name == name)
     }
+}
+
+/// What a definition that is accepted should say otherwise: `schema` holds its
+/// fields, or those that an update adds.
+pub fn warnings(schema: &Json) -> Vec<String> {
+    let Some(schema) = schema.as_object() else { return Vec::new() };
+    let read_as_generated = |(name, field): (&str, &Json)| {
+        automatic(field.as_object()?)?;
+        Some(format!("field \"{name}\": \"auto\" is read as \"generated\""))
+    };
+    js_order(schema).into_iter().filter_map(read_as_generated).collect()
 }
 
 /// That every listed index is a field.

@@ -237,7 +237,9 @@ impl Field {
             required: at.flag("required")?.unwrap_or(false),
             unique: at.flag("unique")?.unwrap_or(false),
             default: member.get("default").cloned(),
-            generated: at.choice("generated", "generator", &Generated::ALL)?,
+            generated: at
+                .choice("generated", "generator", &Generated::ALL)?
+                .or_else(|| automatic(member)),
             reference: target.map(|bucket| Reference { bucket: bucket.into(), on_delete }),
             constraints,
         })
@@ -247,6 +249,16 @@ impl Field {
     pub fn is_immutable(&self) -> bool {
         self.generated.is_some()
     }
+}
+
+/// What `auto` asks for where `generated` does not say it: the examples of
+/// noex-server write it so.
+pub(super) fn automatic(field: &Object) -> Option<Generated> {
+    if field.contains("generated") {
+        return None;
+    }
+    let name = field.get("auto")?.as_str()?;
+    Generated::ALL.iter().find(|(known, _)| *known == name).map(|(_, generated)| *generated)
 }
 
 fn as_definition<'a>(path: &str, value: &'a Json) -> Result<&'a Object, DefinitionError> {

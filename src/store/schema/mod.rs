@@ -13,7 +13,7 @@ mod tests;
 mod ttl;
 mod validate;
 
-pub use definition::{Definition, DefinitionError, OnDuplicate};
+pub use definition::{Definition, DefinitionError, OnDuplicate, warnings};
 pub use field::{Constraints, Field, FieldType, Generated, OnDelete, Reference};
 pub use format::Format;
 pub use ttl::parse_ttl;

@@ -45,3 +45,21 @@ fn an_index_is_named_by_a_string_even_if_a_field_is_called_alike() {
         "Invalid schema for bucket \"b\": indexes[0]: expected a field name, got number"
     );
 }
+
+#[test]
+fn auto_with_the_name_of_a_generator_is_read_as_generated() {
+    let schema = |text: &str| parse(text, 64).expect("valid JSON").to_json();
+    let fields = r#"{"id":{"type":"string","auto":"uuid"},"n":{"type":"number","auto":"counter"},
+        "t":{"type":"number","auto":"uuid","generated":"timestamp"}}"#;
+    let supplied = schema(&format!(r#"{{"key":"id","schema":{fields}}}"#));
+    let supplied = supplied.as_object().expect("an object").clone();
+    let definition = Definition::parse("b", supplied).expect("accepted");
+    let generated = |name: &str| definition.field(name).and_then(|field| field.generated);
+    assert_eq!(generated("id"), Some(super::Generated::Uuid));
+    assert_eq!(generated("n"), None, "no generator");
+    assert_eq!(generated("t"), Some(super::Generated::Timestamp));
+    assert_eq!(
+        super::warnings(&schema(fields)),
+        ["field \"id\": \"auto\" is read as \"generated\""]
+    );
+}

@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use crate::json::{Json, Object, Raw, write_string};
 use crate::protocol::{ErrorCode, OpError, Request};
 use crate::store::Bucket;
+use crate::store::schema::warnings;
 
 impl Engine {
     /// The buckets that clients may know of: all but the server's own.
@@ -73,7 +74,7 @@ impl Engine {
         let config = request.require_object("config")?;
         let set = self.store.prepare_define(&name, object(config))?;
         self.commit(set);
-        named(out, &name, "created", &Json::Bool(true));
+        named_with(out, &name, "created", config.get("schema"));
         Ok(())
     }
 
@@ -86,7 +87,7 @@ impl Engine {
         let updates = request.require_object("updates")?;
         let set = self.store.prepare_update(&name, &object(updates))?;
         self.commit(set);
-        named(out, &name, "updated", &Json::Bool(true));
+        named_with(out, &name, "updated", updates.get("addFields"));
         Ok(())
     }
 
@@ -100,6 +101,19 @@ impl Engine {
         self.commit(set);
         named(out, &name, "dropped", &Json::Bool(true));
         Ok(())
+    }
+}
+
+/// `{"name": …, "…": true}`, with `warnings` where the fields give reason.
+fn named_with(out: &mut Vec<u8>, name: &str, done: &str, fields: Option<Raw<'_>>) {
+    named(out, name, done, &Json::Bool(true));
+    let found = fields.map(|fields| warnings(&fields.to_json())).unwrap_or_default();
+    if !found.is_empty() {
+        // In front of the closing brace.
+        out.pop();
+        out.extend_from_slice(b",\"warnings\":");
+        Json::Array(found.iter().map(|text| Json::from(text.as_str())).collect()).write(out);
+        out.push(b'}');
     }
 }
 
