@@ -135,9 +135,26 @@ impl Budget {
         if left < 0 { Err(OverBudget::Steps(self.0.steps)) } else { Ok(()) }
     }
 
-    /// Looking at characters, or comparing texts of that length.
+    /// Looking at so many characters, or comparing texts of that length; the
+    /// first ones are part of whatever looks.
+    pub fn spend_text(&self, chars: usize) -> Result<(), OverBudget> {
+        match chars / 64 {
+            0 => Ok(()),
+            steps => self.spend(steps as u64),
+        }
+    }
+
+    /// A step of an automaton for each character.
     pub fn spend_chars(&self, chars: usize) -> Result<(), OverBudget> {
         self.spend_units((chars as u64).saturating_mul(UNITS_PER_CHAR))
+    }
+
+    /// The same for bytes that are copied, or an answer.
+    pub fn spend_text_bytes(&self, bytes: usize) -> Result<(), OverBudget> {
+        match bytes / 256 {
+            0 => Ok(()),
+            steps => self.spend(steps as u64),
+        }
     }
 
     /// Copying bytes of a value or of a text.
@@ -166,7 +183,8 @@ impl Budget {
         }
         let before = self.0.written.load(Relaxed);
         self.0.written.store(length, Relaxed);
-        self.spend_bytes(length.saturating_sub(before))
+        // Whole steps: a short answer is free.
+        self.spend((length / 256).saturating_sub(before / 256) as u64)
     }
 
     /// A bucket (its number) is walked from end to end for a filter, because no

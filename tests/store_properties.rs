@@ -7,6 +7,7 @@ mod store_model;
 use std::net::{IpAddr, Ipv4Addr};
 
 use noexd::app::{App, ConnId, Effect, Now, Peer};
+use noexd::budget::Budget;
 use noexd::engine::{Engine, EngineOptions};
 use noexd::json::{Json, Object, parse};
 use noexd::store::{Filter, Store};
@@ -155,6 +156,7 @@ proptest! {
             // Between the writes, so that the ordered form of an index is there
             // while they happen.
             let store = rig.engine.store();
+            let free = Budget::unlimited();
             let buckets: Vec<_> = store.buckets().collect();
             for (bytes, bucket) in filters.iter().zip(buckets.iter().cycle()) {
                 let source = Json::Object(filter(2, &mut Bytes(bytes)));
@@ -163,10 +165,10 @@ proptest! {
                     rows.map(|row| row.text().to_owned()).collect()
                 };
                 let scanned =
-                    texts(&mut bucket.iter().map(|(_, row)| row).filter(|row| filter.matches(row)));
-                let in_order = texts(&mut bucket.in_table_order(Some(&filter)).map(|(_, row)| row));
+                    texts(&mut bucket.iter().map(|(_, row)| row).filter(|row| filter.matches(row, &free)));
+                let in_order = texts(&mut bucket.in_table_order(Some(&filter), &free).map(|(_, row)| row));
                 prop_assert_eq!(&in_order, &scanned, "{}", source);
-                let mut served = texts(&mut bucket.select(Some(&filter)).map(|(_, row)| row));
+                let mut served = texts(&mut bucket.select(Some(&filter), &free).map(|(_, row)| row));
                 if bucket.access(&filter).order().is_none() {
                     prop_assert_eq!(&served, &scanned, "{}", source);
                 }

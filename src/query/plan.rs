@@ -8,6 +8,7 @@ use super::order::{SortSpec, sort_like_reference};
 use super::params::Params;
 use super::piece::{GroupText, Piece, Projection};
 use super::value::{Measure, Member, MemberChange};
+use crate::budget::Budget;
 use crate::json::Json;
 use crate::protocol::OpError;
 use crate::store::filter::Term;
@@ -36,6 +37,11 @@ pub(crate) struct Plan {
     pub window: Window,
     pub sort: Option<SortSpec>,
     pub aggregate: Option<(Measure, Option<GroupBy>)>,
+    /// What evaluations and upkeep are taken from: of the request that needs
+    /// them, later of the query, which has no limit and counts.
+    pub budget: Budget,
+    /// Steps for each record that is shown, on top of looking at it.
+    width: u64,
 }
 
 /// A result from scratch.
@@ -73,7 +79,14 @@ impl Plan {
             let by = aggregate.group_by.as_ref().map(|names| GroupBy::new(layout, names));
             (Measure::new(aggregate, layout), by)
         });
+        let grouped = definition.aggregate.as_ref().and_then(|it| it.group_by.as_ref());
+        let columns = definition.sort.len()
+            + definition.fields.len()
+            + grouped.map_or(0, |names| names.len());
         Ok(Plan {
+            budget: Budget::unlimited(),
+            // A few columns are part of looking.
+            width: columns as u64 / 8,
             bucket: bucket.id(),
             is_never: access == Access::Nothing
                 || (aggregate.is_none() && definition.limit == Some(0)),
@@ -88,7 +101,12 @@ impl Plan {
 
     /// The matching records with their places, in candidate order.
     pub fn members<'s>(&'s self, bucket: &'s Bucket) -> impl Iterator<Item = Member<'s>> + Clone {
-        bucket.select(Some(&self.filter)).map(|(place, row)| Member { place, row })
+        let rows = bucket.select(Some(&self.filter), &self.budget);
+        rows.map(|(place, row)| {
+            // Used up, the walk ends at its next step.
+            let _ = self.budget.spend(self.width);
+            Member { place, row }
+        })
     }
 
     /// What a change means for the members. `None`: nothing, the record
@@ -102,7 +120,7 @@ impl Plan {
             }
         };
         let member = |row: &'c Option<Row>, place: Option<u64>| {
-            let row = row.as_ref().filter(|row| self.filter.matches(row))?;
+            let row = row.as_ref().filter(|row| self.filter.matches(row, &self.budget))?;
             Some(Member { place: place?, row })
         };
         let (old, new) = (member(&change.old, places.0), member(&change.new, places.1));

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::budget::Budget;
 use crate::ids::IdSource;
 use crate::json::{Json, Object, parse};
 use crate::store::{BucketId, Data, Draft, Key, Lookup, Mode, Store};
@@ -153,7 +154,7 @@ impl Bench {
     fn write(&mut self, writes: &[Write]) {
         self.now += 3;
         let bucket = self.bucket;
-        let mut draft = Draft::new(Mode::Transaction, self.now);
+        let mut draft = Draft::new(Mode::Transaction, self.now, &Budget::unlimited());
         for Write { id, to } in writes {
             let key = Lookup::from(Key::Number(*id as f64));
             let there = draft.get(&self.store, bucket, &key).is_some();
@@ -186,7 +187,7 @@ impl Bench {
     }
 
     fn clear(&mut self) {
-        let mut draft = Draft::new(Mode::Single, self.now);
+        let mut draft = Draft::new(Mode::Single, self.now, &Budget::unlimited());
         draft.clear(&self.store, self.bucket).expect("defined");
         let set = draft.finish(&self.store).expect("valid");
         self.commit(set);
@@ -347,7 +348,8 @@ fn run(limits: ViewLimits, start: &[Write], batches: &[Vec<Write>], clear_at: us
         }
         if index == clear_at + 2 {
             let updates = object(r#"{"addFields":{"extra":{"type":"number"}},"addIndexes":["s"]}"#);
-            let set = bench.store.prepare_update("t", &updates).expect("valid");
+            let set =
+                bench.store.prepare_update("t", &updates, &Budget::unlimited()).expect("valid");
             bench.commit(set);
             bench.settle();
         }

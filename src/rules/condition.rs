@@ -122,7 +122,7 @@ impl Condition {
             Value::Missing => None,
             Value::Expression(expression) => {
                 let matches = |expression: &Expression| {
-                    left.and_then(Json::as_str).is_some_and(|text| expression.is_match(text))
+                    left.and_then(Json::as_str).is_some_and(|text| expression.is_linear_match(text))
                 };
                 return Ok(expression.as_ref().is_some_and(matches));
             }

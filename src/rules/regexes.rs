@@ -38,10 +38,11 @@ impl RegexCache {
                 self.by_use.insert(self.uses, key);
             }
             *used = self.uses;
-            return expression.as_ref().is_some_and(|expression| expression.is_match(text));
+            return expression.as_ref().is_some_and(|expression| expression.is_linear_match(text));
         }
         let expression = compile(pattern).ok();
-        let matches = expression.as_ref().is_some_and(|expression| expression.is_match(text));
+        let matches =
+            expression.as_ref().is_some_and(|expression| expression.is_linear_match(text));
         if self.compiled.len() >= CACHE
             && let Some((_, oldest)) = self.by_use.pop_first()
         {
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, text: &str) -> bool {
-        compile(pattern).is_ok_and(|expression| expression.is_match(text))
+        compile(pattern).is_ok_and(|expression| expression.is_linear_match(text))
     }
 
     #[test]

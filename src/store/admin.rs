@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use hashbrown::HashMap;
+
 use super::bucket::Bucket;
 use super::change::ChangeKind;
 use super::commit::{ChangeSet, DefinitionOp, Op};
@@ -11,6 +13,7 @@ use super::ordered::OrderedKeys;
 use super::schema::Definition;
 use super::table::Slot;
 use super::{BucketId, Layout, Store, not_defined};
+use crate::budget::Budget;
 use crate::json::{Object, Raw};
 use crate::protocol::{ErrorCode, OpError};
 
@@ -53,11 +56,16 @@ impl Store {
     /// # Errors
     /// `BUCKET_NOT_DEFINED`; `VALIDATION_ERROR` for an update that makes no
     /// sense; `ALREADY_EXISTS` where a new unique field has a value twice.
-    pub fn prepare_update(&self, name: &str, updates: &Object) -> Result<ChangeSet, OpError> {
+    pub fn prepare_update(
+        &self,
+        name: &str,
+        updates: &Object,
+        budget: &Budget,
+    ) -> Result<ChangeSet, OpError> {
         let bucket = self.require(name)?;
         let definition =
             bucket.definition.updated(name, updates).map_err(|error| error.into_error(name))?;
-        self.prepare_rebuild(bucket, definition)
+        self.prepare_rebuild(bucket, definition, budget)
     }
 
     /// Prepares a whole new definition for a bucket that keeps its records.
@@ -75,7 +83,7 @@ impl Store {
                 bucket.definition.key, definition.key
             )));
         }
-        self.prepare_rebuild(bucket, definition)
+        self.prepare_rebuild(bucket, definition, &Budget::unlimited())
     }
 
     /// Prepares `store.dropBucket`.
@@ -94,13 +102,16 @@ impl Store {
         &self,
         bucket: &Bucket,
         definition: Definition,
+        budget: &Budget,
     ) -> Result<ChangeSet, OpError> {
         let names = definition.fields.iter().map(|field| &*field.name);
         let layout = bucket.layout.extended(names);
         let mut parts = Bucket::new(bucket.id, &bucket.name, definition, layout, 0);
         for index in &mut parts.indexes {
             for slot in bucket.table.iter() {
+                budget.spend(1)?;
                 let Some(row) = bucket.table.row(slot) else { continue };
+                budget.spend_text(row.look_at(index.field()).1)?;
                 let Some(value) = index.value_of(row) else { continue };
                 if index.is_unique() && index.count(&bucket.table, value) > 0 {
                     let value = Raw::checked(value);
@@ -109,20 +120,28 @@ impl Store {
                 index.add(&bucket.table, slot, bucket.table.order(slot));
             }
         }
+        let before: HashMap<&str, &str> =
+            bucket.references.iter().map(|old| (old.index.field().name(), &*old.target)).collect();
         for outgoing in &mut parts.references {
             let field = outgoing.index.field().name();
-            let kept = bucket
-                .references
-                .iter()
-                .any(|old| old.index.field().name() == field && old.target == outgoing.target);
             // A reference that stays brings its index with it.
-            for slot in bucket.table.iter().filter(|_| !kept) {
+            if before.get(field) == Some(&&*outgoing.target) {
+                continue;
+            }
+            for slot in bucket.table.iter() {
+                budget.spend(1)?;
+                let Some(row) = bucket.table.row(slot) else { continue };
+                budget.spend_text(row.look_at(outgoing.index.field()).1)?;
                 outgoing.index.add(&bucket.table, slot, bucket.table.order(slot));
             }
         }
         let (mut expiry, mut ages) = (parts.expiry.take(), parts.ages.take());
         let mut ordered = parts.ordered.take();
-        for (slot, (order, row)) in bucket.table.iter().zip(bucket.iter()) {
+        let files = expiry.is_some() || ages.is_some() || ordered.is_some();
+        for (slot, (order, row)) in
+            bucket.table.iter().zip(bucket.iter()).take(if files { usize::MAX } else { 0 })
+        {
+            budget.spend(1)?;
             if let Some(ordered) = &mut ordered {
                 ordered.insert(&bucket.key_of(row), order, slot);
             }

@@ -1,6 +1,8 @@
 //! One bucket: its definition, its records and what finds them.
 
 use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
 use std::sync::Arc;
 
 use super::index::Index;
@@ -25,6 +27,8 @@ pub struct Bucket {
     pub(super) counter: u64,
     /// The declared indexes except one on the key, which the table serves.
     pub(super) indexes: Vec<Index>,
+    /// Where the index on a field is among them.
+    pub(super) index_places: HashMap<Box<str>, usize>,
     /// The outgoing references, one per field that has one.
     pub(super) references: Vec<Outgoing>,
     /// With a TTL: the records that expire, soonest first.
@@ -63,6 +67,10 @@ pub(super) struct Outgoing {
     pub since: u64,
 }
 
+fn places(indexes: &[Index]) -> HashMap<Box<str>, usize> {
+    indexes.iter().enumerate().map(|(at, index)| (index.field().name().into(), at)).collect()
+}
+
 impl Bucket {
     pub(super) fn new(
         id: BucketId,
@@ -78,7 +86,7 @@ impl Bucket {
             expires_at: layout.field("_expiresAt"),
         };
         let fields = definition.fields.iter().map(|field| layout.field(&field.name)).collect();
-        let indexes = definition
+        let indexes: Vec<Index> = definition
             .indexes
             .iter()
             .filter(|&name| *name != definition.key)
@@ -105,6 +113,7 @@ impl Bucket {
             name: name.into(),
             table: Table::new(layout.field(&definition.key)),
             counter: 0,
+            index_places: places(&indexes),
             indexes,
             references,
             expiry: definition.ttl.map(|_| BTreeSet::new()),

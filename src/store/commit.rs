@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use super::admin::Rebuilt;
 use super::bucket::{Bucket, Outgoing};
 use super::change::{Candidates, Change, ChangeKind, Commit, Defined, DefinitionChange};
@@ -335,17 +337,17 @@ impl Bucket {
     /// Takes over another definition with what was built for it.
     fn rebuild(&mut self, rebuilt: Rebuilt, sequence: u64) {
         let Rebuilt { bucket: _, parts, expiry, ages, ordered } = rebuilt;
-        let mut kept: Vec<Outgoing> = std::mem::take(&mut self.references);
+        let before: Vec<Outgoing> = std::mem::take(&mut self.references);
+        let place = |outgoing: &Outgoing| {
+            (Box::from(outgoing.index.field().name()), outgoing.target.clone())
+        };
+        let mut kept: HashMap<(Box<str>, Box<str>), Outgoing> =
+            before.into_iter().map(|outgoing| (place(&outgoing), outgoing)).collect();
         self.references = parts.references;
         for outgoing in &mut self.references {
-            let same = |old: &Outgoing| {
-                old.index.field().name() == outgoing.index.field().name()
-                    && old.target == outgoing.target
-            };
-            match kept.iter().position(same) {
+            match kept.remove(&place(outgoing)) {
                 // Who referred before goes on in the same order.
-                Some(at) => {
-                    let old = kept.swap_remove(at);
+                Some(old) => {
                     outgoing.since = old.since;
                     outgoing.index = old.index;
                 }
@@ -356,6 +358,7 @@ impl Bucket {
         self.layout = parts.layout;
         self.fields = parts.fields;
         self.indexes = parts.indexes;
+        self.index_places = parts.index_places;
         self.meta = parts.meta;
         self.table.set_key_field(self.layout.field(&self.definition.key));
         self.expiry = expiry;

@@ -58,6 +58,16 @@ impl<'a> Data<'a> {
         self.position(name).and_then(|at| self.members.get(at)).map(|(_, value)| value)
     }
 
+    /// With its place among the members.
+    pub(super) fn find(&self, name: &str) -> Option<(usize, &Datum<'a>)> {
+        let at = self.position(name)?;
+        self.members.get(at).map(|(_, value)| (at, value))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
     pub(super) fn contains(&self, name: &str) -> bool {
         self.position(name).is_some()
     }

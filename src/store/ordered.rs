@@ -15,6 +15,7 @@ use icu_collator::options::CollatorOptions;
 use super::millis::Millis;
 use super::table::Slot;
 use super::{Key, Row};
+use crate::budget::{Budget, OverBudget};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct OrderedKeys {
@@ -171,31 +172,47 @@ impl OrderedKeys {
 
 impl super::Bucket {
     /// The first `n` records in key order (`ordered_set`) or table order.
-    pub fn first(&self, n: usize) -> Vec<&Row> {
-        match &self.ordered {
+    /// # Errors
+    /// The budget's, before anything is looked at.
+    pub fn first(&self, n: usize, budget: &Budget) -> Result<Vec<&Row>, OverBudget> {
+        self.pay_for(n, budget)?;
+        Ok(match &self.ordered {
             Some(ordered) => self.rows(ordered.first(n)),
             None => self.iter().take(n).map(|(_, row)| row).collect(),
-        }
+        })
     }
 
     /// The last `n` records in the same order, in ascending order.
-    pub fn last(&self, n: usize) -> Vec<&Row> {
-        match &self.ordered {
+    ///
+    /// # Errors
+    /// The budget's, before anything is looked at.
+    pub fn last(&self, n: usize, budget: &Budget) -> Result<Vec<&Row>, OverBudget> {
+        self.pay_for(n, budget)?;
+        Ok(match &self.ordered {
             Some(ordered) => self.rows(ordered.last(n)),
             None => {
                 let mut rows: Vec<&Row> = self.iter_back().take(n).map(|(_, row)| row).collect();
                 rows.reverse();
                 rows
             }
-        }
+        })
     }
 
     /// At most `n` records behind `key`. A key that is not there ends the
     /// iteration; in an `ordered_set` it goes on at the next greater one.
-    pub fn after(&self, key: &super::Lookup, n: usize) -> Vec<&Row> {
-        let Some(key) = key.key() else { return Vec::new() };
+    ///
+    /// # Errors
+    /// The budget's, before anything is looked at.
+    pub fn after(
+        &self,
+        key: &super::Lookup,
+        n: usize,
+        budget: &Budget,
+    ) -> Result<Vec<&Row>, OverBudget> {
+        let Some(key) = key.key() else { return Ok(Vec::new()) };
+        self.pay_for(n, budget)?;
         let there = self.find(key);
-        match (&self.ordered, there) {
+        Ok(match (&self.ordered, there) {
             (Some(ordered), there) => {
                 let there = there.map(|slot| (slot, self.table.order(slot)));
                 self.rows(ordered.after(key, there, n))
@@ -206,7 +223,17 @@ impl super::Bucket {
                 let slots = std::iter::successors(next(&slot), next);
                 slots.map_while(|slot| self.table.row(slot)).take(n).collect()
             }
+        })
+    }
+
+    /// At most `n` records are visited, except where numbers and texts are
+    /// mixed as keys: then all of them are put in order.
+    fn pay_for(&self, n: usize, budget: &Budget) -> Result<(), OverBudget> {
+        if self.ordered.as_ref().is_some_and(OrderedKeys::is_mixed) {
+            budget.spend(self.len() as u64)?;
+            budget.spend_sort(self.len())?;
         }
+        budget.spend(n.min(self.len()) as u64)
     }
 
     fn rows(&self, slots: Vec<Slot>) -> Vec<&Row> {

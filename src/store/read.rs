@@ -4,6 +4,7 @@
 use super::filter::Wanted;
 use super::table::{NIL, Slot};
 use super::{Bounds, Bucket, Filter, Row};
+use crate::budget::Budget;
 
 /// With more candidates than this share of the records, walking the table in
 /// its order is cheaper than sorting the candidates into it.
@@ -41,11 +42,13 @@ impl Access {
     }
 }
 
-/// The matching records in candidate order. Counts what it looks at.
+/// The matching records in candidate order. Counts what it looks at, and ends
+/// early when the budget does.
 #[derive(Clone, Debug)]
 pub struct Selection<'b> {
     bucket: &'b Bucket,
     filter: Option<&'b Filter>,
+    budget: &'b Budget,
     walk: Walk,
     /// Records looked at so far.
     looked_at: usize,
@@ -62,11 +65,11 @@ impl Bucket {
     /// The way to the records of a filter. The order of the candidates is what
     /// clients see: the first plain condition on an indexed field decides.
     pub fn access(&self, filter: &Filter) -> Access {
-        self.plan(filter).0
+        self.plan(filter, &Budget::unlimited()).0
     }
 
     /// The access, and the candidates where finding it meant finding them.
-    fn plan(&self, filter: &Filter) -> (Access, Vec<Slot>) {
+    fn plan(&self, filter: &Filter, budget: &Budget) -> (Access, Vec<Slot>) {
         if filter.is_never() {
             return (Access::Nothing, Vec::new());
         }
@@ -83,19 +86,26 @@ impl Bucket {
         }
         match index {
             Some(access) => (access, Vec::new()),
-            None => self.cheapest(filter),
+            None => self.cheapest(filter, budget),
         }
     }
 
     fn index_on(&self, field: &str) -> Option<usize> {
-        self.indexes.iter().position(|index| index.field().name() == field)
+        self.index_places.get(field).copied()
     }
 
     /// The way with the fewest candidates that does not change their order.
-    fn cheapest(&self, filter: &Filter) -> (Access, Vec<Slot>) {
+    fn cheapest(&self, filter: &Filter, budget: &Budget) -> (Access, Vec<Slot>) {
         let mut best = (Access::Scan, Vec::new());
         let mut limit = (self.len() / WORTHWHILE).max(FEW);
         for (field, wanted) in filter.wanted() {
+            let looked_up = match &wanted {
+                Wanted::OneOf(keys) => keys.len(),
+                Wanted::Within(_) => 1,
+            };
+            if budget.spend(looked_up as u64).is_err() {
+                break;
+            }
             let index =
                 self.index_on(field.name()).and_then(|at| Some((at, self.indexes.get(at)?)));
             let found = match (&wanted, index) {
@@ -127,18 +137,27 @@ impl Bucket {
     }
 
     /// The records that match, in the order that clients see.
-    pub fn select<'b>(&'b self, filter: Option<&'b Filter>) -> Selection<'b> {
-        self.explain(filter).1
+    pub fn select<'b>(&'b self, filter: Option<&'b Filter>, budget: &'b Budget) -> Selection<'b> {
+        self.explain(filter, budget).1
     }
 
     /// The way to the records that match, and the records.
-    pub fn explain<'b>(&'b self, filter: Option<&'b Filter>) -> (Access, Selection<'b>) {
+    pub fn explain<'b>(
+        &'b self,
+        filter: Option<&'b Filter>,
+        budget: &'b Budget,
+    ) -> (Access, Selection<'b>) {
         let (access, slots) = match filter {
-            Some(filter) => self.plan(filter),
+            Some(filter) => self.plan(filter, budget),
             None => (Access::Scan, Vec::new()),
         };
         let walk = match &access {
-            Access::Scan => Walk::Table(self.table.first()),
+            Access::Scan => {
+                if filter.is_some_and(|filter| !filter.is_empty()) {
+                    budget.note_scan(self.id.0);
+                }
+                Walk::Table(self.table.first())
+            }
             Access::Index(at, value) => {
                 let index = self.indexes.get(*at);
                 let first = index.and_then(|index| index.slots(&self.table, value).next());
@@ -146,7 +165,7 @@ impl Bucket {
             }
             _ => Walk::List(slots.into_iter()),
         };
-        (access, Selection { bucket: self, filter, walk, looked_at: 0 })
+        (access, Selection { bucket: self, filter, budget, walk, looked_at: 0 })
     }
 
     /// The records that match, with their places, in table order whatever index
@@ -154,14 +173,18 @@ impl Bucket {
     pub fn in_table_order<'b>(
         &'b self,
         filter: Option<&'b Filter>,
+        budget: &'b Budget,
     ) -> Box<dyn Iterator<Item = (u64, &'b Row)> + 'b> {
-        let mut selection = self.select(filter);
+        let mut selection = self.select(filter, budget);
         if !matches!(selection.walk, Walk::Index(..)) {
             return Box::new(selection);
         }
         let mut found: Vec<(u64, &Row)> = Vec::new();
         while let Some((slot, row)) = selection.step() {
             found.push((self.table.order(slot), row));
+        }
+        if budget.spend_sort(found.len()).is_err() {
+            return Box::new(std::iter::empty());
         }
         found.sort_by_key(|(order, _)| *order);
         Box::new(found.into_iter())
@@ -194,7 +217,8 @@ impl<'b> Selection<'b> {
             let slot = self.advance();
             let row = self.bucket.table.row(slot)?;
             self.looked_at += 1;
-            if self.filter.is_none_or(|filter| filter.matches(row)) {
+            self.budget.spend(1).ok()?;
+            if self.filter.is_none_or(|filter| filter.matches(row, self.budget)) {
                 return Some((slot, row));
             }
         }

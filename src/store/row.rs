@@ -181,6 +181,17 @@ impl Row {
         }
     }
 
+    /// As [`Row::field`], with how many bytes had to be looked at.
+    pub fn look_at(&self, field: &FieldRef) -> (Option<Raw<'_>>, usize) {
+        match field.slot {
+            Some(slot) if usize::from(slot) < self.slots() => {
+                let value = self.slot(slot);
+                (value, value.map_or(0, |value| value.text().len()))
+            }
+            _ => (self.raw().get(&field.name), self.text().len()),
+        }
+    }
+
     /// Whether both are the same stored record, not only equal ones.
     pub fn is(&self, other: &Row) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -1,6 +1,7 @@
 //! The store through its own API: prepare, commit, look.
 
 use super::*;
+use crate::budget::Budget;
 use crate::ids::IdSource;
 use crate::json::{Json, Object, parse};
 
@@ -44,7 +45,7 @@ impl Bench {
         mode: Mode,
         run: impl FnOnce(&mut Draft, &Store, &mut IdSource) -> Result<T, OpError>,
     ) -> Result<(T, Commit), OpError> {
-        let mut draft = Draft::new(mode, self.now);
+        let mut draft = Draft::new(mode, self.now, &Budget::unlimited());
         let result = run(&mut draft, &self.store, &mut self.ids)
             .and_then(|value| Ok((value, draft.finish(&self.store)?)));
         let result = match result {
@@ -85,7 +86,8 @@ impl Bench {
         let bucket = self.store.bucket_named(bucket).expect("defined");
         let filter = Filter::from_json(bucket.layout(), &Json::Object(object(filter)));
         let filter = filter.expect("a good filter");
-        let rows = bucket.select(Some(&filter));
+        let budget = Budget::unlimited();
+        let rows = bucket.select(Some(&filter), &budget);
         let values: Vec<_> =
             rows.map(|(_, row)| row.raw().get(field).map_or("-", |value| value.text())).collect();
         values.join(" ")
@@ -241,10 +243,11 @@ fn a_bucket_is_changed_as_a_whole_or_not_at_all() {
     bench.insert("b", r#"{"id":1,"x":"same"}"#).expect("inserted");
     bench.insert("b", r#"{"id":2,"x":"same"}"#).expect("inserted");
     let unique = object(r#"{"addFields":{"x":{"type":"string","unique":true}},"ttl":"1s"}"#);
-    let error = bench.store.prepare_update("b", &unique).expect_err("twice the same");
+    let error =
+        bench.store.prepare_update("b", &unique, &Budget::unlimited()).expect_err("twice the same");
     assert_eq!(error.code, ErrorCode::AlreadyExists);
     let indexed = object(r#"{"addFields":{"x":{"type":"string"}},"addIndexes":["x"]}"#);
-    let set = bench.store.prepare_update("b", &indexed).expect("fits");
+    let set = bench.store.prepare_update("b", &indexed, &Budget::unlimited()).expect("fits");
     bench.store.commit(set);
     bench.store.check_invariants();
     assert_eq!(bench.find("b", r#"{"x":"same"}"#, "id"), "1 2");
@@ -341,7 +344,7 @@ fn a_restored_store_is_the_same_store() {
     log.apply(&bench.update("refs", Json::Number(3.0), r#"{"to":1,"x":"x"}"#).expect("updated"));
     log.apply(&bench.delete("notes", Json::Number(4.0)).expect("deleted"));
     let updates = object(r#"{"addFields":{"more":{"type":"number","ref":"notes"}}}"#);
-    let set = bench.store.prepare_update("refs", &updates).expect("good");
+    let set = bench.store.prepare_update("refs", &updates, &Budget::unlimited()).expect("good");
     log.apply(&bench.store.commit(set));
     log.apply(&bench.insert("refs", r#"{"id":4,"x":"x"}"#).expect("inserted"));
     log.apply(&bench.update("refs", Json::Number(2.0), r#"{"x":"z"}"#).expect("updated"));
@@ -389,7 +392,8 @@ fn the_way_to_the_candidates_is_the_cheapest_that_keeps_their_order() {
         let bucket = bench.store.bucket_named("b").expect("defined");
         let filter = Filter::from_json(bucket.layout(), &Json::Object(object(filter)));
         let filter = filter.expect("a good filter");
-        let (access, mut selection) = bucket.explain(Some(&filter));
+        let budget = Budget::unlimited();
+        let (access, mut selection) = bucket.explain(Some(&filter), &budget);
         let matched = selection.by_ref().count();
         let word = match access {
             Access::Scan => "scan",

@@ -38,7 +38,7 @@ impl Engine {
     fn panic_in_write(&mut self, request: &Request<'_>) -> Option<Result<Outcome, OpError>> {
         let name = request.str_field("bucket")?;
         let bucket = self.store.bucket_id(&name)?;
-        let mut draft = Draft::new(Mode::Transaction, self.now.wall);
+        let mut draft = Draft::new(Mode::Transaction, self.now.wall, &self.budget);
         for n in 0..10 {
             let mut record = Object::new();
             record.insert("id", Json::from(format!("panic-{n}")));

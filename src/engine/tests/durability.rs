@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::app::Effect;
+use crate::budget::Budget;
 use crate::ids::IdSource;
 use crate::json::{Object, Raw, parse};
 use crate::storage::{Batch, Disk, Document, Faults, Faulty, Journal, Policy, Stored, Task};
@@ -63,7 +64,7 @@ fn dump(engine: &Engine) -> Vec<(String, String)> {
                 let filter = parse(&format!("{{\"tag\":\"{tag}\"}}"), 4).expect("JSON").to_json();
                 let filter = Filter::from_json(bucket.layout(), &filter).expect("a filter");
                 text.push_str("\n?");
-                for (_, row) in bucket.select(Some(&filter)) {
+                for (_, row) in bucket.select(Some(&filter), &Budget::unlimited()) {
                     text.push_str(row.raw().get("id").map_or("-", Raw::text));
                 }
             }

@@ -9,6 +9,7 @@ use super::super::definition::Definition;
 use super::super::params::Params;
 use super::super::plan::{Evaluated, Plan};
 use super::value_of;
+use crate::budget::Budget;
 use crate::json::{Json, Object};
 use crate::protocol::OpError;
 use crate::store::{Aggregate, Bucket, BucketId, Filter, Key, Lookup, Store};
@@ -112,7 +113,9 @@ impl<'c> QueryBucket<'c> {
     /// `Invalid filter: {reason}`
     pub fn filter(&self, filter: &Value) -> Result<Vec<Value>, OpError> {
         let filter = self.compile(filter)?;
-        Ok(self.all_of_it().select(Some(&filter)).map(|(_, row)| value_of(row)).collect())
+        let free = Budget::unlimited();
+        let rows = self.all_of_it().select(Some(&filter), &free);
+        Ok(rows.map(|(_, row)| value_of(row)).collect())
     }
 
     /// The first record that matches.
@@ -122,7 +125,9 @@ impl<'c> QueryBucket<'c> {
     /// As [`QueryBucket::filter`].
     pub fn find_one(&self, filter: &Value) -> Result<Option<Value>, OpError> {
         let filter = self.compile(filter)?;
-        Ok(self.all_of_it().select(Some(&filter)).next().map(|(_, row)| value_of(row)))
+        let free = Budget::unlimited();
+        let first = self.all_of_it().select(Some(&filter), &free).next();
+        Ok(first.map(|(_, row)| value_of(row)))
     }
 
     /// How many records match; without a filter, how many there are.
@@ -134,28 +139,38 @@ impl<'c> QueryBucket<'c> {
         let bucket = self.all_of_it();
         match filter {
             None => Ok(bucket.len()),
-            Some(filter) => Ok(bucket.select(Some(&self.compile(filter)?)).count()),
+            Some(filter) => {
+                let filter = self.compile(filter)?;
+                Ok(bucket.select(Some(&filter), &Budget::unlimited()).count())
+            }
         }
     }
 
     /// The first `n` records.
     pub fn first(&self, n: usize) -> Vec<Value> {
-        self.all_of_it().first(n).into_iter().map(value_of).collect()
+        self.all_of_it()
+            .first(n, &Budget::unlimited())
+            .into_iter()
+            .flatten()
+            .map(value_of)
+            .collect()
     }
 
     /// The last `n` records, in ascending order.
     pub fn last(&self, n: usize) -> Vec<Value> {
-        self.all_of_it().last(n).into_iter().map(value_of).collect()
+        self.all_of_it().last(n, &Budget::unlimited()).into_iter().flatten().map(value_of).collect()
     }
 
     /// At most `limit` records, from the first or from behind a key.
     pub fn paginate(&self, limit: usize, after: Option<&Value>) -> Page {
         let bucket = self.all_of_it();
         let wanted = limit.saturating_add(1);
-        let mut rows = match after {
-            Some(after) => bucket.after(&Lookup::from(&Json::from(after.clone())), wanted),
-            None => bucket.first(wanted),
+        let free = Budget::unlimited();
+        let rows = match after {
+            Some(after) => bucket.after(&Lookup::from(&Json::from(after.clone())), wanted, &free),
+            None => bucket.first(wanted, &free),
         };
+        let mut rows = rows.unwrap_or_default();
         let has_more = rows.len() > limit;
         rows.truncate(limit);
         let last = rows.last().map(|row| Value::from(&bucket.key_of(row).to_json()));
@@ -170,7 +185,8 @@ impl<'c> QueryBucket<'c> {
     ) -> Result<Option<f64>, OpError> {
         let bucket = self.all_of_it();
         let filter = filter.map(|filter| self.compile(filter)).transpose()?;
-        let rows = bucket.select(filter.as_ref()).map(|(_, row)| row);
+        let free = Budget::unlimited();
+        let rows = bucket.select(filter.as_ref(), &free).map(|(_, row)| row);
         Ok(function.over(rows, &bucket.layout().field(field)))
     }
 

@@ -20,6 +20,7 @@ impl Draft {
         if self.mode == Mode::Transaction {
             self.check_transaction(store)?;
         }
+        self.budget.check()?;
         let mut set = ChangeSet::default();
         if let [overlay] = self.touched.as_mut_slice()
             && let Some(op) = overlay.take_only()
@@ -28,9 +29,11 @@ impl Draft {
             set.counters.extend(overlay.counted());
             set.ops.push(op);
             self.touched.clear();
+            self.places = None;
             return Ok(set);
         }
         let mut ops = Vec::new();
+        self.places = None;
         for (bucket_at, overlay) in std::mem::take(&mut self.touched).into_iter().enumerate() {
             set.counters.extend(overlay.counted());
             if overlay.cleared {
@@ -52,6 +55,7 @@ impl Draft {
         for overlay in &self.touched {
             let Some(bucket) = store.bucket(overlay.bucket) else { continue };
             let mut entries: Vec<&Entry> = overlay.entries().iter().collect();
+            self.budget.spend_sort(entries.len())?;
             entries.sort_by_key(|entry| (entry.inserted.is_none(), entry.inserted, entry.at));
             self.check_unique_finally(bucket, overlay, &entries, |entry| {
                 check_conflict(bucket, overlay, entry)
@@ -60,6 +64,7 @@ impl Draft {
         for overlay in &self.touched {
             let Some(bucket) = store.bucket(overlay.bucket) else { continue };
             for entry in overlay.entries() {
+                self.budget.spend(1)?;
                 self.check_written(store, bucket, entry)?;
             }
         }

@@ -14,10 +14,16 @@ mod write;
 
 pub(super) use unique::unique_violation;
 
+use hashbrown::HashMap;
+
 use super::table::Slot;
 use super::{Bucket, BucketId, ChangeSet, Filter, Key, Lookup, Row, Store};
+use crate::budget::Budget;
 use crate::protocol::OpError;
 use overlay::Overlay;
+
+/// From this many buckets on they are found through a table.
+const INDEX_FROM: usize = 8;
 
 /// How a draft treats what it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,14 +47,26 @@ pub struct Draft {
     now: f64,
     /// In the order in which buckets were first written to.
     touched: Vec<Overlay>,
+    /// Where a bucket is among them; not there while they are few.
+    places: Option<HashMap<BucketId, usize>>,
+    /// What everything is taken from. A draft that has used it up finishes
+    /// with an error.
+    budget: Budget,
     /// Numbers the writes of all buckets in their order.
     writes: u32,
 }
 
 impl Draft {
     /// `now`: Unix time in milliseconds.
-    pub fn new(mode: Mode, now: u64) -> Self {
-        Draft { mode, now: now as f64, touched: Vec::new(), writes: 0 }
+    pub fn new(mode: Mode, now: u64, budget: &Budget) -> Self {
+        Draft {
+            mode,
+            now: now as f64,
+            touched: Vec::new(),
+            places: None,
+            budget: budget.clone(),
+            writes: 0,
+        }
     }
 
     pub fn mode(&self) -> Mode {
@@ -56,16 +74,35 @@ impl Draft {
     }
 
     fn overlay(&self, bucket: BucketId) -> Option<&Overlay> {
-        self.touched.iter().find(|overlay| overlay.bucket == bucket)
+        self.touched_at(bucket).and_then(|at| self.touched.get(at))
+    }
+
+    fn touched_at(&self, bucket: BucketId) -> Option<usize> {
+        match &self.places {
+            Some(places) => places.get(&bucket).copied(),
+            None => self.touched.iter().position(|overlay| overlay.bucket == bucket),
+        }
+    }
+
+    fn touch(&mut self, bucket: &Bucket) -> usize {
+        let at = self.touched.len();
+        self.touched.push(Overlay::new(bucket.id, bucket.counter));
+        match &mut self.places {
+            Some(places) => {
+                places.insert(bucket.id, at);
+            }
+            None if self.touched.len() >= INDEX_FROM => {
+                let buckets = self.touched.iter().enumerate();
+                self.places = Some(buckets.map(|(at, overlay)| (overlay.bucket, at)).collect());
+            }
+            None => {}
+        }
+        at
     }
 
     /// The overlay of a bucket; the first call for a bucket makes it.
     fn overlay_mut(&mut self, bucket: &Bucket) -> &mut Overlay {
-        let at = self.touched.iter().position(|overlay| overlay.bucket == bucket.id);
-        let at = at.unwrap_or_else(|| {
-            self.touched.push(Overlay::new(bucket.id, bucket.counter));
-            self.touched.len() - 1
-        });
+        let at = self.touched_at(bucket.id).unwrap_or_else(|| self.touch(bucket));
         // The position was found or made just now.
         #[allow(clippy::indexing_slicing)]
         &mut self.touched[at]
@@ -73,12 +110,14 @@ impl Draft {
 
     /// The record with a key, as this draft sees it.
     pub fn get(&self, store: &Store, bucket: BucketId, key: &Lookup) -> Option<Row> {
+        self.budget.spend(1).ok()?;
         self.row(store.bucket(bucket)?, key.key()?).cloned()
     }
 
     /// The records that match, as this draft sees them: the store's in table
     /// order with what was written in place, then what was inserted. At most
-    /// `limit`.
+    /// `limit`. Fewer where the budget ends, after which nothing is good any
+    /// more.
     pub fn find(
         &self,
         store: &Store,
@@ -87,10 +126,16 @@ impl Draft {
         limit: usize,
     ) -> Vec<Row> {
         let Some(bucket) = store.bucket(bucket) else { return Vec::new() };
-        let matching = |row: &&Row| filter.is_none_or(|filter| filter.matches(row));
+        let matching = |row: &&Row| filter.is_none_or(|filter| filter.matches(row, &self.budget));
         let Some(overlay) = self.overlay(bucket.id) else {
-            return bucket.in_table_order(filter).map(|(_, row)| row.clone()).take(limit).collect();
+            let rows = bucket.in_table_order(filter, &self.budget);
+            return rows.map(|(_, row)| row.clone()).take(limit).collect();
         };
+        // What was written is looked through, and put in order, each time.
+        let entries = overlay.entries().len();
+        if self.budget.spend(entries as u64).and(self.budget.spend_sort(entries)).is_err() {
+            return Vec::new();
+        }
         let inserted = overlay.inserted().filter(matching);
         if overlay.cleared {
             return inserted.take(limit).cloned().collect();
@@ -98,20 +143,37 @@ impl Draft {
         // Rows that were written to stand where they stood; whether they match
         // is decided by what they are now.
         let mut found: Vec<(u64, &Row)> = bucket
-            .in_table_order(filter)
+            .in_table_order(filter, &self.budget)
             .filter(|(_, row)| overlay.entry(&bucket.key_of(row)).is_none())
             .collect();
         found.extend(overlay.in_place().filter(|(_, row)| matching(row)));
+        if self.budget.spend_sort(found.len()).is_err() {
+            return Vec::new();
+        }
         found.sort_by_key(|(order, _)| *order);
         let base = found.into_iter().map(|(_, row)| row);
         base.chain(inserted).take(limit).cloned().collect()
+    }
+
+    /// How many records match, as this draft sees them.
+    pub fn count(&self, store: &Store, bucket: BucketId, filter: &Filter) -> usize {
+        match store.bucket(bucket) {
+            Some(bucket) if self.overlay(bucket.id).is_none() => {
+                bucket.select(Some(filter), &self.budget).count()
+            }
+            _ => self.find(store, bucket, Some(filter), usize::MAX).len(),
+        }
     }
 
     /// How many records there are, as this draft sees them.
     pub fn len(&self, store: &Store, bucket: BucketId) -> usize {
         let Some(bucket) = store.bucket(bucket) else { return 0 };
         match self.overlay(bucket.id) {
-            Some(overlay) => overlay.len(bucket),
+            Some(overlay) => {
+                // Used up, the draft has an error in the end.
+                let _ = self.budget.spend(overlay.entries().len() as u64);
+                overlay.len(bucket)
+            }
             None => bucket.len(),
         }
     }

@@ -5,6 +5,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::overlay::Entry;
 use super::{Draft, Mode};
+use crate::budget::OverBudget;
 use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, OpError};
 use crate::store::bucket::Outgoing;
@@ -63,7 +64,7 @@ impl Draft {
     ) -> Result<(), OpError> {
         let Some(row) = &entry.row else { return Ok(()) };
         for (at, outgoing) in bucket.references.iter().enumerate() {
-            if !entry.written.contains(&at) {
+            if entry.written.binary_search(&at).is_err() {
                 continue;
             }
             let value = row.field(outgoing.index.field()).filter(|value| !value.is_null());
@@ -114,7 +115,7 @@ impl Draft {
         if store.incoming.is_empty() {
             return Ok(());
         }
-        let written = self.written(store);
+        let written = self.written(store)?;
         let mut visited: HashSet<(BucketId, Key)> = HashSet::new();
         // An explicit stack: a chain of references may be as long as a bucket.
         let mut stack: Vec<Frame> = Vec::new();
@@ -123,6 +124,7 @@ impl Draft {
                 stack.push(self.frame(store, &written, bucket, key, false));
             }
             while let Some(frame) = stack.last_mut() {
+                self.budget.check()?;
                 let Some(referrer) = frame.referrers.next() else {
                     let Frame { bucket, key, remove, .. } = match stack.pop() {
                         Some(frame) => frame,
@@ -188,6 +190,8 @@ impl Draft {
             Some(target) => self.referrers(store, written, target, &key),
             None => Vec::new(),
         };
+        // Used up, the walk ends at its next step.
+        let _ = self.budget.spend_sort(referrers.len());
         referrers.sort_by_key(|referrer| referrer.made);
         Frame { bucket, key, remove, referrers: referrers.into_iter() }
     }
@@ -208,6 +212,9 @@ impl Draft {
             let overlay = self.overlay(source);
             if !overlay.is_some_and(|overlay| overlay.cleared) {
                 for slot in outgoing.index.slots(&bucket.table, &value) {
+                    if self.budget.spend(1).is_err() {
+                        return found;
+                    }
                     let acquired = outgoing.index.acquired(&bucket.table, slot);
                     let Some(row) = bucket.table.row(slot) else { continue };
                     let key = bucket.key_of(row);
@@ -224,6 +231,9 @@ impl Draft {
             }
             let keys = written.get(&(source, reference, value.clone())).into_iter().flatten();
             for (at, key) in keys {
+                if self.budget.spend(1).is_err() {
+                    return found;
+                }
                 let made = (u64::MAX, *at);
                 found.push(Referrer { bucket: source, reference, key: key.clone(), made });
             }
@@ -233,17 +243,19 @@ impl Draft {
 
     /// The references that a transaction has written, in the order in which
     /// its commit will make them.
-    fn written(&self, store: &Store) -> Written {
+    fn written(&self, store: &Store) -> Result<Written, OverBudget> {
         let mut written = Written::new();
         if self.mode == Mode::Single {
-            return written;
+            return Ok(written);
         }
         let mut made = 0;
         for overlay in &self.touched {
             let Some(bucket) = store.bucket(overlay.bucket) else { continue };
             let mut entries: Vec<&Entry> = overlay.entries().iter().collect();
+            self.budget.spend_sort(entries.len())?;
             entries.sort_by_key(|entry| (entry.inserted.is_none(), entry.at));
             for entry in entries {
+                self.budget.spend(bucket.references.len() as u64)?;
                 made += 1;
                 let Some(row) = &entry.row else { continue };
                 for (at, outgoing) in bucket.references.iter().enumerate() {
@@ -258,7 +270,7 @@ impl Draft {
                 }
             }
         }
-        written
+        Ok(written)
     }
 }
 

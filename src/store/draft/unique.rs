@@ -46,10 +46,12 @@ impl Draft {
                 }
                 continue;
             }
-            let unique = |index: &&Index| index.is_unique() && *index.field().name() == **name;
-            let Some(index) = bucket.indexes.iter().find(unique) else { continue };
+            let index = bucket.index_places.get(name).and_then(|at| bucket.indexes.get(*at));
+            let Some(index) = index.filter(|index| index.is_unique()) else { continue };
             let Some(value) = index.value_of(row) else { continue };
             let overlay = self.overlay(bucket.id);
+            let entries = overlay.map_or(0, |overlay| overlay.entries().len());
+            self.budget.spend(entries as u64)?;
             let has = |entry: &Entry| {
                 entry.row.as_ref().and_then(|row| index.value_of(row)) == Some(value)
             };
@@ -77,6 +79,7 @@ impl Draft {
         for entry in entries {
             before(entry)?;
             let Some(row) = &entry.row else { continue };
+            self.budget.spend(unique.len() as u64)?;
             for (index, taken) in unique.iter().zip(&mut taken) {
                 let Some(value) = index.value_of(row) else { continue };
                 let twice = taken.insert(value, ()).is_some();

@@ -6,7 +6,7 @@ use crate::json::{Json, Raw};
 use crate::protocol::{ErrorCode, OpError};
 use crate::store::data::{Data, Datum};
 use crate::store::row::Patch;
-use crate::store::schema::{Generated, OnDuplicate, validate, validation_error};
+use crate::store::schema::{Generated, OnDuplicate, validate};
 use crate::store::table::Slot;
 use crate::store::{Bucket, BucketId, Key, Lookup, Row, RowBuilder, Store};
 
@@ -36,10 +36,7 @@ impl Draft {
         }
         let counter = self.overlay_mut(bucket).attempt();
         let row = self.build(bucket, ids, counter, data);
-        let issues = validate(&bucket.definition, &bucket.fields, &row);
-        if !issues.is_empty() {
-            return Err(validation_error(&bucket.name, issues));
-        }
+        self.check_row(bucket, &row)?;
         let key = bucket.key_of(&row);
         let there = self.row(bucket, &key).is_some();
         if self.mode == Mode::Single {
@@ -105,6 +102,14 @@ impl Draft {
         self.put_update(bucket, (key, slot), row, written_references(bucket, data))
     }
 
+    /// Holds a new row against the definition, and pays for it and for what
+    /// its commit will cost.
+    fn check_row(&self, bucket: &Bucket, row: &Row) -> Result<(), OpError> {
+        self.budget.spend_changes(1)?;
+        self.budget.spend_text_bytes(row.memory())?;
+        validate(&bucket.name, &bucket.definition, &bucket.fields, row, &self.budget)
+    }
+
     /// Validates an updated row and takes it into the overlay. With the key, the
     /// slot of the record in the store, if it is known.
     pub(super) fn put_update(
@@ -114,10 +119,7 @@ impl Draft {
         row: Row,
         written: Vec<usize>,
     ) -> Result<Row, OpError> {
-        let issues = validate(&bucket.definition, &bucket.fields, &row);
-        if !issues.is_empty() {
-            return Err(validation_error(&bucket.name, issues));
-        }
+        self.check_row(bucket, &row)?;
         if self.mode == Mode::Single {
             self.check_unique(bucket, key, &row, false)?;
         }
@@ -129,10 +131,13 @@ impl Draft {
         if entry.at == 0 {
             entry.at = at;
         }
-        for reference in written {
-            if !entry.written.contains(&reference) {
-                entry.written.push(reference);
-            }
+        // Both ascend.
+        if entry.written.is_empty() {
+            entry.written = written;
+        } else if !written.is_empty() {
+            entry.written.extend(written);
+            entry.written.sort_unstable();
+            entry.written.dedup();
         }
         Ok(row)
     }
@@ -163,6 +168,8 @@ impl Draft {
                 return;
             }
         }
+        // Used up, the draft has an error in the end.
+        let _ = self.budget.spend_changes(1);
         self.writes += 1;
         let at = self.writes;
         let entry = self.overlay_mut(bucket).entry_mut(bucket, key, None);
@@ -237,6 +244,7 @@ impl Draft {
         let version = old.field(&bucket.meta.version).and_then(Raw::as_number).unwrap_or(0.0);
         let mut row = RowBuilder::new(&bucket.layout);
         let mut seen_version = false;
+        let mut met = vec![false; data.len()];
         for (name, value) in old.raw().members() {
             match &*name {
                 "_version" => {
@@ -244,14 +252,17 @@ impl Draft {
                     seen_version = true;
                 }
                 "_updatedAt" => row.json("_updatedAt", &Json::Number(self.now)),
-                name => match data.get(name).filter(|_| !fixed(name)) {
-                    Some(new) => new.write(name, &mut row),
+                name => match data.find(name).filter(|_| !fixed(name)) {
+                    Some((at, new)) => {
+                        met.get_mut(at).into_iter().for_each(|met| *met = true);
+                        new.write(name, &mut row);
+                    }
                     None => row.raw(name, value, old.has_non_finite()),
                 },
             }
         }
-        for (name, value) in data.iter() {
-            if !fixed(name) && old.field(&bucket.layout.field(name)).is_none() {
+        for ((name, value), met) in data.iter().zip(met) {
+            if !met && !fixed(name) {
                 value.write(name, &mut row);
             }
         }

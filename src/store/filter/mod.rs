@@ -15,6 +15,8 @@ use std::collections::HashSet;
 
 pub use term::{Substitute, Term};
 
+use crate::budget::Budget;
+
 use super::{Bounds, FieldRef, Layout, Row};
 use crate::json::js::{Primitive, string_of};
 use crate::json::{Json, Kind, Raw};
@@ -115,8 +117,14 @@ impl Filter {
         conditions.is_empty() && all.is_empty() && any.is_none()
     }
 
-    pub fn matches(&self, row: &Row) -> bool {
-        self.root.matches(row)
+    /// False also where the budget ends before that is known.
+    pub fn matches(&self, row: &Row, budget: &Budget) -> bool {
+        self.root.matches(row, budget)
+    }
+
+    /// How many conditions there are to be evaluated.
+    pub fn conditions(&self) -> usize {
+        self.root.count()
     }
 
     /// The plain conditions on a scalar at the top of the filter, in filter
@@ -166,10 +174,18 @@ impl Group {
         self.all.iter().for_each(|group| group.wanted(wanted));
     }
 
-    fn matches(&self, row: &Row) -> bool {
-        self.conditions.iter().all(|condition| condition.matches(row))
-            && self.all.iter().all(|group| group.matches(row))
-            && self.any.as_ref().is_none_or(|any| any.iter().any(|group| group.matches(row)))
+    fn count(&self) -> usize {
+        let own: usize = self.conditions.iter().map(Condition::count).sum();
+        let inner = self.all.iter().chain(self.any.iter().flatten());
+        own + inner.map(Group::count).sum::<usize>()
+    }
+
+    fn matches(&self, row: &Row, budget: &Budget) -> bool {
+        self.conditions.iter().all(|condition| condition.matches(row, budget))
+            && self.all.iter().all(|group| group.matches(row, budget))
+            && self.any.as_ref().is_none_or(|any| {
+                any.iter().any(|group| budget.spend(0).is_ok() && group.matches(row, budget))
+            })
     }
 }
 
@@ -208,13 +224,23 @@ impl Condition {
         (bounds != Bounds::none()).then_some(Wanted::Within(bounds))
     }
 
-    fn matches(&self, row: &Row) -> bool {
-        let value = row.field(&self.field);
+    fn count(&self) -> usize {
         match &self.test {
-            Test::Equals(literal) => literal.equals(value),
-            Test::Absent => value.is_none(),
-            Test::Operators(operators) => operators.iter().all(|operator| operator.holds(value)),
+            Test::Equals(_) | Test::Absent => 1,
+            Test::Operators(operators) => operators.len(),
         }
+    }
+
+    fn matches(&self, row: &Row, budget: &Budget) -> bool {
+        let (value, looked_at) = row.look_at(&self.field);
+        budget.spend_text(looked_at).is_ok()
+            && match &self.test {
+                Test::Equals(literal) => budget.spend(1).is_ok() && literal.equals(value),
+                Test::Absent => budget.spend(1).is_ok() && value.is_none(),
+                Test::Operators(operators) => operators
+                    .iter()
+                    .all(|operator| budget.spend(1).is_ok() && operator.holds(value, budget)),
+            }
     }
 }
 
@@ -229,22 +255,30 @@ impl Literal {
 }
 
 impl Set {
-    fn contains(&self, value: Option<Raw<'_>>) -> bool {
+    fn contains(&self, value: Option<Raw<'_>>, budget: &Budget) -> bool {
         match value {
             None => self.absent,
             Some(value) => match &self.table {
                 Some(table) => table.contains(value.text()),
-                None => self.texts.iter().any(|text| **text == *value.text()),
+                None => {
+                    let at = self.texts.iter().position(|text| **text == *value.text());
+                    // One is paid for by the condition.
+                    let looked_at = at.unwrap_or(self.texts.len().saturating_sub(1));
+                    budget.spend(looked_at as u64).is_ok() && at.is_some()
+                }
             },
         }
     }
 }
 
 impl Op {
-    fn holds(&self, value: Option<Raw<'_>>) -> bool {
+    fn holds(&self, value: Option<Raw<'_>>, budget: &Budget) -> bool {
         let present = value.filter(|value| !value.is_null());
-        let text =
-            || present.filter(|value| value.kind() == Kind::String).map(|value| string_of(value));
+        let text = |part: &str| {
+            let text = present.filter(|value| value.kind() == Kind::String)?;
+            budget.spend_text(text.text().len().max(part.len())).ok()?;
+            Some(string_of(text))
+        };
         match self {
             Op::Eq(literal) => literal.equals(value),
             Op::Neq(literal) => !literal.equals(value),
@@ -255,11 +289,13 @@ impl Op {
                 let value = Primitive::of(value);
                 Relation::Gte.holds(&value, low) && Relation::Lte.holds(&value, high)
             }),
-            Op::In(set) => set.contains(value),
-            Op::Nin(set) => !set.contains(value),
-            Op::Contains(part) => text().is_some_and(|text| text.to_lowercase().contains(&**part)),
-            Op::StartsWith(part) => text().is_some_and(|text| text.starts_with(&**part)),
-            Op::EndsWith(part) => text().is_some_and(|text| text.ends_with(&**part)),
+            Op::In(set) => set.contains(value, budget),
+            Op::Nin(set) => !set.contains(value, budget),
+            Op::Contains(part) => {
+                text(part).is_some_and(|text| text.to_lowercase().contains(&**part))
+            }
+            Op::StartsWith(part) => text(part).is_some_and(|text| text.starts_with(&**part)),
+            Op::EndsWith(part) => text(part).is_some_and(|text| text.ends_with(&**part)),
             Op::Exists(wanted) => *wanted == present.is_some(),
         }
     }

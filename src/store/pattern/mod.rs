@@ -8,6 +8,8 @@
 //! automaton run on a backtracking matcher with a budget of steps; a text that
 //! uses it up counts as not matching, so that no pattern can stall the server.
 
+use crate::budget::{Budget, UNITS_PER_MATCHER_STEP};
+
 mod linear;
 mod parse;
 mod program;
@@ -66,15 +68,30 @@ impl Pattern {
     }
 
     /// Whether the text contains a match. False also where the budget of steps
-    /// was used up before that was known.
-    pub fn is_match(&self, text: &str) -> bool {
+    /// was used up before that was known: the one for a text, or the one of the
+    /// request.
+    pub fn is_match(&self, text: &str, budget: &Budget) -> bool {
+        if budget.spend_chars(text.len()).is_err() {
+            return false;
+        }
         match &self.engine {
             Engine::Linear(linear) => linear.is_match(text),
             Engine::Backtracking(program) => {
                 let units: Vec<u16> = text.encode_utf16().collect();
-                vm::is_match(program, &units, MAX_STEPS).unwrap_or(false)
+                let left = budget.left_units() / UNITS_PER_MATCHER_STEP;
+                // One more than there are, so that the budget notices.
+                let most = MAX_STEPS.min(u32::try_from(left).unwrap_or(MAX_STEPS)) + 1;
+                let (matched, steps) = vm::is_match(program, &units, most);
+                let spent = budget.spend_units(u64::from(steps) * UNITS_PER_MATCHER_STEP);
+                spent.is_ok() && matched
             }
         }
+    }
+
+    /// The same for a pattern that takes time linear in the text, paid for by
+    /// the caller; any other matches nothing.
+    pub fn is_linear_match(&self, text: &str) -> bool {
+        matches!(&self.engine, Engine::Linear(linear) if linear.is_match(text))
     }
 
     /// Whether matching takes time linear in the text.

@@ -3,7 +3,9 @@ use proptest::prelude::*;
 use super::*;
 
 fn matches(pattern: &str, text: &str) -> bool {
-    Pattern::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}")).is_match(text)
+    Pattern::new(pattern)
+        .unwrap_or_else(|error| panic!("{pattern}: {error}"))
+        .is_match(text, &Budget::unlimited())
 }
 
 #[test]
@@ -125,7 +127,7 @@ fn no_pattern_stalls_the_server() {
         let pattern = Pattern::new(pattern).expect(pattern);
         assert_eq!(pattern.is_linear(), linear, "/{}/", pattern.source());
         // With a step limit this is a matter of milliseconds; without, of years.
-        pattern.is_match(&text);
+        pattern.is_match(&text, &Budget::unlimited());
     }
 }
 
@@ -169,7 +171,7 @@ proptest! {
         let ours = Pattern::new(&pattern).expect("well-formed");
         let theirs = regress::Regex::new(&pattern).expect("well-formed");
         for text in texts {
-            prop_assert_eq!(ours.is_match(&text), theirs.find(&text).is_some(), "/{}/ on {:?}", pattern, text);
+            prop_assert_eq!(ours.is_match(&text, &Budget::unlimited()), theirs.find(&text).is_some(), "/{}/ on {:?}", pattern, text);
         }
     }
 
@@ -180,7 +182,7 @@ proptest! {
             let program = program::Program::new(&parsed);
             for text in texts {
                 let units: Vec<u16> = text.encode_utf16().collect();
-                let slow = vm::is_match(&program, &units, MAX_STEPS).expect("within the budget");
+                let (slow, _) = vm::is_match(&program, &units, MAX_STEPS);
                 prop_assert_eq!(linear.is_match(&text), slow, "/{}/ on {:?}", pattern, text);
             }
         }
@@ -195,7 +197,7 @@ proptest! {
     ) {
         if let (Ok(ours), Ok(theirs)) = (Pattern::new(&pattern), regress::Regex::new(&pattern)) {
             let found = theirs.find(&text).is_some();
-            prop_assert_eq!(ours.is_match(&text), found, "/{}/ on {:?}", pattern, text);
+            prop_assert_eq!(ours.is_match(&text, &Budget::unlimited()), found, "/{}/ on {:?}", pattern, text);
         }
     }
 }

@@ -22,18 +22,21 @@ struct Machine<'p> {
     steps: u32,
 }
 
-/// Whether a match begins anywhere in the text.
-pub(super) fn is_match(program: &Program, text: &[u16], steps: u32) -> Result<bool, OutOfSteps> {
+/// Whether a match begins anywhere in the text, as far as the steps reach; and
+/// how many were taken.
+pub(super) fn is_match(program: &Program, text: &[u16], steps: u32) -> (bool, u32) {
     let registers = vec![NONE; program.registers];
     let mut machine =
         Machine { program, text, registers, trail: Vec::new(), choices: Vec::new(), steps };
     for start in 0..=text.len() {
-        if machine.run(0, start)? {
-            return Ok(true);
+        match machine.run(0, start) {
+            Ok(false) => machine.undo(0),
+            Ok(true) => return (true, steps - machine.steps),
+            // What was asked for last could not be taken.
+            Err(OutOfSteps) => return (false, steps),
         }
-        machine.undo(0);
     }
-    Ok(false)
+    (false, steps - machine.steps)
 }
 
 impl Machine<'_> {

@@ -46,26 +46,38 @@ impl<'r> Patch<'r> {
             return None;
         }
         let edit = Edit { place: start..start + value.len(), value: from..self.values.len() };
-        let at = self.edits.partition_point(|have| have.place.start < start);
-        self.edits.insert(at, edit);
+        self.edits.push(edit);
         Some(())
     }
 
-    pub fn finish(self) -> Option<Row> {
+    pub fn finish(mut self) -> Option<Row> {
+        self.edits.sort_unstable_by_key(|edit| edit.place.start);
         let values = std::str::from_utf8(&self.values).ok()?;
         let removed: usize = self.edits.iter().map(|edit| edit.place.len()).sum();
         let length = self.text.len() + values.len() - removed;
         if length >= 1 << 21 {
             return None;
         }
+        // What all edits up to each one add and take away.
+        let shifts: Vec<(usize, usize)> = self
+            .edits
+            .iter()
+            .scan((0, 0), |(longer, shorter), edit| {
+                *longer += edit.value.len();
+                *shorter += edit.place.len();
+                Some((*longer, *shorter))
+            })
+            .collect();
         let slots = self.old.slots();
         let mut header = Vec::with_capacity(HEADER + slots * 3);
         header.extend_from_slice(self.old.0.as_bytes().get(..HEADER)?);
         for slot in 0..slots {
             let old = self.old.digits(HEADER + slot * 3, 3);
             // An absent one (0) stays: no value begins before the text does.
-            let before = self.edits.iter().take_while(|edit| edit.place.start < old);
-            let new = before.fold(old, |at, edit| at + edit.value.len() - edit.place.len());
+            let before = self.edits.partition_point(|edit| edit.place.start < old);
+            let (longer, shorter) =
+                before.checked_sub(1).and_then(|at| shifts.get(at)).copied().unwrap_or_default();
+            let new = old + longer - shorter;
             push_digits(&mut header, new, 3);
         }
         let mut row = String::with_capacity(header.len() + length);

@@ -2,6 +2,8 @@
 
 use super::field::{At, Field, FieldType, automatic, kind_of};
 use super::parse_ttl;
+use hashbrown::{HashMap, HashSet};
+
 use crate::json::js::{js_order, string_of_json};
 use crate::json::{Json, Object};
 use crate::protocol::OpError;
@@ -51,6 +53,7 @@ pub struct Definition {
     pub key: Box<str>,
     /// In JavaScript's order of members, which is the order of all checks.
     pub fields: Vec<Field>,
+    places: HashMap<Box<str>, usize>,
     /// Fields with an index that clients know of: the listed ones, then the
     /// unique ones, each once.
     pub indexes: Vec<Box<str>>,
@@ -120,13 +123,16 @@ impl Definition {
         }
         let mut indexes: Vec<Box<str>> = Vec::new();
         let unique = fields.iter().filter(|field| field.unique).map(|field| field.name.clone());
+        let mut known = HashSet::new();
         for name in listed.into_iter().chain(unique) {
-            if !indexes.contains(&name) {
+            if known.insert(name.clone()) {
                 indexes.push(name);
             }
         }
+        let places = fields.iter().enumerate().map(|(at, field)| (field.name.clone(), at));
         Ok(Definition {
             key,
+            places: places.collect(),
             fields,
             indexes,
             ordered: supplied.get("etsType").and_then(Json::as_str) == Some("ordered_set"),
@@ -176,8 +182,9 @@ impl Definition {
             })?;
             let mut indexes =
                 merged.get("indexes").and_then(Json::as_array).unwrap_or_default().to_vec();
+            let mut known: HashSet<String> = indexes.iter().map(Json::to_text).collect();
             for index in added {
-                if !indexes.contains(index) {
+                if known.insert(index.to_text()) {
                     indexes.push(index.clone());
                 }
             }
@@ -199,7 +206,7 @@ impl Definition {
     }
 
     pub fn field(&self, name: &str) -> Option<&Field> {
-        self.fields.iter().find(|field| &*field.name == name)
+        self.places.get(name).and_then(|at| self.fields.get(*at))
     }
 }
 

@@ -1,10 +1,16 @@
 //! One field of a definition: its type and its constraints.
 
+use hashbrown::HashSet;
+
 use super::Format;
 use super::definition::DefinitionError;
+use super::issues::{MAX_TEXT, MAX_VALUES, shortened};
 use crate::json::js::{js_order, string_of_json};
 use crate::json::{Json, Object};
 use crate::store::pattern::Pattern;
+
+/// Longer lists are looked up in a table.
+const TABLE_FROM: usize = 12;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldType {
@@ -126,6 +132,8 @@ pub struct OneOf {
     /// The scalars among them in storage form, in which equal values have
     /// equal text.
     pub texts: Vec<Box<str>>,
+    /// The same, built where a list would be slow.
+    table: Option<HashSet<Box<str>>>,
     pub message: Box<str>,
 }
 
@@ -329,7 +337,24 @@ impl OneOf {
                 texts.push(String::from_utf8(text).unwrap_or_default().into());
             }
         }
-        let names: Vec<_> = values.iter().map(string_of_json).collect();
-        OneOf { texts, message: format!("Value must be one of: {}", names.join(", ")).into() }
+        let names: Vec<_> = values.iter().take(MAX_VALUES).map(string_of_json).collect();
+        let mut message = format!("Value must be one of: {}", names.join(", "));
+        if values.len() > MAX_VALUES {
+            // Said even if the values before it are cut.
+            let all = format!(" … ({} in all)", values.len());
+            let room = MAX_TEXT - all.chars().count();
+            message = format!("{}{all}", shortened(&message, room));
+        }
+        let message = shortened(&message, MAX_TEXT).into();
+        let table = (texts.len() >= TABLE_FROM).then(|| texts.iter().cloned().collect());
+        OneOf { texts, table, message }
+    }
+
+    /// Whether a value in storage form is one of them.
+    pub fn contains(&self, value: &str) -> bool {
+        match &self.table {
+            Some(table) => table.contains(value),
+            None => self.texts.iter().any(|text| **text == *value),
+        }
     }
 }

@@ -8,6 +8,7 @@ mod date;
 mod definition;
 mod field;
 mod format;
+mod issues;
 #[cfg(test)]
 mod tests;
 mod ttl;
@@ -16,5 +17,6 @@ mod validate;
 pub use definition::{Definition, DefinitionError, OnDuplicate, warnings};
 pub use field::{Constraints, Field, FieldType, Generated, OnDelete, Reference};
 pub use format::Format;
+pub use issues::Issues;
 pub use ttl::parse_ttl;
-pub use validate::{Issue, validate, validation_error};
+pub use validate::validate;

@@ -27,7 +27,7 @@ impl Engine {
         let Mode::BuiltIn(identity) = &self.sessions.mode else { return Err(OpError::internal()) };
         let buckets = identity.directory.buckets().ok_or_else(OpError::internal)?;
         let mut change = Change {
-            draft: Draft::new(DraftMode::Transaction, self.now.wall),
+            draft: Draft::new(DraftMode::Transaction, self.now.wall, &self.budget),
             store: &self.store,
             ids: &mut self.ids,
             directory: &identity.directory,

@@ -1,5 +1,6 @@
 //! Buckets as such: defining, changing, dropping, listing.
 
+use crate::budget::OverBudget;
 use crate::engine::Engine;
 use crate::json::{Json, Object, Raw, write_string};
 use crate::protocol::{ErrorCode, OpError, Request};
@@ -23,9 +24,11 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn store_buckets(&self, out: &mut Vec<u8>) {
+    pub(super) fn store_buckets(&self, out: &mut Vec<u8>) -> Result<(), OverBudget> {
+        self.budget.spend(self.store.buckets().len() as u64)?;
         let names = self.visible_buckets().map(|bucket| Json::from(bucket.name())).collect();
         bucket_names(names).write(out);
+        self.budget.reply(out.len())
     }
 
     /// The object of `store.stats`.
@@ -85,7 +88,7 @@ impl Engine {
     ) -> Result<(), OpError> {
         let name = request.require_string("name")?;
         let updates = request.require_object("updates")?;
-        let set = self.store.prepare_update(&name, &object(updates))?;
+        let set = self.store.prepare_update(&name, &object(updates), &self.budget)?;
         self.commit(set);
         named_with(out, &name, "updated", updates.get("addFields"));
         Ok(())

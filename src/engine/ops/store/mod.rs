@@ -6,6 +6,7 @@ mod reads;
 mod transaction;
 
 use super::Outcome;
+use crate::budget::{Budget, OverBudget};
 use crate::engine::Engine;
 use crate::protocol::{ErrorCode, OpError, Operation, Reply, Request};
 use crate::store::{Data, Draft, Lookup, Mode, Row, Store};
@@ -28,9 +29,9 @@ impl Engine {
             Operation::StoreUpdateBucket => self.store_update_bucket(request, out)?,
             Operation::StoreDropBucket => self.store_drop(request, out)?,
             Operation::StoreGetBucketSchema => self.store_schema(request, out)?,
-            Operation::StoreBuckets => self.store_buckets(out),
+            Operation::StoreBuckets => self.store_buckets(out)?,
             Operation::StoreStats => self.store_stats().write(out),
-            _ if reads::read(&self.store, operation, request, out)? => {}
+            _ if reads::read(&self.store, &self.budget, operation, request, out)? => {}
             _ => {
                 return Err(OpError::new(
                     ErrorCode::UnknownOperation,
@@ -47,7 +48,7 @@ impl Engine {
         &mut self,
         prepare: impl FnOnce(&mut Draft, &Store, &mut crate::ids::IdSource) -> Result<T, OpError>,
     ) -> Result<T, OpError> {
-        let mut draft = Draft::new(Mode::Single, self.now.wall);
+        let mut draft = Draft::new(Mode::Single, self.now.wall, &self.budget);
         let result = prepare(&mut draft, &self.store, &mut self.ids);
         let finished = result.and_then(|value| Ok((value, draft.finish(&self.store)?)));
         match finished {
@@ -66,9 +67,11 @@ impl Engine {
         let name = request.require_string("bucket")?;
         let data = Data::from(request.require_object("data")?);
         let bucket = self.store.require(&name)?.id();
-        let row = self.write_single(|draft, store, ids| draft.insert(store, ids, bucket, &data))?;
-        row.write(out);
-        Ok(())
+        let budget = self.budget.clone();
+        self.write_single(|draft, store, ids| {
+            draft.insert(store, ids, bucket, &data)?.write(out);
+            Ok(budget.reply(out.len() + 1)?)
+        })
     }
 
     fn store_update(&mut self, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
@@ -76,9 +79,11 @@ impl Engine {
         let key = Lookup::from(request.require_value("key")?);
         let data = Data::from(request.require_object("data")?);
         let bucket = self.store.require(&name)?.id();
-        let row = self.write_single(|draft, store, _| draft.update(store, bucket, &key, &data))?;
-        row.write(out);
-        Ok(())
+        let budget = self.budget.clone();
+        self.write_single(|draft, store, _| {
+            draft.update(store, bucket, &key, &data)?.write(out);
+            Ok(budget.reply(out.len() + 1)?)
+        })
     }
 
     fn store_delete(&mut self, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
@@ -107,14 +112,21 @@ pub(super) fn write_row(out: &mut Vec<u8>, row: Option<&Row>) {
     }
 }
 
-/// An array of records.
-pub(super) fn write_rows<'r>(out: &mut Vec<u8>, rows: impl Iterator<Item = &'r Row>) {
+/// An array of records, each of which has been paid for.
+pub(super) fn write_rows<'r>(
+    out: &mut Vec<u8>,
+    rows: impl Iterator<Item = &'r Row>,
+    budget: &Budget,
+) -> Result<(), OverBudget> {
     out.push(b'[');
     for (at, row) in rows.enumerate() {
         if at > 0 {
             out.push(b',');
         }
         row.write(out);
+        budget.reply(out.len())?;
     }
     out.push(b']');
+    // Rows that a walk cut short has not found are none.
+    budget.check()
 }

@@ -1,6 +1,7 @@
 //! Reads of one bucket: `get`, `where`, paging, aggregates.
 
 use super::{write_row, write_rows};
+use crate::budget::Budget;
 use crate::json::{Json, Object, write_number};
 use crate::protocol::{OpError, Operation, Request};
 use crate::store::{Access, Aggregate, Bucket, Filter, Lookup, Store};
@@ -8,62 +9,78 @@ use crate::store::{Access, Aggregate, Bucket, Filter, Lookup, Store};
 /// Answers a read; false for what is none.
 pub(super) fn read(
     store: &Store,
+    budget: &Budget,
     operation: Operation,
     request: &Request<'_>,
     out: &mut Vec<u8>,
 ) -> Result<bool, OpError> {
     match operation {
-        Operation::StoreGet => get(store, request, out)?,
+        Operation::StoreGet => get(store, budget, request, out)?,
         Operation::StoreAll => {
             let name = request.require_string("bucket")?;
-            write_rows(out, store.require(&name)?.iter().map(|(_, row)| row));
+            let bucket = store.require(&name)?;
+            let rows = bucket.iter().take_while(|_| budget.spend(1).is_ok());
+            write_rows(out, rows.map(|(_, row)| row), budget)?;
         }
         Operation::StoreWhere => {
             let (bucket, filter) = filtered(store, request)?;
-            write_rows(out, bucket.select(Some(&filter)).map(|(_, row)| row));
+            write_rows(out, bucket.select(Some(&filter), budget).map(|(_, row)| row), budget)?;
         }
         Operation::StoreFindOne => {
             let (bucket, filter) = filtered(store, request)?;
-            let first = bucket.select(Some(&filter)).next();
+            let first = bucket.select(Some(&filter), budget).next();
+            budget.check()?;
             write_row(out, first.map(|(_, row)| row));
         }
-        Operation::StoreCount => count(store, request, out)?,
+        Operation::StoreCount => count(store, budget, request, out)?,
         Operation::StoreFirst => {
             let (bucket, n) = some(store, request, "n")?;
-            write_rows(out, bucket.first(n).into_iter());
+            write_rows(out, bucket.first(n, budget)?.into_iter(), budget)?;
         }
         Operation::StoreLast => {
             let (bucket, n) = some(store, request, "n")?;
-            write_rows(out, bucket.last(n).into_iter());
+            write_rows(out, bucket.last(n, budget)?.into_iter(), budget)?;
         }
-        Operation::StorePaginate => paginate(store, request, out)?,
-        Operation::StoreSum => aggregate(store, request, Aggregate::Sum, out)?,
-        Operation::StoreAvg => aggregate(store, request, Aggregate::Avg, out)?,
-        Operation::StoreMin => aggregate(store, request, Aggregate::Min, out)?,
-        Operation::StoreMax => aggregate(store, request, Aggregate::Max, out)?,
-        Operation::StoreExplain => explain(store, request, out)?,
+        Operation::StorePaginate => paginate(store, budget, request, out)?,
+        Operation::StoreSum => aggregate(store, budget, request, Aggregate::Sum, out)?,
+        Operation::StoreAvg => aggregate(store, budget, request, Aggregate::Avg, out)?,
+        Operation::StoreMin => aggregate(store, budget, request, Aggregate::Min, out)?,
+        Operation::StoreMax => aggregate(store, budget, request, Aggregate::Max, out)?,
+        Operation::StoreExplain => explain(store, budget, request, out)?,
         _ => return Ok(false),
     }
     Ok(true)
 }
 
-fn get(store: &Store, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+fn get(
+    store: &Store,
+    budget: &Budget,
+    request: &Request<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), OpError> {
     let name = request.require_string("bucket")?;
     let key = Lookup::from(request.require_value("key")?);
     let bucket = store.require(&name)?;
+    budget.spend(1)?;
     write_row(out, key.key().and_then(|key| bucket.get(key)));
     Ok(())
 }
 
-fn count(store: &Store, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+fn count(
+    store: &Store,
+    budget: &Budget,
+    request: &Request<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), OpError> {
     let name = request.require_string("bucket")?;
     let filter = request.optional_object("filter")?;
     let bucket = store.require(&name)?;
     let filter = filter.map(|filter| Filter::compile(bucket.layout(), filter)).transpose()?;
     let count = match filter.filter(|filter| !filter.is_empty()) {
-        Some(filter) => bucket.select(Some(&filter)).count(),
+        Some(filter) => bucket.select(Some(&filter), budget).count(),
         None => bucket.len(),
     };
+    budget.check()?;
     write_number(out, count as f64);
     Ok(())
 }
@@ -87,18 +104,23 @@ fn some<'s>(
     Ok((store.require(&name)?, n))
 }
 
-fn paginate(store: &Store, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+fn paginate(
+    store: &Store,
+    budget: &Budget,
+    request: &Request<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), OpError> {
     let (bucket, limit) = some(store, request, "limit")?;
     // One more than asked for tells whether there are more.
     let wanted = limit.saturating_add(1);
     let mut rows = match request.field("after") {
-        Some(after) => bucket.after(&Lookup::from(after), wanted),
-        None => bucket.first(wanted),
+        Some(after) => bucket.after(&Lookup::from(after), wanted, budget)?,
+        None => bucket.first(wanted, budget)?,
     };
     let has_more = rows.len() > limit;
     rows.truncate(limit);
     out.extend_from_slice(b"{\"records\":");
-    write_rows(out, rows.iter().copied());
+    write_rows(out, rows.iter().copied(), budget)?;
     out.extend_from_slice(b",\"hasMore\":");
     out.extend_from_slice(if has_more { b"true" } else { b"false" });
     if let Some(last) = rows.last() {
@@ -111,6 +133,7 @@ fn paginate(store: &Store, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(
 
 fn aggregate(
     store: &Store,
+    budget: &Budget,
     request: &Request<'_>,
     function: Aggregate,
     out: &mut Vec<u8>,
@@ -121,8 +144,11 @@ fn aggregate(
     let bucket = store.require(&name)?;
     let filter = filter.map(|filter| Filter::compile(bucket.layout(), filter)).transpose()?;
     let field = bucket.layout().field(&field);
-    let rows = bucket.select(filter.as_ref()).map(|(_, row)| row);
-    match function.over(rows, &field) {
+    let rows = bucket.select(filter.as_ref(), budget).map(|(_, row)| row);
+    let rows = rows.take_while(|row| budget.spend_text(row.look_at(&field).1).is_ok());
+    let number = function.over(rows, &field);
+    budget.check()?;
+    match number {
         Some(number) => write_number(out, number),
         None => out.extend_from_slice(b"null"),
     }
@@ -130,13 +156,19 @@ fn aggregate(
 }
 
 /// How a filter is served; docs/explain.md.
-fn explain(store: &Store, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+fn explain(
+    store: &Store,
+    budget: &Budget,
+    request: &Request<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), OpError> {
     let name = request.require_string("bucket")?;
     let filter = request.optional_object("filter")?;
     let bucket = store.require(&name)?;
     let filter = filter.map(|filter| Filter::compile(bucket.layout(), filter)).transpose()?;
-    let (access, mut selection) = bucket.explain(filter.as_ref());
+    let (access, mut selection) = bucket.explain(filter.as_ref(), budget);
     let matched = selection.by_ref().count();
+    budget.check()?;
     let mut answer = explain_access(bucket, &access);
     answer.insert("lookedAt", Json::Number(selection.looked_at() as f64));
     answer.insert("matched", Json::Number(matched as f64));

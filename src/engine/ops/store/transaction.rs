@@ -1,5 +1,6 @@
 //! `store.transaction`: checks of the whole request, then one draft.
 
+use crate::budget::Budget;
 use crate::engine::Engine;
 use crate::ids::IdSource;
 use crate::json::{Kind, Raw, write_number};
@@ -29,7 +30,7 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let steps = parse(request)?;
-        let mut draft = Draft::new(Mode::Transaction, self.now.wall);
+        let mut draft = Draft::new(Mode::Transaction, self.now.wall, &self.budget);
         out.extend_from_slice(b"{\"results\":[");
         for (at, step) in steps.iter().enumerate() {
             if at > 0 {
@@ -38,10 +39,13 @@ impl Engine {
             out.extend_from_slice(b"{\"index\":");
             write_number(out, at as f64);
             out.extend_from_slice(b",\"data\":");
-            run(step, &mut draft, &self.store, &mut self.ids, out)?;
+            run(step, &mut draft, (&self.store, &self.budget), &mut self.ids, out)?;
             out.push(b'}');
+            self.budget.spend(1)?;
+            self.budget.reply(out.len())?;
         }
         out.extend_from_slice(b"]}");
+        self.budget.reply(out.len() + 1)?;
         let set = draft.finish(&self.store)?;
         self.commit(set);
         Ok(())
@@ -51,7 +55,7 @@ impl Engine {
 fn run(
     step: &Step<'_>,
     draft: &mut Draft,
-    store: &Store,
+    (store, budget): (&Store, &Budget),
     ids: &mut IdSource,
     out: &mut Vec<u8>,
 ) -> Result<(), OpError> {
@@ -74,7 +78,7 @@ fn run(
         }
         Action::Where(filter) => {
             let rows = draft.find(store, id, Some(&compile(filter)?), usize::MAX);
-            super::write_rows(out, rows.iter());
+            super::write_rows(out, rows.iter(), budget)?;
         }
         Action::FindOne(filter) => {
             let rows = draft.find(store, id, Some(&compile(filter)?), 1);
@@ -82,8 +86,8 @@ fn run(
         }
         Action::Count(None) => write_number(out, draft.len(store, id) as f64),
         Action::Count(Some(filter)) => {
-            let rows = draft.find(store, id, Some(&compile(filter)?), usize::MAX);
-            write_number(out, rows.len() as f64);
+            let count = draft.count(store, id, &compile(filter)?);
+            write_number(out, count as f64);
         }
     }
     Ok(())
