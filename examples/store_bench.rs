@@ -7,6 +7,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use noexd::budget::Budget;
 use noexd::ids::IdSource;
 use noexd::json::{Json, Object, parse};
 use noexd::store::{BucketId, Data, Draft, Filter, Lookup, Mode, Store};
@@ -126,7 +127,7 @@ fn write(
     ids: &mut IdSource,
     prepare: impl FnOnce(&mut Draft, &Store, &mut IdSource),
 ) {
-    let mut draft = Draft::new(Mode::Single, 1_767_225_600_000);
+    let mut draft = Draft::new(Mode::Single, 1_767_225_600_000, &Budget::unlimited());
     prepare(&mut draft, store, ids);
     let set = draft.finish(store).expect("nothing is in the way");
     black_box(store.commit(set));
@@ -155,6 +156,7 @@ fn run(size: usize) {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let updates = updates(&mut store, &mut ids, bucket, size, &mut random);
     let gets = gets(&store, bucket, size, &mut random);
+    let free = Budget::unlimited();
     let mut out = Vec::new();
     let mut wheres = |filter: &dyn Fn(usize) -> String, count: usize| {
         let bucket = store.bucket(bucket).expect("defined");
@@ -164,7 +166,7 @@ fn run(size: usize) {
             let raw = parse(&source, 16).expect("JSON");
             let filter = Filter::compile(bucket.layout(), raw).expect("a good filter");
             out.clear();
-            bucket.select(Some(&filter)).for_each(|(_, row)| row.write(&mut out));
+            bucket.select(Some(&filter), &free).for_each(|(_, row)| row.write(&mut out));
             black_box(&out);
         }
         began.rate(count)
@@ -172,14 +174,14 @@ fn run(size: usize) {
     let indexed = wheres(&|at| format!(r#"{{"room":"room-{:06}"}}"#, at / PER_ROOM), 200_000);
     let scans = wheres(&|at| format!(r#"{{"n":{}}}"#, at * 3), (20_000_000 / size).clamp(5, 500));
     let updates_of_bucket = object(r#"{"addIndexes":["n"]}"#);
-    let set = store.prepare_update("bench", &updates_of_bucket).expect("an index");
+    let set = store.prepare_update("bench", &updates_of_bucket, &free).expect("an index");
     store.commit(set);
     let ranges = {
         let bucket = store.bucket(bucket).expect("defined");
         let select = |at: usize| {
             let source = format!(r#"{{"n":{{"$gte":{},"$lt":{}}}}}"#, at * 3, (at + PER_ROOM) * 3);
             let filter = Filter::compile(bucket.layout(), parse(&source, 16).expect("JSON"));
-            bucket.select(Some(&filter.expect("a good filter"))).count()
+            bucket.select(Some(&filter.expect("a good filter")), &free).count()
         };
         // The first one builds the ordered form.
         black_box(select(0));

@@ -276,7 +276,8 @@ impl Op {
         let present = value.filter(|value| !value.is_null());
         let text = |part: &str| {
             let text = present.filter(|value| value.kind() == Kind::String)?;
-            budget.spend_text(text.text().len().max(part.len())).ok()?;
+            let longer = text.text().len().max(part.len());
+            budget.spend(longer.div_ceil(64) as u64).ok()?;
             Some(string_of(text))
         };
         match self {
@@ -291,14 +292,29 @@ impl Op {
             }),
             Op::In(set) => set.contains(value, budget),
             Op::Nin(set) => !set.contains(value, budget),
-            Op::Contains(part) => {
-                text(part).is_some_and(|text| text.to_lowercase().contains(&**part))
-            }
+            Op::Contains(part) => text(part).is_some_and(|text| contains_lowercase(&text, part)),
             Op::StartsWith(part) => text(part).is_some_and(|text| text.starts_with(&**part)),
             Op::EndsWith(part) => text(part).is_some_and(|text| text.ends_with(&**part)),
             Op::Exists(wanted) => *wanted == present.is_some(),
         }
     }
+}
+
+/// Whether the text in lower case contains a part that is in lower case.
+fn contains_lowercase(text: &str, part: &str) -> bool {
+    if !text.is_ascii() {
+        return text.to_lowercase().contains(part);
+    }
+    let Some((first, rest)) = part.as_bytes().split_first() else { return true };
+    let mut left = text.as_bytes();
+    while let Some(at) = left.iter().position(|byte| byte.to_ascii_lowercase() == *first) {
+        left = left.get(at + 1..).unwrap_or_default();
+        let here = left.get(..rest.len());
+        if here.is_some_and(|here| here.eq_ignore_ascii_case(rest)) {
+            return true;
+        }
+    }
+    false
 }
 
 impl Relation {
