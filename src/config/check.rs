@@ -68,6 +68,7 @@ impl Config {
     pub(super) fn check_together(&self, reader: &mut Reader) {
         self.check_available(reader);
         self.check_paths(reader);
+        self.check_origins(reader);
         let system = matches!(self.auth, Some(Auth::BuiltIn(_)));
         check_names("buckets", &self.buckets, system, reader);
         check_names("queries", &self.queries, system, reader);
@@ -98,6 +99,15 @@ impl Config {
                 let text = format!("{what} is not available in this version");
                 reader.at(wanted.path, |reader| reader.problem(text));
             }
+        }
+    }
+
+    /// Everybody, and somebody as well, is a mistake.
+    fn check_origins(&self, reader: &mut Reader) {
+        let list = self.allowed_origins.as_deref().unwrap_or_default();
+        for (at, _) in list.iter().enumerate().filter(|(_, one)| list.len() > 1 && *one == "*") {
+            let path = format!("allowedOrigins[{at}]");
+            reader.at(&path, |reader| reader.problem("\"*\" stands alone"));
         }
     }
 
@@ -163,7 +173,7 @@ impl Config {
 
     fn look_for_oddities(&self, reader: &mut Reader) {
         self.look_at_exposure(reader);
-        for origin in self.allowed_origins.iter().flatten() {
+        for origin in self.allowed_origins.iter().flatten().filter(|origin| *origin != "*") {
             if let Some(reason) = odd_origin(origin) {
                 reader.warn(format!("allowedOrigins: no browser sends \"{origin}\": {reason}"));
             }

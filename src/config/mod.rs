@@ -148,6 +148,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// `allowedOrigins: ["*"]`: whoever asks is let in, whatever the page.
+    pub fn allows_all_origins(&self) -> bool {
+        self.allowed_origins.as_deref().is_some_and(|list| list.iter().any(|one| one == "*"))
+    }
+
     /// The host to listen on: the configured one, else every interface for a
     /// server with authentication and only loopback for one without. An open
     /// database belongs on no other interface unless somebody says so.

@@ -7,9 +7,9 @@ use super::transport::{FIRST_LISTENER, Transport};
 use crate::app::{App, ConnId};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
-use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// `errno` of a process without a free descriptor, and of such a system; the
@@ -19,11 +19,14 @@ const ENFILE: i32 = 23;
 
 /// Given up to accept one more socket, only to close it: a peer that is let go
 /// knows where it stands, one that is left in the backlog does not.
-const SPARE: &str = "/dev/null";
+fn spare() -> io::Result<UnixDatagram> {
+    // Not a file: an empty root has none.
+    UnixDatagram::unbound()
+}
 
 pub(super) struct Accepting {
     listeners: Vec<Listener>,
-    spare: Option<File>,
+    spare: Option<UnixDatagram>,
     /// Nothing is accepted before this time.
     pub paused_until: Option<u64>,
     /// The shortage of descriptors that lasts has been logged.
@@ -37,7 +40,7 @@ struct Listener {
 
 impl Accepting {
     pub fn new() -> io::Result<Self> {
-        let spare = Some(File::open(SPARE)?);
+        let spare = Some(spare()?);
         Ok(Accepting { listeners: Vec::new(), spare, paused_until: None, is_short: false })
     }
 
@@ -80,7 +83,7 @@ impl Accepting {
                 Ok(accepted) => {
                     if std::mem::take(&mut self.is_short) {
                         log::warn!("connections are accepted again");
-                        self.spare = self.spare.take().or_else(|| File::open(SPARE).ok());
+                        self.spare = self.spare.take().or_else(|| spare().ok());
                     }
                     return Some(accepted);
                 }
@@ -110,13 +113,13 @@ impl Accepting {
     fn use_spare(&mut self) -> Option<(TcpStream, SocketAddr)> {
         self.spare = None;
         let accepted = self.listeners.iter().find_map(|listener| listener.socket.accept().ok());
-        self.spare = File::open(SPARE).ok();
+        self.spare = spare().ok();
         if self.spare.is_none()
             && let Some((socket, peer)) = accepted
         {
             log::debug!("no descriptor for {peer}");
             drop(socket);
-            self.spare = File::open(SPARE).ok();
+            self.spare = spare().ok();
             return None;
         }
         accepted

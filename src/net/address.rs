@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// An address or a CIDR range. IPv4-mapped IPv6 is IPv4.
@@ -121,9 +121,33 @@ pub fn client_address(
     }
 }
 
+/// An address as proxies write it: with or without a port (then IPv6 in
+/// brackets), perhaps between quotation marks.
 fn parse_address(text: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(text).ok()?;
-    Some(text.trim().parse::<IpAddr>().ok()?.to_canonical())
+    let text = std::str::from_utf8(text).ok()?.trim();
+    let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let text = quoted.unwrap_or(text);
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address = match bracketed {
+        Some(v6) => IpAddr::V6(v6.parse().ok()?),
+        None => match text.parse::<SocketAddr>() {
+            Ok(with_port) => with_port.ip(),
+            Err(_) => text.parse().ok()?,
+        },
+    };
+    Some(address.to_canonical())
+}
+
+/// Whether a peer that says whom it speaks for is likely a proxy of ours that
+/// the configuration does not know.
+pub fn is_untold_proxy(peer: IpAddr, trusted: &[IpNet]) -> bool {
+    let peer = peer.to_canonical();
+    let is_near = peer.is_loopback()
+        || match peer {
+            IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
+            IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+        };
+    is_near && !trusted.iter().any(|range| range.contains(peer))
 }
 
 /// What counts as one client (protocol.md P22): an IPv4 address, or the /64 of
@@ -226,7 +250,15 @@ mod tests {
             ("10.0.0.1", Some("6.6.6.6, 1.1.1.1, 10.0.0.2"), None, "1.1.1.1"),
             ("10.0.0.1", Some(" 2001:db8::1 ,127.0.0.1"), None, "2001:db8::1"),
             ("10.0.0.1", Some("1.1.1.1, unknown"), None, "10.0.0.1"),
-            ("10.0.0.1", Some("1.1.1.1:80"), None, "10.0.0.1"),
+            ("10.0.0.1", Some("1.1.1.1:80"), None, "1.1.1.1"),
+            ("10.0.0.1", Some("\"1.1.1.1:80\""), None, "1.1.1.1"),
+            ("10.0.0.1", Some("[2001:db8::1]:4000"), None, "2001:db8::1"),
+            ("10.0.0.1", Some("\"[2001:db8::1]\""), None, "2001:db8::1"),
+            ("10.0.0.1", Some("6.6.6.6:1, 1.1.1.1:2, 10.0.0.2:3"), None, "1.1.1.1"),
+            ("10.0.0.1", None, Some("[::ffff:2.2.2.2]:80"), "2.2.2.2"),
+            ("10.0.0.1", Some("[1.1.1.1]"), None, "10.0.0.1"),
+            ("10.0.0.1", Some("1.1.1.1:99999"), None, "10.0.0.1"),
+            ("10.0.0.1", Some("2001:db8::1]:80"), None, "10.0.0.1"),
             ("10.0.0.1", Some("10.0.0.3, 10.0.0.2"), None, "10.0.0.1"),
             ("10.0.0.1", Some(""), Some("2.2.2.2"), "10.0.0.1"),
             ("10.0.0.1", None, Some("2.2.2.2"), "2.2.2.2"),

@@ -1,8 +1,9 @@
 //! The HTTP that precedes a WebSocket: one request head in, one answer out.
 //!
 //! Owns protocol.md sections 1.1 to 1.4. It must not know sockets or time.
-//! `Host` is looked for and never looked at.
+//! `Host` is looked for, and looked at by the guard of an open server only.
 
+use super::guard::Guard;
 use super::limits::{COMMON_HEADER_FIELDS, HEAD_BYTES, HEADER_FIELDS, USER_AGENT_CHARS};
 use std::borrow::Cow;
 use tungstenite::handshake::derive_accept_key;
@@ -11,6 +12,7 @@ use tungstenite::handshake::derive_accept_key;
 pub enum Method {
     Get,
     Head,
+    Options,
     Other,
 }
 
@@ -27,10 +29,26 @@ pub struct Request {
     version: Option<Vec<u8>>,
     protocols: Option<Vec<u8>>,
     origin: Option<Vec<u8>>,
+    host: Option<Vec<u8>>,
     pub user_agent: Option<String>,
     pub forwarded_for: Option<Vec<u8>>,
     pub real_ip: Option<Vec<u8>>,
 }
+
+impl Request {
+    /// What the guard did not let in, for the log.
+    pub fn foreign(&self, refusal: Refusal) -> String {
+        let (what, value) = match refusal {
+            Refusal::ForeignHost => ("host", &self.host),
+            _ => ("origin", &self.origin),
+        };
+        let value = String::from_utf8_lossy(value.as_deref().unwrap_or_default());
+        format!("{what} not allowed: {value}")
+    }
+}
+
+/// The first byte of a client that speaks TLS, and of no HTTP.
+const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Reads a head that arrives in pieces. It is parsed when it grew to twice the
 /// length and when an empty line came in, so that what is no HTTP is refused
@@ -49,6 +67,9 @@ impl HeadReader {
         let has_empty_line =
             fresh.windows(2).any(|w| w == b"\n\n") || fresh.windows(3).any(|w| w == b"\n\r\n");
         self.seen = input.len();
+        if input.first() == Some(&TLS_HANDSHAKE) {
+            return Err(Refusal::TlsOnPlain);
+        }
         let has_doubled = input.len() >= self.parsed.saturating_mul(2);
         if !has_empty_line && !has_doubled && input.len() <= HEAD_BYTES {
             return Ok(None);
@@ -93,16 +114,11 @@ fn parse_with<'a>(
 }
 
 fn understand(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
-    if head.version != Some(1) {
-        return Err(Refusal::Malformed("expected HTTP/1.1"));
-    }
     let fields = &*head.headers;
-    if !fields.iter().any(|field| field.name.eq_ignore_ascii_case("host")) {
-        return Err(Refusal::Malformed("missing Host"));
-    }
     let method = match head.method {
         Some("GET") => Method::Get,
         Some("HEAD") => Method::Head,
+        Some("OPTIONS") => Method::Options,
         _ => Method::Other,
     };
     let target = head.path.unwrap_or_default();
@@ -115,10 +131,19 @@ fn understand(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
     let has_token = connection
         .split(|byte| *byte == b',')
         .any(|t| t.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+    let (host, is_upgrade) = (joined(fields, "host"), has_token && upgrade.is_some());
+    // The checks of a balancer, and old tools, know neither.
+    if is_upgrade && head.version != Some(1) {
+        return Err(Refusal::Malformed("expected HTTP/1.1"));
+    }
+    if is_upgrade && host.is_none() {
+        return Err(Refusal::Malformed("missing Host"));
+    }
     Ok(Request {
         method,
         path,
-        is_upgrade: has_token && upgrade.is_some(),
+        is_upgrade,
+        host,
         upgrade,
         key: joined(fields, "sec-websocket-key"),
         version: joined(fields, "sec-websocket-version"),
@@ -186,6 +211,10 @@ pub enum Refusal {
     NotFound,
     UpgradeRequired,
     OriginNotAllowed,
+    /// By the guard of an open server.
+    ForeignOrigin,
+    ForeignHost,
+    TlsOnPlain,
     MethodNotAllowed,
     BadUpgrade(&'static str),
     BadVersion,
@@ -203,6 +232,17 @@ impl Refusal {
                 "missing or unsupported Sec-WebSocket-Version, expected 13 or 8",
             ),
             Refusal::OriginNotAllowed => (403, "", "origin not allowed"),
+            Refusal::ForeignOrigin => (
+                403,
+                "",
+                "origin not allowed: this server has no authentication and serves pages of this machine only (set allowedOrigins)",
+            ),
+            Refusal::ForeignHost => (
+                403,
+                "",
+                "host not allowed: this server has no authentication and serves pages of this machine only (set allowedOrigins)",
+            ),
+            Refusal::TlsOnPlain => (400, "", "this port does not speak TLS, use http:// or ws://"),
             Refusal::NotFound => (404, "", "not found"),
             Refusal::MethodNotAllowed => (405, "Allow: GET, HEAD\r\n", "method not allowed"),
             Refusal::Timeout => (408, "", "the request did not arrive in time"),
@@ -226,7 +266,9 @@ impl Refusal {
             Refusal::Timeout => "timeout",
             Refusal::NotFound => "not_found",
             Refusal::UpgradeRequired => "upgrade_required",
-            Refusal::OriginNotAllowed => "origin",
+            Refusal::OriginNotAllowed | Refusal::ForeignOrigin => "origin",
+            Refusal::ForeignHost => "host",
+            Refusal::TlsOnPlain => "tls_on_plain",
             Refusal::MethodNotAllowed => "method",
             Refusal::BadUpgrade(_) => "bad_upgrade",
             Refusal::BadVersion => "bad_version",
@@ -251,7 +293,7 @@ pub fn answer(
     method: Method,
 ) -> Vec<u8> {
     let mut out = format!(
-        "HTTP/1.1 {status} {}\r\nConnection: close\r\n{fields}Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+        "HTTP/1.1 {status} {}\r\nConnection: close\r\n{fields}X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
         phrase(status),
         body.len()
     )
@@ -261,6 +303,10 @@ pub fn answer(
     }
     out
 }
+
+/// The answer to `OPTIONS`, with which some balancers look whether we are there.
+pub const OPTIONS_ANSWER: &[u8] =
+    b"HTTP/1.1 204 No Content\r\nConnection: close\r\nAllow: GET, HEAD, OPTIONS\r\n\r\n";
 
 fn phrase(status: u16) -> &'static str {
     match status {
@@ -289,6 +335,7 @@ pub struct Site<'a> {
     /// Path of the WebSocket.
     pub path: &'a str,
     pub allowed_origins: Option<&'a [String]>,
+    pub guard: Option<&'a Guard>,
 }
 
 /// What becomes of a well-formed request.
@@ -296,6 +343,8 @@ pub struct Site<'a> {
 pub enum Verdict {
     /// These bytes complete the upgrade.
     Upgrade(Vec<u8>),
+    /// `OPTIONS` of any path.
+    Options,
     /// `GET` or `HEAD` of some other path: perhaps somebody has an answer.
     Page(String),
     Refuse(Refusal),
@@ -304,6 +353,9 @@ pub enum Verdict {
 /// Rows 3 to 10 of section 1.1, in that order.
 pub fn judge(request: &Request, site: &Site<'_>) -> Verdict {
     let is_socket_path = request.path.as_deref() == Some(site.path);
+    if !request.is_upgrade && request.method == Method::Options {
+        return Verdict::Options;
+    }
     if !request.is_upgrade {
         return Verdict::Refuse(match &request.path {
             _ if request.method == Method::Other => Refusal::MethodNotAllowed,
@@ -326,6 +378,15 @@ fn upgrade(request: &Request, site: &Site<'_>, is_socket_path: bool) -> Result<V
         && !allowed.iter().any(|one| one.as_bytes() == origin.as_slice())
     {
         return Err(Refusal::OriginNotAllowed);
+    }
+    if let Some(guard) = site.guard {
+        let origin = request.origin.as_deref().filter(|_| site.allowed_origins.is_none());
+        if origin.is_some_and(|origin| !guard.allows_origin(origin)) {
+            return Err(Refusal::ForeignOrigin);
+        }
+        if !guard.allows_host(request.host.as_deref()) {
+            return Err(Refusal::ForeignHost);
+        }
     }
     if request.method != Method::Get {
         return Err(Refusal::MethodNotAllowed);

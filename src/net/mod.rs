@@ -20,6 +20,7 @@ mod counters;
 pub mod decode;
 mod entry;
 pub mod frame;
+pub mod guard;
 pub mod http;
 pub mod limits;
 mod mailbox;

@@ -1,9 +1,9 @@
 //! Input of connections: read, cut into messages, handed to the app; and the
 //! beginning of every end.
 
-use super::address::client_address;
+use super::address::{client_address, is_untold_proxy};
 use super::conn::{NO_CLOSE_FRAME, Step};
-use super::http::{Method, Refusal, Request, Site, Verdict, answer, judge};
+use super::http::{Method, OPTIONS_ANSWER, Refusal, Request, Site, Verdict, answer, judge};
 use super::limits::{
     BYTES_PER_CONNECTION, MESSAGES_PER_CONNECTION, MESSAGES_PER_TURN, MICROS_PER_TURN,
 };
@@ -194,8 +194,26 @@ impl<A: App + 'static> Transport<A> {
         let address = client_address(entry.address, forwarded_for, real_ip, trusted);
         let allowed_origins = self.options.allowed_origins.as_deref();
         let is_full = self.options.max_connections.is_some_and(|most| sockets > most);
-        let site = Site { path: &self.options.path, allowed_origins };
-        match judge(request, &site) {
+        let guard = self.options.guard.as_ref();
+        let site = Site { path: &self.options.path, allowed_origins, guard };
+        let verdict = judge(request, &site);
+        if let Verdict::Refuse(refusal @ (Refusal::ForeignOrigin | Refusal::ForeignHost)) = verdict
+        {
+            log::info!("{address}: {}", request.foreign(refusal));
+        }
+        if forwarded_for.is_some() && !self.proxy_told && is_untold_proxy(entry.address, trusted) {
+            self.proxy_told = true;
+            log::warn!(
+                "{} sends X-Forwarded-For and is not in trustedProxies: all its clients count \
+                 as one",
+                entry.address
+            );
+        }
+        match verdict {
+            Verdict::Options => {
+                entry.conn.answer(OPTIONS_ANSWER);
+                self.begin_drain(slot);
+            }
             Verdict::Upgrade(_) if is_full => {
                 self.refuse(slot, Refusal::TooManyConnections, request.method);
             }

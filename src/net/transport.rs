@@ -6,6 +6,7 @@ use super::clock::Clock;
 use super::counters::Counters;
 use super::decode::Rules;
 use super::entry::Entry;
+use super::guard::Guard;
 use super::limits::{EVENTS, READ_BYTES};
 use super::mailbox::{Durability, Mailbox, Remote};
 use super::signals::Signals;
@@ -40,6 +41,8 @@ pub struct Options {
     pub high_water_mark: f64,
     /// Origins that may connect; `None` is all of them.
     pub allowed_origins: Option<Vec<String>>,
+    /// For a server without authentication that serves this machine only.
+    pub guard: Option<Guard>,
     /// Sockets of all kinds; `None` is no limit.
     pub max_connections: Option<usize>,
     /// Open connections of one IPv4 address or IPv6 /64.
@@ -68,6 +71,7 @@ impl Default for Options {
             max_buffered_bytes: 1_048_576,
             high_water_mark: 0.8,
             allowed_origins: None,
+            guard: None,
             max_connections: None,
             max_connections_per_ip: None,
             trusted_proxies: Vec::new(),
@@ -104,6 +108,8 @@ pub struct Transport<A: App> {
     pub(super) table: Slab<Entry>,
     pub(super) next_generation: u32,
     pub(super) per_client: PerClient,
+    /// Somebody was told of a proxy that is not trusted.
+    pub(super) proxy_told: bool,
     /// Input of all connections goes through here.
     pub(super) buffer: Vec<u8>,
 
@@ -190,6 +196,7 @@ impl<A: App + 'static> Transport<A> {
             table: Slab::new(),
             next_generation: 0,
             per_client: PerClient::new(options.max_connections_per_ip),
+            proxy_told: false,
             buffer: vec![0; READ_BYTES],
             spares: Spares::default(),
             ready: VecDeque::new(),
@@ -216,6 +223,16 @@ impl<A: App + 'static> Transport<A> {
     /// What binding failed with.
     pub fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
         self.accepting.listen(self.poll.registry(), address)
+    }
+
+    /// Gives up the addresses that [`Transport::listen`] was told.
+    pub fn listen_no_more(&mut self) {
+        self.accepting.close();
+    }
+
+    /// From now on only pages and names of this machine are let in.
+    pub fn guard(&mut self, guard: Guard) {
+        self.options.guard = Some(guard);
     }
 
     /// From now on `SIGINT` and `SIGTERM` begin a shutdown with `grace_ms`; the

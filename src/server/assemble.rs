@@ -1,7 +1,5 @@
 //! From a configuration to the parts of a server.
 
-use std::io::ErrorKind;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -150,7 +148,7 @@ pub(super) fn transport(
         close_timeout_ms: config.close_timeout_ms,
         max_buffered_bytes: config.backpressure.max_buffered_bytes,
         high_water_mark: config.backpressure.high_water_mark,
-        allowed_origins: config.allowed_origins.clone(),
+        allowed_origins: config.allowed_origins.clone().filter(|_| !config.allows_all_origins()),
         max_connections,
         max_connections_per_ip: config
             .max_connections_per_ip
@@ -286,28 +284,4 @@ fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
         coalesce_pushes: config.store.coalesce_pushes,
         seed,
     }
-}
-
-/// Binds the configured address; returns the actual one.
-pub(super) fn listen(
-    transport: &mut Transport<Hosted>,
-    config: &Config,
-) -> Result<SocketAddr, StartError> {
-    let host = config.bind_host();
-    let failed = |step: &str, reason: String| StartError::Failed { step: step.into(), reason };
-    let address = (host, config.port)
-        .to_socket_addrs()
-        .map_err(|error| failed("host", format!("{host} does not resolve: {error}")))?
-        .next()
-        .ok_or_else(|| failed("host", format!("{host} has no address")))?;
-    transport.listen(address).map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => failed("port", format!("{address} is in use")),
-        ErrorKind::PermissionDenied => {
-            failed("port", format!("{address} is not permitted: {error}"))
-        }
-        ErrorKind::AddrNotAvailable => {
-            failed("host", format!("{address} is no address of this machine"))
-        }
-        _ => failed("listen", format!("{address}: {error}")),
-    })
 }

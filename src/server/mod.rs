@@ -18,6 +18,7 @@ mod durable;
 mod handle;
 mod hooks;
 mod hosted;
+mod listen;
 mod local;
 #[cfg(feature = "sqlite")]
 mod offline;
@@ -251,7 +252,7 @@ fn launch(config: Config, signals: bool, hooks: Hooks) -> Result<Server, StartEr
     let started = Instant::now();
     let (mut transport, durable) = assemble::transport(&config)?;
     hooks.install(&mut transport)?;
-    let address = assemble::listen(&mut transport, &config)?;
+    let address = listen::listen(&mut transport, &config)?;
     if signals {
         let reload = |hosted: &mut Hosted, _| hosted.reload();
         transport.handle_signals(config.shutdown_grace_ms, reload).map_err(|error| {

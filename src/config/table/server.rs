@@ -26,16 +26,6 @@ fn host(text: &str) -> Result<(), &'static str> {
     }
 }
 
-fn origin(text: &str) -> Result<(), &'static str> {
-    if text == "*" {
-        Err(
-            "\"*\" would match nothing: entries are compared byte for byte (use null to allow every origin)",
-        )
-    } else {
-        non_empty(text)
-    }
-}
-
 pub(super) const ROWS: &[Row] = &[
     Row::new("name", Kind::Text(name), |c| Some(&mut c.name),
         "Name of the server in `server.stats` and of the store in `store.stats`; 1 to 128 characters.")
@@ -63,8 +53,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("exposeErrorDetails", Kind::Boolean, |c| Some(&mut c.expose_error_details),
         "`false` removes `details` from all errors.")
         .switch("no-error-details", false, "leave details out of errors"),
-    Row::new("allowedOrigins", Kind::Texts(origin), |c| Some(&mut c.allowed_origins),
-        "Origins that browsers may connect from, compared byte for byte. `[]` refuses every request with an `Origin`; absent, nothing is checked.")
+    Row::new("allowedOrigins", Kind::Texts(non_empty), |c| Some(&mut c.allowed_origins),
+        "Origins that browsers may connect from, compared byte for byte. `[]` refuses every request with an `Origin`, `[\"*\"]` none. Absent, nothing is checked, but for a server without `auth` that listens on loopback addresses only: it lets in pages of this machine (and, whatever this key says, requests that name this machine).")
         .flag("", "allowed-origins", "LIST", "origins of browsers, comma-separated"),
     Row::new("trustedProxies", Kind::Array("array of IP addresses and CIDR ranges"), |c| Some(&mut c.trusted_proxies),
         "Peers whose `X-Forwarded-For` (its rightmost entry that is not trusted itself) or `X-Real-IP` gives the client address. From everybody else these headers are ignored."),

@@ -34,7 +34,8 @@ impl Echo {
                 Step::NeedMore => break,
                 Step::Nothing | Step::Pong(_) | Step::Refused(_) => {}
                 Step::Request(request) => {
-                    match judge(&request, &Site { path: "/ws", allowed_origins: None }) {
+                    match judge(&request, &Site { path: "/ws", allowed_origins: None, guard: None })
+                    {
                         Verdict::Upgrade(answer) => {
                             self.conn.upgrade(&answer);
                             self.conn.outbox.push_text(
@@ -46,7 +47,9 @@ impl Echo {
                                 &mut Spares::default(),
                             );
                         }
-                        Verdict::Page(_) => self.conn.refuse(Refusal::NotFound, request.method),
+                        Verdict::Options | Verdict::Page(_) => {
+                            self.conn.refuse(Refusal::NotFound, request.method)
+                        }
                         Verdict::Refuse(refusal) => self.conn.refuse(refusal, request.method),
                     }
                 }

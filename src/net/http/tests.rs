@@ -5,7 +5,7 @@ use super::*;
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 fn site() -> Site<'static> {
-    Site { path: "/ws", allowed_origins: None }
+    Site { path: "/ws", allowed_origins: None, guard: None }
 }
 
 fn read(head: &str) -> Result<Option<(Box<Request>, usize)>, Refusal> {
@@ -20,6 +20,7 @@ fn status(head: &str, site: &Site<'_>) -> u16 {
         Ok(Some((request, _))) => match judge(&request, site) {
             Verdict::Upgrade(_) => 101,
             Verdict::Page(_) => 200,
+            Verdict::Options => 204,
             Verdict::Refuse(refusal) => refusal.status(),
         },
     }
@@ -113,7 +114,11 @@ fn rows_of_1_4() {
         ("another page, HEAD", plain("HEAD /healthz"), 200),
         ("POST", plain("POST /ws"), 405),
         ("POST elsewhere", plain("POST /nowhere"), 405),
-        ("OPTIONS *", plain("OPTIONS *"), 405),
+        ("OPTIONS *", plain("OPTIONS *"), 204),
+        ("OPTIONS of a page", plain("OPTIONS /healthz"), 204),
+        ("HTTP/1.0", "GET /healthz HTTP/1.0\r\n\r\n".into(), 200),
+        ("HTTP/1.0 with Host", "GET /ws HTTP/1.0\r\nHost: x\r\n\r\n".into(), 426),
+        ("HTTP/1.1 without Host", "GET /healthz HTTP/1.1\r\n\r\n".into(), 200),
         ("CONNECT", plain("CONNECT example.org:80"), 405),
         ("GET *", plain("GET *"), 404),
         ("Connection without Upgrade", upgrade("GET /ws HTTP/1.1", &[("Upgrade", "")]), 426),
@@ -129,7 +134,7 @@ fn rows_of_1_4() {
 fn origins() {
     let get = "GET /ws HTTP/1.1";
     let allowed = ["https://app.example".to_owned()];
-    let site = |allowed| Site { path: "/ws", allowed_origins: Some(allowed) };
+    let site = |allowed| Site { path: "/ws", allowed_origins: Some(allowed), guard: None };
     let with = |origin| upgrade(get, &[("Origin", origin)]);
     assert_eq!(status(&with("https://app.example"), &site(&allowed)), 101);
     assert_eq!(status(&with("https://APP.example"), &site(&allowed)), 403);
@@ -139,6 +144,29 @@ fn origins() {
     assert_eq!(status(&with("https://app.example"), &site(&[])), 403);
     let post = upgrade("POST /ws HTTP/1.1", &[("Origin", "https://evil.example")]);
     assert_eq!(status(&post, &site(&allowed)), 403, "origin before method");
+}
+
+#[test]
+fn the_guard_of_an_open_server() {
+    let guard = Guard::new("localhost", &[]);
+    let open = Site { path: "/ws", allowed_origins: None, guard: Some(&guard) };
+    let get = "GET /ws HTTP/1.1";
+    let of = |fields: &[(&str, &str)], site: &Site<'_>| status(&upgrade(get, fields), site);
+    let local = ("Host", "127.0.0.1:8080");
+    assert_eq!(of(&[local], &open), 101, "clients that are no browsers send no Origin");
+    assert_eq!(of(&[local, ("Origin", "http://localhost:3000")], &open), 101);
+    assert_eq!(of(&[local, ("Origin", "https://evil.example")], &open), 403);
+    assert_eq!(of(&[local, ("Origin", "null")], &open), 403);
+    assert_eq!(of(&[("Host", "evil.example:8080")], &open), 403, "rebinding");
+    // A list says which origins; the name is looked at all the same.
+    let allowed = ["https://app.example".to_owned()];
+    let guard = Guard::new("127.0.0.1", &allowed);
+    let listed = Site { path: "/ws", allowed_origins: Some(&allowed), guard: Some(&guard) };
+    let app = ("Origin", "https://app.example");
+    assert_eq!(of(&[local, app], &listed), 101);
+    assert_eq!(of(&[("Host", "app.example"), app], &listed), 101);
+    assert_eq!(of(&[local, ("Origin", "http://localhost")], &listed), 403);
+    assert_eq!(of(&[("Host", "evil.example")], &listed), 403);
 }
 
 #[test]
