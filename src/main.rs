@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Ok(command) => command,
         Err(error) => {
             complain(&error);
-            eprintln!("Run \"noexd --help\" for usage information.");
+            logging::say("Run \"noexd --help\" for usage information.\n");
             return ExitCode::FAILURE;
         }
     };
@@ -30,13 +30,15 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check(&arguments),
         Command::Run(arguments) => run(&arguments),
     };
-    match done {
+    let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
             ExitCode::FAILURE
         }
-    }
+    };
+    logging::flush();
+    code
 }
 
 /// Runs a subcommand; `None` if there is none.
@@ -53,10 +55,10 @@ fn subcommand(args: &[OsString]) -> Option<ExitCode> {
             }),
             Err(error) => {
                 complain(&error);
-                eprintln!(
-                    "Run \"noexd {} --help\" for usage information.",
+                logging::say(&format!(
+                    "Run \"noexd {} --help\" for usage information.\n",
                     args.first().map_or("".into(), |verb| verb.to_string_lossy())
-                );
+                ));
                 return Some(ExitCode::FAILURE);
             }
         },
@@ -93,7 +95,7 @@ impl From<StartError> for Failure {
 
 fn complain(error: &dyn std::fmt::Display) {
     for line in error.to_string().lines() {
-        eprintln!("Error: {}", logging::printable(line));
+        logging::say(&format!("Error: {}\n", logging::printable(line)));
     }
 }
 
@@ -113,7 +115,7 @@ fn load(arguments: &Arguments) -> Result<Resolved, ConfigError> {
 fn check(arguments: &Arguments) -> Result<(), Failure> {
     let Resolved { config, warnings } = load(arguments)?;
     for warning in warnings.into_iter().chain(config.oddities()) {
-        eprintln!("Warning: {}", logging::printable(&warning));
+        logging::say(&format!("Warning: {}\n", logging::printable(&warning)));
     }
     print("configuration is valid\n")
 }
@@ -144,7 +146,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// For somebody who starts the program to see what it is.
 fn greet(url: &str) {
-    eprintln!(
+    logging::say(&format!(
         "
 This is noexd, a live data backend: buckets of records, queries that push their
 changes, one JSON message per WebSocket frame. Data lives in memory only and is
@@ -161,5 +163,5 @@ or by hand:
 
 noexd --help lists the options, docs/configuration.md all settings. Ctrl-C stops.
 "
-    );
+    ));
 }

@@ -447,3 +447,73 @@ fn log_levels_follow_the_environment() {
     assert_eq!(rest.status.code(), Some(0));
     assert_eq!(text(&rest.stderr), "");
 }
+
+/// Sends an emit that is logged with some 2 KB, and waits for its answer.
+fn emit(socket: &mut WebSocket<TcpStream>, id: usize) {
+    let text = format!(r#"{{"id":{id},"type":"rules.emit","topic":"x","data":{{}}}}"#);
+    socket.send(Message::text(text)).expect("sent");
+    loop {
+        let answer = socket.read().expect("an answer").into_text().expect("text");
+        if answer.contains(&format!("\"id\":{id},")) {
+            return assert!(answer.contains("\"type\":\"result\""), "{answer}");
+        }
+    }
+}
+
+fn talkative(socket: &mut WebSocket<TcpStream>) {
+    let rule = format!(
+        r#"{{"id":0,"type":"rules.registerRule","rule":{{"id":"r","name":"r","trigger":{{"type":"event","topic":"x"}},"conditions":[],"actions":[{{"type":"log","level":"warn","message":"{}"}}]}}}}"#,
+        "m".repeat(1_900)
+    );
+    socket.send(Message::text(rule)).expect("sent");
+    let answer = socket.read().expect("an answer").into_text().expect("text");
+    assert!(answer.contains("\"type\":\"result\""), "{answer}");
+}
+
+#[test]
+fn a_standard_error_that_nobody_reads_stops_nobody() {
+    let mut running = Running::start(&["--port", "0"]);
+    let (mut one, mut other) = (running.connect(), running.connect());
+    talkative(&mut one);
+    // More than the pipe and the queue hold.
+    for id in 1..1_500 {
+        emit(&mut one, id);
+    }
+    emit(&mut other, 1);
+    let mut err = BufReader::new(running.child.stderr.take().expect("standard error"));
+    let mut line = String::new();
+    while !line.contains(" lines were lost: standard error is not read") {
+        line.clear();
+        assert_ne!(err.read_line(&mut line).expect("a line"), 0, "it was never said");
+    }
+    emit(&mut one, 1_501);
+    running.signal("TERM");
+    // Nor does it stop the end.
+    assert_eq!(running.child.wait().expect("the end").code(), Some(0));
+}
+
+#[test]
+fn a_standard_error_that_is_closed_or_full_ends_nothing() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let (far, near) = std::io::pipe().expect("a pipe");
+    drop(far);
+    for err in [Stdio::from(full), Stdio::from(near)] {
+        let mut child = noexd(&["--port", "0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(err)
+            .spawn()
+            .expect("start noexd");
+        let mut out = BufReader::new(child.stdout.take().expect("standard output"));
+        let mut line = String::new();
+        out.read_line(&mut line).expect("read the first line");
+        let mut running = Running { child, line, out };
+        let mut socket = running.connect();
+        talkative(&mut socket);
+        for id in 1..10 {
+            emit(&mut socket, id);
+        }
+        running.signal("TERM");
+        assert_eq!(running.child.wait().expect("the end").code(), Some(0));
+    }
+}

@@ -366,6 +366,7 @@ impl Engine {
             log::error!(
                 "panic while applying a commit ({what}): {text}; the state is not to be trusted"
             );
+            log::logger().flush();
             std::process::abort();
         }
         self.metrics.panics += 1;
