@@ -116,6 +116,8 @@ pub struct Engine {
     pending: HashMap<JobId, Pending>,
     /// Set while the store is being changed: a panic then is fatal.
     in_commit: bool,
+    /// A timer for [`Timer::Release`] is set.
+    releasing: bool,
     /// Reused for building responses.
     scratch: Vec<u8>,
     /// Reused for expired timers.
@@ -161,6 +163,7 @@ impl Engine {
             answering: Vec::new(),
             pending: HashMap::new(),
             in_commit: false,
+            releasing: false,
             scratch: Vec::new(),
             due: Vec::new(),
             options,
@@ -185,6 +188,7 @@ impl Engine {
             identity.directory.apply(&self.store, &commit);
         }
         self.in_commit = false;
+        self.arm_release();
         self.log_commit(&commit);
         self.metrics.commits += 1;
         // At once: views are brought from one commit to the next.

@@ -24,9 +24,18 @@ pub(crate) enum Timer {
     CoalescedPushes,
     /// Timers and patterns of rules.
     Rules,
+    /// Memory of dropped and cleared buckets is to be given back.
+    Release,
 }
 
 impl Engine {
+    /// Has more memory given back in the next turn, if there is any.
+    pub(super) fn arm_release(&mut self) {
+        if self.store.has_remains() && !std::mem::replace(&mut self.releasing, true) {
+            self.wheel.insert(self.now.mono, Timer::Release);
+        }
+    }
+
     pub(super) fn fire(&mut self, timer: Timer, view: &dyn TransportView) {
         match timer {
             Timer::Heartbeat(conn) => self.heartbeat_due(conn, view),
@@ -42,6 +51,11 @@ impl Engine {
             Timer::FirstPush(conn, number) => self.first_push_due(conn, number),
             Timer::CoalescedPushes => self.release_coalesced(),
             Timer::Rules => self.rules_due(),
+            Timer::Release => {
+                self.releasing = false;
+                self.store.release_remains();
+                self.arm_release();
+            }
         }
     }
 }

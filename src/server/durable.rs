@@ -80,7 +80,7 @@ pub(super) fn open(settings: &Persistence) -> Result<Option<Recovered>, StartErr
     let (mut origins, mut documents, mut records) = (Vec::new(), Vec::new(), 0usize);
     let last = journal
         .load(&mut |stored| match stored {
-            Stored::Bucket(entry, records_of) => {
+            Stored::Bucket(entry, _) => {
                 origins.push((entry.id, entry.origin));
                 open = entry.id;
                 let stored = Defined {
@@ -91,7 +91,6 @@ pub(super) fn open(settings: &Persistence) -> Result<Option<Recovered>, StartErr
                     state: entry.state.into(),
                 };
                 loader.bucket(&stored, entry.counter).map_err(|error| error.to_string())?;
-                loader.reserve(entry.id, usize::try_from(records_of).unwrap_or(0));
                 Ok(())
             }
             Stored::Record { place, row, places, .. } => {

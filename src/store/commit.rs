@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use super::admin::Rebuilt;
 use super::bucket::{Bucket, Outgoing};
 use super::change::{Candidates, Change, ChangeKind, Commit, Defined, DefinitionChange};
-use super::ordered::OrderedKeys;
+use super::remains::Remains;
 use super::table::Slot;
 use super::{BucketId, Data, Index, Key, Row, RowBuilder, Store};
 use crate::json::{Json, Object};
@@ -71,7 +71,7 @@ impl Store {
         for id in set.cleared {
             if let Some(bucket) = self.buckets.get_mut(&id) {
                 commit.cleared.push((id, bucket.len()));
-                bucket.clear();
+                self.graveyard.bury(Remains::of(bucket));
             }
         }
         commit.changes.reserve_exact(set.ops.len());
@@ -99,7 +99,7 @@ impl Store {
                 bucket.defined_at = self.sequence;
                 bucket.indexed_at = self.sequence;
                 if let Some(id) = self.names.insert(bucket.name.clone(), bucket.id) {
-                    self.buckets.remove(&id);
+                    self.bury(id);
                 }
                 let defined = bucket.defined();
                 self.buckets.insert(bucket.id, *bucket);
@@ -112,7 +112,7 @@ impl Store {
                 DefinitionChange::Updated(bucket.defined())
             }
             DefinitionOp::Drop(id) => {
-                let bucket = self.buckets.remove(&id)?;
+                let bucket = self.bury(id)?;
                 self.names.remove(&bucket.name);
                 DefinitionChange::Dropped {
                     bucket: id,
@@ -123,6 +123,13 @@ impl Store {
         };
         self.connect_references();
         Some(change)
+    }
+
+    /// Takes a bucket out; its records are given back later.
+    fn bury(&mut self, id: BucketId) -> Option<Bucket> {
+        let mut bucket = self.buckets.remove(&id)?;
+        self.graveyard.bury(Remains::of(&mut bucket));
+        Some(bucket)
     }
 }
 
@@ -150,15 +157,6 @@ impl Bucket {
             definition: Arc::new(self.definition.supplied().clone()),
             state: Json::Object(state).to_text().into(),
         }
-    }
-
-    fn clear(&mut self) {
-        self.table = super::table::Table::new(self.layout.field(&self.definition.key));
-        self.indexes.iter_mut().for_each(Index::clear);
-        self.references.iter_mut().for_each(|outgoing| outgoing.index.clear());
-        self.ordered = self.ordered.as_ref().map(|_| OrderedKeys::default());
-        self.expiry.iter_mut().for_each(std::collections::BTreeSet::clear);
-        self.ages.iter_mut().for_each(std::collections::BTreeSet::clear);
     }
 
     fn apply(&mut self, op: Op, sequence: u64) -> Option<Change> {

@@ -9,8 +9,9 @@
 use std::cell::OnceCell;
 use std::hash::BuildHasher as _;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::DefaultHashBuilder;
 
+use super::growing::{Chunks, Hashed, fold};
 use super::ranges::{Bounds, Ranges};
 use super::table::{NIL, Slot, Table};
 use super::{FieldRef, Row};
@@ -20,10 +21,10 @@ use crate::json::{Kind, Raw};
 pub struct Index {
     field: FieldRef,
     unique: bool,
-    values: HashTable<Posting>,
-    links: Vec<Link>,
+    values: Hashed<Posting>,
+    links: Chunks<Link>,
     /// When a record acquired its value, where that was not its insert.
-    moved: HashMap<Slot, u64>,
+    moved: Hashed<(Slot, u64)>,
     /// For comparisons; there from the first one on.
     ranges: OnceCell<Ranges>,
     hasher: DefaultHashBuilder,
@@ -64,9 +65,9 @@ impl Index {
         Index {
             field,
             unique,
-            values: HashTable::new(),
-            links: Vec::new(),
-            moved: HashMap::new(),
+            values: Hashed::default(),
+            links: Chunks::default(),
+            moved: Hashed::default(),
             ranges: OnceCell::new(),
             hasher: DefaultHashBuilder::default(),
         }
@@ -117,7 +118,7 @@ impl Index {
     }
 
     fn posting(&self, table: &Table, value: &str) -> Option<&Posting> {
-        let hash = self.hasher.hash_one(value);
+        let hash = fold(self.hasher.hash_one(value));
         self.values.find(hash, |posting| self.value_at(table, posting.head) == value)
     }
 
@@ -140,15 +141,17 @@ impl Index {
 
     /// When the record acquired its value. Ascends along [`Index::slots`].
     pub(super) fn acquired(&self, table: &Table, slot: Slot) -> u64 {
-        match self.moved.get(&slot) {
-            Some(&sequence) => sequence,
-            None => table.order(slot),
-        }
+        self.moved(slot).unwrap_or_else(|| table.order(slot))
     }
 
     /// The acquisition, if it was not the record's insert.
     pub(super) fn moved(&self, slot: Slot) -> Option<u64> {
-        self.moved.get(&slot).copied()
+        let hash = self.hash_of_slot(slot);
+        self.moved.find(hash, |(of, _)| *of == slot).map(|(_, sequence)| *sequence)
+    }
+
+    fn hash_of_slot(&self, slot: Slot) -> u32 {
+        fold(self.hasher.hash_one(slot))
     }
 
     /// Takes in a record that stands in the table already. `sequence` is above
@@ -161,18 +164,15 @@ impl Index {
         }
         let Some(value) = table.row(slot).and_then(|row| self.value_of(row)) else { return };
         if sequence != table.order(slot) {
-            self.moved.insert(slot, sequence);
+            self.moved.insert(self.hash_of_slot(slot), (slot, sequence));
         }
-        let hash = self.hasher.hash_one(value);
-        let Index { field, values, links, hasher, .. } = self;
+        let hash = fold(self.hasher.hash_one(value));
+        let Index { field, values, links, .. } = self;
         let text = |slot: Slot| {
             table.row(slot).and_then(|row| indexable(row.field(field))).unwrap_or_default()
         };
-        if links.len() <= slot as usize {
-            if links.capacity() <= slot as usize {
-                links.reserve_exact((links.len() / 8).max(16).max(slot as usize + 1 - links.len()));
-            }
-            links.resize(slot as usize + 1, Link { prev: NIL, next: NIL });
+        while links.len() <= slot as usize {
+            links.push(Link { prev: NIL, next: NIL });
         }
         let mut prev = NIL;
         match values.find_mut(hash, |posting| text(posting.head) == value) {
@@ -183,7 +183,7 @@ impl Index {
             }
             None => {
                 let posting = Posting { head: slot, tail: slot, len: 1 };
-                values.insert_unique(hash, posting, |other| hasher.hash_one(text(other.head)));
+                values.insert(hash, posting);
             }
         }
         if let Some(before) = links.get_mut(prev as usize) {
@@ -202,17 +202,19 @@ impl Index {
             ranges.remove(slot, value);
         }
         let Some(value) = table.row(slot).and_then(|row| self.value_of(row)) else { return };
-        self.moved.remove(&slot);
-        let hash = self.hasher.hash_one(value);
+        self.moved.remove(self.hash_of_slot(slot), |(of, _)| *of == slot);
+        let hash = fold(self.hasher.hash_one(value));
         let Index { field, values, links, .. } = self;
         let text = |slot: Slot| {
             table.row(slot).and_then(|row| indexable(row.field(field))).unwrap_or_default()
         };
         let Some(Link { prev, next }) = links.get(slot as usize).cloned() else { return };
-        let Ok(mut entry) = values.find_entry(hash, |posting| text(posting.head) == value) else {
+        let is_it = |posting: &Posting| text(posting.head) == value;
+        let Some(posting) = values.find_mut(hash, is_it) else { return };
+        if posting.len <= 1 {
+            values.remove(hash, is_it);
             return;
-        };
-        let posting = entry.get_mut();
+        }
         posting.len = posting.len.saturating_sub(1);
         match links.get_mut(prev as usize) {
             Some(link) => link.next = next,
@@ -222,21 +224,29 @@ impl Index {
             Some(link) => link.prev = prev,
             None => posting.tail = prev,
         }
-        if posting.head == NIL {
-            entry.remove();
-        }
     }
 
-    /// Forgets everything.
-    pub(super) fn clear(&mut self) {
-        *self = Index::new(self.field.clone(), self.unique);
+    /// An empty index like this one.
+    pub(super) fn emptied(&self) -> Index {
+        Index::new(self.field.clone(), self.unique)
+    }
+
+    /// Gives back a piece of an index that is not used any more; how many
+    /// records it was about, `None` when there is nothing left.
+    pub(super) fn release(&mut self) -> Option<usize> {
+        let ranges = |ranges: &mut OnceCell<Ranges>| ranges.get_mut()?.release();
+        self.links
+            .release()
+            .or_else(|| self.values.release())
+            .or_else(|| self.moved.release())
+            .or_else(|| ranges(&mut self.ranges))
     }
 
     /// Bytes of memory.
     pub(super) fn memory(&self) -> usize {
-        self.values.allocation_size()
-            + self.links.capacity() * size_of::<Link>()
-            + self.moved.allocation_size()
+        self.values.memory()
+            + self.links.memory()
+            + self.moved.memory()
             + self.ranges.get().map_or(0, Ranges::memory)
     }
 
@@ -245,7 +255,7 @@ impl Index {
         let mut indexed = 0;
         for slot in table.iter() {
             let Some(value) = table.row(slot).and_then(|row| self.value_of(row)) else {
-                assert!(!self.moved.contains_key(&slot), "an acquisition without a value");
+                assert_eq!(self.moved(slot), None, "an acquisition without a value");
                 continue;
             };
             indexed += 1;
@@ -272,5 +282,7 @@ impl Index {
         }
         let counted: usize = self.values.iter().map(|posting| posting.len as usize).sum();
         assert_eq!(indexed, counted, "{}: as many postings as values", self.field.name());
+        self.values.check();
+        self.moved.check();
     }
 }

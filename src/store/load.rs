@@ -72,14 +72,6 @@ impl Loader {
         Ok(())
     }
 
-    /// Makes room for that many records of a bucket, so that its table does not
-    /// grow again and again while they are restored.
-    pub fn reserve(&mut self, bucket: BucketId, records: usize) {
-        if let Some(bucket) = self.store.buckets.get_mut(&bucket) {
-            bucket.table.reserve(records);
-        }
-    }
-
     /// Restores a record from its text and order, and the places of its last
     /// [`super::Change`].
     ///

@@ -14,6 +14,7 @@ mod commit;
 mod data;
 mod draft;
 pub mod filter;
+mod growing;
 mod index;
 mod key;
 mod load;
@@ -22,6 +23,7 @@ mod ordered;
 pub mod pattern;
 mod ranges;
 mod read;
+mod remains;
 mod restore;
 mod row;
 pub mod schema;
@@ -47,6 +49,7 @@ pub use key::Key;
 pub use load::{LoadError, Loader};
 pub use ranges::Bounds;
 pub use read::{Access, Selection};
+pub use remains::Background;
 pub use restore::Content;
 pub use row::{FieldRef, Layout, Row, RowBuilder};
 
@@ -67,6 +70,8 @@ pub struct Store {
     /// Who refers to a bucket of that name: bucket and position among its
     /// references.
     incoming: HashMap<Box<str>, Vec<(BucketId, usize)>>,
+    /// What is to be given back.
+    graveyard: remains::Graveyard,
 }
 
 impl Store {
@@ -99,6 +104,22 @@ impl Store {
     /// Records in all buckets.
     pub fn records(&self) -> usize {
         self.buckets().map(Bucket::len).sum()
+    }
+
+    /// Whether memory of dropped and cleared buckets is to be given back.
+    pub fn has_remains(&self) -> bool {
+        !self.graveyard.is_empty()
+    }
+
+    /// Gives back some of the memory of dropped and cleared buckets: as much as
+    /// a turn may take.
+    pub fn release_remains(&mut self) {
+        self.graveyard.release();
+    }
+
+    /// What goes on over several turns.
+    pub fn background(&self) -> impl Iterator<Item = Background> {
+        self.graveyard.background()
     }
 
     /// When the next record expires, in milliseconds of the wall clock.

@@ -13,6 +13,7 @@ use icu_collator::CollatorBorrowed;
 use icu_collator::options::CollatorOptions;
 
 use super::millis::Millis;
+use super::remains::release_some;
 use super::table::Slot;
 use super::{Key, Row};
 use crate::budget::{Budget, OverBudget};
@@ -72,6 +73,13 @@ impl OrderedKeys {
                 self.texts.remove(&(text, order));
             }
         }
+    }
+
+    /// Gives back some of what is not used any more; how many records it was
+    /// about.
+    pub fn release(&mut self) -> Option<usize> {
+        let numbers = release_some(|| self.numbers.pop_first().is_some());
+        numbers.or_else(|| release_some(|| self.texts.pop_first().is_some()))
     }
 
     fn is_mixed(&self) -> bool {

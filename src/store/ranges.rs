@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use super::millis::Millis;
+use super::remains::release_first;
 use super::table::Slot;
 use crate::json::js::{Primitive, compare_utf16};
 use crate::json::{Kind, Raw};
@@ -157,6 +158,14 @@ impl Ranges {
         }
         slots.extend(self.others.iter().take(limit + 1));
         (slots.len() <= limit).then_some(slots)
+    }
+
+    /// Gives back some of what is not used any more; how many records it was
+    /// about.
+    pub fn release(&mut self) -> Option<usize> {
+        release_first(&mut self.numbers)
+            .or_else(|| release_first(&mut self.texts))
+            .or_else(|| release_first(&mut self.others))
     }
 
     /// Bytes of memory, about.

@@ -2,12 +2,13 @@
 //!
 //! A slab of slots with an intrusive doubly linked list in table order, and a
 //! hash table of slot numbers that finds the key in the row itself, so that no
-//! key is kept twice. Knows nothing of schemas or indexes.
+//! key is kept twice. Both grow in pieces. Knows nothing of schemas or indexes.
 
 use std::hash::BuildHasher as _;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
+use super::growing::{Chunks, Hashed, fold};
 use super::{FieldRef, Row};
 
 /// The number of a slot; stable while the record lives.
@@ -28,29 +29,23 @@ struct Entry {
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     key: FieldRef,
-    slots: Vec<Entry>,
+    slots: Chunks<Entry>,
     free: Slot,
     head: Slot,
     tail: Slot,
-    keys: HashTable<Slot>,
+    keys: Hashed<Slot>,
     hasher: DefaultHashBuilder,
-}
-
-/// The hash of the key of a record that stands in the table.
-fn hash_of(slots: &[Entry], key: &FieldRef, hasher: &DefaultHashBuilder, slot: Slot) -> u64 {
-    let row = slots.get(slot as usize).and_then(|entry| entry.row.as_ref());
-    hasher.hash_one(row.and_then(|row| row.field(key)).map_or("null", |key| key.text()))
 }
 
 impl Table {
     pub fn new(key: FieldRef) -> Self {
         Table {
             key,
-            slots: Vec::new(),
+            slots: Chunks::default(),
             free: NIL,
             head: NIL,
             tail: NIL,
-            keys: HashTable::new(),
+            keys: Hashed::default(),
             hasher: DefaultHashBuilder::default(),
         }
     }
@@ -101,16 +96,20 @@ impl Table {
         self.row(slot).map_or("null", |row| self.key_text(row))
     }
 
+    fn hash(&self, key: &str) -> u32 {
+        fold(self.hasher.hash_one(key))
+    }
+
     /// The slot of a key, given its text in storage form.
     pub fn find(&self, key: &str) -> Option<Slot> {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let is_key = |&slot: &Slot| self.row(slot).is_some_and(|row| row.field_is(&self.key, key));
         self.keys.find(hash, is_key).copied()
     }
 
     /// Puts a row with a new key at the end of the table order.
     pub fn push(&mut self, row: Row, order: u64) -> Slot {
-        let hash = self.hasher.hash_one(self.key_text(&row));
+        let hash = self.hash(self.key_text(&row));
         let entry = Entry { row: Some(row), order, prev: self.tail, next: NIL };
         let slot = match self.slots.get_mut(self.free as usize) {
             Some(reused) => {
@@ -120,27 +119,14 @@ impl Table {
                 slot
             }
             None => {
-                // Growth by an eighth: a table of a million records must not
-                // reserve memory for another million.
-                if self.slots.len() == self.slots.capacity() {
-                    self.slots.reserve_exact((self.slots.len() / 8).max(16));
-                }
                 self.slots.push(entry);
                 (self.slots.len() - 1) as Slot
             }
         };
         self.link(self.tail, slot);
         self.tail = slot;
-        let Table { keys, slots, key, hasher, .. } = self;
-        keys.insert_unique(hash, slot, |&other| hash_of(slots, key, hasher, other));
+        self.keys.insert(hash, slot);
         slot
-    }
-
-    /// Makes room for that many more records.
-    pub fn reserve(&mut self, records: usize) {
-        self.slots.reserve_exact(records);
-        let Table { keys, slots, key, hasher, .. } = self;
-        keys.reserve(records, |&slot| hash_of(slots, key, hasher, slot));
     }
 
     /// Makes `next` the successor of `prev`, or the head.
@@ -160,10 +146,8 @@ impl Table {
 
     /// Removes a record and frees its slot.
     pub fn remove(&mut self, slot: Slot) {
-        let hash = self.hasher.hash_one(self.slot_key(slot));
-        if let Ok(found) = self.keys.find_entry(hash, |&other| other == slot) {
-            found.remove();
-        }
+        let hash = self.hash(self.slot_key(slot));
+        self.keys.remove(hash, |&other| other == slot);
         let (prev, next) = (self.prev(slot), self.next(slot));
         self.link(prev, next);
         match self.slots.get_mut(next as usize) {
@@ -193,9 +177,13 @@ impl Table {
     pub fn memory(&self) -> usize {
         let rows: usize = self.slots.iter().flat_map(|entry| &entry.row).map(Row::memory).sum();
         // Two counters in front of every row's text.
-        rows + self.len() * 16
-            + self.slots.capacity() * size_of::<Entry>()
-            + self.keys.allocation_size()
+        rows + self.len() * 16 + self.slots.memory() + self.keys.memory()
+    }
+
+    /// Gives back a piece of a table that is not used any more; how many records
+    /// it was about, `None` when there is nothing left.
+    pub fn release(&mut self) -> Option<usize> {
+        self.slots.release().or_else(|| self.keys.release())
     }
 
     /// Panics if the list, the table of keys and the free list disagree.
@@ -221,5 +209,6 @@ impl Table {
             seen += 1;
         }
         assert_eq!(seen, self.slots.len(), "every slot is used or free");
+        self.keys.check();
     }
 }
