@@ -21,6 +21,11 @@ impl Engine {
         self.budget.renew(self.options.request_steps, self.options.max_reply_bytes);
     }
 
+    /// Whether work that can be put off has done less than one request may.
+    pub(super) fn may_go_on(&self, spent: u64) -> bool {
+        self.options.request_steps == 0 || spent < self.options.request_steps
+    }
+
     /// The last look at a request that ran: whether what it found out can be
     /// trusted and may be sent. `commits`: how many there were before it.
     pub(super) fn hold_budget(

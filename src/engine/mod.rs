@@ -202,6 +202,8 @@ impl Engine {
     /// the response of the request that made them.
     fn publish(&mut self) {
         self.settle_sessions();
+        // What everything that follows from these commits may cost.
+        self.fresh_budget();
         loop {
             self.publish_views();
             let commits = std::mem::take(&mut self.unpublished);

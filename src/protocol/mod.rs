@@ -2,6 +2,7 @@
 //! of operations. Pure functions: knows nothing of connections, sessions or
 //! data. Fuzzed as a whole.
 
+pub mod bounds;
 mod error;
 mod message;
 mod operation;

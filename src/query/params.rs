@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::budget::Budget;
 use crate::json::js::is_white_space;
 use crate::json::{Json, Kind, Object, Raw};
 use crate::protocol::OpError;
@@ -84,7 +85,7 @@ impl Template {
     /// The filter with the parameters in place; one that was not given is
     /// undefined. With strict parameters that is an error, as is a list or an
     /// object where a scalar belongs.
-    pub fn fill(&self, params: &Params) -> Result<Term, OpError> {
+    pub fn fill(&self, params: &Params, budget: &Budget) -> Result<Term, OpError> {
         if self.strict {
             for (name, value) in self.names.iter().zip(&params.values) {
                 let message = match value {
@@ -97,14 +98,20 @@ impl Template {
                 return Err(OpError::validation(message));
             }
         }
-        Ok(Term::interpolate(&self.filter, &mut |text| match placeholder(text) {
+        // A long value may stand in many places.
+        let sizes: Vec<usize> = params.values.iter().map(|v| v.as_ref().map_or(0, size)).collect();
+        let term = Term::interpolate(&self.filter, &mut |text| match placeholder(text) {
             None => Substitute::Literal,
             Some(name) => {
-                let at = self.names.iter().position(|have| &**have == name);
+                let at = self.names.binary_search_by(|have| (**have).cmp(name)).ok();
+                let long = at.and_then(|at| sizes.get(at)).copied().unwrap_or(0);
                 let value = at.and_then(|at| params.values.get(at)).and_then(Option::as_ref);
+                let value = value.filter(|_| budget.spend(long as u64).is_ok());
                 value.map_or(Substitute::Undefined, |value| Substitute::Value(value.clone()))
             }
-        }))
+        });
+        budget.check()?;
+        Ok(term)
     }
 
     /// The filter with values in place of the placeholders that fit where they
@@ -178,6 +185,16 @@ fn scalar_places(filter: &Json, names: &mut BTreeSet<Box<str>>) {
     }
 }
 
+/// Values and characters in it, about.
+fn size(value: &Json) -> usize {
+    match value {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 1,
+        Json::String(text) => 1 + text.len() / 64,
+        Json::Array(elements) => 1 + elements.iter().map(size).sum::<usize>(),
+        Json::Object(object) => 1 + object.values().map(size).sum::<usize>(),
+    }
+}
+
 /// `params[name]`
 fn member(params: &Json, name: &str) -> Option<Json> {
     match params {
@@ -224,7 +241,7 @@ mod tests {
     fn fill(filter: &str, params: &str, strict: bool) -> Result<Term, OpError> {
         let template = Template::new(json(filter), strict);
         let given = (!params.is_empty()).then(|| parse(params, 64).expect("JSON"));
-        template.fill(&template.params(given))
+        template.fill(&template.params(given), &Budget::unlimited())
     }
 
     #[test]

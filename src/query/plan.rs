@@ -58,9 +58,10 @@ impl Plan {
         definition: &Definition,
         params: &Params,
         read_filter: Option<&Json>,
+        budget: &Budget,
     ) -> Result<Plan, OpError> {
         let layout = bucket.layout();
-        let mut term = definition.filter.fill(params)?;
+        let mut term = definition.filter.fill(params, budget)?;
         if let (Some(read), Term::Object(members)) = (read_filter, &mut term) {
             let read = Term::of_json(read);
             match members.iter_mut().find(|(name, _)| **name == *"$and") {
@@ -84,7 +85,7 @@ impl Plan {
             + definition.fields.len()
             + grouped.map_or(0, |names| names.len());
         Ok(Plan {
-            budget: Budget::unlimited(),
+            budget: budget.clone(),
             // A few columns are part of looking.
             width: columns as u64 / 8,
             bucket: bucket.id(),

@@ -8,8 +8,9 @@ use super::live::Live;
 use super::program::Program;
 use super::routing::Route;
 use super::views::{EndReason, News, ViewId, ViewKey, Views};
+use crate::budget::Budget;
 use crate::json::Json;
-use crate::protocol::{ErrorCode, OpError};
+use crate::protocol::{ErrorCode, OpError, bounds};
 use crate::store::{BucketId, Filter, Store, not_defined};
 
 /// Names one definition of a query for ever; ascends with time.
@@ -21,6 +22,8 @@ pub(super) struct Query {
     pub name: Box<str>,
     pub source: Source,
     pub views: HashMap<ViewKey, ViewId>,
+    /// What the upkeep of its views has cost: without a limit, but counted.
+    pub upkeep: Budget,
 }
 
 /// What computes the results.
@@ -71,9 +74,11 @@ impl Views {
         let invalid =
             |reason: &str| OpError::validation(format!("Invalid query \"{name}\": {reason}"));
         let definition = Definition::parse(config).map_err(|reason| invalid(&reason))?;
-        Filter::from_json(bucket.layout(), &definition.filter.sample()).map_err(|error| {
+        let sample = Filter::from_json(bucket.layout(), &definition.filter.sample());
+        let sample = sample.map_err(|error| {
             invalid(error.message.strip_prefix("Invalid filter: ").unwrap_or(&error.message))
         })?;
+        bounds::check_conditions(sample.conditions())?;
         self.add(name, Source::Declared(Arc::new(definition)));
         Ok(())
     }
@@ -105,7 +110,9 @@ impl Views {
     fn add(&mut self, name: &str, source: Source) {
         self.last_query += 1;
         let id = QueryId(self.last_query);
-        self.queries.insert(id, Query { name: name.into(), source, views: HashMap::new() });
+        let upkeep = Budget::unlimited();
+        let query = Query { name: name.into(), source, views: HashMap::new(), upkeep };
+        self.queries.insert(id, query);
         self.names.insert(name.into(), id);
     }
 

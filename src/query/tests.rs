@@ -131,7 +131,11 @@ impl Bench {
 
     fn watch(&mut self, name: &str, params: &str, want: Want) {
         let params = (!params.is_empty()).then(|| parse(params, 64).expect("JSON"));
-        let subscribed = self.views.subscribe(&self.store, name, params, None, want);
+        let free = Budget::unlimited();
+        let subscribed = self.views.subscribe(&self.store, name, params, None, want, &free);
+        if let Ok(id) = subscribed {
+            self.views.settle(id);
+        }
         let view = subscribed.expect("valid");
         let mut watcher = Watcher { view, want, text: None, keys: Vec::new(), rows: Vec::new() };
         let (text, state) = self.state(view);

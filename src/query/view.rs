@@ -9,8 +9,9 @@ use super::list::patch;
 use super::params::Params;
 use super::plan::{Evaluated, Plan};
 use super::value::MemberChange;
+use crate::budget::Budget;
 use crate::json::{Json, write_number};
-use crate::protocol::OpError;
+use crate::protocol::{OpError, bounds};
 use crate::store::{Bucket, BucketId, Change};
 
 /// The text of a result as clients see it; `None`: undefined.
@@ -118,10 +119,13 @@ impl View {
         params: Params,
         read_filter: Option<Arc<Json>>,
         want: Want,
+        budget: &Budget,
     ) -> Result<View, OpError> {
-        let plan = Plan::new(bucket, &definition, &params, read_filter.as_deref())?;
+        let plan = Plan::new(bucket, &definition, &params, read_filter.as_deref(), budget)?;
+        bounds::check_conditions(plan.filter.conditions())?;
         let as_set = want == Want::Delta { positions: false };
         let form = Form::build(&plan, bucket, as_set);
+        budget.check()?;
         Ok(View {
             definition,
             params,
@@ -253,7 +257,8 @@ impl View {
     pub fn start_over(&mut self, bucket: &Bucket, limits: &ViewLimits) -> Option<Changed> {
         self.stats.commits += 1;
         let read_filter = self.read_filter.as_deref();
-        let plan = Plan::new(bucket, &self.definition, &self.params, read_filter);
+        let upkeep = &self.plan.budget;
+        let plan = Plan::new(bucket, &self.definition, &self.params, read_filter, upkeep);
         let before = self.snapshot(bucket);
         let was_set = matches!(self.form, Form::Set);
         // The filter compiled before and depends on no definition.

@@ -17,6 +17,7 @@ use super::program::ProgramView;
 use super::registry::{Query, QueryId, Source, not_a_query};
 use super::routing::{Route, Routes};
 use super::view::{Changed, View, ViewLimits, Want};
+use crate::budget::Budget;
 use crate::json::{Json, Raw};
 use crate::protocol::OpError;
 use crate::store::{BucketId, Change, Commit, DefinitionChange, Store};
@@ -133,7 +134,8 @@ impl Views {
         self.queries.get(&self.entry(view)?.query).map(|query| &*query.name)
     }
 
-    /// Joins the view of a query with these parameters, or makes it.
+    /// Joins the view of a query with these parameters, or makes it. What it
+    /// does is taken from the budget until [`Views::settle`].
     pub fn subscribe(
         &mut self,
         store: &Store,
@@ -141,6 +143,7 @@ impl Views {
         params: Option<Raw<'_>>,
         read_filter: Option<Arc<Json>>,
         want: Want,
+        budget: &Budget,
     ) -> Result<ViewId, OpError> {
         let id = *self.names.get(name).ok_or_else(|| not_a_query(name))?;
         let query = self.queries.get(&id).ok_or_else(|| not_a_query(name))?;
@@ -155,7 +158,8 @@ impl Views {
                     Some(view) => Err(*view),
                     None => {
                         let definition = Arc::clone(definition);
-                        let view = View::new(bucket, definition, params, read_filter, want)?;
+                        let view =
+                            View::new(bucket, definition, params, read_filter, want, budget)?;
                         Ok(Live::Declared(Box::new(view)))
                     }
                 };
@@ -180,12 +184,29 @@ impl Views {
             Err(view) => view,
             Ok(live) => self.insert(id, key, live),
         };
+        self.charge(view, budget);
         if let Some(live) = self.get_mut(view) {
             live.join(store, want);
             self.subscribers += 1;
         }
         self.account(store, view);
         Ok(view)
+    }
+
+    /// Lets a request pay for what a view does next.
+    pub fn charge(&mut self, id: ViewId, budget: &Budget) {
+        if let Some(Live::Declared(view)) = self.get_mut(id) {
+            view.plan.budget = budget.clone();
+        }
+    }
+
+    /// From now on the query pays.
+    pub fn settle(&mut self, id: ViewId) {
+        let Some(query) = self.entry(id).and_then(|entry| self.queries.get(&entry.query)) else {
+            return;
+        };
+        let upkeep = query.upkeep.clone();
+        self.charge(id, &upkeep);
     }
 
     fn insert(&mut self, query: QueryId, key: ViewKey, live: Live) -> ViewId {

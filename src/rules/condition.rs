@@ -241,7 +241,7 @@ mod tests {
             causation_id: None,
             source: Source::Api,
         });
-        let cause = Cause::event(&event, 1, &Budget::new(1));
+        let cause = Cause::event(&event, 1, &Budget::new(1, &crate::budget::Budget::unlimited()));
         let scope = Scope { cause: &cause, facts, vars, lookups: &[] };
         let condition = Condition::compile(&json(condition)).expect("compiles");
         condition.holds(scope, &mut RegexCache::default())

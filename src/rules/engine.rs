@@ -56,6 +56,8 @@ pub trait Host {
 /// One call from outside: when it is, and who is around.
 pub struct Cx<'h> {
     pub now: Now,
+    /// What may be spent on this call; see [`crate::budget`].
+    pub budget: crate::budget::Budget,
     pub host: &'h mut dyn Host,
 }
 
@@ -250,7 +252,7 @@ impl RuleEngine {
 
     /// A root event: runs everything that it triggers, then returns it.
     pub fn emit(&mut self, new: NewEvent, cx: &mut Cx<'_>) -> Arc<Event> {
-        let budget = self.budget();
+        let budget = self.budget(cx);
         self.create(new, 1, &budget, cx)
     }
 
@@ -293,7 +295,7 @@ impl RuleEngine {
     pub fn set_fact(&mut self, key: &str, value: &Json, cx: &mut Cx<'_>) -> Fact {
         let fact = self.facts.set(key, Some(value), cx.now.wall, Source::Api).clone();
         self.record_fact(key, &fact, cx);
-        let budget = self.budget();
+        let budget = self.budget(cx);
         let mut tasks = Vec::new();
         self.fact_written(key, &fact, 1, &budget, &mut tasks);
         self.drive(tasks, cx);
@@ -401,8 +403,8 @@ impl RuleEngine {
         records
     }
 
-    pub(super) fn budget(&self) -> Arc<Budget> {
-        Budget::new(self.options.max_cascade_events)
+    pub(super) fn budget(&self, cx: &Cx<'_>) -> Arc<Budget> {
+        Budget::new(self.options.max_cascade_events, &cx.budget)
     }
 
     pub(super) fn record_fact(&self, key: &str, fact: &Fact, cx: &mut Cx<'_>) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::budget::Budget as Work;
 use crate::json::{Json, Object, write_number, write_string};
 
 use super::facts::Source;
@@ -96,6 +97,8 @@ pub struct Budget {
     events: AtomicU32,
     steps: AtomicU32,
     warned: AtomicU32,
+    /// Of the request, or whatever else set it off.
+    work: Work,
 }
 
 /// Rule evaluations, actions and loop rounds that one root trigger may cost.
@@ -103,11 +106,12 @@ pub struct Budget {
 pub const MAX_STEPS: u32 = 1_000_000;
 
 impl Budget {
-    pub(super) fn new(max_events: u32) -> Arc<Budget> {
+    pub(super) fn new(max_events: u32, work: &Work) -> Arc<Budget> {
         Arc::new(Budget {
             events: AtomicU32::new(max_events),
             steps: AtomicU32::new(MAX_STEPS),
             warned: AtomicU32::new(0),
+            work: work.clone(),
         })
     }
 
@@ -122,7 +126,8 @@ impl Budget {
     }
 
     pub(super) fn take_steps(&self, steps: usize) -> bool {
-        Self::take(&self.steps, u32::try_from(steps).unwrap_or(u32::MAX))
+        let own = Self::take(&self.steps, u32::try_from(steps).unwrap_or(u32::MAX));
+        self.work.spend(steps as u64).is_ok() && own
     }
 
     /// Takes what it costs to make, read or search so many bytes: a step for
@@ -325,7 +330,7 @@ mod tests {
 
     #[test]
     fn budgets_end() {
-        let budget = Budget::new(2);
+        let budget = Budget::new(2, &Work::unlimited());
         assert!(budget.take_event() && budget.take_event() && !budget.take_event());
         assert!(budget.take_steps(MAX_STEPS as usize) && !budget.take_steps(1));
         assert!(budget.warn_once(Warning::Events) && !budget.warn_once(Warning::Events));

@@ -277,7 +277,11 @@ mod tests {
             vars.push(&"i".into(), json(r#"{"k":[5]}"#));
             vars.push(&"i".into(), json("8"));
             World {
-                cause: Cause::event(&event, 1, &Budget::new(5)),
+                cause: Cause::event(
+                    &event,
+                    1,
+                    &Budget::new(5, &crate::budget::Budget::unlimited()),
+                ),
                 facts,
                 vars,
                 lookups: vec![("user".into(), json(r#"{"name":"Ann"}"#))],

@@ -275,7 +275,7 @@ impl RuleEngine {
             Due::Pattern { rule, alarm } => {
                 let completed = self.temporal.alarm(rule, alarm, cx.now, &mut self.wheel);
                 if !completed.is_empty() {
-                    let task = completed_task(completed, 1, &self.budget());
+                    let task = completed_task(completed, 1, &self.budget(cx));
                     self.drive(vec![task], cx);
                 }
             }
@@ -313,7 +313,7 @@ impl RuleEngine {
                 correlation_id: timer.correlation_id.clone(),
                 id: Some(Arc::clone(&timer.id)),
                 depth: 1,
-                budget: self.budget(),
+                budget: self.budget(cx),
             };
             let cause = Arc::new(cause);
             self.drive(vec![Task::Rules { rules: rules.into_iter(), cause }], cx);

@@ -2,13 +2,14 @@
 
 use super::Outcome;
 use crate::app::ConnId;
+use crate::budget::OverBudget;
 use crate::engine::Engine;
 use crate::engine::subscriptions::{
     Mode, subscription_id, subscription_not_found, subscription_number,
 };
 use crate::json::{Raw, write_number, write_string};
-use crate::protocol::{OpError, Operation, Reply, Request};
-use crate::query::{Want, not_a_query};
+use crate::protocol::{OpError, Operation, Reply, Request, bounds};
+use crate::query::{ViewId, Want, not_a_query};
 use crate::storage::Origin;
 
 impl Engine {
@@ -27,6 +28,7 @@ impl Engine {
             Operation::StoreDefineQuery => {
                 let name = request.require_string("name")?;
                 let config = request.require_object("config")?.to_json();
+                bounds::check_name("Query", &name)?;
                 self.views.define(&self.store, &name, &config)?;
                 self.log_document("query", &name, Origin::Wire, &config);
                 out.extend_from_slice(b"{\"name\":");
@@ -43,7 +45,7 @@ impl Engine {
                 out.extend_from_slice(b",\"undefined\":true}");
             }
             Operation::StoreExplain => self.explain_query(request, out)?,
-            _ => self.list_queries(out),
+            _ => self.list_queries(out)?,
         }
         Ok(Outcome::Done)
     }
@@ -83,13 +85,32 @@ impl Engine {
             Mode::Full => Want::Full,
         };
         let params = request.field("params");
-        let id = self.views.subscribe(&self.store, &query, params, None, want)?;
+        bounds::check_params(params)?;
+        let id = self.views.subscribe(&self.store, &query, params, None, want, &self.budget)?;
+        let written = self.write_subscribed(id, number, mode, delta && !has_deltas, out);
+        self.views.settle(id);
+        if let Err(over) = written {
+            self.views.unsubscribe(id, want);
+            return Err(over);
+        }
         self.add_subscription(conn, number, id, mode, coalesce);
+        Ok(())
+    }
+
+    /// The response to a subscribe, with the first result.
+    fn write_subscribed(
+        &mut self,
+        id: ViewId,
+        number: u64,
+        mode: Mode,
+        without_deltas: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
         let Some(view) = self.views.get_mut(id) else { return Err(OpError::internal()) };
         out.extend_from_slice(b"{\"subscriptionId\":\"");
         out.extend_from_slice(subscription_id(number, &mut [0; 24]).as_bytes());
         out.push(b'"');
-        if delta && !has_deltas {
+        if without_deltas {
             out.extend_from_slice(b",\"mode\":\"full\"");
         }
         match mode {
@@ -117,7 +138,8 @@ impl Engine {
             }
         }
         out.push(b'}');
-        Ok(())
+        self.budget.check()?;
+        Ok(self.budget.reply(out.len() + 1)?)
     }
 
     fn store_unsubscribe(
@@ -148,6 +170,7 @@ impl Engine {
         if mode == Mode::Full {
             return Err(OpError::validation(format!("Subscription \"{id}\" is not in delta mode")));
         }
+        self.views.charge(view_id, &self.budget);
         let Some(view) = self.views.get_mut(view_id) else { return Err(OpError::internal()) };
         out.extend_from_slice(b"{\"subscriptionId\":");
         write_string(out, &id);
@@ -156,6 +179,9 @@ impl Engine {
         out.push(b',');
         view.write_state(&self.store, "value", out);
         out.push(b'}');
+        self.views.settle(view_id);
+        self.budget.check()?;
+        self.budget.reply(out.len() + 1)?;
         self.subscription_resynced(view_id, number);
         Ok(())
     }
@@ -177,7 +203,7 @@ impl Engine {
         Ok(())
     }
 
-    fn list_queries(&self, out: &mut Vec<u8>) {
+    fn list_queries(&self, out: &mut Vec<u8>) -> Result<(), OverBudget> {
         out.extend_from_slice(b"{\"queries\":[");
         for (at, query) in self.views.list().enumerate() {
             if at > 0 {
@@ -195,8 +221,11 @@ impl Engine {
                 config.write(out);
             }
             out.push(b'}');
+            self.budget.spend(1)?;
+            self.budget.reply(out.len())?;
         }
         out.extend_from_slice(b"]}");
+        Ok(())
     }
 }
 

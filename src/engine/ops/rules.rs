@@ -3,10 +3,11 @@
 
 use super::Outcome;
 use crate::app::ConnId;
+use crate::budget::{Budget, OverBudget};
 use crate::engine::Engine;
 use crate::engine::subscriptions::{subscription_id, subscription_not_found, subscription_number};
 use crate::json::{Json, Object, Raw, write_string};
-use crate::protocol::{ErrorCode, OpError, Operation, Reply, Request};
+use crate::protocol::{ErrorCode, OpError, Operation, Reply, Request, bounds};
 use crate::rules::{NewEvent, RuleEngine};
 use crate::storage::Origin;
 
@@ -43,7 +44,7 @@ impl Engine {
             | Operation::RulesDisableRule => self.change_rule(operation, request, out)?,
             _ => {
                 let core = self.rule_engine().ok_or_else(not_configured)?;
-                read(core, operation, request, out)?;
+                read(core, &self.budget, operation, request, out)?;
             }
         }
         Ok(Outcome::Done)
@@ -51,6 +52,7 @@ impl Engine {
 
     fn rules_emit(&mut self, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
         let topic = request.require_string("topic")?;
+        bounds::check_topic("topic", &topic, '.')?;
         let data = request.optional_object("data")?.map(object).unwrap_or_default();
         let correlation_id = optional_text(request, "correlationId")?;
         let causation_id = optional_text(request, "causationId")?;
@@ -66,6 +68,7 @@ impl Engine {
 
     fn rules_set_fact(&mut self, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
         let key = request.require_string("key")?;
+        bounds::check_topic("key", &key, ':')?;
         let Some(value) = request.field("value") else {
             return Err(OpError::validation("Missing \"value\": expected a value"));
         };
@@ -82,6 +85,7 @@ impl Engine {
     ) -> Result<(), OpError> {
         self.check_subscription_limits(conn)?;
         let pattern = request.require_string("pattern")?;
+        bounds::check_topic("pattern", &pattern, '.')?;
         let number = self.ids.next_subscription();
         self.add_event_subscription(conn, number, &pattern);
         out.extend_from_slice(b"{\"subscriptionId\":\"");
@@ -161,6 +165,7 @@ impl Engine {
 /// Operations that change nothing.
 fn read(
     core: &RuleEngine,
+    budget: &Budget,
     operation: Operation,
     request: &Request<'_>,
     out: &mut Vec<u8>,
@@ -175,10 +180,13 @@ fn read(
         }
         Operation::RulesQueryFacts => {
             let pattern = request.require_string("pattern")?;
-            write_list(out, core.query_facts(&pattern), |(key, fact), out| fact.write(key, out));
+            bounds::check_topic("pattern", &pattern, ':')?;
+            budget.spend(core.stats().facts as u64)?;
+            let facts = core.query_facts(&pattern);
+            write_list(out, budget, facts, |(key, fact), out| fact.write(key, out))?;
         }
         Operation::RulesGetAllFacts => {
-            write_list(out, core.facts(), |(key, fact), out| fact.write(key, out));
+            write_list(out, budget, core.facts(), |(key, fact), out| fact.write(key, out))?;
         }
         Operation::RulesStats => core.stats().write(out),
         Operation::RulesGetRule => {
@@ -188,7 +196,9 @@ fn read(
         Operation::RulesGetRules => {
             out.extend_from_slice(b"{\"rules\":");
             let members = ["id", "name", "enabled", "priority", "version", "tags", "group"];
-            write_list(out, core.rules(), |rule, out| write_members(rule, &members, out));
+            write_list(out, budget, core.rules(), |rule, out| {
+                write_members(rule, &members, out);
+            })?;
             out.push(b'}');
         }
         Operation::RulesValidateRule => {
@@ -229,17 +239,21 @@ fn optional_text(request: &Request<'_>, name: &str) -> Result<Option<String>, Op
 
 fn write_list<T>(
     out: &mut Vec<u8>,
+    budget: &Budget,
     elements: impl IntoIterator<Item = T>,
     write: impl Fn(T, &mut Vec<u8>),
-) {
+) -> Result<(), OverBudget> {
     out.push(b'[');
     for (at, element) in elements.into_iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
         write(element, out);
+        budget.spend(1)?;
+        budget.reply(out.len())?;
     }
     out.push(b']');
+    Ok(())
 }
 
 /// An object with these members, as far as they are there.

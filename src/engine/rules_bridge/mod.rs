@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use super::{Engine, Timer};
 use crate::app::{ConnId, Effect, Job, JobId, JobOutput, Now};
+use crate::budget::Budget;
 use crate::json::{Json, Object};
 use crate::rules::{
     Chain, Cx, Event, Fact, Group, Host, Options, RecordKind, RuleEngine, RuleService, RulesChange,
@@ -71,7 +72,8 @@ pub(crate) struct RulesSide {
 pub(crate) fn check_rules(groups: Vec<Group>, definitions: Vec<Object>) -> Result<(), String> {
     let mut core = RuleEngine::new(Options::default(), Now::default());
     add_groups(&mut core, groups)?;
-    core.restore([], definitions, &mut Cx { now: Now::default(), host: &mut Nobody })
+    let budget = Budget::unlimited();
+    core.restore([], definitions, &mut Cx { now: Now::default(), budget, host: &mut Nobody })
 }
 
 fn add_groups(core: &mut RuleEngine, groups: Vec<Group>) -> Result<(), String> {
@@ -147,10 +149,10 @@ impl Engine {
     ) -> Option<R> {
         // While it runs it is not in its place: what it calls cannot call it.
         let mut core = self.rules.as_mut()?.core.take()?;
-        let now = self.now;
+        let (now, budget) = (self.now, self.budget.clone());
         let result = catch_unwind(AssertUnwindSafe(|| {
             let mut host = Surroundings(self);
-            run(&mut core, &mut Cx { now, host: &mut host })
+            run(&mut core, &mut Cx { now, budget, host: &mut host })
         }));
         let deadline = core.next_deadline();
         if let Some(side) = &mut self.rules {
@@ -180,7 +182,19 @@ impl Engine {
         if let Some(side) = &mut self.rules {
             side.timer = None;
         }
-        self.with_rules(|core, cx| core.advance(TIMERS_AT_ONCE, cx));
+        // Each has its own budget, all together no more than one request.
+        let mut spent = 0;
+        for _ in 0..TIMERS_AT_ONCE {
+            self.fresh_budget();
+            let more = self.with_rules(|core, cx| {
+                core.advance(1, cx);
+                core.next_deadline() == Some(0)
+            });
+            spent += self.budget.spent();
+            if more != Some(true) || !self.may_go_on(spent) {
+                return;
+            }
+        }
     }
 
     /// Writes a fact. `None` without a rule engine.

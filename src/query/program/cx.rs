@@ -255,7 +255,13 @@ impl<'c> QueryBucket<'c> {
         // As the reading restriction and not as the filter of the definition,
         // in which strings could be placeholders.
         let filter = filter.map(|filter| Json::from(filter.clone()));
-        let plan = Plan::new(bucket, &definition, &Params::default(), filter.as_ref())?;
+        let plan = Plan::new(
+            bucket,
+            &definition,
+            &Params::default(),
+            filter.as_ref(),
+            &Budget::unlimited(),
+        )?;
         let Evaluated::List(groups) = plan.evaluate(bucket) else { return Ok(Vec::new()) };
         let mut texts = Vec::new();
         super::super::list::write_list(groups.iter(), &plan.projection, &mut texts);

@@ -107,7 +107,14 @@ impl World {
 
     /// Calls the engine with its surroundings.
     fn call<R>(&mut self, f: impl FnOnce(&mut RuleEngine, &mut Cx<'_>) -> R) -> R {
-        f(&mut self.engine, &mut Cx { now: self.now, host: &mut self.host })
+        f(
+            &mut self.engine,
+            &mut Cx {
+                now: self.now,
+                budget: crate::budget::Budget::unlimited(),
+                host: &mut self.host,
+            },
+        )
     }
 
     fn register(&mut self, definition: &str) {

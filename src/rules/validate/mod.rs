@@ -12,6 +12,8 @@ mod trigger;
 mod tests;
 
 use crate::json::{Json, Object};
+use crate::protocol::bounds;
+use crate::store::schema::{MAX_ISSUES, MAX_TEXT, shortened};
 
 use super::duration::{self, DurationError};
 use super::value::{is_blank, text_of};
@@ -65,7 +67,7 @@ impl Findings {
 
 /// Checks a definition.
 pub(super) fn validate(rule: &Object, around: &dyn Surroundings) -> Findings {
-    let mut check = Check { findings: Findings::default(), around };
+    let mut check = Check { findings: Findings::default(), more: (0, 0), around };
     check.rule(rule);
     check.findings
 }
@@ -75,7 +77,23 @@ pub(super) fn validate(rule: &Object, around: &dyn Surroundings) -> Findings {
 /// down.
 struct Check<'a> {
     findings: Findings,
+    /// Errors and warnings that are not listed.
+    more: (usize, usize),
     around: &'a dyn Surroundings,
+}
+
+/// Takes in a finding. What is not listed any more is counted in the last one.
+fn add(findings: &mut Vec<Issue>, more: &mut usize, issue: Issue) {
+    let Issue { path, message, is_error } = issue;
+    if findings.len() < MAX_ISSUES {
+        let path = shortened(&path, MAX_TEXT).into_owned();
+        let message = shortened(&message, MAX_TEXT).into_owned();
+        return findings.push(Issue { path, message, is_error });
+    }
+    *more += 1;
+    findings.truncate(MAX_ISSUES);
+    let (path, message) = ("(root)".to_owned(), format!("and {more} more"));
+    findings.push(Issue { path, message, is_error });
 }
 
 /// How a required text is spoken of.
@@ -88,13 +106,13 @@ struct Text<'t> {
 
 impl Check<'_> {
     fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        let (path, message) = (path.into(), message.into());
-        self.findings.errors.push(Issue { path, message, is_error: true });
+        let issue = Issue { path: path.into(), message: message.into(), is_error: true };
+        add(&mut self.findings.errors, &mut self.more.0, issue);
     }
 
     fn warning(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        let (path, message) = (path.into(), message.into());
-        self.findings.warnings.push(Issue { path, message, is_error: false });
+        let issue = Issue { path: path.into(), message: message.into(), is_error: false };
+        add(&mut self.findings.warnings, &mut self.more.1, issue);
     }
 
     /// A member that must be a string; what it is, if it is one.
@@ -123,6 +141,11 @@ impl Check<'_> {
                     blank: Some(&format!("Field \"{name}\" cannot be empty")),
                 },
             );
+        }
+        for (name, kind) in [("id", "Rule"), ("name", "Rule"), ("group", "Group")] {
+            if rule.get(name).and_then(Json::as_str).is_some_and(bounds::is_long_name) {
+                self.error(name, bounds::long_name(kind));
+            }
         }
         if !rule.contains("trigger") {
             self.error("trigger", "Required field \"trigger\" is missing");

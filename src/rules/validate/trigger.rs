@@ -1,6 +1,7 @@
 //! Triggers and temporal patterns.
 
 use crate::json::{Json, Object};
+use crate::protocol::bounds;
 
 use super::super::duration::DurationError;
 use super::{Check, Text, duration_error, shown};
@@ -42,7 +43,7 @@ impl Check<'_> {
     }
 
     fn trigger_text(&mut self, trigger: &Object, name: &str, kind: &str) {
-        self.text(
+        let text = self.text(
             trigger,
             "trigger.",
             Text {
@@ -52,6 +53,10 @@ impl Check<'_> {
                 blank: Some(&format!("{kind} trigger {name} cannot be empty")),
             },
         );
+        let separator = if name == "topic" { '.' } else { ':' };
+        if text.is_some_and(|text| bounds::is_long_topic(text, separator)) {
+            self.error(format!("trigger.{name}"), bounds::long_topic(name));
+        }
     }
 
     fn temporal(&mut self, pattern: &Json) {

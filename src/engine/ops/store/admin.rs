@@ -3,7 +3,7 @@
 use crate::budget::OverBudget;
 use crate::engine::Engine;
 use crate::json::{Json, Object, Raw, write_string};
-use crate::protocol::{ErrorCode, OpError, Request};
+use crate::protocol::{ErrorCode, OpError, Request, bounds};
 use crate::store::Bucket;
 use crate::store::schema::warnings;
 
@@ -75,6 +75,8 @@ impl Engine {
     ) -> Result<(), OpError> {
         let name = request.require_string("name")?;
         let config = request.require_object("config")?;
+        bounds::check_name("Bucket", &name)?;
+        check_field_names(config.get("schema"))?;
         let set = self.store.prepare_define(&name, object(config))?;
         self.commit(set);
         named_with(out, &name, "created", config.get("schema"));
@@ -88,6 +90,7 @@ impl Engine {
     ) -> Result<(), OpError> {
         let name = request.require_string("name")?;
         let updates = request.require_object("updates")?;
+        check_field_names(updates.get("addFields"))?;
         let set = self.store.prepare_update(&name, &object(updates), &self.budget)?;
         self.commit(set);
         named_with(out, &name, "updated", updates.get("addFields"));
@@ -118,6 +121,22 @@ fn named_with(out: &mut Vec<u8>, name: &str, done: &str, fields: Option<Raw<'_>>
         Json::Array(found.iter().map(|text| Json::from(text.as_str())).collect()).write(out);
         out.push(b'}');
     }
+}
+
+/// The names of fields in a schema, at any depth.
+fn check_field_names(schema: Option<Raw<'_>>) -> Result<(), OpError> {
+    let mut open: Vec<Raw<'_>> = schema.into_iter().collect();
+    while let Some(fields) = open.pop() {
+        for (name, field) in fields.members() {
+            bounds::check_name("Field", &name)?;
+            let mut inner = Some(field);
+            while let Some(field) = inner {
+                open.extend(field.get("properties"));
+                inner = field.get("items");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// `{"name": …, "…": …}`
