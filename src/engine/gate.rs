@@ -248,6 +248,20 @@ impl Engine {
         }
     }
 
+    /// As [`Engine::guard`], for a type that the table does not have: the names
+    /// are looked at before the type is.
+    pub(super) fn guard_unknown(
+        &self,
+        family: Family,
+        request: &Request<'_>,
+    ) -> Result<(), OpError> {
+        if family != Family::Store {
+            return Ok(());
+        }
+        let mut names = ["bucket", "name"].into_iter().filter_map(|field| request.str_field(field));
+        names.try_for_each(|name| self.refuse_system_bucket(&name))
+    }
+
     /// `Cannot access system bucket "{bucket}" directly`, for whatever else can
     /// name a bucket: procedure steps, rule actions, views, constraints.
     pub(crate) fn refuse_system_bucket(&self, bucket: &str) -> Result<(), OpError> {

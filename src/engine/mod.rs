@@ -264,13 +264,16 @@ impl Engine {
             ));
         };
         self.family_available(family, operation)?;
+        let trusted = self.conns.get(conn).is_some_and(|conn| conn.trusted);
         let Some(operation) = operation else {
+            if !trusted {
+                self.guard_unknown(family, request)?;
+            }
             return Err(OpError::new(
                 ErrorCode::UnknownOperation,
                 format!("Unknown {} operation \"{name}\"", family.as_str()),
             ));
         };
-        let trusted = self.conns.get(conn).is_some_and(|conn| conn.trusted);
         if !trusted {
             self.guard(conn, operation, request)?;
         }

@@ -13,6 +13,7 @@ mod tests;
 
 pub use error::{ErrorCode, OpError};
 pub use message::{Incoming, Rejected, Request, RequestId, parse_message};
+pub(crate) use operation::operation_table;
 pub use operation::{Family, Operation, Resource, Tier};
 pub use reply::{Reply, write_error, write_push_head};
 

@@ -20,48 +20,35 @@ impl Tier {
     }
 }
 
-/// The prefix of an operation, which selects its handler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Family {
-    Store,
-    Rules,
-    Identity,
-    Auth,
-    Audit,
-    Procedures,
-    Server,
-    Logic,
+macro_rules! families {
+    ($($variant:ident $name:literal;)*) => {
+        /// The prefix of an operation: the subsystem that it belongs to.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Family { $($variant),* }
+
+        impl Family {
+            /// The family of a type, known or not: a prefix test on the whole string.
+            pub fn of(operation: &str) -> Option<Family> {
+                let (prefix, _) = operation.split_once('.')?;
+                Some(match prefix { $($name => Family::$variant,)* _ => return None })
+            }
+
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Family::$variant => $name),* }
+            }
+        }
+    };
 }
 
-impl Family {
-    /// The family of a type, known or not: a prefix test on the whole string.
-    pub fn of(operation: &str) -> Option<Family> {
-        let (prefix, _) = operation.split_once('.')?;
-        Some(match prefix {
-            "store" => Family::Store,
-            "rules" => Family::Rules,
-            "identity" => Family::Identity,
-            "auth" => Family::Auth,
-            "audit" => Family::Audit,
-            "procedures" => Family::Procedures,
-            "server" => Family::Server,
-            "logic" => Family::Logic,
-            _ => return None,
-        })
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Family::Store => "store",
-            Family::Rules => "rules",
-            Family::Identity => "identity",
-            Family::Auth => "auth",
-            Family::Audit => "audit",
-            Family::Procedures => "procedures",
-            Family::Server => "server",
-            Family::Logic => "logic",
-        }
-    }
+families! {
+    Store "store";
+    Rules "rules";
+    Identity "identity";
+    Auth "auth";
+    Audit "audit";
+    Procedures "procedures";
+    Server "server";
+    Logic "logic";
 }
 
 /// What an operation touches, taken from exactly one field (a dotted path).
@@ -79,8 +66,130 @@ pub enum Resource {
     EachOperation,
 }
 
+/// The one table of operations. A row is all that an operation needs: its
+/// variant, its name on the wire, its tier, what it touches, and the call that
+/// runs it. The call is a method of the engine, written as names only, because
+/// nothing here knows the engine; `engine::ops` expands the table a second time
+/// into the dispatch, so a row whose handler is missing does not compile.
+///
+/// A handler takes any of `conn`, `request`, and `out` (where `data` goes) or
+/// `reply`.
+macro_rules! operation_table {
+    ($with:ident) => {
+        $with! {
+            StoreGet "store.get" Some(Read), Bucket("bucket") => store_get(request, out);
+            StoreAll "store.all" Some(Read), Bucket("bucket") => store_all(request, out);
+            StoreWhere "store.where" Some(Read), Bucket("bucket") => store_where(request, out);
+            StoreFindOne "store.findOne" Some(Read), Bucket("bucket") => store_find_one(request, out);
+            StoreCount "store.count" Some(Read), Bucket("bucket") => store_count(request, out);
+            StoreFirst "store.first" Some(Read), Bucket("bucket") => store_first(request, out);
+            StoreLast "store.last" Some(Read), Bucket("bucket") => store_last(request, out);
+            StorePaginate "store.paginate" Some(Read), Bucket("bucket") => store_paginate(request, out);
+            StoreSum "store.sum" Some(Read), Bucket("bucket") => store_sum(request, out);
+            StoreAvg "store.avg" Some(Read), Bucket("bucket") => store_avg(request, out);
+            StoreMin "store.min" Some(Read), Bucket("bucket") => store_min(request, out);
+            StoreMax "store.max" Some(Read), Bucket("bucket") => store_max(request, out);
+            StoreExplain "store.explain" Some(Read), Bucket("bucket") => store_explain(request, out);
+            StoreSubscribe "store.subscribe" Some(Read), Query("query") => store_subscribe(conn, request, out);
+            StoreUnsubscribe "store.unsubscribe" Some(Read), OwnSubscription => store_unsubscribe(conn, request, out);
+            StoreResync "store.resync" Some(Read), OwnSubscription => store_resync(conn, request, out);
+            StoreBuckets "store.buckets" Some(Read), None => store_buckets(out);
+            StoreStats "store.stats" Some(Read), None => write_store_stats(out);
+            StoreInsert "store.insert" Some(Write), Bucket("bucket") => store_insert(request, out);
+            StoreUpdate "store.update" Some(Write), Bucket("bucket") => store_update(request, out);
+            StoreDelete "store.delete" Some(Write), Bucket("bucket") => store_delete(request, out);
+            StoreClear "store.clear" Some(Write), Bucket("bucket") => store_clear(request, out);
+            StoreTransaction "store.transaction" Some(Write), EachOperation => store_transaction(request, out);
+            StoreDefineBucket "store.defineBucket" Some(Admin), Bucket("name") => store_define(request, out);
+            StoreDropBucket "store.dropBucket" Some(Admin), Bucket("name") => store_drop(request, out);
+            StoreUpdateBucket "store.updateBucket" Some(Admin), Bucket("name") => store_update_bucket(request, out);
+            StoreGetBucketSchema "store.getBucketSchema" Some(Admin), Bucket("name") => store_schema(request, out);
+            StoreDefineQuery "store.defineQuery" Some(Admin), Query("name") => define_query(request, out);
+            StoreUndefineQuery "store.undefineQuery" Some(Admin), Query("name") => undefine_query(request, out);
+            StoreListQueries "store.listQueries" Some(Admin), None => list_queries(out);
+            StoreBackup "store.backup" Some(Admin), None => store_backup(conn, request);
+            StoreBackups "store.backups" Some(Admin), None => store_backups(conn, request);
+            StoreRestore "store.restore" Some(Admin), None => store_restore(conn, request);
+            StoreDeleteBackup "store.deleteBackup" Some(Admin), None => store_delete_backup(conn, request);
+            RulesGetFact "rules.getFact" Some(Read), Topic("key") => rules_get_fact(request, out);
+            RulesQueryFacts "rules.queryFacts" Some(Read), Topic("pattern") => rules_query_facts(request, out);
+            RulesGetAllFacts "rules.getAllFacts" Some(Read), None => rules_get_all_facts(out);
+            RulesSubscribe "rules.subscribe" Some(Read), Topic("pattern") => rules_subscribe(conn, request, out);
+            RulesUnsubscribe "rules.unsubscribe" Some(Read), OwnSubscription => rules_unsubscribe(conn, request, out);
+            RulesStats "rules.stats" Some(Read), None => write_rules_stats(out);
+            RulesEmit "rules.emit" Some(Write), Topic("topic") => rules_emit(request, out);
+            RulesSetFact "rules.setFact" Some(Write), Topic("key") => rules_set_fact(request, out);
+            RulesDeleteFact "rules.deleteFact" Some(Write), Topic("key") => rules_delete_fact(request, out);
+            RulesRegisterRule "rules.registerRule" Some(Admin), None => register_rule(request, out);
+            RulesUnregisterRule "rules.unregisterRule" Some(Admin), None => unregister_rule(request, out);
+            RulesUpdateRule "rules.updateRule" Some(Admin), None => update_rule(request, out);
+            RulesEnableRule "rules.enableRule" Some(Admin), None => enable_rule(request, out);
+            RulesDisableRule "rules.disableRule" Some(Admin), None => disable_rule(request, out);
+            RulesGetRule "rules.getRule" Some(Admin), None => get_rule(request, out);
+            RulesGetRules "rules.getRules" Some(Admin), None => get_rules(out);
+            RulesValidateRule "rules.validateRule" Some(Admin), None => validate_rule(request, out);
+            ProceduresGet "procedures.get" Some(Read), Procedure("name") => procedures_to_come();
+            ProceduresCall "procedures.call" Some(Write), Procedure("name") => procedures_to_come();
+            ProceduresRegister "procedures.register" Some(Admin), Procedure("procedure.name") => procedures_to_come();
+            ProceduresUnregister "procedures.unregister" Some(Admin), Procedure("name") => procedures_to_come();
+            ProceduresUpdate "procedures.update" Some(Admin), Procedure("name") => procedures_to_come();
+            ProceduresList "procedures.list" Some(Admin), None => procedures_to_come();
+            ServerStats "server.stats" Some(Admin), None => write_server_stats(out);
+            ServerConnections "server.connections" Some(Admin), None => server_connections(out);
+            ServerRevokeSessions "server.revokeSessions" Some(Admin), None => server_revoke_sessions(request, out);
+            ServerUnrevoke "server.unrevoke" Some(Admin), None => server_unrevoke(request, out);
+            AuditQuery "audit.query" Some(Admin), None => audit_query(request, out);
+            IdentityLogin "identity.login" Some(Admin), None => login(conn, request);
+            IdentityLoginWithSecret "identity.loginWithSecret" Some(Admin), None => login_with_secret(conn, request);
+            IdentityLogout "identity.logout" Some(Admin), None => logout(conn);
+            IdentityCreateUser "identity.createUser" Some(Admin), None => create_user(conn, request);
+            IdentityDeleteUser "identity.deleteUser" Some(Admin), None => delete_user(conn, request);
+            IdentityEnableUser "identity.enableUser" Some(Admin), None => enable_user(conn, request);
+            IdentityDisableUser "identity.disableUser" Some(Admin), None => disable_user(conn, request);
+            IdentityChangePassword "identity.changePassword" Some(Admin), None => change_password(conn, request);
+            IdentityResetPassword "identity.resetPassword" Some(Admin), None => reset_password(conn, request);
+            IdentityCreateRole "identity.createRole" Some(Admin), None => create_role(conn, request);
+            IdentityDeleteRole "identity.deleteRole" Some(Admin), None => delete_role(conn, request);
+            IdentityAssignRole "identity.assignRole" Some(Admin), None => assign_role(conn, request);
+            IdentityRemoveRole "identity.removeRole" Some(Admin), None => remove_role(conn, request);
+            IdentityGrant "identity.grant" Some(Admin), None => grant(conn, request);
+            IdentityRevoke "identity.revoke" Some(Admin), None => revoke(conn, request);
+            IdentityTransferOwner "identity.transferOwner" Some(Admin), None => transfer_owner(conn, request);
+            IdentityWhoami "identity.whoami" Option::None, None => whoami(conn);
+            IdentityRefreshSession "identity.refreshSession" Option::None, None => refresh_session(conn);
+            IdentityGetUser "identity.getUser" Option::None, None => get_user(conn, request);
+            IdentityUpdateUser "identity.updateUser" Option::None, None => update_user(conn, request);
+            IdentityListUsers "identity.listUsers" Option::None, None => list_users(conn, request);
+            IdentityUpdateRole "identity.updateRole" Option::None, None => update_role(conn, request);
+            IdentityListRoles "identity.listRoles" Option::None, None => list_roles(conn);
+            IdentityGetUserRoles "identity.getUserRoles" Option::None, None => get_user_roles(conn, request);
+            IdentityGetAcl "identity.getAcl" Option::None, None => get_acl(request);
+            IdentityMyAccess "identity.myAccess" Option::None, None => my_access(conn);
+            IdentityGetOwner "identity.getOwner" Option::None, None => get_owner(request);
+            AuthLogin "auth.login" Option::None, None => auth_login(conn, request, reply);
+            AuthLogout "auth.logout" Option::None, None => auth_logout(conn, out);
+            AuthWhoami "auth.whoami" Option::None, None => auth_whoami(conn, out);
+            LogicDefineComputed "logic.defineComputed" Some(Admin), Bucket("bucket") => logic_to_come();
+            LogicDropComputed "logic.dropComputed" Some(Admin), Bucket("bucket") => logic_to_come();
+            LogicDefineView "logic.defineView" Some(Admin), Query("definition.name") => logic_to_come();
+            LogicDropView "logic.dropView" Some(Admin), Query("name") => logic_to_come();
+            LogicExplainView "logic.explainView" Some(Admin), Query("name") => logic_to_come();
+            LogicQueryView "logic.queryView" Some(Read), Query("name") => logic_to_come();
+            LogicSubscribeView "logic.subscribeView" Some(Read), Query("name") => logic_to_come();
+            LogicUnsubscribeView "logic.unsubscribeView" Some(Read), OwnSubscription => logic_to_come();
+            LogicDefineConstraint "logic.defineConstraint" Some(Admin), Bucket("constraint.on") => logic_to_come();
+            LogicDropConstraint "logic.dropConstraint" Some(Admin), None => logic_to_come();
+            LogicListConstraints "logic.listConstraints" Some(Admin), None => logic_to_come();
+            LogicListComputed "logic.listComputed" Some(Admin), None => logic_to_come();
+            LogicListViews "logic.listViews" Some(Admin), None => logic_to_come();
+            LogicEvaluateExpr "logic.evaluateExpr" Some(Read), None => logic_to_come();
+        }
+    };
+}
+pub(crate) use operation_table;
+
 macro_rules! operations {
-    ($($variant:ident $name:literal $tier:expr, $resource:expr;)*) => {
+    ($($variant:ident $name:literal $tier:expr, $resource:expr => $_handler:ident ($($_argument:ident),*);)*) => {
         /// Every operation there is.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Operation { $($variant),* }
@@ -112,117 +221,10 @@ macro_rules! operations {
     };
 }
 
-operations! {
-    StoreGet "store.get" Some(Read), Bucket("bucket");
-    StoreAll "store.all" Some(Read), Bucket("bucket");
-    StoreWhere "store.where" Some(Read), Bucket("bucket");
-    StoreFindOne "store.findOne" Some(Read), Bucket("bucket");
-    StoreCount "store.count" Some(Read), Bucket("bucket");
-    StoreFirst "store.first" Some(Read), Bucket("bucket");
-    StoreLast "store.last" Some(Read), Bucket("bucket");
-    StorePaginate "store.paginate" Some(Read), Bucket("bucket");
-    StoreSum "store.sum" Some(Read), Bucket("bucket");
-    StoreAvg "store.avg" Some(Read), Bucket("bucket");
-    StoreMin "store.min" Some(Read), Bucket("bucket");
-    StoreMax "store.max" Some(Read), Bucket("bucket");
-    StoreExplain "store.explain" Some(Read), Bucket("bucket");
-    StoreSubscribe "store.subscribe" Some(Read), Query("query");
-    StoreUnsubscribe "store.unsubscribe" Some(Read), OwnSubscription;
-    StoreResync "store.resync" Some(Read), OwnSubscription;
-    StoreBuckets "store.buckets" Some(Read), None;
-    StoreStats "store.stats" Some(Read), None;
-    StoreInsert "store.insert" Some(Write), Bucket("bucket");
-    StoreUpdate "store.update" Some(Write), Bucket("bucket");
-    StoreDelete "store.delete" Some(Write), Bucket("bucket");
-    StoreClear "store.clear" Some(Write), Bucket("bucket");
-    StoreTransaction "store.transaction" Some(Write), EachOperation;
-    StoreDefineBucket "store.defineBucket" Some(Admin), Bucket("name");
-    StoreDropBucket "store.dropBucket" Some(Admin), Bucket("name");
-    StoreUpdateBucket "store.updateBucket" Some(Admin), Bucket("name");
-    StoreGetBucketSchema "store.getBucketSchema" Some(Admin), Bucket("name");
-    StoreDefineQuery "store.defineQuery" Some(Admin), Query("name");
-    StoreUndefineQuery "store.undefineQuery" Some(Admin), Query("name");
-    StoreListQueries "store.listQueries" Some(Admin), None;
-    StoreBackup "store.backup" Some(Admin), None;
-    StoreBackups "store.backups" Some(Admin), None;
-    StoreRestore "store.restore" Some(Admin), None;
-    StoreDeleteBackup "store.deleteBackup" Some(Admin), None;
-    RulesGetFact "rules.getFact" Some(Read), Topic("key");
-    RulesQueryFacts "rules.queryFacts" Some(Read), Topic("pattern");
-    RulesGetAllFacts "rules.getAllFacts" Some(Read), None;
-    RulesSubscribe "rules.subscribe" Some(Read), Topic("pattern");
-    RulesUnsubscribe "rules.unsubscribe" Some(Read), OwnSubscription;
-    RulesStats "rules.stats" Some(Read), None;
-    RulesEmit "rules.emit" Some(Write), Topic("topic");
-    RulesSetFact "rules.setFact" Some(Write), Topic("key");
-    RulesDeleteFact "rules.deleteFact" Some(Write), Topic("key");
-    RulesRegisterRule "rules.registerRule" Some(Admin), None;
-    RulesUnregisterRule "rules.unregisterRule" Some(Admin), None;
-    RulesUpdateRule "rules.updateRule" Some(Admin), None;
-    RulesEnableRule "rules.enableRule" Some(Admin), None;
-    RulesDisableRule "rules.disableRule" Some(Admin), None;
-    RulesGetRule "rules.getRule" Some(Admin), None;
-    RulesGetRules "rules.getRules" Some(Admin), None;
-    RulesValidateRule "rules.validateRule" Some(Admin), None;
-    ProceduresGet "procedures.get" Some(Read), Procedure("name");
-    ProceduresCall "procedures.call" Some(Write), Procedure("name");
-    ProceduresRegister "procedures.register" Some(Admin), Procedure("procedure.name");
-    ProceduresUnregister "procedures.unregister" Some(Admin), Procedure("name");
-    ProceduresUpdate "procedures.update" Some(Admin), Procedure("name");
-    ProceduresList "procedures.list" Some(Admin), None;
-    ServerStats "server.stats" Some(Admin), None;
-    ServerConnections "server.connections" Some(Admin), None;
-    ServerRevokeSessions "server.revokeSessions" Some(Admin), None;
-    ServerUnrevoke "server.unrevoke" Some(Admin), None;
-    AuditQuery "audit.query" Some(Admin), None;
-    IdentityLogin "identity.login" Some(Admin), None;
-    IdentityLoginWithSecret "identity.loginWithSecret" Some(Admin), None;
-    IdentityLogout "identity.logout" Some(Admin), None;
-    IdentityCreateUser "identity.createUser" Some(Admin), None;
-    IdentityDeleteUser "identity.deleteUser" Some(Admin), None;
-    IdentityEnableUser "identity.enableUser" Some(Admin), None;
-    IdentityDisableUser "identity.disableUser" Some(Admin), None;
-    IdentityChangePassword "identity.changePassword" Some(Admin), None;
-    IdentityResetPassword "identity.resetPassword" Some(Admin), None;
-    IdentityCreateRole "identity.createRole" Some(Admin), None;
-    IdentityDeleteRole "identity.deleteRole" Some(Admin), None;
-    IdentityAssignRole "identity.assignRole" Some(Admin), None;
-    IdentityRemoveRole "identity.removeRole" Some(Admin), None;
-    IdentityGrant "identity.grant" Some(Admin), None;
-    IdentityRevoke "identity.revoke" Some(Admin), None;
-    IdentityTransferOwner "identity.transferOwner" Some(Admin), None;
-    IdentityWhoami "identity.whoami" Option::None, None;
-    IdentityRefreshSession "identity.refreshSession" Option::None, None;
-    IdentityGetUser "identity.getUser" Option::None, None;
-    IdentityUpdateUser "identity.updateUser" Option::None, None;
-    IdentityListUsers "identity.listUsers" Option::None, None;
-    IdentityUpdateRole "identity.updateRole" Option::None, None;
-    IdentityListRoles "identity.listRoles" Option::None, None;
-    IdentityGetUserRoles "identity.getUserRoles" Option::None, None;
-    IdentityGetAcl "identity.getAcl" Option::None, None;
-    IdentityMyAccess "identity.myAccess" Option::None, None;
-    IdentityGetOwner "identity.getOwner" Option::None, None;
-    AuthLogin "auth.login" Option::None, None;
-    AuthLogout "auth.logout" Option::None, None;
-    AuthWhoami "auth.whoami" Option::None, None;
-    LogicDefineComputed "logic.defineComputed" Some(Admin), Bucket("bucket");
-    LogicDropComputed "logic.dropComputed" Some(Admin), Bucket("bucket");
-    LogicDefineView "logic.defineView" Some(Admin), Query("definition.name");
-    LogicDropView "logic.dropView" Some(Admin), Query("name");
-    LogicExplainView "logic.explainView" Some(Admin), Query("name");
-    LogicQueryView "logic.queryView" Some(Read), Query("name");
-    LogicSubscribeView "logic.subscribeView" Some(Read), Query("name");
-    LogicUnsubscribeView "logic.unsubscribeView" Some(Read), OwnSubscription;
-    LogicDefineConstraint "logic.defineConstraint" Some(Admin), Bucket("constraint.on");
-    LogicDropConstraint "logic.dropConstraint" Some(Admin), None;
-    LogicListConstraints "logic.listConstraints" Some(Admin), None;
-    LogicListComputed "logic.listComputed" Some(Admin), None;
-    LogicListViews "logic.listViews" Some(Admin), None;
-    LogicEvaluateExpr "logic.evaluateExpr" Some(Read), None;
-}
+operation_table!(operations);
 
 impl Operation {
-    /// The family whose handler runs it.
+    /// The family that it belongs to.
     pub fn family(self) -> Family {
         // Every name of the table has a prefix of `Family::of`; a test holds it.
         Family::of(self.name()).unwrap_or(Family::Server)

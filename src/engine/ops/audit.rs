@@ -1,18 +1,16 @@
 //! `audit.query` (audit.md section 4).
 
-use super::Outcome;
 use crate::audit::AuditFilter;
 use crate::engine::Engine;
-use crate::protocol::{OpError, Reply, Request};
+use crate::protocol::{OpError, Request};
 
 impl Engine {
     pub(super) fn audit_query(
         &mut self,
         request: &Request<'_>,
-        reply: &mut Reply,
-    ) -> Result<Outcome, OpError> {
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
         let filter = AuditFilter::of(request)?;
-        let out = reply.data();
         out.extend_from_slice(b"{\"entries\":[");
         let entries = self.audit.iter().flat_map(|log| log.query(&filter));
         for (at, entry) in entries.enumerate() {
@@ -22,6 +20,6 @@ impl Engine {
             out.extend_from_slice(entry.json().as_bytes());
         }
         out.extend_from_slice(b"]}");
-        Ok(Outcome::Done)
+        Ok(())
     }
 }

@@ -8,39 +8,24 @@ use crate::app::{ConnId, JobId, Now};
 use crate::engine::Engine;
 use crate::engine::sessions::Mode;
 use crate::json::{Json, Object};
-use crate::protocol::{ErrorCode, OpError, Operation, Reply, Request};
+use crate::protocol::{ErrorCode, OpError, Reply, Request};
 
 fn unauthorized(text: &'static str) -> OpError {
     OpError::new(ErrorCode::Unauthorized, text)
 }
 
 impl Engine {
-    pub(super) fn auth_operation(
-        &mut self,
-        conn: ConnId,
-        operation: Operation,
-        request: &Request<'_>,
-        reply: &mut Reply,
-    ) -> Result<Outcome, OpError> {
-        match operation {
-            Operation::AuthLogin => self.auth_login(conn, request, reply),
-            Operation::AuthLogout => {
-                if matches!(self.sessions.mode, Mode::BuiltIn(_)) {
-                    self.logout(conn)?;
-                } else {
-                    self.drop_session(conn);
-                }
-                reply.data().extend_from_slice(b"{\"loggedOut\":true}");
-                Ok(Outcome::Done)
-            }
-            _ => {
-                self.auth_whoami(conn, reply);
-                Ok(Outcome::Done)
-            }
+    pub(super) fn auth_logout(&mut self, conn: ConnId, out: &mut Vec<u8>) -> Result<(), OpError> {
+        if matches!(self.sessions.mode, Mode::BuiltIn(_)) {
+            self.logout(conn)?;
+        } else {
+            self.drop_session(conn);
         }
+        out.extend_from_slice(b"{\"loggedOut\":true}");
+        Ok(())
     }
 
-    fn auth_login(
+    pub(super) fn auth_login(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -116,7 +101,7 @@ impl Engine {
         Ok(Outcome::Done)
     }
 
-    fn auth_whoami(&mut self, conn: ConnId, reply: &mut Reply) {
+    pub(super) fn auth_whoami(&mut self, conn: ConnId, out: &mut Vec<u8>) {
         let now = self.now.wall;
         let bound = self.conns.get(conn).and_then(|conn| conn.session.as_ref());
         match bound {
@@ -129,13 +114,13 @@ impl Engine {
                         answer.insert(name, value);
                     }
                 }
-                Json::Object(answer).write(reply.data());
+                Json::Object(answer).write(out);
             }
             expired => {
                 if expired.is_some() {
                     self.drop_session(conn);
                 }
-                reply.data().extend_from_slice(b"{\"authenticated\":false}");
+                out.extend_from_slice(b"{\"authenticated\":false}");
             }
         }
     }

@@ -11,7 +11,7 @@ use super::Outcome;
 use crate::app::{ConnId, JobOutput};
 use crate::engine::Engine;
 use crate::json::{Json, Object, Raw, parse};
-use crate::protocol::{ErrorCode, OpError, Operation, Reply, Request};
+use crate::protocol::{ErrorCode, OpError, Reply, Request};
 use crate::storage::{
     BackupInfo, Backups, StorageError, StorageErrorKind, Stored, check_backup_name,
 };
@@ -45,46 +45,34 @@ impl Engine {
         self.backups = Some(BackupDesk { backups, busy: Arc::default() });
     }
 
-    pub(super) fn backup_operation(
+    pub(super) fn store_delete_backup(
         &mut self,
         conn: ConnId,
-        operation: Operation,
         request: &Request<'_>,
     ) -> Result<Outcome, OpError> {
-        match operation {
-            Operation::StoreBackup => self.store_backup(conn, request),
-            Operation::StoreRestore => self.store_restore(conn, request),
-            Operation::StoreDeleteBackup => {
-                let name = request.require_string("name")?.into_owned();
-                let backups = self.desk("delete backup")?.backups.clone();
-                self.run_backup_task(
-                    conn,
-                    request,
-                    move || backups.delete(&name),
-                    |_, done, reply| {
-                        let done = done.map_err(|error| cannot("delete backup", error))?;
-                        reply
-                            .data()
-                            .extend_from_slice(format!("{{\"deleted\":{done}}}").as_bytes());
-                        Ok(())
-                    },
-                )
-            }
-            _ => {
-                let backups = self.desk("list backups")?.backups.clone();
-                self.run_backup_task(
-                    conn,
-                    request,
-                    move || backups.list(),
-                    |engine, list, reply| {
-                        let list = list.map_err(|error| cannot("list backups", error))?;
-                        let list = list.iter().map(|info| engine.backup_json(info)).collect();
-                        Json::Array(list).write(reply.data());
-                        Ok(())
-                    },
-                )
-            }
-        }
+        let name = request.require_string("name")?.into_owned();
+        let backups = self.desk("delete backup")?.backups.clone();
+        let delete = move || backups.delete(&name);
+        self.run_backup_task(conn, request, delete, |_, done, reply| {
+            let done = done.map_err(|error| cannot("delete backup", error))?;
+            reply.data().extend_from_slice(format!("{{\"deleted\":{done}}}").as_bytes());
+            Ok(())
+        })
+    }
+
+    pub(super) fn store_backups(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+    ) -> Result<Outcome, OpError> {
+        let backups = self.desk("list backups")?.backups.clone();
+        let list = move || backups.list();
+        self.run_backup_task(conn, request, list, |engine, list, reply| {
+            let list = list.map_err(|error| cannot("list backups", error))?;
+            let list = list.iter().map(|info| engine.backup_json(info)).collect();
+            Json::Array(list).write(reply.data());
+            Ok(())
+        })
     }
 
     fn desk(&self, what: &str) -> Result<&BackupDesk, OpError> {
@@ -104,7 +92,11 @@ impl Engine {
         Ok((desk.backups.clone(), Busy(desk.busy.clone())))
     }
 
-    fn store_backup(&mut self, conn: ConnId, request: &Request<'_>) -> Result<Outcome, OpError> {
+    pub(super) fn store_backup(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+    ) -> Result<Outcome, OpError> {
         let at = self.now.wall;
         let name = match request.fields.get("name").filter(|name| !name.is_null()) {
             None => format!("backup-{at}"),
@@ -125,7 +117,11 @@ impl Engine {
         })
     }
 
-    fn store_restore(&mut self, conn: ConnId, request: &Request<'_>) -> Result<Outcome, OpError> {
+    pub(super) fn store_restore(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+    ) -> Result<Outcome, OpError> {
         let name = request.require_string("name")?.into_owned();
         let wanted = match request.fields.get("buckets").filter(|list| !list.is_null()) {
             None => None,

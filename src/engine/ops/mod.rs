@@ -1,8 +1,12 @@
-//! The handlers: one file per family, one function per operation.
+//! The handlers: one file per family, one function per operation. Which there
+//! are says the table in `protocol::operation`.
 
 mod audit;
 mod auth;
 #[cfg(feature = "sqlite")]
+mod backup;
+#[cfg(not(feature = "sqlite"))]
+#[path = "no_backup.rs"]
 mod backup;
 mod identity;
 mod queries;
@@ -17,7 +21,8 @@ pub(super) use backup::BackupDesk;
 
 use super::Engine;
 use crate::app::ConnId;
-use crate::protocol::{ErrorCode, Family, OpError, Operation, Reply, Request};
+use crate::json::Json;
+use crate::protocol::{ErrorCode, Family, OpError, Operation, Reply, Request, operation_table};
 
 /// How a handler ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,73 +64,87 @@ impl Engine {
         }
     }
 
-    /// Runs the handler of an operation.
-    pub(super) fn handle(
-        &mut self,
-        conn: ConnId,
-        operation: Operation,
-        request: &Request<'_>,
-        reply: &mut Reply,
-    ) -> Result<Outcome, OpError> {
-        match operation.family() {
-            Family::Store if is_of_queries(operation, request) => {
-                self.query_operation(conn, operation, request, reply)
+    /// The row of `procedures.*` until their engine is there; the family is
+    /// refused before.
+    fn procedures_to_come(&self) -> Result<(), OpError> {
+        self.family_available(Family::Procedures, Some(Operation::ProceduresCall))
+    }
+
+    /// As above, for `logic.*`.
+    fn logic_to_come(&self) -> Result<(), OpError> {
+        self.family_available(Family::Logic, None)
+    }
+}
+
+/// What a handler may return: how it ended, or the JSON of its answer.
+trait Answer {
+    fn finish(self, reply: &mut Reply) -> Result<Outcome, OpError>;
+}
+
+impl Answer for () {
+    fn finish(self, _: &mut Reply) -> Result<Outcome, OpError> {
+        Ok(Outcome::Done)
+    }
+}
+
+impl Answer for Outcome {
+    fn finish(self, _: &mut Reply) -> Result<Outcome, OpError> {
+        Ok(self)
+    }
+}
+
+impl Answer for Json {
+    fn finish(self, reply: &mut Reply) -> Result<Outcome, OpError> {
+        self.write(reply.data());
+        Ok(Outcome::Done)
+    }
+}
+
+impl<T: Answer, E: Into<OpError>> Answer for Result<T, E> {
+    fn finish(self, reply: &mut Reply) -> Result<Outcome, OpError> {
+        self.map_err(Into::into)?.finish(reply)
+    }
+}
+
+/// One argument of a handler, by the name that the table gives it.
+macro_rules! argument {
+    (conn, $conn:ident, $request:ident, $reply:ident) => {
+        $conn
+    };
+    (request, $conn:ident, $request:ident, $reply:ident) => {
+        $request
+    };
+    (reply, $conn:ident, $request:ident, $reply:ident) => {
+        $reply
+    };
+    (out, $conn:ident, $request:ident, $reply:ident) => {
+        $reply.data()
+    };
+}
+
+/// The table of operations as the dispatch: one arm per row.
+macro_rules! dispatch {
+    ($($variant:ident $name:literal $tier:expr, $resource:expr
+        => $handler:ident ($($argument:ident),*);)*) => {
+        impl Engine {
+            /// Runs the handler of an operation.
+            pub(super) fn handle(
+                &mut self,
+                conn: ConnId,
+                operation: Operation,
+                request: &Request<'_>,
+                reply: &mut Reply,
+            ) -> Result<Outcome, OpError> {
+                match operation {
+                    $(Operation::$variant => {
+                        let answer =
+                            self.$handler($(argument!($argument, conn, request, reply)),*);
+                        answer.finish(reply)
+                    })*
+                }
             }
-            Family::Store if is_of_backups(operation) => {
-                self.backup_operation(conn, operation, request)
-            }
-            Family::Store => self.store_operation(operation, request, reply),
-            Family::Rules => self.rules_operation(conn, operation, request, reply),
-            Family::Server => self.server_operation(operation, request, reply),
-            Family::Auth => self.auth_operation(conn, operation, request, reply),
-            Family::Audit => self.audit_query(request, reply),
-            Family::Identity => self.identity_operation(conn, operation, request, reply),
-            _ => Err(OpError::new(
-                ErrorCode::UnknownOperation,
-                format!("\"{}\" is not available in this version", operation.name()),
-            )),
         }
-    }
+    };
 }
 
-fn is_of_backups(operation: Operation) -> bool {
-    matches!(
-        operation,
-        Operation::StoreBackup
-            | Operation::StoreBackups
-            | Operation::StoreRestore
-            | Operation::StoreDeleteBackup
-    )
-}
-
-#[cfg(not(feature = "sqlite"))]
-impl Engine {
-    fn backup_operation(
-        &mut self,
-        _: ConnId,
-        operation: Operation,
-        _: &Request<'_>,
-    ) -> Result<Outcome, OpError> {
-        let what = match operation {
-            Operation::StoreBackup => "create backup",
-            Operation::StoreRestore => "restore backup",
-            Operation::StoreDeleteBackup => "delete backup",
-            _ => "list backups",
-        };
-        let text = format!("Cannot {what}: persistence is not configured");
-        Err(OpError::new(ErrorCode::UnknownOperation, text))
-    }
-}
-
-fn is_of_queries(operation: Operation, request: &Request<'_>) -> bool {
-    (operation == Operation::StoreExplain && request.field("query").is_some())
-        || matches!(
-            operation,
-            Operation::StoreSubscribe
-                | Operation::StoreUnsubscribe
-                | Operation::StoreResync
-                | Operation::StoreDefineQuery
-                | Operation::StoreUndefineQuery
-                | Operation::StoreListQueries
-        )
-}
+operation_table!(dispatch);

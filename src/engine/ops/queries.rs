@@ -1,6 +1,5 @@
 //! `store.subscribe` and its kin, and the administration of queries.
 
-use super::Outcome;
 use crate::app::ConnId;
 use crate::budget::OverBudget;
 use crate::engine::Engine;
@@ -8,49 +7,43 @@ use crate::engine::subscriptions::{
     Mode, subscription_id, subscription_not_found, subscription_number,
 };
 use crate::json::{Raw, write_number, write_string};
-use crate::protocol::{OpError, Operation, Reply, Request, bounds};
+use crate::protocol::{OpError, Request, bounds};
 use crate::query::{ViewId, Want, not_a_query};
 use crate::storage::Origin;
 
 impl Engine {
-    pub(super) fn query_operation(
+    pub(super) fn define_query(
         &mut self,
-        conn: ConnId,
-        operation: Operation,
         request: &Request<'_>,
-        reply: &mut Reply,
-    ) -> Result<Outcome, OpError> {
-        let out = reply.data();
-        match operation {
-            Operation::StoreSubscribe => self.store_subscribe(conn, request, out)?,
-            Operation::StoreUnsubscribe => self.store_unsubscribe(conn, request, out)?,
-            Operation::StoreResync => self.store_resync(conn, request, out)?,
-            Operation::StoreDefineQuery => {
-                let name = request.require_string("name")?;
-                let config = request.require_object("config")?.to_json();
-                bounds::check_name("Query", &name)?;
-                self.views.define(&self.store, &name, &config)?;
-                self.log_document("query", &name, Origin::Wire, &config);
-                out.extend_from_slice(b"{\"name\":");
-                write_string(out, &name);
-                out.extend_from_slice(b",\"defined\":true}");
-            }
-            Operation::StoreUndefineQuery => {
-                let name = request.require_string("name")?;
-                self.views.undefine(&name)?;
-                self.log_forget("query", &name);
-                self.forget_orphan(&name);
-                out.extend_from_slice(b"{\"name\":");
-                write_string(out, &name);
-                out.extend_from_slice(b",\"undefined\":true}");
-            }
-            Operation::StoreExplain => self.explain_query(request, out)?,
-            _ => self.list_queries(out)?,
-        }
-        Ok(Outcome::Done)
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let name = request.require_string("name")?;
+        let config = request.require_object("config")?.to_json();
+        bounds::check_name("Query", &name)?;
+        self.views.define(&self.store, &name, &config)?;
+        self.log_document("query", &name, Origin::Wire, &config);
+        out.extend_from_slice(b"{\"name\":");
+        write_string(out, &name);
+        out.extend_from_slice(b",\"defined\":true}");
+        Ok(())
     }
 
-    fn store_subscribe(
+    pub(super) fn undefine_query(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let name = request.require_string("name")?;
+        self.views.undefine(&name)?;
+        self.log_forget("query", &name);
+        self.forget_orphan(&name);
+        out.extend_from_slice(b"{\"name\":");
+        write_string(out, &name);
+        out.extend_from_slice(b",\"undefined\":true}");
+        Ok(())
+    }
+
+    pub(super) fn store_subscribe(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -142,7 +135,7 @@ impl Engine {
         Ok(self.budget.reply(out.len() + 1)?)
     }
 
-    fn store_unsubscribe(
+    pub(super) fn store_unsubscribe(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -157,7 +150,7 @@ impl Engine {
         Ok(())
     }
 
-    fn store_resync(
+    pub(super) fn store_resync(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -187,7 +180,11 @@ impl Engine {
     }
 
     /// `store.explain` with `query`: docs/explain.md.
-    fn explain_query(&self, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+    pub(super) fn explain_query(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
         let bucket = request.require_string("bucket")?;
         let query = request.require_string("query")?;
         self.store.require(&bucket)?;
@@ -203,7 +200,7 @@ impl Engine {
         Ok(())
     }
 
-    fn list_queries(&self, out: &mut Vec<u8>) -> Result<(), OverBudget> {
+    pub(super) fn list_queries(&self, out: &mut Vec<u8>) -> Result<(), OverBudget> {
         out.extend_from_slice(b"{\"queries\":[");
         for (at, query) in self.views.list().enumerate() {
             if at > 0 {

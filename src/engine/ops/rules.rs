@@ -1,13 +1,12 @@
 //! `rules.*`: facts, events, event subscriptions and the administration of
 //! rules.
 
-use super::Outcome;
 use crate::app::ConnId;
 use crate::budget::{Budget, OverBudget};
 use crate::engine::Engine;
 use crate::engine::subscriptions::{subscription_id, subscription_not_found, subscription_number};
 use crate::json::{Json, Object, Raw, write_string};
-use crate::protocol::{ErrorCode, OpError, Operation, Reply, Request, bounds};
+use crate::protocol::{ErrorCode, OpError, Request, bounds};
 use crate::rules::{NewEvent, RuleEngine};
 use crate::storage::Origin;
 
@@ -17,40 +16,11 @@ fn not_configured() -> OpError {
 }
 
 impl Engine {
-    pub(super) fn rules_operation(
+    pub(super) fn rules_emit(
         &mut self,
-        conn: ConnId,
-        operation: Operation,
         request: &Request<'_>,
-        reply: &mut Reply,
-    ) -> Result<Outcome, OpError> {
-        let out = reply.data();
-        match operation {
-            Operation::RulesEmit => self.rules_emit(request, out)?,
-            Operation::RulesSetFact => self.rules_set_fact(request, out)?,
-            Operation::RulesDeleteFact => {
-                let key = request.require_string("key")?;
-                let deleted = self.with_rules(|core, cx| core.delete_fact(&key, cx));
-                out.extend_from_slice(b"{\"deleted\":");
-                Json::Bool(deleted.ok_or_else(not_configured)?).write(out);
-                out.push(b'}');
-            }
-            Operation::RulesSubscribe => self.rules_subscribe(conn, request, out)?,
-            Operation::RulesUnsubscribe => self.rules_unsubscribe(conn, request, out)?,
-            Operation::RulesRegisterRule
-            | Operation::RulesUnregisterRule
-            | Operation::RulesUpdateRule
-            | Operation::RulesEnableRule
-            | Operation::RulesDisableRule => self.change_rule(operation, request, out)?,
-            _ => {
-                let core = self.rule_engine().ok_or_else(not_configured)?;
-                read(core, &self.budget, operation, request, out)?;
-            }
-        }
-        Ok(Outcome::Done)
-    }
-
-    fn rules_emit(&mut self, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
         let topic = request.require_string("topic")?;
         bounds::check_topic("topic", &topic, '.')?;
         let data = request.optional_object("data")?.map(object).unwrap_or_default();
@@ -66,7 +36,11 @@ impl Engine {
         Ok(())
     }
 
-    fn rules_set_fact(&mut self, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+    pub(super) fn rules_set_fact(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
         let key = request.require_string("key")?;
         bounds::check_topic("key", &key, ':')?;
         let Some(value) = request.field("value") else {
@@ -77,7 +51,7 @@ impl Engine {
         Ok(())
     }
 
-    fn rules_subscribe(
+    pub(super) fn rules_subscribe(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -94,7 +68,7 @@ impl Engine {
         Ok(())
     }
 
-    fn rules_unsubscribe(
+    pub(super) fn rules_unsubscribe(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -109,116 +83,171 @@ impl Engine {
         Ok(())
     }
 
-    fn change_rule(
+    pub(super) fn rules_delete_fact(
         &mut self,
-        operation: Operation,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        if operation == Operation::RulesRegisterRule {
-            let rule = object(request.require_object("rule")?);
-            return self
-                .with_rules(|core, cx| {
-                    let stored = core.register(rule, Origin::Wire, cx)?;
-                    write_members(
-                        stored,
-                        &["id", "name", "version", "createdAt", "updatedAt"],
-                        out,
-                    );
-                    Ok(())
-                })
-                .ok_or_else(not_configured)?;
-        }
+        let key = request.require_string("key")?;
+        let deleted = self.with_rules(|core, cx| core.delete_fact(&key, cx));
+        out.extend_from_slice(b"{\"deleted\":");
+        Json::Bool(deleted.ok_or_else(not_configured)?).write(out);
+        out.push(b'}');
+        Ok(())
+    }
+
+    pub(super) fn register_rule(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let rule = object(request.require_object("rule")?);
+        let members = ["id", "name", "version", "createdAt", "updatedAt"];
+        self.with_rules(|core, cx| {
+            write_members(core.register(rule, Origin::Wire, cx)?, &members, out);
+            Ok(())
+        })
+        .ok_or_else(not_configured)?
+    }
+
+    pub(super) fn update_rule(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
         let id = request.require_string("ruleId")?;
-        if operation == Operation::RulesUpdateRule {
-            let updates = object(request.require_object("updates")?);
-            return self
-                .with_rules(|core, cx| {
-                    let stored = core.update(&id, &updates, cx)?;
-                    write_members(stored, &["id", "version", "updatedAt"], out);
-                    Ok(())
-                })
-                .ok_or_else(not_configured)?;
+        let updates = object(request.require_object("updates")?);
+        self.with_rules(|core, cx| {
+            let stored = core.update(&id, &updates, cx)?;
+            write_members(stored, &["id", "version", "updatedAt"], out);
+            Ok(())
+        })
+        .ok_or_else(not_configured)?
+    }
+
+    pub(super) fn unregister_rule(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let id = request.require_string("ruleId")?;
+        self.with_rules(|core, cx| core.unregister(&id, cx)).ok_or_else(not_configured)??;
+        write_done(out, &id, "\"unregistered\":true");
+        Ok(())
+    }
+
+    pub(super) fn enable_rule(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        self.set_rule_enabled(request, true, out)
+    }
+
+    pub(super) fn disable_rule(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        self.set_rule_enabled(request, false, out)
+    }
+
+    fn set_rule_enabled(
+        &mut self,
+        request: &Request<'_>,
+        enabled: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let id = request.require_string("ruleId")?;
+        self.with_rules(|core, cx| core.set_enabled(&id, enabled, cx))
+            .ok_or_else(not_configured)??;
+        write_done(out, &id, if enabled { "\"enabled\":true" } else { "\"enabled\":false" });
+        Ok(())
+    }
+
+    /// The engine, for operations that change nothing.
+    fn rules_to_read(&self) -> Result<&RuleEngine, OpError> {
+        self.rule_engine().ok_or_else(not_configured)
+    }
+
+    pub(super) fn rules_get_fact(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let core = self.rules_to_read()?;
+        let key = request.require_string("key")?;
+        match core.fact(&key) {
+            Some(fact) => fact.write_value(out),
+            None => out.extend_from_slice(b"null"),
         }
-        let done = match operation {
-            Operation::RulesUnregisterRule => {
-                self.with_rules(|core, cx| core.unregister(&id, cx))
-                    .ok_or_else(not_configured)??;
-                "\"unregistered\":true"
-            }
-            enable => {
-                let enabled = enable == Operation::RulesEnableRule;
-                self.with_rules(|core, cx| core.set_enabled(&id, enabled, cx))
-                    .ok_or_else(not_configured)??;
-                if enabled { "\"enabled\":true" } else { "\"enabled\":false" }
-            }
-        };
-        out.extend_from_slice(b"{\"ruleId\":");
-        write_string(out, &id);
-        out.push(b',');
-        out.extend_from_slice(done.as_bytes());
+        Ok(())
+    }
+
+    pub(super) fn rules_query_facts(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let core = self.rules_to_read()?;
+        let pattern = request.require_string("pattern")?;
+        bounds::check_topic("pattern", &pattern, ':')?;
+        self.budget.spend(core.stats().facts as u64)?;
+        let facts = core.query_facts(&pattern);
+        Ok(write_list(out, &self.budget, facts, |(key, fact), out| fact.write(key, out))?)
+    }
+
+    pub(super) fn rules_get_all_facts(&self, out: &mut Vec<u8>) -> Result<(), OpError> {
+        let facts = self.rules_to_read()?.facts();
+        Ok(write_list(out, &self.budget, facts, |(key, fact), out| fact.write(key, out))?)
+    }
+
+    pub(super) fn write_rules_stats(&self, out: &mut Vec<u8>) -> Result<(), OpError> {
+        self.rules_to_read()?.stats().write(out);
+        Ok(())
+    }
+
+    pub(super) fn get_rule(&self, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+        let core = self.rules_to_read()?;
+        let id = request.require_string("ruleId")?;
+        Json::Object(core.rule(&id)?.clone()).write(out);
+        Ok(())
+    }
+
+    pub(super) fn get_rules(&self, out: &mut Vec<u8>) -> Result<(), OpError> {
+        let rules = self.rules_to_read()?.rules();
+        out.extend_from_slice(b"{\"rules\":");
+        let members = ["id", "name", "enabled", "priority", "version", "tags", "group"];
+        write_list(out, &self.budget, rules, |rule, out| write_members(rule, &members, out))?;
+        out.push(b'}');
+        Ok(())
+    }
+
+    pub(super) fn validate_rule(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let core = self.rules_to_read()?;
+        let findings = core.validate(&object(request.require_object("rule")?));
+        out.extend_from_slice(b"{\"valid\":");
+        Json::Bool(findings.is_valid()).write(out);
+        out.extend_from_slice(b",\"errors\":");
+        findings.errors_json().write(out);
+        out.extend_from_slice(b",\"warnings\":");
+        findings.warnings_json().write(out);
         out.push(b'}');
         Ok(())
     }
 }
 
-/// Operations that change nothing.
-fn read(
-    core: &RuleEngine,
-    budget: &Budget,
-    operation: Operation,
-    request: &Request<'_>,
-    out: &mut Vec<u8>,
-) -> Result<(), OpError> {
-    match operation {
-        Operation::RulesGetFact => {
-            let key = request.require_string("key")?;
-            match core.fact(&key) {
-                Some(fact) => fact.write_value(out),
-                None => out.extend_from_slice(b"null"),
-            }
-        }
-        Operation::RulesQueryFacts => {
-            let pattern = request.require_string("pattern")?;
-            bounds::check_topic("pattern", &pattern, ':')?;
-            budget.spend(core.stats().facts as u64)?;
-            let facts = core.query_facts(&pattern);
-            write_list(out, budget, facts, |(key, fact), out| fact.write(key, out))?;
-        }
-        Operation::RulesGetAllFacts => {
-            write_list(out, budget, core.facts(), |(key, fact), out| fact.write(key, out))?;
-        }
-        Operation::RulesStats => core.stats().write(out),
-        Operation::RulesGetRule => {
-            let id = request.require_string("ruleId")?;
-            Json::Object(core.rule(&id)?.clone()).write(out);
-        }
-        Operation::RulesGetRules => {
-            out.extend_from_slice(b"{\"rules\":");
-            let members = ["id", "name", "enabled", "priority", "version", "tags", "group"];
-            write_list(out, budget, core.rules(), |rule, out| {
-                write_members(rule, &members, out);
-            })?;
-            out.push(b'}');
-        }
-        Operation::RulesValidateRule => {
-            let findings = core.validate(&object(request.require_object("rule")?));
-            out.extend_from_slice(b"{\"valid\":");
-            Json::Bool(findings.is_valid()).write(out);
-            out.extend_from_slice(b",\"errors\":");
-            findings.errors_json().write(out);
-            out.extend_from_slice(b",\"warnings\":");
-            findings.warnings_json().write(out);
-            out.push(b'}');
-        }
-        other => {
-            return Err(OpError::new(
-                ErrorCode::UnknownOperation,
-                format!("Unknown rules operation \"{}\"", other.name()),
-            ));
-        }
-    }
-    Ok(())
+/// `{"ruleId": …, …}`
+fn write_done(out: &mut Vec<u8>, id: &str, done: &str) {
+    out.extend_from_slice(b"{\"ruleId\":");
+    write_string(out, id);
+    out.push(b',');
+    out.extend_from_slice(done.as_bytes());
+    out.push(b'}');
 }
 
 fn object(raw: Raw<'_>) -> Object {

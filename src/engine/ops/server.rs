@@ -1,45 +1,48 @@
 //! `server.*`: what the server says of itself.
 
-use super::Outcome;
 use crate::engine::{Conn, Engine};
 use crate::json::{Json, Object, Raw, write_number, write_string};
-use crate::protocol::{OpError, Operation, Reply, Request};
+use crate::protocol::{OpError, Request};
 
 impl Engine {
-    pub(super) fn server_operation(
-        &mut self,
-        operation: Operation,
-        request: &Request<'_>,
-        reply: &mut Reply,
-    ) -> Result<Outcome, OpError> {
-        match operation {
-            Operation::ServerConnections => {
-                let out = reply.data();
-                out.push(b'[');
-                for (at, conn) in self.conns.in_order().into_iter().enumerate() {
-                    if at > 0 {
-                        out.push(b',');
-                    }
-                    self.write_connection(conn, out);
-                }
-                out.push(b']');
+    pub(super) fn server_connections(&self, out: &mut Vec<u8>) {
+        out.push(b'[');
+        for (at, conn) in self.conns.in_order().into_iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
             }
-            Operation::ServerStats => self.server_stats().write(reply.data()),
-            Operation::ServerRevokeSessions => {
-                let revoked = self.server_revoke(request)?;
-                reply.data().extend_from_slice(b"{\"revoked\":");
-                write_number(reply.data(), revoked as f64);
-                reply.data().push(b'}');
-            }
-            _ => {
-                let user_id = request.require_string("userId")?;
-                let unrevoked = self.unrevoke(&user_id);
-                reply.data().extend_from_slice(b"{\"unrevoked\":");
-                Json::Bool(unrevoked).write(reply.data());
-                reply.data().push(b'}');
-            }
+            self.write_connection(conn, out);
         }
-        Ok(Outcome::Done)
+        out.push(b']');
+    }
+
+    pub(super) fn write_server_stats(&self, out: &mut Vec<u8>) {
+        self.server_stats().write(out);
+    }
+
+    pub(super) fn server_revoke_sessions(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let revoked = self.server_revoke(request)?;
+        out.extend_from_slice(b"{\"revoked\":");
+        write_number(out, revoked as f64);
+        out.push(b'}');
+        Ok(())
+    }
+
+    pub(super) fn server_unrevoke(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let user_id = request.require_string("userId")?;
+        let unrevoked = self.unrevoke(&user_id);
+        out.extend_from_slice(b"{\"unrevoked\":");
+        Json::Bool(unrevoked).write(out);
+        out.push(b'}');
+        Ok(())
     }
 
     /// Ends the sessions of one user, or of every connected user with a role.

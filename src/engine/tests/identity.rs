@@ -612,3 +612,15 @@ fn a_query_does_not_show_the_next_bucket_of_its_name() {
     users.admin(&grant);
     assert!(users.ask(eve, subscribe).contains("subscriptionId"));
 }
+
+#[test]
+fn a_system_bucket_is_refused_before_the_type_is_looked_at() {
+    let mut users = users(settings());
+    let refused = "FORBIDDEN Cannot access system bucket \"_a\" directly";
+    assert_eq!(users.admin(r#""type":"store.nope","bucket":"_a""#), refused);
+    assert_eq!(users.admin(r#""type":"store.nope","name":"_a""#), refused);
+    let unknown = "UNKNOWN_OPERATION Unknown store operation \"store.nope\"";
+    assert_eq!(users.admin(r#""type":"store.nope","bucket":"a","name":7"#), unknown);
+    let other = "UNKNOWN_OPERATION Unknown server operation \"server.nope\"";
+    assert_eq!(users.admin(r#""type":"server.nope","bucket":"_a""#), other);
+}

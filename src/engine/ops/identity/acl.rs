@@ -32,7 +32,11 @@ impl Engine {
         Err(forbidden("Must be the resource owner, admin, or have admin ACL to manage permissions"))
     }
 
-    pub(super) fn grant(&mut self, conn: ConnId, request: &Request<'_>) -> Result<Json, OpError> {
+    pub(in crate::engine::ops) fn grant(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+    ) -> Result<Json, OpError> {
         let caller = self.caller(conn)?;
         let subject_type = request.require_string("subjectType")?;
         let subject_id = request.require_string("subjectId")?;
@@ -100,7 +104,11 @@ impl Engine {
         if exists { Ok(subject) } else { Err(OpError::not_found(missing)) }
     }
 
-    pub(super) fn revoke(&mut self, conn: ConnId, request: &Request<'_>) -> Result<Json, OpError> {
+    pub(in crate::engine::ops) fn revoke(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+    ) -> Result<Json, OpError> {
         let caller = self.caller(conn)?;
         let subject_type = request.require_string("subjectType")?;
         let subject_id = request.require_string("subjectId")?;
@@ -143,7 +151,7 @@ impl Engine {
         done("revoked")
     }
 
-    pub(super) fn get_acl(&self, request: &Request<'_>) -> Result<Json, OpError> {
+    pub(in crate::engine::ops) fn get_acl(&self, request: &Request<'_>) -> Result<Json, OpError> {
         let resource_type = request.require_string("resourceType")?;
         let resource_name = request.require_string("resourceName")?;
         let mut entries = Vec::new();
@@ -192,7 +200,7 @@ impl Engine {
         ]))
     }
 
-    pub(super) fn my_access(&self, conn: ConnId) -> Result<Json, OpError> {
+    pub(in crate::engine::ops) fn my_access(&self, conn: ConnId) -> Result<Json, OpError> {
         let caller = self.caller(conn)?;
         if !self.user_exists(&caller) {
             return Err(super::user_not_found());

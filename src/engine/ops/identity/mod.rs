@@ -14,13 +14,12 @@ mod users;
 
 use change::Change;
 
-use super::Outcome;
 use crate::app::ConnId;
 use crate::engine::Engine;
 use crate::engine::sessions::Mode;
 use crate::identity::{ADMIN, Directory, Id, Identity, SUPERADMIN, VIRTUAL_ADMIN};
 use crate::json::{Json, Object};
-use crate::protocol::{ErrorCode, OpError, Operation, Reply, Request};
+use crate::protocol::{ErrorCode, OpError};
 use crate::store::{Key, Row};
 
 fn forbidden(text: &'static str) -> OpError {
@@ -41,47 +40,6 @@ fn units(text: &str) -> usize {
 }
 
 impl Engine {
-    pub(super) fn identity_operation(
-        &mut self,
-        conn: ConnId,
-        operation: Operation,
-        request: &Request<'_>,
-        reply: &mut Reply,
-    ) -> Result<Outcome, OpError> {
-        let answer = match operation {
-            Operation::IdentityLogin => return self.login(conn, request),
-            Operation::IdentityCreateUser => return self.create_user(conn, request),
-            Operation::IdentityChangePassword => return self.change_password(conn, request),
-            Operation::IdentityResetPassword => return self.reset_password(conn, request),
-            Operation::IdentityLoginWithSecret => self.login_with_secret(conn, request),
-            Operation::IdentityLogout => self.logout(conn),
-            Operation::IdentityWhoami => self.whoami(conn),
-            Operation::IdentityRefreshSession => self.refresh_session(conn),
-            Operation::IdentityGetUser => self.get_user(conn, request),
-            Operation::IdentityUpdateUser => self.update_user(conn, request),
-            Operation::IdentityDeleteUser => self.delete_user(conn, request),
-            Operation::IdentityListUsers => self.list_users(conn, request),
-            Operation::IdentityEnableUser => self.set_enabled(conn, request, true),
-            Operation::IdentityDisableUser => self.set_enabled(conn, request, false),
-            Operation::IdentityCreateRole => self.create_role(conn, request),
-            Operation::IdentityUpdateRole => self.update_role(conn, request),
-            Operation::IdentityDeleteRole => self.delete_role(conn, request),
-            Operation::IdentityListRoles => self.list_roles(conn),
-            Operation::IdentityAssignRole => self.assign_role(conn, request),
-            Operation::IdentityRemoveRole => self.remove_role(conn, request),
-            Operation::IdentityGetUserRoles => self.get_user_roles(conn, request),
-            Operation::IdentityGrant => self.grant(conn, request),
-            Operation::IdentityRevoke => self.revoke(conn, request),
-            Operation::IdentityGetAcl => self.get_acl(request),
-            Operation::IdentityMyAccess => self.my_access(conn),
-            Operation::IdentityGetOwner => self.get_owner(request),
-            Operation::IdentityTransferOwner => self.transfer_owner(conn, request),
-            _ => Err(OpError::internal()),
-        }?;
-        answer.write(reply.data());
-        Ok(Outcome::Done)
-    }
-
     /// The state of built-in mode.
     pub(in crate::engine) fn identity(&self) -> Result<&Identity, OpError> {
         match &self.sessions.mode {

@@ -10,7 +10,7 @@ use crate::json::Json;
 use crate::protocol::{OpError, Operation, Request};
 
 impl Engine {
-    pub(super) fn get_owner(&self, request: &Request<'_>) -> Result<Json, OpError> {
+    pub(in crate::engine::ops) fn get_owner(&self, request: &Request<'_>) -> Result<Json, OpError> {
         let resource_type = request.require_string("resourceType")?;
         let resource_name = request.require_string("resourceName")?;
         let directory = &self.identity()?.directory;
@@ -27,7 +27,7 @@ impl Engine {
         Ok(object([("owner", owner)]))
     }
 
-    pub(super) fn transfer_owner(
+    pub(in crate::engine::ops) fn transfer_owner(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,

@@ -29,7 +29,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn change_password(
+    pub(in crate::engine::ops) fn change_password(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -72,7 +72,7 @@ impl Engine {
         self.start_job(conn, request.id, &request.operation, run, then)
     }
 
-    pub(super) fn reset_password(
+    pub(in crate::engine::ops) fn reset_password(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,

@@ -53,7 +53,7 @@ impl Engine {
             .ok_or_else(|| OpError::not_found(format!("Role \"{name}\" not found")))
     }
 
-    pub(super) fn create_role(
+    pub(in crate::engine::ops) fn create_role(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -84,7 +84,7 @@ impl Engine {
         Ok(Json::Object(public(&row)))
     }
 
-    pub(super) fn update_role(
+    pub(in crate::engine::ops) fn update_role(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -106,7 +106,7 @@ impl Engine {
         Ok(Json::Object(public(&row)))
     }
 
-    pub(super) fn delete_role(
+    pub(in crate::engine::ops) fn delete_role(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -121,12 +121,12 @@ impl Engine {
         done("deleted")
     }
 
-    pub(super) fn list_roles(&self, conn: ConnId) -> Result<Json, OpError> {
+    pub(in crate::engine::ops) fn list_roles(&self, conn: ConnId) -> Result<Json, OpError> {
         self.admin(conn)?;
         Ok(self.role_infos(self.identity()?.directory.roles()))
     }
 
-    pub(super) fn assign_role(
+    pub(in crate::engine::ops) fn assign_role(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -156,7 +156,7 @@ impl Engine {
         done("assigned")
     }
 
-    pub(super) fn remove_role(
+    pub(in crate::engine::ops) fn remove_role(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -182,7 +182,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn get_user_roles(
+    pub(in crate::engine::ops) fn get_user_roles(
         &self,
         conn: ConnId,
         request: &Request<'_>,

@@ -22,7 +22,7 @@ fn invalid_credentials() -> OpError {
 }
 
 impl Engine {
-    pub(super) fn login(
+    pub(in crate::engine::ops) fn login(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -82,7 +82,7 @@ impl Engine {
         self.start_job(conn, request.id, &request.operation, run, then)
     }
 
-    pub(super) fn login_with_secret(
+    pub(in crate::engine::ops) fn login_with_secret(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -112,7 +112,7 @@ impl Engine {
         super::done("loggedOut")
     }
 
-    pub(super) fn whoami(&self, conn: ConnId) -> Result<Json, OpError> {
+    pub(in crate::engine::ops) fn whoami(&self, conn: ConnId) -> Result<Json, OpError> {
         let session = self.session(conn).ok_or_else(|| unauthorized("Authentication required"))?;
         Ok(object([
             ("authenticated", Json::Bool(true)),
@@ -124,7 +124,10 @@ impl Engine {
 
     /// A new session for the user, in the place of the one that the connection
     /// is bound to; whoever is bound to that follows.
-    pub(super) fn refresh_session(&mut self, conn: ConnId) -> Result<Json, OpError> {
+    pub(in crate::engine::ops) fn refresh_session(
+        &mut self,
+        conn: ConnId,
+    ) -> Result<Json, OpError> {
         let bound = self.conns.get(conn).and_then(|conn| conn.session.as_ref());
         let record = bound.and_then(|bound| bound.record.clone());
         let record = record.ok_or_else(|| unauthorized("No active session to refresh"))?;

@@ -47,7 +47,7 @@ fn check_email(raw: Option<Raw<'_>>) -> Result<(), OpError> {
 }
 
 impl Engine {
-    pub(super) fn create_user(
+    pub(in crate::engine::ops) fn create_user(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -99,13 +99,17 @@ impl Engine {
         if taken { Err(already_exists(username)) } else { Ok(()) }
     }
 
-    pub(super) fn get_user(&self, conn: ConnId, request: &Request<'_>) -> Result<Json, OpError> {
+    pub(in crate::engine::ops) fn get_user(
+        &self,
+        conn: ConnId,
+        request: &Request<'_>,
+    ) -> Result<Json, OpError> {
         self.admin(conn)?;
         let user_id = request.require_string("userId")?;
         Ok(Json::Object(public(self.user_row(&user_id)?)))
     }
 
-    pub(super) fn update_user(
+    pub(in crate::engine::ops) fn update_user(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -141,7 +145,7 @@ impl Engine {
         Ok(Json::Object(public(&row)))
     }
 
-    pub(super) fn delete_user(
+    pub(in crate::engine::ops) fn delete_user(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
@@ -158,7 +162,11 @@ impl Engine {
         done("deleted")
     }
 
-    pub(super) fn list_users(&self, conn: ConnId, request: &Request<'_>) -> Result<Json, OpError> {
+    pub(in crate::engine::ops) fn list_users(
+        &self,
+        conn: ConnId,
+        request: &Request<'_>,
+    ) -> Result<Json, OpError> {
         self.admin(conn)?;
         let number = |name: &str, default: f64, most: f64| {
             let given = request.field(name).and_then(Raw::as_number);
@@ -181,7 +189,23 @@ impl Engine {
         ]))
     }
 
-    pub(super) fn set_enabled(
+    pub(in crate::engine::ops) fn enable_user(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+    ) -> Result<Json, OpError> {
+        self.set_enabled(conn, request, true)
+    }
+
+    pub(in crate::engine::ops) fn disable_user(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+    ) -> Result<Json, OpError> {
+        self.set_enabled(conn, request, false)
+    }
+
+    fn set_enabled(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,

@@ -13,7 +13,7 @@ impl Engine {
         self.store.buckets().filter(|bucket| !self.is_system_bucket(bucket.name()))
     }
 
-    pub(super) fn store_schema(
+    pub(in crate::engine::ops) fn store_schema(
         &self,
         request: &Request<'_>,
         out: &mut Vec<u8>,
@@ -24,11 +24,18 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn store_buckets(&self, out: &mut Vec<u8>) -> Result<(), OverBudget> {
+    pub(in crate::engine::ops) fn store_buckets(
+        &self,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OverBudget> {
         self.budget.spend(self.store.buckets().len() as u64)?;
         let names = self.visible_buckets().map(|bucket| Json::from(bucket.name())).collect();
         bucket_names(names).write(out);
         self.budget.reply(out.len())
+    }
+
+    pub(in crate::engine::ops) fn write_store_stats(&self, out: &mut Vec<u8>) {
+        self.store_stats().write(out);
     }
 
     /// The object of `store.stats`.
@@ -68,7 +75,7 @@ impl Engine {
         Json::Object(stats)
     }
 
-    pub(super) fn store_define(
+    pub(in crate::engine::ops) fn store_define(
         &mut self,
         request: &Request<'_>,
         out: &mut Vec<u8>,
@@ -83,7 +90,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn store_update_bucket(
+    pub(in crate::engine::ops) fn store_update_bucket(
         &mut self,
         request: &Request<'_>,
         out: &mut Vec<u8>,
@@ -97,7 +104,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn store_drop(
+    pub(in crate::engine::ops) fn store_drop(
         &mut self,
         request: &Request<'_>,
         out: &mut Vec<u8>,

@@ -5,43 +5,12 @@ mod admin;
 mod reads;
 mod transaction;
 
-use super::Outcome;
 use crate::budget::{Budget, OverBudget};
 use crate::engine::Engine;
-use crate::protocol::{ErrorCode, OpError, Operation, Reply, Request};
+use crate::protocol::{OpError, Request};
 use crate::store::{Data, Draft, Lookup, Mode, Row, Store};
 
 impl Engine {
-    pub(super) fn store_operation(
-        &mut self,
-        operation: Operation,
-        request: &Request<'_>,
-        reply: &mut Reply,
-    ) -> Result<Outcome, OpError> {
-        let out = reply.data();
-        match operation {
-            Operation::StoreInsert => self.store_insert(request, out)?,
-            Operation::StoreUpdate => self.store_update(request, out)?,
-            Operation::StoreDelete => self.store_delete(request, out)?,
-            Operation::StoreClear => self.store_clear(request, out)?,
-            Operation::StoreTransaction => self.store_transaction(request, out)?,
-            Operation::StoreDefineBucket => self.store_define(request, out)?,
-            Operation::StoreUpdateBucket => self.store_update_bucket(request, out)?,
-            Operation::StoreDropBucket => self.store_drop(request, out)?,
-            Operation::StoreGetBucketSchema => self.store_schema(request, out)?,
-            Operation::StoreBuckets => self.store_buckets(out)?,
-            Operation::StoreStats => self.store_stats().write(out),
-            _ if reads::read(&self.store, &self.budget, operation, request, out)? => {}
-            _ => {
-                return Err(OpError::new(
-                    ErrorCode::UnknownOperation,
-                    format!("\"{}\" is not available in this version", operation.name()),
-                ));
-            }
-        }
-        Ok(Outcome::Done)
-    }
-
     /// Runs one plain operation: prepares it, and commits what comes out. What
     /// a failed one leaves behind (a number of a counter) is committed too.
     pub(crate) fn write_single<T>(
@@ -63,7 +32,11 @@ impl Engine {
         }
     }
 
-    fn store_insert(&mut self, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+    pub(in crate::engine::ops) fn store_insert(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
         let name = request.require_string("bucket")?;
         let data = Data::from(request.require_object("data")?);
         let bucket = self.store.require(&name)?.id();
@@ -74,7 +47,11 @@ impl Engine {
         })
     }
 
-    fn store_update(&mut self, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+    pub(in crate::engine::ops) fn store_update(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
         let name = request.require_string("bucket")?;
         let key = Lookup::from(request.require_value("key")?);
         let data = Data::from(request.require_object("data")?);
@@ -86,7 +63,11 @@ impl Engine {
         })
     }
 
-    fn store_delete(&mut self, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+    pub(in crate::engine::ops) fn store_delete(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
         let name = request.require_string("bucket")?;
         let key = Lookup::from(request.require_value("key")?);
         let bucket = self.store.require(&name)?.id();
@@ -95,7 +76,11 @@ impl Engine {
         Ok(())
     }
 
-    fn store_clear(&mut self, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), OpError> {
+    pub(in crate::engine::ops) fn store_clear(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
         let name = request.require_string("bucket")?;
         let bucket = self.store.require(&name)?.id();
         self.write_single(|draft, store, _| draft.clear(store, bucket))?;

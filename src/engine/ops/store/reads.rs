@@ -2,68 +2,137 @@
 
 use super::{write_row, write_rows};
 use crate::budget::Budget;
+use crate::engine::Engine;
 use crate::json::{Json, Object, write_number};
-use crate::protocol::{OpError, Operation, Request};
+use crate::protocol::{OpError, Request};
 use crate::store::{Access, Aggregate, Bucket, Filter, Lookup, Store};
 
-/// Answers a read; false for what is none.
-pub(super) fn read(
-    store: &Store,
-    budget: &Budget,
-    operation: Operation,
-    request: &Request<'_>,
-    out: &mut Vec<u8>,
-) -> Result<bool, OpError> {
-    match operation {
-        Operation::StoreGet => get(store, budget, request, out)?,
-        Operation::StoreAll => {
-            let name = request.require_string("bucket")?;
-            let bucket = store.require(&name)?;
-            let rows = bucket.iter().take_while(|_| budget.spend(1).is_ok());
-            write_rows(out, rows.map(|(_, row)| row), budget)?;
-        }
-        Operation::StoreWhere => {
-            let (bucket, filter) = filtered(store, request)?;
-            write_rows(out, bucket.select(Some(&filter), budget).map(|(_, row)| row), budget)?;
-        }
-        Operation::StoreFindOne => {
-            let (bucket, filter) = filtered(store, request)?;
-            let first = bucket.select(Some(&filter), budget).next();
-            budget.check()?;
-            write_row(out, first.map(|(_, row)| row));
-        }
-        Operation::StoreCount => count(store, budget, request, out)?,
-        Operation::StoreFirst => {
-            let (bucket, n) = some(store, request, "n")?;
-            write_rows(out, bucket.first(n, budget)?.into_iter(), budget)?;
-        }
-        Operation::StoreLast => {
-            let (bucket, n) = some(store, request, "n")?;
-            write_rows(out, bucket.last(n, budget)?.into_iter(), budget)?;
-        }
-        Operation::StorePaginate => paginate(store, budget, request, out)?,
-        Operation::StoreSum => aggregate(store, budget, request, Aggregate::Sum, out)?,
-        Operation::StoreAvg => aggregate(store, budget, request, Aggregate::Avg, out)?,
-        Operation::StoreMin => aggregate(store, budget, request, Aggregate::Min, out)?,
-        Operation::StoreMax => aggregate(store, budget, request, Aggregate::Max, out)?,
-        Operation::StoreExplain => explain(store, budget, request, out)?,
-        _ => return Ok(false),
+impl Engine {
+    pub(in crate::engine::ops) fn store_get(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let name = request.require_string("bucket")?;
+        let key = Lookup::from(request.require_value("key")?);
+        let bucket = self.store.require(&name)?;
+        self.budget.spend(1)?;
+        write_row(out, key.key().and_then(|key| bucket.get(key)));
+        Ok(())
     }
-    Ok(true)
-}
 
-fn get(
-    store: &Store,
-    budget: &Budget,
-    request: &Request<'_>,
-    out: &mut Vec<u8>,
-) -> Result<(), OpError> {
-    let name = request.require_string("bucket")?;
-    let key = Lookup::from(request.require_value("key")?);
-    let bucket = store.require(&name)?;
-    budget.spend(1)?;
-    write_row(out, key.key().and_then(|key| bucket.get(key)));
-    Ok(())
+    pub(in crate::engine::ops) fn store_all(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let name = request.require_string("bucket")?;
+        let bucket = self.store.require(&name)?;
+        let rows = bucket.iter().take_while(|_| self.budget.spend(1).is_ok());
+        Ok(write_rows(out, rows.map(|(_, row)| row), &self.budget)?)
+    }
+
+    pub(in crate::engine::ops) fn store_where(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let (bucket, filter) = filtered(&self.store, request)?;
+        let rows = bucket.select(Some(&filter), &self.budget);
+        Ok(write_rows(out, rows.map(|(_, row)| row), &self.budget)?)
+    }
+
+    pub(in crate::engine::ops) fn store_find_one(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let (bucket, filter) = filtered(&self.store, request)?;
+        let first = bucket.select(Some(&filter), &self.budget).next();
+        self.budget.check()?;
+        write_row(out, first.map(|(_, row)| row));
+        Ok(())
+    }
+
+    pub(in crate::engine::ops) fn store_first(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let (bucket, n) = some(&self.store, request, "n")?;
+        let rows = bucket.first(n, &self.budget)?;
+        Ok(write_rows(out, rows.into_iter(), &self.budget)?)
+    }
+
+    pub(in crate::engine::ops) fn store_last(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let (bucket, n) = some(&self.store, request, "n")?;
+        let rows = bucket.last(n, &self.budget)?;
+        Ok(write_rows(out, rows.into_iter(), &self.budget)?)
+    }
+
+    pub(in crate::engine::ops) fn store_count(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        count(&self.store, &self.budget, request, out)
+    }
+
+    pub(in crate::engine::ops) fn store_paginate(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        paginate(&self.store, &self.budget, request, out)
+    }
+
+    pub(in crate::engine::ops) fn store_sum(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        aggregate(&self.store, &self.budget, request, Aggregate::Sum, out)
+    }
+
+    pub(in crate::engine::ops) fn store_avg(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        aggregate(&self.store, &self.budget, request, Aggregate::Avg, out)
+    }
+
+    pub(in crate::engine::ops) fn store_min(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        aggregate(&self.store, &self.budget, request, Aggregate::Min, out)
+    }
+
+    pub(in crate::engine::ops) fn store_max(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        aggregate(&self.store, &self.budget, request, Aggregate::Max, out)
+    }
+
+    /// With `query`, how that is kept; else how a filter is served.
+    pub(in crate::engine::ops) fn store_explain(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        match request.field("query") {
+            Some(_) => self.explain_query(request, out),
+            None => explain(&self.store, &self.budget, request, out),
+        }
+    }
 }
 
 fn count(

@@ -24,7 +24,7 @@ enum Action<'a> {
 }
 
 impl Engine {
-    pub(super) fn store_transaction(
+    pub(in crate::engine::ops) fn store_transaction(
         &mut self,
         request: &Request<'_>,
         out: &mut Vec<u8>,
