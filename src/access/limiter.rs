@@ -18,6 +18,10 @@ pub enum RateKey {
     User(Arc<str>),
     /// As [`address_key`] has it.
     Address(IpAddr),
+    /// A name that somebody from an address wants to log in with.
+    Login(Arc<str>, IpAddr),
+    /// Somebody from an address who says to know the admin's secret.
+    Secret(IpAddr),
 }
 
 impl RateKey {

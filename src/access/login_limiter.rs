@@ -8,6 +8,9 @@ use crate::protocol::{ErrorCode, OpError};
 /// More records than this are never kept; the oldest is forgotten.
 const MAX_RECORDS: usize = 100_000;
 
+/// See [`LoginLimiter::of_pairs`].
+const PER_ADDRESS: u32 = 20;
+
 #[derive(Clone, Copy, Debug)]
 struct Failures {
     count: u32,
@@ -19,13 +22,21 @@ struct Failures {
 #[derive(Debug)]
 pub struct LoginLimiter {
     limit: LoginRateLimit,
+    /// How many times the failures of a name an address may have.
+    address_factor: u32,
     /// In the order of their first failure: later ones do not touch.
     records: AgingMap<RateKey, Failures>,
 }
 
 impl LoginLimiter {
     pub fn new(limit: LoginRateLimit) -> Self {
-        Self { limit, records: AgingMap::default() }
+        Self { limit, address_factor: 1, records: AgingMap::default() }
+    }
+
+    /// Where names are counted together with addresses ([`RateKey::Login`]), an
+    /// address may fail more often: many people share one (identity.md I27).
+    pub fn of_pairs(limit: LoginRateLimit) -> Self {
+        Self { address_factor: PER_ADDRESS, ..Self::new(limit) }
     }
 
     /// Refuses while the key is locked, right password or not.
@@ -36,7 +47,8 @@ impl LoginLimiter {
             self.records.remove(key);
             return Ok(());
         }
-        if failures.count < self.limit.max_attempts {
+        let factor = if matches!(key, RateKey::Address(_)) { self.address_factor } else { 1 };
+        if failures.count < self.limit.max_attempts.saturating_mul(factor) {
             return Ok(());
         }
         let retry_after = self.limit.window_ms.saturating_sub(elapsed);
@@ -115,6 +127,20 @@ mod tests {
         assert_eq!(limiter.records(), 0);
         limiter.fail(&key, 1200);
         assert_eq!(limiter.check(&key, 1200), Ok(()));
+    }
+
+    #[test]
+    fn an_address_of_pairs_may_fail_twenty_times_as_often() {
+        let mut limiter = LoginLimiter::of_pairs(LoginRateLimit { max_attempts: 3, window_ms: 9 });
+        let ip: std::net::IpAddr = "192.0.2.7".parse().expect("address");
+        let keys = [RateKey::address(ip), RateKey::Secret(ip), RateKey::Login("ann".into(), ip)];
+        for (key, most) in keys.into_iter().zip([60, 3, 3]) {
+            for failures in 0..most {
+                assert_eq!(limiter.check(&key, 1), Ok(()), "{key:?} {failures}");
+                limiter.fail(&key, 1);
+            }
+            assert!(limiter.check(&key, 1).is_err(), "{key:?}");
+        }
     }
 
     #[test]

@@ -84,6 +84,10 @@ impl Grant {
     /// it is malformed: such a permission matches nothing.
     pub fn from_json(json: &Json) -> Option<Grant> {
         let object = json.as_object()?;
+        // `bucket` in the place of `buckets` would allow every bucket.
+        if object.keys().any(|name| !["allow", "buckets", "topics"].contains(&name)) {
+            return None;
+        }
         let strings = |json: &Json| -> Option<Vec<Box<str>>> {
             json.as_array()?.iter().map(|element| element.as_str().map(Box::from)).collect()
         };

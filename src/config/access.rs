@@ -46,6 +46,8 @@ pub struct BuiltIn {
     pub password_min_length: usize,
     pub max_sessions_per_user: usize,
     pub login_rate_limit: LoginRateLimit,
+    /// Whose failed logins count together.
+    pub login_scope: LoginScope,
 }
 
 impl BuiltIn {
@@ -58,8 +60,19 @@ impl BuiltIn {
             password_min_length: 8,
             max_sessions_per_user: 10,
             login_rate_limit: LoginRateLimit::default(),
+            login_scope: LoginScope::default(),
         }
     }
+}
+
+/// What failed logins are counted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LoginScope {
+    /// A name, wherever it is tried from, and an address, whatever is tried.
+    Separate,
+    /// A name and an address together, and an address with more patience.
+    #[default]
+    Pair,
 }
 
 /// At most `max_attempts` failed logins in `window_ms`.

@@ -19,8 +19,8 @@ mod table;
 mod transport;
 
 pub use access::{
-    Auth, BuiltIn, CustomRoleTier, External, LoginRateLimit, PermissionDefault, PermissionRule,
-    Permissions, Revocation, Secret, StaticToken, TokenKey,
+    Auth, BuiltIn, CustomRoleTier, External, LoginRateLimit, LoginScope, PermissionDefault,
+    PermissionRule, Permissions, Revocation, Secret, StaticToken, TokenKey,
 };
 pub use jwt::{Jwt, JwtAlgorithm, JwtKey, JwtKeyMaterial};
 pub use options::Options;
@@ -38,6 +38,7 @@ pub use transport::{
 use crate::json::Object;
 use crate::net::IpNet;
 use problem::Reader;
+pub(crate) use problem::unknown_operation;
 
 /// Everything that can be configured, with the defaults of the reference
 /// documentation as [`Default`].

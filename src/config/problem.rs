@@ -1,6 +1,7 @@
 //! What is wrong with a configuration, all of it at once.
 
 use crate::json::{Json, Kind as JsonKind, Raw};
+use crate::protocol::Operation;
 
 /// One thing that is wrong: where, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,6 +167,10 @@ impl Reader {
 pub(crate) struct Members<'a>(&'a Json);
 
 impl<'a> Members<'a> {
+    pub fn is_list(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|value| value.as_array().is_some())
+    }
+
     pub fn has(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|value| !value.is_null())
     }
@@ -257,6 +262,23 @@ pub(crate) fn unknown_key<'a>(name: &str, known: impl Iterator<Item = &'a str>) 
         Some(meant) => format!("unknown key (did you mean \"{meant}\"?)"),
         None => "unknown key".into(),
     }
+}
+
+/// Longer than any operation's name.
+const LONG: usize = 64;
+
+/// What is wrong with a pattern of operations that matches none: it has no `*`
+/// and is no name.
+pub(crate) fn unknown_operation(pattern: &str) -> Option<String> {
+    if pattern.contains('*') || Operation::from_name(pattern).is_some() {
+        return None;
+    }
+    let known = Operation::ALL.iter().filter(|_| pattern.len() <= LONG);
+    let name: String = pattern.chars().take(LONG).collect();
+    Some(match nearest(&name, known.map(|operation| operation.name())) {
+        Some(meant) => format!("unknown operation \"{name}\" (did you mean \"{meant}\"?)"),
+        None => format!("unknown operation \"{name}\""),
+    })
 }
 
 /// The known name that was probably meant, if one is near enough.

@@ -2,7 +2,10 @@
 
 use super::options::{Given, Options, Source};
 use super::table::{BUILT_IN, EXTERNAL, Kind, Row, rows};
-use super::{Auth, BuiltIn, Config, ConfigError, External, LoginRateLimit, Permissions, RateLimit};
+use super::{
+    Auth, BuiltIn, Config, ConfigError, External, LoginRateLimit, LoginScope, Permissions,
+    RateLimit,
+};
 use super::{Tls, TlsVersion};
 use crate::json::Json;
 
@@ -256,8 +259,13 @@ fn switch(config: &mut Config, path: &str, on: bool) {
             }
         }
         "auth.loginRateLimit" => {
-            if let Some(Auth::External(auth)) = &mut config.auth {
-                auth.login_rate_limit = on.then(LoginRateLimit::default);
+            match &mut config.auth {
+                Some(Auth::External(auth)) => {
+                    auth.login_rate_limit = on.then(LoginRateLimit::default);
+                }
+                // Whoever configures it means what the reference does.
+                Some(Auth::BuiltIn(auth)) if on => auth.login_scope = LoginScope::Separate,
+                _ => {}
             }
         }
         _ => {}

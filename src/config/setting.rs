@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::problem::{Reader, shown};
-use super::{AuditSync, CustomRoleTier, Durability, PermissionDefault, Secret, TlsVersion};
+use super::{
+    AuditSync, CustomRoleTier, Durability, LoginScope, PermissionDefault, Secret, TlsVersion,
+};
 use crate::json::{Json, Object};
 use crate::net::IpNet;
 use crate::protocol::Tier;
@@ -138,6 +140,7 @@ choice_setting! {
         "none" => CustomRoleTier::None, "read" => CustomRoleTier::Read,
         "write" => CustomRoleTier::Write, "admin" => CustomRoleTier::Admin
     }
+    LoginScope { "separate" => LoginScope::Separate, "pair" => LoginScope::Pair }
     PermissionDefault { "allow" => PermissionDefault::Allow, "deny" => PermissionDefault::Deny }
     AuditSync {
         "never" => AuditSync::Never, "interval" => AuditSync::Interval, "always" => AuditSync::Always

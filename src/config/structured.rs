@@ -1,7 +1,7 @@
 //! Settings with a form of their own: read member by member, every problem with
 //! its path.
 
-use super::problem::{Members, Reader, shown, shown_kind};
+use super::problem::{Members, Reader, shown, shown_kind, unknown_operation};
 use super::setting::{Setting, one_of};
 use super::{
     AuditFile, Jwt, JwtAlgorithm, JwtKey, JwtKeyMaterial, PermissionRule, RuleGroup, Secret,
@@ -148,6 +148,13 @@ impl Setting for Vec<PermissionRule> {
                     None
                 }
             });
+            for (at, pattern) in allow.iter().flatten().enumerate() {
+                if let Some(problem) = unknown_operation(pattern) {
+                    let list = members.is_list("allow");
+                    let path = if list { format!("allow[{at}]") } else { "allow".to_owned() };
+                    reader.problem_at(&path, problem);
+                }
+            }
             let buckets = members.read(reader, "buckets", Reader::texts);
             let topics = members.read(reader, "topics", Reader::texts);
             Some(PermissionRule { role: role?, allow: allow?, buckets, topics })

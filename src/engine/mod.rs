@@ -289,7 +289,7 @@ impl Engine {
                 return Flow::Continue;
             }
             Err(rejected) => {
-                self.send_error(conn, RequestId::Integer(0), &rejected);
+                self.send_error(conn, rejected.id, &rejected.error);
                 return Flow::Continue;
             }
             Ok(Incoming::Request(request)) => request,

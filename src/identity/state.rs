@@ -1,20 +1,23 @@
 //! What built-in mode keeps besides the system buckets.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use subtle::ConstantTimeEq;
 
 use super::directory::Directory;
 use super::password;
-use crate::access::{LoginLimiter, ReadFile, digest, too_many_attempts};
-use crate::config::BuiltIn;
+use crate::access::{LoginLimiter, RateKey, ReadFile, address_key, digest, too_many_attempts};
+use crate::config::{BuiltIn, LoginScope};
 use crate::protocol::OpError;
 
 /// Password jobs that may be queued or running at once. A job takes tens of
 /// milliseconds; more would only make everybody wait for seconds.
 const MAX_HASHING: usize = 64;
+/// And those of one address, which leaves room for the others.
+const MAX_HASHING_OF_ADDRESS: u32 = 8;
 
 /// Bytes of a session token: it cannot be guessed.
 pub const TOKEN_BYTES: usize = 32;
@@ -24,21 +27,39 @@ pub const TOKEN_BYTES: usize = 32;
 pub struct Identity {
     pub settings: BuiltIn,
     pub directory: Directory,
-    /// Failed logins per user and per address.
+    /// Failed logins, see [`Identity::login_key`].
     pub logins: LoginLimiter,
     secret: [u8; 32],
     /// Verified against where there is no user.
     pub dummy: Arc<str>,
-    hashing: Arc<AtomicUsize>,
+    hashing: Arc<Mutex<Hashing>>,
+}
+
+/// Password jobs that are queued or running.
+#[derive(Debug, Default)]
+struct Hashing {
+    all: usize,
+    of_address: HashMap<IpAddr, u32>,
+}
+
+fn lock(hashing: &Mutex<Hashing>) -> MutexGuard<'_, Hashing> {
+    hashing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A place in the queue of password jobs, free again when it is dropped.
 #[derive(Debug)]
-pub struct HashSlot(Arc<AtomicUsize>);
+pub struct HashSlot(Arc<Mutex<Hashing>>, IpAddr);
 
 impl Drop for HashSlot {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        let mut hashing = lock(&self.0);
+        hashing.all = hashing.all.saturating_sub(1);
+        if let Some(count) = hashing.of_address.get_mut(&self.1) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                hashing.of_address.remove(&self.1);
+            }
+        }
     }
 }
 
@@ -46,7 +67,10 @@ impl Identity {
     pub fn new(settings: BuiltIn) -> Self {
         Self {
             directory: Directory::default(),
-            logins: LoginLimiter::new(settings.login_rate_limit.clone()),
+            logins: match settings.login_scope {
+                LoginScope::Separate => LoginLimiter::new(settings.login_rate_limit.clone()),
+                LoginScope::Pair => LoginLimiter::of_pairs(settings.login_rate_limit.clone()),
+            },
             secret: digest(settings.admin_secret.expose()),
             dummy: password::dummy().into(),
             hashing: Arc::default(),
@@ -76,16 +100,37 @@ impl Identity {
         Ok(())
     }
 
+    /// Whose failed logins count together.
+    pub fn login_key(&self, username: &str, address: IpAddr) -> RateKey {
+        match self.settings.login_scope {
+            LoginScope::Separate => RateKey::User(username.into()),
+            LoginScope::Pair => RateKey::Login(username.into(), address_key(address)),
+        }
+    }
+
+    /// Whose wrong secrets count together.
+    pub fn secret_key(&self, address: IpAddr) -> RateKey {
+        match self.settings.login_scope {
+            LoginScope::Separate => RateKey::address(address),
+            LoginScope::Pair => RateKey::Secret(address_key(address)),
+        }
+    }
+
     /// A place in the queue of password jobs.
-    pub fn hash_slot(&self) -> Result<HashSlot, OpError> {
-        let slot = HashSlot(Arc::clone(&self.hashing));
-        if self.hashing.fetch_add(1, Ordering::AcqRel) >= MAX_HASHING {
+    pub fn hash_slot(&self, address: IpAddr) -> Result<HashSlot, OpError> {
+        let address = address_key(address);
+        let mut hashing = lock(&self.hashing);
+        let of_address = hashing.of_address.get(&address).copied().unwrap_or_default();
+        if hashing.all >= MAX_HASHING || of_address >= MAX_HASHING_OF_ADDRESS {
             return Err(too_many_attempts(
                 "Too many login attempts in progress. Try again later.",
                 1000,
             ));
         }
-        Ok(slot)
+        hashing.all += 1;
+        hashing.of_address.insert(address, of_address + 1);
+        drop(hashing);
+        Ok(HashSlot(Arc::clone(&self.hashing), address))
     }
 }
 
@@ -106,14 +151,20 @@ mod tests {
     #[test]
     fn the_queue_of_password_jobs_is_bounded() {
         let identity = Identity::new(BuiltIn::new("a secret of the admin"));
-        let slots: Vec<_> = (0..MAX_HASHING).map(|_| identity.hash_slot().expect("free")).collect();
-        let refused = identity.hash_slot().expect_err("full");
+        let address = |n: usize| IpAddr::from([192, 0, 2, n as u8]);
+        let take = |n: usize| identity.hash_slot(address(n));
+        let mut slots: Vec<_> = (0..8).map(|_| take(0).expect("free")).collect();
+        assert!(take(0).is_err(), "the ninth of one address");
+        assert!(identity.hash_slot("::ffff:192.0.2.0".parse().expect("address")).is_err());
+        slots.extend((8..MAX_HASHING).map(|n| take(n / 8).expect("free")));
+        let refused = take(99).expect_err("full");
         assert_eq!(
             refused.details.map(|json| json.to_text()).as_deref(),
             Some("{\"retryAfterMs\":1000}")
         );
         drop(slots);
-        assert!(identity.hash_slot().is_ok());
+        assert!(take(0).is_ok());
+        assert!(lock(&identity.hashing).of_address.is_empty(), "nobody is remembered");
     }
 
     #[test]

@@ -25,6 +25,8 @@ mod tests;
 
 pub use number::{number_text, write_number};
 pub use object::Object;
-pub use parse::{DEFAULT_MAX_DEPTH, Fields, JsonError, parse, parse_fields, parse_strict};
+pub use parse::{
+    DEFAULT_MAX_DEPTH, Fields, JsonError, parse, parse_fields, parse_fields_loosely, parse_strict,
+};
 pub use raw::{Kind, Raw};
 pub use value::{Json, write_string};

@@ -44,8 +44,7 @@ impl std::error::Error for JsonError {}
 
 /// Checks `text`, one JSON value with optional white space around it.
 pub fn parse(text: &str, max_depth: u32) -> Result<Raw<'_>, JsonError> {
-    let mut scanner = Scanner { text, at: 0, max_depth };
-    scanner.whole()
+    Scanner::new(text, max_depth).whole()
 }
 
 /// As [`parse`], but an object with the same member twice is an error. For
@@ -91,27 +90,42 @@ impl<'a> Fields<'a> {
 
 /// Checks `text` and splits the object it must be into its members.
 pub fn parse_fields(text: &str, max_depth: u32) -> Result<Fields<'_>, JsonError> {
-    let mut scanner = Scanner { text, at: 0, max_depth };
-    scanner.space();
-    if scanner.peek() != Some(b'{') {
-        return scanner.whole().and(Err(JsonError::NotAnObject));
-    }
-    if max_depth == 0 {
-        return Err(JsonError::TooDeep { max: max_depth });
-    }
-    let mut members = Vec::with_capacity(6);
-    scanner.object(1, |name, value| members.push((name, value)))?;
-    scanner.end()?;
-    Ok(Fields { members })
+    Scanner::new(text, max_depth).fields()
+}
+
+/// As [`parse_fields`], with lone surrogate escapes let pass: only for members
+/// that are no strings, and for saying what else is right with a message.
+pub fn parse_fields_loosely(text: &str, max_depth: u32) -> Result<Fields<'_>, JsonError> {
+    Scanner { lets_surrogates_pass: true, ..Scanner::new(text, max_depth) }.fields()
 }
 
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
     max_depth: u32,
+    lets_surrogates_pass: bool,
 }
 
 impl<'a> Scanner<'a> {
+    fn new(text: &'a str, max_depth: u32) -> Self {
+        Scanner { text, at: 0, max_depth, lets_surrogates_pass: false }
+    }
+
+    fn fields(self) -> Result<Fields<'a>, JsonError> {
+        let mut scanner = self;
+        scanner.space();
+        if scanner.peek() != Some(b'{') {
+            return scanner.whole().and(Err(JsonError::NotAnObject));
+        }
+        if scanner.max_depth == 0 {
+            return Err(JsonError::TooDeep { max: 0 });
+        }
+        let mut members = Vec::with_capacity(6);
+        scanner.object(1, |name, value| members.push((name, value)))?;
+        scanner.end()?;
+        Ok(Fields { members })
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -305,19 +319,31 @@ impl<'a> Scanner<'a> {
                 match unit {
                     0xd800..=0xdbff => {
                         if self.text.as_bytes().get(self.at..self.at + 2) != Some(b"\\u") {
-                            return Err(JsonError::LoneSurrogate { offset: start });
+                            return self.lone_surrogate(start);
                         }
+                        let second = self.at;
                         self.at += 1;
                         match self.hex()? {
                             0xdc00..=0xdfff => Ok(()),
-                            _ => Err(JsonError::LoneSurrogate { offset: start }),
+                            _ => {
+                                // It may be the first half of another pair.
+                                self.at = second;
+                                self.lone_surrogate(start)
+                            }
                         }
                     }
-                    0xdc00..=0xdfff => Err(JsonError::LoneSurrogate { offset: start }),
+                    0xdc00..=0xdfff => self.lone_surrogate(start),
                     _ => Ok(()),
                 }
             }
             _ => Err(self.error("an escape")),
+        }
+    }
+
+    fn lone_surrogate(&self, offset: usize) -> Result<(), JsonError> {
+        match self.lets_surrogates_pass {
+            true => Ok(()),
+            false => Err(JsonError::LoneSurrogate { offset }),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{ErrorCode, OpError};
-use crate::json::{Fields, JsonError, Kind, Raw, parse_fields, write_number};
+use crate::json::{Fields, JsonError, Kind, Raw, parse_fields, parse_fields_loosely, write_number};
 
 /// A parsed message.
 #[derive(Debug)]
@@ -40,18 +40,32 @@ impl RequestId {
     }
 }
 
-/// A message that is not a request: answered with id 0.
-pub type Rejected = OpError;
+/// A message that is not a request, and the id that its answer carries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rejected {
+    /// 0, with one exception (P9): a string that is none is nothing that a client
+    /// does on purpose, and its call would never end without an answer.
+    pub id: RequestId,
+    pub error: OpError,
+}
 
 /// Checks one text message.
 pub fn parse_message(text: &str, max_depth: u32) -> Result<Incoming<'_>, Rejected> {
-    let parse_error = |message: Cow<'static, str>| OpError::new(ErrorCode::ParseError, message);
-    let invalid = |message| Err(OpError::new(ErrorCode::InvalidRequest, message));
+    let reject = |error| Rejected { id: RequestId::Integer(0), error };
+    let parse_error =
+        |message: Cow<'static, str>| reject(OpError::new(ErrorCode::ParseError, message));
+    let invalid = |message| Err(reject(OpError::new(ErrorCode::InvalidRequest, message)));
     let fields = parse_fields(text, max_depth).map_err(|error| match error {
         JsonError::TooDeep { max } => {
             parse_error(format!("Message is nested too deeply (max {max} levels)").into())
         }
         JsonError::NotAnObject => parse_error("Message must be a JSON object".into()),
+        JsonError::LoneSurrogate { .. } => {
+            let loosely = parse_fields_loosely(text, max_depth).ok();
+            let id = loosely.and_then(|fields| read_id(fields.get("id")?));
+            let rejected = parse_error("Invalid JSON".into());
+            Rejected { id: id.unwrap_or(rejected.id), ..rejected }
+        }
         _ => parse_error("Invalid JSON".into()),
     })?;
     let operation = match fields.get("type").and_then(Raw::as_str) {

@@ -2,7 +2,7 @@ use super::*;
 use crate::json::DEFAULT_MAX_DEPTH;
 
 fn rejected(text: &str) -> (&'static str, String) {
-    let error = parse_message(text, DEFAULT_MAX_DEPTH).expect_err(text);
+    let error = parse_message(text, DEFAULT_MAX_DEPTH).expect_err(text).error;
     (error.code.as_str(), error.message.into_owned())
 }
 
@@ -66,5 +66,38 @@ fn every_operation_has_a_family_and_is_found_by_its_name() {
     }
     for inherited in ["constructor", "toString", "__proto__", "store", "Store.get", "store."] {
         assert_eq!(Operation::from_name(inherited), None);
+    }
+}
+
+#[test]
+fn half_a_surrogate_pair_is_answered_with_the_id_of_its_request() {
+    let depth = 8;
+    let rejected = |text: &str| {
+        let rejected = parse_message(text, depth).expect_err(text);
+        assert_eq!(rejected.error.code, ErrorCode::ParseError, "{text}");
+        assert_eq!(rejected.error.message, "Invalid JSON", "{text}");
+        let mut out = Vec::new();
+        rejected.id.write(&mut out);
+        String::from_utf8(out).expect("UTF-8")
+    };
+    for (text, id) in [
+        (r#"{"id":7,"type":"a","x":"\ud800"}"#, "7"),
+        (r#"{"type":"a","x":["\udc00",{"\ud800":1}],"id":7.5}"#, "7.5"),
+        (r#"{"\ud800\ud800\udc00":1,"id":1,"id":2}"#, "2"),
+        (r#"{"id":3,"type":"\udfff"}"#, "3"),
+        (r#"{"id":4,"type":"pong","timestamp":1,"x":"\ud800x"}"#, "4"),
+        // Not otherwise JSON, not an object, no id of its own.
+        (r#"{"id":7,"type":"a","x":"\ud800","y":}"#, "0"),
+        (r#"{"id":7,"x":"\ud800"} {}"#, "0"),
+        (r#"{"id":7,"x":"\ud800\uzzzz"}"#, "0"),
+        (r#"[{"id":7,"x":"\ud800"}]"#, "0"),
+        (r#"{"x":{"id":7},"y":"\ud800"}"#, "0"),
+        (r#"{"id":"7","y":"\ud800"}"#, "0"),
+        (r#"{"id":"\ud800"}"#, "0"),
+        (r#"{"id":1e999,"y":"\ud800"}"#, "0"),
+        (r#"{"id":7,"x":"\ud800","y":[[[[[[[[]]]]]]]]}"#, "0"),
+        (r#"{"id":7,"x":"#, "0"),
+    ] {
+        assert_eq!(rejected(text), id, "{text}");
     }
 }

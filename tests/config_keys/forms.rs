@@ -302,6 +302,14 @@ pub const FORMS: &[Forms] = &[
                 "{path}[0].bucket: unknown key (did you mean \"buckets\"?)",
             ),
             (
+                "[{\"role\":\"r\",\"allow\":[\"store.get\",\"store.gett\"]}]",
+                "{path}[0].allow[1]: unknown operation \"store.gett\" (did you mean \"store.get\"?)",
+            ),
+            (
+                "[{\"role\":\"r\",\"allow\":\"everything\"}]",
+                "{path}[0].allow: unknown operation \"everything\"",
+            ),
+            (
                 "[{\"role\":\"r\",\"allow\":\"*\",\"topics\":\"a\"}]",
                 "{path}[0].topics: expected array of strings, got \"a\"",
             ),
@@ -337,7 +345,18 @@ pub const FORMS: &[Forms] = &[
             ("true", "{path}: expected string, got true"),
         ],
     ),
-    ("db", &["\"a.db\""], &[("5", "{path}: expected string, got 5")]),
+    (
+        "db",
+        &["\"a.db\""],
+        &[
+            ("5", "{path}: expected string, got 5"),
+            (
+                "\":memory:\"",
+                "{path}: expected a path, got \":memory:\" (leave db out to keep data in memory)",
+            ),
+        ],
+    ),
+    ("limits", &["{}"], &[("[]", "{path}: expected object, got array")]),
     ("rules", &["true", "false", "{}"], &[("[]", "{path}: expected boolean or object, got array")]),
     ("rules.definitions", &["[]"], &[("{}", "{path}: expected array of rules, got object")]),
     (

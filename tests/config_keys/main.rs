@@ -28,7 +28,10 @@ fn file(path: &str, value: &str) -> String {
         "auth.adminSecret" => &[("auth.builtIn", "true")],
         "auth.adminSecretFile" => &[("auth.builtIn", "true")],
         "auth.builtIn" => &[("auth.adminSecret", "\"0123456789abcdef\"")],
-        "auth.sessionTtl" | "auth.passwordMinLength" | "auth.maxSessionsPerUser" => {
+        "auth.sessionTtl"
+        | "auth.passwordMinLength"
+        | "auth.maxSessionsPerUser"
+        | "auth.loginRateLimit.scope" => {
             &[("auth.builtIn", "true"), ("auth.adminSecret", "\"0123456789abcdef\"")]
         }
         "auth.tokens" => &[],
@@ -85,6 +88,8 @@ const INTEGERS: &[(&str, u64, u64, bool)] = &[
     ("connectionLimits.maxTotalSubscriptions", 0, NO_LIMIT, false),
     ("rateLimit.maxRequests", 1, 1_000_000, false),
     ("rateLimit.windowMs", 1, 86_400_000, false),
+    ("limits.requestSteps", 10_000, 1_000_000_000_000, true),
+    ("limits.maxReplyBytes", 65_536, 1 << 30, false),
     ("heartbeat.intervalMs", 10, 86_400_000, true),
     ("heartbeat.timeoutMs", 1, 86_400_000, false),
     ("backpressure.maxBufferedBytes", 1, 1 << 30, false),
@@ -174,6 +179,7 @@ const CHOICES: &[(&str, &[&str])] = &[
     ("durability", &["always", "interval", "none"]),
     ("tls.minVersion", &["1.2", "1.3"]),
     ("auth.permissions.default", &["allow", "deny"]),
+    ("auth.loginRateLimit.scope", &["separate", "pair"]),
     ("auth.customRoleTier", &["none", "read", "write", "admin"]),
 ];
 

@@ -69,8 +69,10 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Keys {
-    pub fn load(settings: &Jwt, read: ReadFile<'_>) -> Result<Self, Vec<String>> {
-        let (mut keys, mut problems) = (Vec::new(), Vec::new());
+    /// `is_start`: an algorithm without a key is a mistake of the configuration;
+    /// later it is a rotation.
+    pub fn load(settings: &Jwt, read: ReadFile<'_>, is_start: bool) -> Result<Self, Vec<String>> {
+        let (mut keys, mut problems, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         for key in &settings.keys {
             match material(&key.material, read) {
                 Ok(material) => {
@@ -92,7 +94,7 @@ impl Keys {
         if let Some(path) = &settings.jwks_file {
             let set = read(path)
                 .map_err(|error| format!("cannot read {}: {error}", path.display()))
-                .and_then(|bytes| key_set(&bytes));
+                .and_then(|bytes| key_set(&bytes, &mut left_out));
             match set {
                 Ok(set) => keys.extend(set),
                 Err(problem) => problems.push(format!("auth.jwt.jwksFile: {problem}")),
@@ -102,10 +104,23 @@ impl Keys {
             if problems.is_empty() && !keys.iter().any(|key| key.material.algorithm() == *algorithm)
             {
                 let name = algorithm.as_str();
-                problems.push(format!("auth.jwt.algorithms: there is no key for {name}"));
+                let problem = format!("auth.jwt.algorithms: there is no key for {name}");
+                match is_start {
+                    true => {
+                        problems.push(problem);
+                        problems.append(&mut left_out);
+                    }
+                    false => log::warn!("{problem} any more"),
+                }
             }
         }
-        if problems.is_empty() { Ok(Keys(keys)) } else { Err(problems) }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        for problem in left_out {
+            log::warn!("{problem}; the key is left out");
+        }
+        Ok(Keys(keys))
     }
 
     /// Whether one of the keys that may be used verifies the signature.
@@ -183,10 +198,11 @@ fn checked_rsa(key: RsaPublicKey) -> Result<Material, String> {
     Ok(Material::Rsa(key))
 }
 
-/// The keys of a JWK Set (RFC 7517) that verify signatures. Keys for other uses
-/// and of kinds that noexd does not have are skipped, as the RFC asks; a broken
-/// key is an error.
-fn key_set(bytes: &[u8]) -> Result<Vec<Key>, String> {
+/// The keys of a JWK Set (RFC 7517) that verify signatures. Those for other uses
+/// and of kinds that noexd does not have are skipped, and so are those that lack
+/// something or are out of range, as section 5 of the RFC asks: one odd key must
+/// not cost all the others.
+fn key_set(bytes: &[u8], left_out: &mut Vec<String>) -> Result<Vec<Key>, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "expected UTF-8".to_owned())?;
     let set = json::parse(text, DEFAULT_MAX_DEPTH).map_err(|error| error.to_string())?.to_json();
     let list = set
@@ -195,14 +211,17 @@ fn key_set(bytes: &[u8]) -> Result<Vec<Key>, String> {
         .ok_or_else(|| "expected a JWK Set: an object with an array \"keys\"".to_owned())?;
     let mut keys = Vec::new();
     for (at, jwk) in list.iter().enumerate() {
-        let jwk = jwk.as_object().ok_or_else(|| format!("keys[{at}]: expected object"))?;
+        let Some(jwk) = jwk.as_object() else {
+            left_out.push(format!("auth.jwt.jwksFile: keys[{at}]: expected object"));
+            continue;
+        };
         match jwk_material(jwk) {
             Ok(Some(material)) => {
                 let kid = jwk.get("kid").and_then(Json::as_str).map(Box::from);
                 keys.push(Key { kid, material });
             }
             Ok(None) => {}
-            Err(problem) => return Err(format!("keys[{at}]: {problem}")),
+            Err(problem) => left_out.push(format!("auth.jwt.jwksFile: keys[{at}]: {problem}")),
         }
     }
     Ok(keys)
@@ -216,7 +235,13 @@ fn jwk_material(jwk: &Object) -> Result<Option<Material>, String> {
             .decode(value.as_bytes())
             .map_err(|_| format!("{name}: expected base64url without padding"))
     };
-    if text("use").is_some_and(|purpose| purpose != "sig") {
+    if jwk.get("use").is_some_and(|purpose| purpose.as_str() != Some("sig")) {
+        return Ok(None);
+    }
+    let verifies = |list: &Json| {
+        list.as_array().is_some_and(|all| all.iter().any(|one| one.as_str() == Some("verify")))
+    };
+    if jwk.get("key_ops").is_some_and(|list| !verifies(list)) {
         return Ok(None);
     }
     let algorithm = match (text("kty"), text("crv")) {

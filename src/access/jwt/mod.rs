@@ -43,12 +43,13 @@ impl JwtVerifier {
     /// Loads the keys. The error has one line per problem, each with the path
     /// of the setting in front.
     pub fn load(settings: &Jwt, read: ReadFile<'_>) -> Result<Self, Vec<String>> {
-        Ok(Self { keys: Keys::load(settings, read)?, settings: settings.clone() })
+        Ok(Self { keys: Keys::load(settings, read, true)?, settings: settings.clone() })
     }
 
-    /// Reads the key files again. On an error the old keys stay.
+    /// Reads the key files again; a key that is gone from them verifies nothing
+    /// more. On an error the old keys stay.
     pub fn reload(&mut self, read: ReadFile<'_>) -> Result<(), Vec<String>> {
-        self.keys = Keys::load(&self.settings, read)?;
+        self.keys = Keys::load(&self.settings, read, false)?;
         Ok(())
     }
 

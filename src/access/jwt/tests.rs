@@ -424,3 +424,56 @@ fn key_files_are_read_again() {
     verifier.reload(&file("a secret of at least thirty-two bytes\n")).expect("good");
     assert!(matches!(verifier.verify(&good, NOW), Verdict::Session(_)));
 }
+
+#[test]
+fn one_odd_key_of_a_set_does_not_cost_the_others() {
+    let mut settings = Jwt::new(vec![JwtAlgorithm::Hs256], vec![]);
+    settings.jwks_file = Some("keys.json".into());
+    let good =
+        format!(r#"{{"kty":"oct","kid":"h","k":"{}"}}"#, BASE64URL_NOPAD.encode(SECRET.as_bytes()));
+    let claims = r#"{"sub":"ann","exp":1900000000}"#;
+    let signed = hs(r#"{"alg":"HS256","kid":"h"}"#, claims);
+    for odd in [
+        "1",
+        "null",
+        "{}",
+        r#"{"kty":5}"#,
+        r#"{"kty":"oct"}"#,
+        r#"{"kty":"oct","k":"short"}"#,
+        r#"{"kty":"oct","k":"not base64url!"}"#,
+        r#"{"kty":"RSA","n":"AQAB","e":"AQAB"}"#,
+        r#"{"kty":"RSA","e":"AQAB"}"#,
+        r#"{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}"#,
+        r#"{"kty":"EC","crv":"P-521","x":"AA","y":"AA"}"#,
+        r#"{"kty":"OKP","crv":"Ed25519","x":"AA"}"#,
+        r#"{"kty":"RSA","use":"enc"}"#,
+        r#"{"kty":"oct","key_ops":["sign"]}"#,
+        r#"{"kty":"AKP","alg":"ML-DSA-44"}"#,
+    ] {
+        for set in [format!("[{odd},{good}]"), format!("[{good},{odd}]")] {
+            let bytes = format!(r#"{{"keys":{set}}}"#).into_bytes();
+            let verifier = JwtVerifier::load(&settings, &move |_: &Path| Ok(bytes.clone()));
+            let verdict = verifier.expect(odd).verify(&signed, NOW);
+            assert!(matches!(verdict, Verdict::Session(_)), "{odd}");
+        }
+    }
+    let whole = |text: &str| {
+        let bytes = text.as_bytes().to_vec();
+        JwtVerifier::load(&settings, &move |_: &Path| Ok(bytes.clone()))
+    };
+    for broken in ["", "{", "[]", r#"{"keys":{}}"#, r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct"}]}"#]
+    {
+        assert!(whole(broken).is_err(), "{broken}");
+    }
+    // Rotated: the old key is gone, whatever else is in the file now.
+    let file = |text: String| move |_: &Path| Ok(text.clone().into_bytes());
+    let mut verifier = whole(&format!(r#"{{"keys":[{good}]}}"#)).expect("a good set");
+    assert!(verifier.reload(&file("half a fi".into())).is_err());
+    assert!(matches!(verifier.verify(&signed, NOW), Verdict::Session(_)), "the old set stays");
+    for left in ["[]", "[{}]"] {
+        verifier.reload(&file(format!(r#"{{"keys":[{good}]}}"#))).expect("a set");
+        assert!(matches!(verifier.verify(&signed, NOW), Verdict::Session(_)));
+        verifier.reload(&file(format!(r#"{{"keys":{left}}}"#))).expect("a set without keys");
+        assert_eq!(verifier.verify(&signed, NOW), Verdict::Invalid);
+    }
+}

@@ -2,7 +2,9 @@
 
 use super::{Kind, Row, UNLIMITED, any_text, int, non_empty};
 use crate::config::setting::Setting;
-use crate::config::{Auth, BuiltIn, Config, CustomRoleTier, External, PermissionDefault};
+use crate::config::{
+    Auth, BuiltIn, Config, CustomRoleTier, External, LoginScope, PermissionDefault,
+};
 
 fn nowhere(_: &mut Config) -> Option<&mut dyn Setting> {
     None
@@ -23,6 +25,7 @@ pub(crate) const BUILT_IN: &[&str] = &[
     "auth.sessionTtl",
     "auth.passwordMinLength",
     "auth.maxSessionsPerUser",
+    "auth.loginRateLimit.scope",
 ];
 
 /// Options that only external tokens have.
@@ -82,6 +85,9 @@ pub(super) const ROWS: &[Row] = &[
         Auth::BuiltIn(auth) => Some(&mut auth.login_rate_limit.window_ms),
         Auth::External(auth) => Some(&mut auth.login_rate_limit.as_mut()?.window_ms),
     }, "Length of the window."),
+    Row::new("auth.loginRateLimit.scope", Kind::Choice(LoginScope::WORDS),
+        |c| Some(&mut built_in(c)?.login_scope),
+        "What failures are counted by: `separate` a name and an address for themselves, `pair` a name and an address together, and an address with 20 times as many attempts. With `loginRateLimit` configured `separate` unless this key says otherwise."),
     Row::new("revocation", Kind::Section, nowhere, "Revoked users."),
     Row::new("revocation.blacklistTtlMs", int(0, 31_536_000_000), |c| Some(&mut c.revocation.blacklist_ttl_ms),
         "How long a revocation is remembered."),

@@ -378,6 +378,61 @@ fn failures_are_counted_across_connections() {
     assert!(users.ask(conn, right).starts_with('{'));
 }
 
+/// With the limits of the default: one person's errors cost that person's
+/// attempts from there, not those of the office, nor hers from elsewhere.
+#[test]
+fn typing_errors_of_one_lock_out_nobody_else() {
+    let mut users = users(settings());
+    users.create("ann");
+    users.create("bob");
+    let login = |name: &str, password: &str| {
+        format!(r#""type":"identity.login","username":"{name}","password":"{password}""#)
+    };
+    let office = [192, 0, 2, 1];
+    let conn = users.rig.connect_from(office);
+    users.rig.received(conn);
+    for _ in 0..5 {
+        assert_eq!(users.ask(conn, &login("ann", "wrong")), "UNAUTHORIZED Invalid credentials");
+    }
+    let locked = "RATE_LIMITED Too many failed login attempts. Try again later.";
+    assert_eq!(users.ask(conn, &login("ann", "password")), locked);
+    assert!(users.ask(conn, &login("bob", "password")).starts_with('{'), "the office");
+    let home = users.rig.connect_from([198, 51, 100, 1]);
+    users.rig.received(home);
+    assert!(users.ask(home, &login("ann", "password")).starts_with('{'), "from elsewhere");
+    // An address that tries names has its limit, too: 20 times as many.
+    for n in 5..100 {
+        let answer = users.ask(conn, &login(&format!("guess{n}"), "wrong"));
+        assert_eq!(answer, "UNAUTHORIZED Invalid credentials", "{n}");
+    }
+    assert_eq!(users.ask(conn, &login("bob", "password")), locked);
+}
+
+#[test]
+fn what_would_open_more_than_it_says_is_no_permission() {
+    let mut users = users(settings());
+    let admin = users.admin;
+    let role = |permissions: &str| {
+        format!(r#""type":"identity.createRole","name":"r","permissions":{permissions}"#)
+    };
+    for bad in [
+        r#"[{"allow":"store.*","bucket":["a"]}]"#,
+        r#"[{"allow":"store.*"},{"allow":"store.*","Buckets":["a"]}]"#,
+        r#"[{"allow":"store.*","topic":[]}]"#,
+        r#"[{"allow":"store.*","buckets":["a"],"rows":1}]"#,
+    ] {
+        let at = usize::from(bad.contains("Buckets"));
+        let expected = format!(
+            "VALIDATION_ERROR Invalid \"permissions[{at}]\": expected {{ allow, buckets?, topics? }}"
+        );
+        assert_eq!(users.ask(admin, &role(bad)), expected, "{bad}");
+    }
+    let made = users.ask(admin, &role(r#"[{"allow":["store.gett","store.get","no.*"]}]"#));
+    let warning =
+        r#""warnings":["unknown operation \"store.gett\" (did you mean \"store.get\"?)"]"#;
+    assert!(made.contains(warning), "{made}");
+}
+
 #[test]
 fn attempts_at_the_same_time_do_not_slip_past_the_limit() {
     let mut users = users(settings());
@@ -394,6 +449,7 @@ fn attempts_at_the_same_time_do_not_slip_past_the_limit() {
         got.get("code").and_then(Json::as_str).expect("an error").to_owned()
     };
     let codes: Vec<String> = conns.iter().map(|conn| told(&mut users, *conn)).collect();
+    // Of the eight that an address may have in the queue.
     assert_eq!(codes.iter().filter(|code| *code == "UNAUTHORIZED").count(), 5);
     assert_eq!(codes.iter().filter(|code| *code == "RATE_LIMITED").count(), 15);
 }
@@ -433,7 +489,11 @@ fn nobody_learns_who_exists_or_who_is_disabled() {
 #[test]
 fn the_queue_of_password_jobs_is_bounded_and_holds_back_nobody_else() {
     let mut users = users(settings());
-    let conns: Vec<ConnId> = (0..65).map(|_| users.connect()).collect();
+    // Eight of each address, and one more.
+    let mut conns: Vec<ConnId> =
+        (0..64).map(|n| users.rig.connect_from([192, 0, 2, n / 8])).collect();
+    conns.push(users.rig.connect_from([192, 0, 2, 99]));
+    conns.iter().for_each(|conn| drop(users.rig.received(*conn)));
     for (n, conn) in conns.iter().enumerate() {
         let request = format!(
             r#"{{"id":1,"type":"identity.login","username":"user{n}","password":"password"}}"#
@@ -445,7 +505,9 @@ fn the_queue_of_password_jobs_is_bounded_and_holds_back_nobody_else() {
         refused.get("message").and_then(Json::as_str),
         Some("Too many login attempts in progress. Try again later.")
     );
-    assert!(users.rig.received(conns[63]).is_empty());
+    for (n, conn) in conns.iter().enumerate().take(64) {
+        assert!(users.rig.received(*conn).is_empty(), "{n}");
+    }
     assert!(
         users.rig.call(users.admin, r#"{"id":1,"type":"store.buckets"}"#).get("data").is_some()
     );
@@ -453,6 +515,18 @@ fn the_queue_of_password_jobs_is_bounded_and_holds_back_nobody_else() {
     for conn in &conns {
         users.rig.engine.closed(*conn, users.rig.now);
     }
+    users.rig.jobs.clear();
+    // A crowd of one address leaves room for the others.
+    let crowd: Vec<ConnId> = (0..9).map(|_| users.rig.connect_from([192, 0, 2, 1])).collect();
+    let elsewhere = users.rig.connect_from([192, 0, 2, 2]);
+    let request = r#"{"id":1,"type":"identity.login","username":"ann","password":"password"}"#;
+    for conn in crowd.iter().chain([&elsewhere]) {
+        users.rig.received(*conn);
+        users.rig.send(*conn, request);
+    }
+    let waits: Vec<bool> = crowd.iter().map(|conn| users.rig.received(*conn).is_empty()).collect();
+    assert_eq!(waits, [true, true, true, true, true, true, true, true, false]);
+    assert!(users.rig.received(elsewhere).is_empty());
     users.rig.jobs.clear();
     let (_, token) = {
         users.create("ann");

@@ -181,9 +181,13 @@ impl Rig {
     }
 
     pub fn connect(&mut self) -> ConnId {
+        self.connect_from([127, 0, 0, 1])
+    }
+
+    pub fn connect_from(&mut self, address: [u8; 4]) -> ConnId {
         let id = ConnId { slot: self.next_slot, generation: 7 };
         self.next_slot += 1;
-        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+        let peer = Peer { address: address.into(), user_agent: None };
         self.engine.connected(id, &peer, self.now);
         self.drain();
         id

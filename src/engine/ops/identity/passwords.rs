@@ -2,7 +2,6 @@
 
 use super::session::{MAX_PASSWORD, output_of, session_record};
 use super::{done, forbidden, unauthorized, units, user_not_found};
-use crate::access::RateKey;
 use crate::app::{ConnId, JobOutput};
 use crate::engine::Engine;
 use crate::engine::ops::Outcome;
@@ -46,9 +45,10 @@ impl Engine {
         self.check_password(&new)?;
         let stored = self.password_hash(&user_id).ok_or_else(user_not_found)?;
         // Guessing here counts like guessing at the door.
-        let key = RateKey::User(self.username_text(&user_id));
+        let address = self.address_of(conn)?;
+        let key = self.identity()?.login_key(&self.username_text(&user_id), address);
         self.check_failures(&key)?;
-        let slot = self.identity()?.hash_slot()?;
+        let slot = self.identity()?.hash_slot(address)?;
         let salt = self.ids.bytes::<SALT_LEN>();
         let hash = Id::clone(&stored);
         let run = Box::new(move || -> JobOutput {
@@ -83,7 +83,7 @@ impl Engine {
         self.check_password(&new)?;
         self.user_row(&user_id)?;
         self.check_boundary(&caller, &user_id)?;
-        let slot = self.identity()?.hash_slot()?;
+        let slot = self.identity()?.hash_slot(self.address_of(conn)?)?;
         let salt = self.ids.bytes::<SALT_LEN>();
         let run = Box::new(move || -> JobOutput {
             let _slot = slot;

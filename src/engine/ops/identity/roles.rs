@@ -3,6 +3,7 @@
 use super::{done, forbidden, object, public, units, user_not_found};
 use crate::access::Grant;
 use crate::app::ConnId;
+use crate::config::unknown_operation;
 use crate::engine::Engine;
 use crate::identity::{Id, Role, SUPERADMIN};
 use crate::json::{Json, Kind, Object, Raw};
@@ -31,6 +32,25 @@ fn permissions(request: &Request<'_>) -> Result<Option<Json>, OpError> {
         }
     }
     Ok(Some(json))
+}
+
+/// Misspelt operations that a warning names at most.
+const WARNINGS: usize = 10;
+
+/// A role that was changed, with what is likely a mistake in it.
+fn with_warnings(mut role: Object) -> Json {
+    let elements = role.get("permissions").and_then(Json::as_array).unwrap_or_default();
+    let grants = elements.iter().filter_map(Grant::from_json);
+    let warnings: Vec<Json> = grants
+        .flat_map(|grant| grant.allow)
+        .filter_map(|pattern| unknown_operation(&pattern))
+        .take(WARNINGS)
+        .map(Json::from)
+        .collect();
+    if !warnings.is_empty() {
+        role.insert("warnings", Json::Array(warnings));
+    }
+    Json::Object(role)
 }
 
 impl Engine {
@@ -81,7 +101,7 @@ impl Engine {
             record.insert("description", Json::from(&*description));
         }
         let row = self.change(|change| change.insert(change.buckets.roles, record))?;
-        Ok(Json::Object(public(&row)))
+        Ok(with_warnings(public(&row)))
     }
 
     pub(in crate::engine::ops) fn update_role(
@@ -103,7 +123,7 @@ impl Engine {
             return Ok(unchanged);
         }
         let row = self.change(|change| change.update(change.buckets.roles, &role_id, fields))?;
-        Ok(Json::Object(public(&row)))
+        Ok(with_warnings(public(&row)))
     }
 
     pub(in crate::engine::ops) fn delete_role(

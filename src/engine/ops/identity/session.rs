@@ -1,5 +1,7 @@
 //! Login, logout, who am I, a new token for the same user.
 
+use std::net::IpAddr;
+
 use super::{names, object, unauthorized, units};
 use crate::access::{RateKey, Session};
 use crate::app::{ConnId, JobOutput};
@@ -36,12 +38,13 @@ impl Engine {
             self.count_failure(&address)?;
             return Err(invalid_credentials());
         }
-        let user = RateKey::User(username.as_str().into());
+        let from = self.address_of(conn)?;
+        let user = self.identity()?.login_key(&username, from);
         self.check_failures(&user)?;
         self.check_failures(&address)?;
 
         let identity = self.identity()?;
-        let slot = identity.hash_slot()?;
+        let slot = identity.hash_slot(from)?;
         let user_id = identity.directory.user_by_name(&username).cloned();
         let stored = user_id.as_ref().and_then(|id| self.password_hash(id));
         // Nobody learns from the time it takes whether the name exists.
@@ -88,13 +91,17 @@ impl Engine {
         request: &Request<'_>,
     ) -> Result<Json, OpError> {
         let secret = request.require_string("secret")?;
-        let address = self.address_key(conn).ok_or_else(OpError::internal)?;
-        self.check_failures(&address)?;
+        let from = self.address_of(conn)?;
+        let key = self.identity()?.secret_key(from);
+        self.check_failures(&key)?;
         if !self.identity()?.is_secret(&secret) {
-            self.count_failure(&address)?;
+            self.count_failure(&key)?;
             return Err(unauthorized("Invalid secret"));
         }
-        self.identity_mut()?.logins.reset(&address);
+        let logins = &mut self.identity_mut()?.logins;
+        logins.reset(&key);
+        // Whoever knows the secret vouches for the others there.
+        logins.reset(&RateKey::address(from));
         self.open_session(conn, VIRTUAL_ADMIN)
     }
 
@@ -288,6 +295,10 @@ impl Engine {
     pub(super) fn is_enabled(&self, user_id: &str) -> bool {
         let row = self.user_row(user_id).ok();
         row.and_then(|row| row.raw().get("enabled")).and_then(Raw::as_bool) == Some(true)
+    }
+
+    pub(super) fn address_of(&self, conn: ConnId) -> Result<IpAddr, OpError> {
+        self.conns.get(conn).map(|conn| conn.address).ok_or_else(OpError::internal)
     }
 
     /// Refuses while a key has too many failures.

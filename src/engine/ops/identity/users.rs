@@ -74,7 +74,7 @@ impl Engine {
                 record.insert(name, raw.to_json());
             }
         }
-        let slot = self.identity()?.hash_slot()?;
+        let slot = self.identity()?.hash_slot(self.address_of(conn)?)?;
         let salt = self.ids.bytes::<SALT_LEN>();
         let run = Box::new(move || -> JobOutput {
             let _slot = slot;
