@@ -56,6 +56,7 @@ pub mod json;
 pub mod logging;
 pub mod net;
 pub mod private;
+pub mod procedures;
 pub mod protocol;
 pub mod query;
 pub mod rules;

@@ -332,7 +332,8 @@ impl Engine {
                     && !self.is_system_bucket(&resource.name)
             }
             ResourceKind::Query => self.query_source(&resource.name).is_some(),
-            ResourceKind::Topic | ResourceKind::Procedure => false,
+            ResourceKind::Procedure => self.has_procedure(&resource.name),
+            ResourceKind::Topic => false,
         }
     }
 

@@ -22,6 +22,7 @@ mod ops;
 mod options;
 mod orphans;
 mod output;
+mod procedures;
 mod revocation;
 mod rules_bridge;
 mod sessions;
@@ -41,6 +42,7 @@ use hashbrown::HashMap;
 use crate::ids::IdSource;
 pub use metrics::Metrics;
 pub use options::EngineOptions;
+pub use procedures::Stopwatch;
 
 pub use commit_log::CommitLog;
 pub(crate) use conn::{Conn, Conns};
@@ -55,6 +57,7 @@ use crate::app::{
 };
 use crate::audit::{self, AuditLog, Note};
 use crate::budget::Budget;
+use crate::procedures::Procedures;
 use crate::protocol::{
     ErrorCode, Family, Incoming, OpError, Operation, Reply, Request, RequestId, parse_message,
 };
@@ -108,6 +111,7 @@ pub struct Engine {
     orphans: orphans::Orphans,
     subscriptions: Subscriptions,
     pub(crate) rules: Option<Box<RulesSide>>,
+    procedures: Option<Procedures>,
     /// Subscriptions of all connections and kinds.
     pub(crate) total_subscriptions: usize,
     /// Subscriptions made in this request, whose response is not queued yet.
@@ -159,6 +163,7 @@ impl Engine {
             orphans: orphans::Orphans::default(),
             subscriptions: Subscriptions::default(),
             rules: None,
+            procedures: None,
             total_subscriptions: 0,
             answering: Vec::new(),
             pending: HashMap::new(),

@@ -32,6 +32,8 @@ pub struct EngineOptions {
     pub first_push_delay_ms: u64,
     /// A push that has not left yet is superseded by a newer one.
     pub coalesce_pushes: bool,
+    /// Tells how long a procedure has run; `None`: none is ever late.
+    pub stopwatch: Option<super::Stopwatch>,
     /// Seed of everything random (ids). The same seed and the same inputs give
     /// the same outputs.
     pub seed: [u8; 32],
@@ -56,6 +58,7 @@ impl Default for EngineOptions {
             ttl_check_interval_ms: 1000,
             first_push_delay_ms: 10,
             coalesce_pushes: false,
+            stopwatch: None,
             seed: [0; 32],
         }
     }

@@ -7,7 +7,7 @@ use super::builder::StartError;
 use super::definitions::{self, Met};
 use super::durable::{self, Durable};
 use super::hosted::Hosted;
-use super::rules;
+use super::{procedures, rules};
 use crate::access::External;
 use crate::app::Now;
 use crate::audit::{AuditFile, AuditLog};
@@ -139,6 +139,7 @@ pub(super) fn transport(
         recovered.as_mut().map(|found| std::mem::take(&mut found.documents)).unwrap_or_default();
     let met = definitions::meet("query", &config.queries, &mut documents)?;
     let views = queries(&met, &store)?;
+    let procedures_met = procedures::meet(config, &mut documents)?;
     let mut engine = Engine::new(engine_options(config, seed), store, now);
     engine.set_views(views);
     let options = net::Options {
@@ -177,6 +178,7 @@ pub(super) fn transport(
         #[cfg(feature = "sqlite")]
         engine.set_backups(crate::storage::Backups::of_own(&recovered.location));
         met.log(engine);
+        procedures_met.log(engine);
         engine.recovered(documents);
         engine.restore_orphans(|query| config.queries.get(query).is_some());
         durable = Some(started);
@@ -185,6 +187,7 @@ pub(super) fn transport(
     let hosted = transport.app_mut();
     authentication(config, external, &mut hosted.engine)?;
     rules::start(config, &mut hosted.engine)?;
+    procedures::start(config, &procedures_met, &mut hosted.engine)?;
     hosted.audit_file = audit(config, &mut hosted.engine, remote)?;
     Ok((transport, durable))
 }
@@ -281,6 +284,7 @@ fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
         health_path: config.health.as_ref().map(|health| health.path.clone()),
         ttl_check_interval_ms: config.store.ttl_check_interval_ms,
         first_push_delay_ms: config.store.first_push_delay_ms,
+        stopwatch: Some(super::stopwatch),
         coalesce_pushes: config.store.coalesce_pushes,
         seed,
     }

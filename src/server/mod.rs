@@ -22,6 +22,7 @@ mod listen;
 mod local;
 #[cfg(feature = "sqlite")]
 mod offline;
+mod procedures;
 mod rules;
 mod threaded;
 
@@ -265,4 +266,11 @@ fn launch(config: Config, signals: bool, hooks: Hooks) -> Result<Server, StartEr
     log::debug!("ready after {} microseconds", started.elapsed().as_micros());
     let storage = durable.as_ref().map(|durable| durable.writer().stats());
     Ok(Server { transport, shared: Arc::new(Shared::new(address, storage)), url, durable })
+}
+
+/// Microseconds since the first call.
+fn stopwatch() -> u64 {
+    static FIRST: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    u64::try_from(FIRST.get_or_init(std::time::Instant::now).elapsed().as_micros())
+        .unwrap_or(u64::MAX)
 }

@@ -1,8 +1,5 @@
 //! From the configuration of rules to a rule engine.
 
-use std::sync::OnceLock;
-use std::time::Instant;
-
 use crate::config::{Config, ConfigError, Problem, Rules};
 use crate::engine::{Engine, RulesSetup, StoreEvents, check_rules};
 use crate::json::Object;
@@ -51,7 +48,7 @@ pub(super) fn start(config: &Config, engine: &mut Engine) -> Result<(), ConfigEr
             buckets: events.buckets.clone(),
             prefix: events.prefix.clone(),
         }),
-        stopwatch: Some(stopwatch),
+        stopwatch: Some(super::stopwatch),
     };
     engine.set_rules(setup).map_err(problem)
 }
@@ -83,10 +80,4 @@ fn not_an_object(at: usize) -> String {
 fn problem(line: String) -> ConfigError {
     let (at, text) = line.split_once(": ").unwrap_or(("rules", &line));
     ConfigError { problems: vec![Problem { at: at.into(), text: text.into() }] }
-}
-
-/// Microseconds since the first call.
-fn stopwatch() -> u64 {
-    static FIRST: OnceLock<Instant> = OnceLock::new();
-    u64::try_from(FIRST.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX)
 }

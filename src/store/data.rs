@@ -22,6 +22,8 @@ pub struct Data<'a> {
 pub(super) enum Datum<'a> {
     Raw(Raw<'a>),
     Json(Cow<'a, Json>),
+    /// The member is to go; only in updates.
+    Removed,
 }
 
 impl<'a> Data<'a> {
@@ -108,9 +110,23 @@ impl From<Object> for Data<'static> {
     }
 }
 
+impl Data<'static> {
+    /// The members of an object whose values may be undefined: these are taken
+    /// out of the record that is updated.
+    pub fn with_removals(members: Vec<(Box<str>, Option<Json>)>) -> Self {
+        let mut data = Data::default();
+        for (name, value) in members {
+            let value = value.map_or(Datum::Removed, |value| Datum::Json(Cow::Owned(value)));
+            data.push(Cow::Owned(name.into()), value);
+        }
+        data
+    }
+}
+
 impl Datum<'_> {
     pub fn is_null(&self) -> bool {
         match self {
+            Datum::Removed => true,
             Datum::Raw(raw) => raw.is_null(),
             Datum::Json(json) => json.is_null(),
         }
@@ -118,6 +134,7 @@ impl Datum<'_> {
 
     pub fn as_number(&self) -> Option<f64> {
         match self {
+            Datum::Removed => None,
             Datum::Raw(raw) => raw.as_number(),
             Datum::Json(json) => json.as_number(),
         }
@@ -125,6 +142,7 @@ impl Datum<'_> {
 
     pub fn lookup(&self) -> Lookup {
         match self {
+            Datum::Removed => Lookup::undefined(),
             Datum::Raw(raw) => Lookup::from(*raw),
             Datum::Json(json) => Lookup::from(&**json),
         }
@@ -133,6 +151,7 @@ impl Datum<'_> {
     /// Appends the value in storage form; whether an infinite number is in it.
     pub fn write_lossless(&self, out: &mut Vec<u8>) -> bool {
         match self {
+            Datum::Removed => false,
             Datum::Raw(raw) => raw.write_lossless(out),
             Datum::Json(json) => {
                 json.write_lossless(out);
@@ -143,6 +162,7 @@ impl Datum<'_> {
 
     pub fn write(&self, name: &str, row: &mut RowBuilder<'_>) {
         match self {
+            Datum::Removed => {}
             Datum::Raw(raw) => row.foreign(name, *raw),
             Datum::Json(json) => row.json(name, json),
         }
@@ -159,6 +179,11 @@ pub struct Lookup {
 }
 
 impl Lookup {
+    /// What is not found, shown as JavaScript shows it.
+    pub fn undefined() -> Lookup {
+        Lookup { key: None, shown: "undefined".into() }
+    }
+
     pub fn key(&self) -> Option<&Key> {
         self.key.as_ref()
     }

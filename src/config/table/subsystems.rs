@@ -47,7 +47,7 @@ pub(super) const ROWS: &[Row] = &[
         "Whether facts that rules set trigger rules."),
     Row::new("rules.storeEvents", Kind::Any("boolean or {\"buckets\", \"prefix\"}"), |c| Some(&mut c.rules.as_mut()?.store_events),
         "Store changes as events, of all buckets or of these, under the topic `{prefix}.{bucket}.{inserted|updated|deleted|cleared}`."),
-    Row::new("procedures", Kind::Switch, nowhere, "Procedures.").missing("procedures"),
+    Row::new("procedures", Kind::Switch, nowhere, "Procedures."),
     Row::new("procedures.maxSteps", int(1, UNLIMITED), |c| Some(&mut c.procedures.as_mut()?.max_steps),
         "Steps of one definition, nested ones included."),
     Row::new("procedures.maxConditionDepth", int(0, UNLIMITED), |c| Some(&mut c.procedures.as_mut()?.max_condition_depth),

@@ -9,6 +9,7 @@ mod backup;
 #[path = "no_backup.rs"]
 mod backup;
 mod identity;
+mod procedures;
 mod queries;
 mod rules;
 mod server;
@@ -59,18 +60,13 @@ impl Engine {
             Family::Audit => unknown("Audit log is not configured"),
             // Unknown names are reported as such even without the engine: in
             // noex-server it is always there.
-            Family::Procedures if operation.is_none() => Ok(()),
+            Family::Procedures if operation.is_none() || self.procedures.is_some() => Ok(()),
             Family::Procedures => unknown("Procedures engine is not configured"),
         }
     }
 
-    /// The row of `procedures.*` until their engine is there; the family is
-    /// refused before.
-    fn procedures_to_come(&self) -> Result<(), OpError> {
-        self.family_available(Family::Procedures, Some(Operation::ProceduresCall))
-    }
-
-    /// As above, for `logic.*`.
+    /// The row of `logic.*` until their engine is there; the family is refused
+    /// before.
     fn logic_to_come(&self) -> Result<(), OpError> {
         self.family_available(Family::Logic, None)
     }

@@ -42,7 +42,7 @@ impl Draft {
             ops.extend(overlay.into_ops().map(|(at, op)| (bucket_at, at, op)));
         }
         match self.mode {
-            Mode::Single => ops.sort_by_key(|(_, at, _)| *at),
+            Mode::Single | Mode::Steps => ops.sort_by_key(|(_, at, _)| *at),
             Mode::Transaction => {
                 ops.sort_by_key(|(bucket, at, op)| (*bucket, rank(op), *at));
             }

@@ -36,6 +36,17 @@ pub enum Mode {
     /// references are checked against the final state, an insert over an
     /// existing key is a conflict, and a failure leaves nothing behind.
     Transaction,
+    /// Plain operations one after the other, each checked as by itself on the
+    /// state that those before it have left, in one commit. A failure leaves
+    /// nothing behind.
+    Steps,
+}
+
+impl Mode {
+    /// Whether each operation is checked as if it were the only one.
+    fn checks_at_once(self) -> bool {
+        self != Mode::Transaction
+    }
 }
 
 /// Writes that are being prepared. Every call must get the same store, and
@@ -71,6 +82,11 @@ impl Draft {
 
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Whether anything was written to a bucket.
+    pub fn has_touched(&self, bucket: BucketId) -> bool {
+        self.overlay(bucket).is_some()
     }
 
     fn overlay(&self, bucket: BucketId) -> Option<&Overlay> {

@@ -31,7 +31,7 @@ impl Draft {
         data: &Data<'_>,
     ) -> Result<Row, OpError> {
         let bucket = known(store, bucket)?;
-        if self.mode == Mode::Single {
+        if self.mode.checks_at_once() {
             self.check_references(store, bucket, data)?;
         }
         let counter = self.overlay_mut(bucket).attempt();
@@ -39,7 +39,7 @@ impl Draft {
         self.check_row(bucket, &row)?;
         let key = bucket.key_of(&row);
         let there = self.row(bucket, &key).is_some();
-        if self.mode == Mode::Single {
+        if self.mode.checks_at_once() {
             self.check_unique(bucket, &key, &row, there)?;
             if there && bucket.definition.on_duplicate == OnDuplicate::Error {
                 return Err(OpError::new(
@@ -88,7 +88,7 @@ impl Draft {
         data: &Data<'_>,
     ) -> Result<Row, OpError> {
         let bucket = known(store, bucket)?;
-        if self.mode == Mode::Single {
+        if self.mode.checks_at_once() {
             self.check_references(store, bucket, data)?;
         }
         let found = key.key().and_then(|key| Some((key, self.place(bucket, key)?)));
@@ -120,7 +120,7 @@ impl Draft {
         written: Vec<usize>,
     ) -> Result<Row, OpError> {
         self.check_row(bucket, &row)?;
-        if self.mode == Mode::Single {
+        if self.mode.checks_at_once() {
             self.check_unique(bucket, key, &row, false)?;
         }
         self.writes += 1;
@@ -152,7 +152,7 @@ impl Draft {
     pub fn delete(&mut self, store: &Store, bucket: BucketId, key: &Lookup) -> Result<(), OpError> {
         let bucket = known(store, bucket)?;
         let Some(key) = key.key() else { return Ok(()) };
-        if self.mode == Mode::Single {
+        if self.mode.checks_at_once() {
             self.follow_references(store, vec![(bucket.id, key.clone())])?;
         }
         self.remove(bucket, key, true);
@@ -230,6 +230,9 @@ impl Draft {
         patch.set(meta.version.slot()?, number(version + 1.0))?;
         patch.set(meta.updated_at.slot()?, number(self.now))?;
         for (name, value) in data.iter().filter(|(name, _)| !is_fixed(bucket, name)) {
+            if matches!(value, Datum::Removed) {
+                return None;
+            }
             patch.set(bucket.layout.slot(name)?, |out| value.write_lossless(out))?;
         }
         patch.finish()

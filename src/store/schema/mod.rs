@@ -17,6 +17,6 @@ mod validate;
 pub use definition::{Definition, DefinitionError, OnDuplicate, warnings};
 pub use field::{Constraints, Field, FieldType, Generated, OnDelete, Reference};
 pub use format::Format;
-pub use issues::{Issues, MAX_ISSUES, MAX_TEXT, shortened};
+pub use issues::{Issues, MAX_ISSUES, MAX_MESSAGE, MAX_TEXT, shortened};
 pub use ttl::parse_ttl;
 pub use validate::validate;

@@ -81,7 +81,7 @@ impl Engine {
     }
 
     /// The caller, if an admin.
-    fn admin(&self, conn: ConnId) -> Result<Id, OpError> {
+    pub(in crate::engine) fn admin(&self, conn: ConnId) -> Result<Id, OpError> {
         let caller = self.caller(conn)?;
         if self.is_admin(&caller) { Ok(caller) } else { Err(forbidden("Admin role required")) }
     }

@@ -1,0 +1,174 @@
+//! `procedures.*`: the registry of stored programs, and calls.
+
+use crate::app::ConnId;
+use crate::engine::Engine;
+use crate::engine::sessions::Mode;
+use crate::json::{Json, Object, write_string};
+use crate::procedures::{Definition, Limits, Procedures};
+use crate::protocol::bounds::check_name;
+use crate::protocol::{ErrorCode, OpError, Request};
+use crate::storage::Origin;
+
+/// The kind of the stored documents.
+const STORED: &str = "procedure";
+
+fn not_configured() -> OpError {
+    OpError::new(ErrorCode::UnknownOperation, "Procedures engine is not configured")
+}
+
+/// `{"name": …, "…": true}`
+fn done(out: &mut Vec<u8>, name: &str, what: &str) {
+    out.extend_from_slice(b"{\"name\":");
+    write_string(out, name);
+    out.push(b',');
+    write_string(out, what);
+    out.extend_from_slice(b":true}");
+}
+
+fn object(request: &Request<'_>, field: &str) -> Result<Object, OpError> {
+    match request.require_object(field)?.to_json() {
+        Json::Object(object) => Ok(object),
+        _ => Ok(Object::new()),
+    }
+}
+
+impl Engine {
+    /// Switches procedures on.
+    pub(crate) fn set_procedures(&mut self, limits: Limits) {
+        self.procedures = Some(Procedures::new(limits));
+    }
+
+    /// Registers a procedure of the configuration, or one that was stored.
+    ///
+    /// # Errors
+    /// As `procedures.register`.
+    pub(crate) fn define_procedure(&mut self, definition: &Object) -> Result<(), OpError> {
+        let definition = self.procedures()?.check(definition)?;
+        self.refuse_system_steps(&definition)?;
+        let procedures = self.procedures.as_mut().ok_or_else(not_configured)?;
+        procedures.require_free(&definition.name)?;
+        procedures.register(definition);
+        Ok(())
+    }
+
+    fn procedures(&self) -> Result<&Procedures, OpError> {
+        self.procedures.as_ref().ok_or_else(not_configured)
+    }
+
+    /// Whether there is a procedure of that name.
+    pub(in crate::engine) fn has_procedure(&self, name: &str) -> bool {
+        self.procedures.as_ref().is_some_and(|procedures| procedures.is_registered(name))
+    }
+
+    /// Milliseconds for procedures that say nothing themselves.
+    pub(in crate::engine) fn procedure_timeout(&self) -> f64 {
+        let limits = self.procedures.as_ref().map(|procedures| procedures.limits);
+        limits.unwrap_or_default().default_timeout_ms
+    }
+
+    fn refuse_system_steps(&self, definition: &Definition) -> Result<(), OpError> {
+        definition.buckets().into_iter().try_for_each(|bucket| self.refuse_system_bucket(bucket))
+    }
+
+    /// What a valid definition may still not do, whoever sends it.
+    fn permit_definition(&self, conn: ConnId, definition: &Definition) -> Result<(), OpError> {
+        self.refuse_system_steps(definition)?;
+        let trusted = self.conns.get(conn).is_some_and(|conn| conn.trusted);
+        if definition.as_definer && !trusted && matches!(self.sessions.mode, Mode::BuiltIn(_)) {
+            self.admin(conn)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn register_procedure(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let supplied = object(request, "procedure")?;
+        let definition = self.procedures()?.check(&supplied)?;
+        check_name("Procedure", &definition.name)?;
+        self.permit_definition(conn, &definition)?;
+        self.procedures()?.require_free(&definition.name)?;
+        done(out, &definition.name, "registered");
+        self.log_document(STORED, &definition.name, Origin::Wire, &Json::Object(supplied));
+        self.procedures.as_mut().ok_or_else(not_configured)?.register(definition);
+        Ok(())
+    }
+
+    pub(super) fn unregister_procedure(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let name = request.require_string("name")?;
+        self.procedures.as_mut().ok_or_else(not_configured)?.unregister(&name)?;
+        self.log_forget(STORED, &name);
+        done(out, &name, "unregistered");
+        Ok(())
+    }
+
+    pub(super) fn update_procedure(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let name = request.require_string("name")?;
+        let updates = object(request, "updates")?;
+        let merged = self.procedures()?.merged(&name, &updates)?;
+        let definition = self.procedures()?.check(&merged)?;
+        self.permit_definition(conn, &definition)?;
+        self.log_document(STORED, &name, Origin::Wire, &Json::Object(merged));
+        self.procedures.as_mut().ok_or_else(not_configured)?.replace(definition);
+        done(out, &name, "updated");
+        Ok(())
+    }
+
+    pub(super) fn get_procedure(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let name = request.require_string("name")?;
+        Json::Object(self.procedures()?.get(&name)?.supplied.clone()).write(out);
+        Ok(())
+    }
+
+    pub(super) fn list_procedures(&self, out: &mut Vec<u8>) -> Result<(), OpError> {
+        out.extend_from_slice(b"{\"procedures\":[");
+        for (at, definition) in self.procedures()?.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            self.budget.spend(1)?;
+            Procedures::summary(definition).write(out);
+            self.budget.reply(out.len())?;
+        }
+        out.extend_from_slice(b"]}");
+        Ok(())
+    }
+
+    pub(super) fn call_procedure(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let name = request.require_string("name")?;
+        // A running call keeps the definition that it started with.
+        let definition = std::sync::Arc::clone(self.procedures()?.get(&name)?);
+        let input = definition.take_input(request.field("input").map(|input| input.to_json()))?;
+        let outcome = self.run_procedure(conn, &definition, input)?;
+        out.extend_from_slice(b"{\"success\":true");
+        if let Some(result) = outcome.result {
+            out.extend_from_slice(b",\"result\":");
+            result.write(out);
+        }
+        out.extend_from_slice(b",\"results\":");
+        Json::Object(outcome.results).write(out);
+        out.push(b'}');
+        Ok(())
+    }
+}

@@ -1,0 +1,338 @@
+//! What the steps of a procedure do to records, facts and events.
+//!
+//! A transactional call works on one draft and keeps facts and events back
+//! until it is committed; any other commits step by step.
+
+use std::collections::HashMap;
+
+use super::Engine;
+use crate::app::ConnId;
+use crate::json::{Json, Object};
+use crate::procedures::{
+    Action, Call, Caller, Definition, Host, Outcome, Scope, StepError, json_of, members_of,
+};
+use crate::protocol::bounds::check_topic;
+use crate::protocol::{ErrorCode, OpError};
+use crate::rules::NewEvent;
+use crate::store::filter::Term;
+use crate::store::{Bucket, BucketId, Data, Draft, Filter, Lookup, Mode, Row};
+
+/// Microseconds on a clock that only goes forward. Without one no call is ever
+/// late: a replay has the same outcome.
+pub type Stopwatch = fn() -> u64;
+
+/// What a transaction does to rules when it is committed.
+enum Deferred {
+    Fact(String, Json),
+    Event(String, Object),
+}
+
+/// The steps that see each other before the world does.
+struct Transaction {
+    draft: Draft,
+    deferred: Vec<Deferred>,
+    /// Facts as this call sees them.
+    facts: HashMap<String, Json>,
+}
+
+struct Running<'e> {
+    engine: &'e mut Engine,
+    transaction: Option<Transaction>,
+    /// On the stopwatch.
+    deadline: Option<u64>,
+}
+
+impl Engine {
+    /// Runs a procedure for a connection.
+    pub(super) fn run_procedure(
+        &mut self,
+        conn: ConnId,
+        definition: &Definition,
+        input: Json,
+    ) -> Result<Outcome, OpError> {
+        let (user_id, roles) = match self.principal(conn) {
+            Some((user, roles)) => (Some(user), roles.to_vec()),
+            None => (None, Vec::new()),
+        };
+        let caller = Caller { user_id, roles };
+        let timeout = definition.timeout_ms.unwrap_or(self.procedure_timeout());
+        let deadline = self.options.stopwatch.map(|now| {
+            // A float beyond the range saturates: such a call is never late.
+            now().saturating_add((timeout * 1000.0) as u64)
+        });
+        let transaction = definition.transaction.then(|| Transaction {
+            draft: Draft::new(Mode::Steps, self.now.wall, &self.budget),
+            deferred: Vec::new(),
+            facts: HashMap::new(),
+        });
+        let budget = self.budget.clone();
+        let call = Call { definition, input, caller: &caller, budget: &budget };
+        let mut running = Running { engine: self, transaction, deadline };
+        let outcome = call.run(&mut running).map_err(|error| match error {
+            StepError::Late => OpError::new(
+                ErrorCode::InternalError,
+                format!(
+                    "Procedure \"{}\" timed out after {}ms",
+                    definition.name,
+                    crate::json::number_text(timeout)
+                ),
+            ),
+            // The whole request has failed, not this step.
+            StepError::Failed { error, .. } if budget.is_over() => error,
+            StepError::Failed { path, action, error } => located(&path, &action, error),
+        })?;
+        if let Some(transaction) = running.transaction.take() {
+            running.engine.commit_procedure(transaction)?;
+        }
+        Ok(outcome)
+    }
+
+    fn commit_procedure(&mut self, transaction: Transaction) -> Result<(), OpError> {
+        let Transaction { mut draft, deferred, .. } = transaction;
+        let set = draft.finish(&self.store)?;
+        self.commit(set);
+        for deferred in deferred {
+            match deferred {
+                Deferred::Fact(key, value) => {
+                    self.set_fact(&key, &value);
+                }
+                Deferred::Event(topic, data) => {
+                    let new = NewEvent::new(&topic, data);
+                    self.with_rules(|core, cx| core.emit(new, cx));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The error of a step, with where it stands.
+fn located(path: &str, action: &str, error: OpError) -> OpError {
+    let mut details: Object =
+        [("step", Json::from(path)), ("action", Json::from(action))].into_iter().collect();
+    if let Some(cause) = &error.details {
+        details.insert("cause", (**cause).clone());
+    }
+    error.with_details(Json::Object(details))
+}
+
+/// A member of a step with its templates resolved.
+fn filled(action: &Action, scope: &mut Scope, name: &str) -> Result<Option<Term>, OpError> {
+    match action.step.get(name) {
+        Some(value) => Ok(Some(scope.fill(value)?)),
+        None => Ok(None),
+    }
+}
+
+impl Host for Running<'_> {
+    fn act(&mut self, action: &Action, scope: &mut Scope) -> Result<Json, OpError> {
+        match &*action.name {
+            "rules.emit" | "rules.setFact" | "rules.getFact" => self.act_on_rules(action, scope),
+            _ => self.act_on_store(action, scope),
+        }
+    }
+
+    fn is_late(&mut self) -> bool {
+        match (self.deadline, self.engine.options.stopwatch) {
+            (Some(deadline), Some(now)) => now() >= deadline,
+            _ => false,
+        }
+    }
+}
+
+impl Running<'_> {
+    fn act_on_store(&mut self, action: &Action, scope: &mut Scope) -> Result<Json, OpError> {
+        // Names that came over the wire were looked at when it was registered;
+        // what is a system bucket depends on the mode of this start.
+        self.engine.refuse_system_bucket(&action.bucket)?;
+        let bucket = self.engine.store.require(&action.bucket)?.id();
+        let key = |term: Option<Term>| match term.as_ref().and_then(json_of) {
+            Some(key) => Lookup::from(&key),
+            None => Lookup::undefined(),
+        };
+        match &*action.name {
+            "store.get" => {
+                let key = key(filled(action, scope, "key")?);
+                Ok(self.record(bucket, &key)?.map_or(Json::Null, |row| row.to_json()))
+            }
+            "store.where" => {
+                let rows = self.matching(bucket, action, scope, usize::MAX)?;
+                rows_json(rows, scope)
+            }
+            "store.findOne" => {
+                let rows = self.matching(bucket, action, scope, 1)?;
+                Ok(rows.first().map_or(Json::Null, |row| row.to_json()))
+            }
+            "store.count" => self.count(bucket, action, scope),
+            "store.insert" => {
+                let data = filled(action, scope, "data")?.as_ref().and_then(json_of);
+                let data = data.as_ref().and_then(Json::as_object).map(Data::from);
+                let data = data.unwrap_or_default();
+                let row = match &mut self.transaction {
+                    Some(Transaction { draft, .. }) => {
+                        let Engine { store, ids, .. } = &mut *self.engine;
+                        draft.insert(store, ids, bucket, &data)?
+                    }
+                    None => self.engine.write_single(|draft, store, ids| {
+                        draft.insert(store, ids, bucket, &data)
+                    })?,
+                };
+                Ok(row.to_json())
+            }
+            "store.update" => {
+                let key = key(filled(action, scope, "key")?);
+                let data = filled(action, scope, "data")?.map(members_of).unwrap_or_default();
+                let data = Data::with_removals(data);
+                let row = match &mut self.transaction {
+                    Some(Transaction { draft, .. }) => {
+                        draft.update(&self.engine.store, bucket, &key, &data)?
+                    }
+                    None => self
+                        .engine
+                        .write_single(|draft, store, _| draft.update(store, bucket, &key, &data))?,
+                };
+                Ok(row.to_json())
+            }
+            "store.delete" => {
+                let key = key(filled(action, scope, "key")?);
+                match &mut self.transaction {
+                    Some(Transaction { draft, .. }) => {
+                        draft.delete(&self.engine.store, bucket, &key)?;
+                    }
+                    None => self
+                        .engine
+                        .write_single(|draft, store, _| draft.delete(store, bucket, &key))?,
+                }
+                Ok(Json::Null)
+            }
+            name => Err(OpError::new(
+                ErrorCode::UnknownOperation,
+                format!("Unknown store operation \"{name}\""),
+            )),
+        }
+    }
+
+    fn bucket(&self, id: BucketId) -> Result<&Bucket, OpError> {
+        // Looked up in the same step.
+        self.engine.store.bucket(id).ok_or_else(OpError::internal)
+    }
+
+    fn record(&self, bucket: BucketId, key: &Lookup) -> Result<Option<Row>, OpError> {
+        let budget = &self.engine.budget;
+        budget.spend(1)?;
+        Ok(match &self.transaction {
+            Some(Transaction { draft, .. }) => draft.get(&self.engine.store, bucket, key),
+            None => key.key().and_then(|key| self.bucket(bucket).ok()?.get(key)).cloned(),
+        })
+    }
+
+    fn filter(
+        &self,
+        bucket: BucketId,
+        action: &Action,
+        scope: &mut Scope,
+    ) -> Result<Filter, OpError> {
+        let term = filled(action, scope, "filter")?.unwrap_or(Term::Object(Vec::new()));
+        Filter::from_term(self.bucket(bucket)?.layout(), &term)
+    }
+
+    fn matching(
+        &self,
+        bucket: BucketId,
+        action: &Action,
+        scope: &mut Scope,
+        limit: usize,
+    ) -> Result<Vec<Row>, OpError> {
+        let filter = self.filter(bucket, action, scope)?;
+        let store = &self.engine.store;
+        let rows = match &self.transaction {
+            Some(Transaction { draft, .. }) if draft.has_touched(bucket) => {
+                draft.find(store, bucket, Some(&filter), limit)
+            }
+            _ => {
+                let rows = self.bucket(bucket)?.select(Some(&filter), &self.engine.budget);
+                rows.map(|(_, row)| row.clone()).take(limit).collect()
+            }
+        };
+        // Rows that a walk cut short has not found are none.
+        self.engine.budget.check()?;
+        Ok(rows)
+    }
+
+    fn count(&self, id: BucketId, action: &Action, scope: &mut Scope) -> Result<Json, OpError> {
+        let bucket = self.bucket(id)?;
+        let store = &self.engine.store;
+        let filter = self.filter(id, action, scope)?;
+        let count = match &self.transaction {
+            Some(Transaction { draft, .. }) if filter.is_empty() => draft.len(store, id),
+            Some(Transaction { draft, .. }) => draft.count(store, id, &filter),
+            None if filter.is_empty() => bucket.len(),
+            None => bucket.select(Some(&filter), &self.engine.budget).count(),
+        };
+        self.engine.budget.check()?;
+        Ok(Json::Number(count as f64))
+    }
+
+    fn act_on_rules(&mut self, action: &Action, scope: &mut Scope) -> Result<Json, OpError> {
+        let name = &*action.name;
+        if self.engine.rule_engine().is_none() {
+            let text = format!("{name}: rule engine is not configured");
+            return Err(OpError::new(ErrorCode::RulesNotAvailable, text));
+        }
+        let (member, separator) = if name == "rules.emit" { ("topic", '.') } else { ("key", ':') };
+        let text = filled(action, scope, member)?.as_ref().and_then(json_of);
+        let text = text.as_ref().and_then(Json::as_str).filter(|text| !text.is_empty());
+        let text = text.ok_or_else(|| {
+            let text = format!("{name}: \"{member}\" must resolve to a non-empty string");
+            OpError::validation(text)
+        })?;
+        check_topic(member, text, separator)?;
+        match name {
+            "rules.emit" => {
+                let data = filled(action, scope, "data")?.as_ref().and_then(json_of);
+                let data = data.as_ref().and_then(Json::as_object).cloned().unwrap_or_default();
+                match &mut self.transaction {
+                    Some(Transaction { deferred, .. }) => {
+                        deferred.push(Deferred::Event(text.to_owned(), data));
+                    }
+                    None => {
+                        let new = NewEvent::new(text, data);
+                        self.engine.with_rules(|core, cx| core.emit(new, cx));
+                    }
+                }
+                Ok(Json::Null)
+            }
+            "rules.setFact" => {
+                let value = filled(action, scope, "value")?.as_ref().and_then(json_of);
+                let value = value.unwrap_or_default();
+                match &mut self.transaction {
+                    Some(Transaction { deferred, facts, .. }) => {
+                        facts.insert(text.to_owned(), value.clone());
+                        deferred.push(Deferred::Fact(text.to_owned(), value));
+                    }
+                    None => {
+                        self.engine.set_fact(text, &value);
+                    }
+                }
+                Ok(Json::Null)
+            }
+            _ => {
+                let own = self.transaction.as_ref().and_then(|own| own.facts.get(text));
+                let stored = || self.engine.rule_engine()?.fact(text)?.value();
+                Ok(own.cloned().or_else(stored).unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// Records as JSON; paid for before they are copied.
+fn rows_json(rows: Vec<Row>, scope: &Scope) -> Result<Json, OpError> {
+    let mut bytes = 0usize;
+    let mut records = Vec::with_capacity(rows.len());
+    for row in rows {
+        bytes = bytes.saturating_add(row.memory());
+        scope.budget().reply(bytes)?;
+        records.push(row.to_json());
+    }
+    Ok(Json::Array(records))
+}
