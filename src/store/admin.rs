@@ -154,9 +154,18 @@ impl Store {
                 ages.insert((parts.created_at(row), order, slot));
             }
         }
+        let mut highest = bucket.counter;
+        if parts.has_numbers() {
+            for (_, row) in bucket.iter() {
+                budget.spend(1)?;
+                highest = highest.max(parts.highest_number(row));
+            }
+        }
+        let counter = (highest > bucket.counter).then_some((bucket.id, highest));
         let rebuilt = Rebuilt { bucket: bucket.id, parts: Box::new(parts), expiry, ages, ordered };
         Ok(ChangeSet {
             definitions: vec![DefinitionOp::Update(Box::new(rebuilt))],
+            counters: counter.into_iter().collect(),
             ..ChangeSet::default()
         })
     }

@@ -8,10 +8,14 @@ use std::sync::Arc;
 use super::index::Index;
 use super::millis::Millis;
 use super::ordered::OrderedKeys;
-use super::schema::{Definition, OnDelete};
+use super::schema::{Definition, Generated, OnDelete};
 use super::table::{NIL, Slot, Table};
 use super::{BucketId, FieldRef, Key, Layout, Row};
 use crate::json::Raw;
+
+/// A number of a record raises the counter only up to here: beyond it there
+/// would not be room left for the numbers that follow.
+const MAX_RAISE: f64 = (1u64 << 52) as f64;
 
 /// A bucket and everything in it. Changed by [`super::Store::commit`] only.
 #[derive(Clone, Debug)]
@@ -155,6 +159,24 @@ impl Bucket {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The highest number that a record has in an `autoincrement` field, 0 for
+    /// none. The counter is never below it, whichever way the record came: a
+    /// generated key would replace a record.
+    pub(super) fn highest_number(&self, row: &Row) -> u64 {
+        let fields = self.definition.fields.iter();
+        fields
+            .filter(|field| field.generated == Some(Generated::Autoincrement))
+            .filter_map(|field| row.field(&self.layout.field(&field.name))?.as_number())
+            .filter(|number| *number == number.trunc() && *number <= MAX_RAISE)
+            .fold(0.0, f64::max) as u64
+    }
+
+    /// Whether there are numbers to look for.
+    pub(super) fn has_numbers(&self) -> bool {
+        let fields = &self.definition.fields;
+        fields.iter().any(|field| field.generated == Some(Generated::Autoincrement))
     }
 
     /// The last number of `autoincrement`.

@@ -61,6 +61,15 @@ impl ChangeSet {
     }
 }
 
+/// Keeps the highest number of each bucket. The records of a bucket lie together,
+/// mostly.
+fn note_number(numbers: &mut Vec<(BucketId, u64)>, id: BucketId, number: u64) {
+    match numbers.iter_mut().rev().find(|(have, _)| *have == id) {
+        Some((_, highest)) => *highest = (*highest).max(number),
+        None => numbers.push((id, number)),
+    }
+}
+
 impl Store {
     /// Applies what was prepared and tells what has changed.
     pub fn commit(&mut self, set: ChangeSet) -> Commit {
@@ -75,9 +84,13 @@ impl Store {
             }
         }
         commit.changes.reserve_exact(set.ops.len());
+        let mut numbers: Vec<(BucketId, u64)> = Vec::new();
         for op in set.ops {
             if let Some(bucket) = self.buckets.get_mut(&op.bucket) {
                 self.sequence += 1;
+                if let Some(row) = op.row.as_ref().filter(|_| bucket.has_numbers()) {
+                    note_number(&mut numbers, op.bucket, bucket.highest_number(row));
+                }
                 commit.changes.extend(bucket.apply(op, self.sequence));
             }
         }
@@ -85,6 +98,14 @@ impl Store {
             if let Some(bucket) = self.buckets.get_mut(&id) {
                 bucket.counter = counter;
                 commit.counters.push((id, counter));
+            }
+        }
+        // A counter that was set may be that of a backup, an import.
+        for (id, highest) in numbers {
+            if let Some(bucket) = self.buckets.get_mut(&id).filter(|b| b.counter < highest) {
+                bucket.counter = highest;
+                commit.counters.retain(|(other, _)| *other != id);
+                commit.counters.push((id, highest));
             }
         }
         commit

@@ -132,14 +132,6 @@ impl Datum<'_> {
         }
     }
 
-    pub fn as_number(&self) -> Option<f64> {
-        match self {
-            Datum::Removed => None,
-            Datum::Raw(raw) => raw.as_number(),
-            Datum::Json(json) => json.as_number(),
-        }
-    }
-
     pub fn lookup(&self) -> Lookup {
         match self {
             Datum::Removed => Lookup::undefined(),

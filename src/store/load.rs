@@ -121,6 +121,11 @@ impl Loader {
     pub fn finish(mut self) -> Result<Store, LoadError> {
         for (id, bucket) in &mut self.store.buckets {
             let places = self.places.remove(id).unwrap_or_default();
+            if bucket.has_numbers() {
+                let rows = bucket.iter().map(|(_, row)| bucket.highest_number(row));
+                // Earlier versions let an import fall behind.
+                bucket.counter = bucket.counter.max(rows.max().unwrap_or_default());
+            }
             let highest = bucket.restore_indexes(&places)?;
             self.store.sequence = self.store.sequence.max(highest);
         }

@@ -5,6 +5,7 @@ mod backups;
 mod crash;
 mod damage;
 mod noex;
+mod numbers;
 mod place;
 mod restart;
 mod rules;

@@ -146,6 +146,9 @@ impl Model {
             Some(ttl) => drop(changed.definition.insert("ttl", ttl.clone())),
         }
         changed.check_unique_among_all()?;
+        for at in 0..changed.records.len() {
+            changed.raise(&changed.records[at].fields.clone());
+        }
         for (place, record) in changed.records.iter_mut().enumerate() {
             record.acquired.clear();
             record.acquired_from = place as u64;

@@ -13,10 +13,6 @@ use crate::store::{Bucket, BucketId, Key, Lookup, Row, RowBuilder, Store};
 /// Fields that only the store writes. `_expiresAt` is not among them.
 const OWN: [&str; 3] = ["_version", "_createdAt", "_updatedAt"];
 
-/// An explicit number raises the counter only up to here: beyond it there
-/// would not be room left for the numbers that follow.
-const MAX_RAISE: f64 = (1u64 << 52) as f64;
-
 impl Draft {
     /// Inserts a record and returns it as it will be stored.
     ///
@@ -58,10 +54,7 @@ impl Draft {
         let at = self.writes;
         let written = written_references(bucket, data);
         let overlay = self.overlay_mut(bucket);
-        let highest = explicit_number(bucket, data);
-        if highest > overlay.counter as f64 {
-            overlay.counter = highest as u64;
-        }
+        overlay.counter = overlay.counter.max(bucket.highest_number(&row));
         let entry = overlay.entry_mut(bucket, &key, None);
         // Inserted twice in a transaction: the last one wins, in the place of
         // the first.
@@ -293,14 +286,4 @@ fn written_references(bucket: &Bucket, data: &Data<'_>) -> Vec<usize> {
         .filter(|(_, outgoing)| written(outgoing.index.field().name()))
         .map(|(at, _)| at)
         .collect()
-}
-
-/// The highest integer that `data` gives an autoincrement field explicitly.
-fn explicit_number(bucket: &Bucket, data: &Data<'_>) -> f64 {
-    let fields = bucket.definition.fields.iter();
-    fields
-        .filter(|field| field.generated == Some(Generated::Autoincrement))
-        .filter_map(|field| data.get(&field.name)?.as_number())
-        .filter(|number| *number == number.trunc() && *number <= MAX_RAISE)
-        .fold(0.0, f64::max)
 }
