@@ -31,11 +31,21 @@ pub struct Limits {
     pub request_steps: u64,
     /// The longest answer or push.
     pub max_reply_bytes: usize,
+    /// Steps that the live views of one query may take for one commit before
+    /// they are updated less often; 0 is no limit.
+    pub view_steps: u64,
+    /// Least time between two updates of such views.
+    pub costly_view_ms: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { request_steps: 20_000_000, max_reply_bytes: 64 << 20 }
+        Self {
+            request_steps: 20_000_000,
+            max_reply_bytes: 64 << 20,
+            view_steps: 2_000_000,
+            costly_view_ms: 250,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who gets which budget, and what becomes of a request that used its own up.
 
-use super::{Engine, Outcome};
+use super::{Engine, Outcome, Timer};
 use crate::app::ConnId;
 use crate::budget::OverBudget;
 use crate::json::{Json, Object};
@@ -24,6 +24,21 @@ impl Engine {
     /// Whether work that can be put off has done less than one request may.
     pub(super) fn may_go_on(&self, spent: u64) -> bool {
         self.options.request_steps == 0 || spent < self.options.request_steps
+    }
+
+    /// Sets the timer for costly views, if there are any.
+    pub(super) fn arm_costly_views(&mut self) {
+        let Some(due) = self.views.next_catch_up() else { return };
+        if self.costly_views_at.is_none_or(|at| due < at) {
+            self.costly_views_at = Some(due);
+            self.wheel.insert(due, Timer::CostlyViews);
+        }
+    }
+
+    /// Some may be brought up to date.
+    pub(super) fn costly_views_due(&mut self) {
+        self.costly_views_at = None;
+        self.views.catch_up(&self.store, self.now.mono);
     }
 
     /// The last look at a request that ran: whether what it found out can be

@@ -61,7 +61,7 @@ use crate::procedures::Procedures;
 use crate::protocol::{
     ErrorCode, Family, Incoming, OpError, Operation, Reply, Request, RequestId, parse_message,
 };
-use crate::query::{ViewLimits, Views};
+use crate::query::Views;
 use crate::store::{ChangeSet, Commit, Store};
 use crate::wheel::Wheel;
 use commit_log::Log;
@@ -108,6 +108,8 @@ pub struct Engine {
     /// Commits whose effects on rules have not been published yet.
     unpublished: Vec<Commit>,
     pub(crate) views: Views,
+    /// When costly views are looked at next, if a timer is set for that.
+    costly_views_at: Option<u64>,
     orphans: orphans::Orphans,
     subscriptions: Subscriptions,
     pub(crate) rules: Option<Box<RulesSide>>,
@@ -159,7 +161,8 @@ impl Engine {
             #[cfg(feature = "sqlite")]
             backups: None,
             unpublished: Vec::new(),
-            views: Views::new(ViewLimits::default()),
+            views: Views::new(options.view_limits()),
+            costly_views_at: None,
             orphans: orphans::Orphans::default(),
             subscriptions: Subscriptions::default(),
             rules: None,
@@ -197,7 +200,7 @@ impl Engine {
         self.log_commit(&commit);
         self.metrics.commits += 1;
         // At once: views are brought from one commit to the next.
-        self.views.apply(&self.store, &commit);
+        self.views.apply(&self.store, &commit, self.now.mono);
         self.note_orphans(&commit);
         self.unpublished.push(commit);
         self.log.last()
@@ -211,13 +214,14 @@ impl Engine {
         self.fresh_budget();
         loop {
             self.publish_views();
+            self.end_oversized();
             let commits = std::mem::take(&mut self.unpublished);
             self.bridge_commits(commits);
             // What rules change is published before the next event.
             let run = catch_unwind(AssertUnwindSafe(|| self.run_store_event()));
             match run {
                 Ok(true) => {}
-                Ok(false) => return,
+                Ok(false) => return self.arm_costly_views(),
                 Err(panic) => self.survive_panic("rules.storeEvents", panic.as_ref()),
             }
         }
@@ -516,6 +520,7 @@ impl App for Engine {
         conn.buffered -= taken;
         conn.written += taken as u64;
         self.output_left(id);
+        self.end_oversized();
         self.report_lost_events(id);
     }
 

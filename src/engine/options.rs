@@ -1,5 +1,7 @@
 //! What the engine is told at start. Defaults are the protocol's.
 
+use crate::query::ViewLimits;
+
 /// Settings of the engine. The transport has its own
 /// (`crate::net::Options`); both are made from one configuration.
 #[derive(Clone, Debug)]
@@ -24,6 +26,10 @@ pub struct EngineOptions {
     pub request_steps: u64,
     /// Bytes of one response or push.
     pub max_reply_bytes: usize,
+    /// Steps that the upkeep of one query's views may take for one commit.
+    pub view_steps: u64,
+    /// Least time between two updates of the views of a query that took more.
+    pub costly_view_ms: u64,
     /// Path of the health check; `None`: off.
     pub health_path: Option<String>,
     /// Time between automatic checks for expired records; 0: none.
@@ -54,6 +60,8 @@ impl Default for EngineOptions {
             rate_limit: None,
             request_steps: 20_000_000,
             max_reply_bytes: 64 << 20,
+            view_steps: 2_000_000,
+            costly_view_ms: 250,
             health_path: Some("/healthz".into()),
             ttl_check_interval_ms: 1000,
             first_push_delay_ms: 10,
@@ -68,6 +76,15 @@ impl EngineOptions {
     /// Buffered bytes from which on pushes are not queued. Not rounded.
     pub(crate) fn push_threshold(&self) -> f64 {
         self.max_buffered_bytes as f64 * self.high_water_mark
+    }
+
+    pub(crate) fn view_limits(&self) -> ViewLimits {
+        ViewLimits {
+            view_steps: self.view_steps,
+            costly_view_ms: self.costly_view_ms,
+            text_bytes: self.max_reply_bytes,
+            ..ViewLimits::default()
+        }
     }
 
     /// `timeoutMs`, but never later than the next ping.

@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     CoalescedPushes,
     /// Timers and patterns of rules.
     Rules,
+    /// Views of costly queries may be brought up to date.
+    CostlyViews,
     /// Memory of dropped and cleared buckets is to be given back.
     Release,
 }
@@ -51,6 +53,7 @@ impl Engine {
             Timer::FirstPush(conn, number) => self.first_push_due(conn, number),
             Timer::CoalescedPushes => self.release_coalesced(),
             Timer::Rules => self.rules_due(),
+            Timer::CostlyViews => self.costly_views_due(),
             Timer::Release => {
                 self.releasing = false;
                 self.store.release_remains();

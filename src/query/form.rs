@@ -205,6 +205,9 @@ impl Form {
             Form::Set => {
                 let start = out.len();
                 for member in plan.members(bucket) {
+                    if out.len() > projection.text_bytes {
+                        break;
+                    }
                     out.push(if out.len() == start { b'[' } else { b',' });
                     projection.write_row(member.row, out);
                 }

@@ -26,6 +26,8 @@ pub(crate) struct Common {
 pub(crate) enum Happened {
     /// Records changed.
     Changes,
+    /// Anything, in commits that it did not follow.
+    CatchUp,
     /// All records went, or the definition is another one.
     StartOver,
 }
@@ -139,12 +141,13 @@ impl Live {
             Live::Declared(view) => {
                 let bucket = bucket?;
                 match happened {
+                    Happened::CatchUp => view.catch_up(bucket, limits),
                     Happened::Changes => view.apply(bucket, changes, limits),
                     Happened::StartOver => view.start_over(bucket, limits),
                 }
             }
             Live::Program(view, common) => {
-                let again = happened == Happened::StartOver;
+                let again = happened != Happened::Changes;
                 view.apply(store, changes, again, &mut common.stats)
             }
         }

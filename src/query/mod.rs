@@ -5,6 +5,7 @@
 //! change, and which views a change concerns. Reads the store and is told every
 //! commit; knows nothing of connections, sessions or envelopes.
 
+mod costly;
 mod definition;
 mod explain;
 mod form;

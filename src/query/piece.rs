@@ -28,6 +28,9 @@ pub(crate) struct Projection {
     /// Each with its name as a JSON string and a colon. Empty: the whole record.
     fields: Vec<(Box<str>, FieldRef)>,
     shows_key: bool,
+    /// A list is not written on when it is longer than this: nobody will be
+    /// sent it.
+    pub text_bytes: usize,
 }
 
 impl Projection {
@@ -41,6 +44,7 @@ impl Projection {
         Projection {
             key_field: layout.field(key_field),
             fields: shown.collect(),
+            text_bytes: usize::MAX,
             shows_key: fields.is_empty() || fields.iter().any(|name| &**name == key_field),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::costly::Costly;
 use super::definition::Definition;
 use super::live::Live;
 use super::program::Program;
@@ -24,6 +25,9 @@ pub(super) struct Query {
     pub views: HashMap<ViewKey, ViewId>,
     /// What the upkeep of its views has cost: without a limit, but counted.
     pub upkeep: Budget,
+    /// What it was when the current commit came, and that commit's number.
+    pub counted: (u64, u64),
+    pub costly: Option<Costly>,
 }
 
 /// What computes the results.
@@ -111,7 +115,14 @@ impl Views {
         self.last_query += 1;
         let id = QueryId(self.last_query);
         let upkeep = Budget::unlimited();
-        let query = Query { name: name.into(), source, views: HashMap::new(), upkeep };
+        let query = Query {
+            name: name.into(),
+            source,
+            views: HashMap::new(),
+            upkeep,
+            counted: (0, 0),
+            costly: None,
+        };
         self.queries.insert(id, query);
         self.names.insert(name.into(), id);
     }
@@ -120,6 +131,7 @@ impl Views {
     pub fn undefine(&mut self, name: &str) -> Result<(), OpError> {
         let id = self.names.remove(name).ok_or_else(|| not_a_query(name))?;
         let query = self.queries.remove(&id);
+        self.costly.remove(&id);
         self.commits += 1;
         for view in query.into_iter().flat_map(|query| query.views.into_values()) {
             self.end(view, News::Ended(EndReason::QueryUndefined));

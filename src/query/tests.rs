@@ -187,7 +187,7 @@ impl Bench {
 
     fn commit(&mut self, set: crate::store::ChangeSet) {
         let commit = self.store.commit(set);
-        self.views.apply(&self.store, &commit);
+        self.views.apply(&self.store, &commit, self.now);
     }
 
     fn clear(&mut self) {

@@ -101,6 +101,13 @@ pub struct ViewLimits {
     pub view_bytes: usize,
     /// Bytes of state of all views.
     pub total_bytes: usize,
+    /// Steps that the upkeep of one query may take for one commit; above, it is
+    /// costly. 0: as many as it takes.
+    pub view_steps: u64,
+    /// Least time between two updates of the views of a costly query.
+    pub costly_view_ms: u64,
+    /// Bytes of a text that is sent; a longer one is not finished.
+    pub text_bytes: usize,
     /// Compare every result with an evaluation from scratch after every commit.
     /// Always on in the crate's own tests.
     pub check: bool,
@@ -108,7 +115,14 @@ pub struct ViewLimits {
 
 impl Default for ViewLimits {
     fn default() -> Self {
-        ViewLimits { view_bytes: 256 << 20, total_bytes: 1 << 30, check: cfg!(test) }
+        ViewLimits {
+            view_bytes: 256 << 20,
+            total_bytes: 1 << 30,
+            view_steps: 2_000_000,
+            costly_view_ms: 250,
+            text_bytes: 64 << 20,
+            check: cfg!(test),
+        }
     }
 }
 
@@ -119,9 +133,10 @@ impl View {
         params: Params,
         read_filter: Option<Arc<Json>>,
         want: Want,
-        budget: &Budget,
+        (budget, text_bytes): (&Budget, usize),
     ) -> Result<View, OpError> {
-        let plan = Plan::new(bucket, &definition, &params, read_filter.as_deref(), budget)?;
+        let mut plan = Plan::new(bucket, &definition, &params, read_filter.as_deref(), budget)?;
+        plan.projection.text_bytes = text_bytes;
         bounds::check_conditions(plan.filter.conditions())?;
         let as_set = want == Want::Delta { positions: false };
         let form = Form::build(&plan, bucket, as_set);
@@ -262,7 +277,8 @@ impl View {
         let before = self.snapshot(bucket);
         let was_set = matches!(self.form, Form::Set);
         // The filter compiled before and depends on no definition.
-        if let Ok(plan) = plan {
+        if let Ok(mut plan) = plan {
+            plan.projection.text_bytes = limits.text_bytes;
             self.plan = plan;
         }
         self.form = Form::build(&self.plan, bucket, was_set);
@@ -275,6 +291,17 @@ impl View {
             // A set does not know what it was.
             None => Effect::Reset,
         };
+        let changed = self.publish(bucket, effect);
+        if limits.check {
+            self.check(bucket);
+        }
+        changed
+    }
+
+    /// Commits went by without it: the newest state from the records.
+    pub fn catch_up(&mut self, bucket: &Bucket, limits: &ViewLimits) -> Option<Changed> {
+        self.stats.commits += 1;
+        let effect = self.rebuild(bucket);
         let changed = self.publish(bucket, effect);
         if limits.check {
             self.check(bucket);
@@ -324,7 +351,10 @@ impl View {
         if self.wanted.full > 0 {
             let old = changed.previous.as_ref().and_then(Option::as_ref);
             let body = match (&effect, old) {
-                (Effect::List(change), Some(old)) if !matches!(self.form, Form::Set) => {
+                (Effect::List(change), Some(old))
+                    if !matches!(self.form, Form::Set)
+                        && old.len() <= self.plan.projection.text_bytes =>
+                {
                     let mut text = Vec::with_capacity(old.len() + 256);
                     patch(old, change, &self.plan.projection, &mut text);
                     Some(text.into())
@@ -343,6 +373,11 @@ impl View {
         if self.wanted.positions + self.wanted.sets > 0 {
             self.write_deltas(bucket, &effect, &mut changed);
         }
+        let texts = [&changed.with_positions, &changed.as_set].into_iter().flatten();
+        let bytes: usize = texts.map(|text| text.len()).sum();
+        let body = changed.body.iter().flatten().map(|body| body.len()).sum::<usize>();
+        // Its own budget has no end.
+        let _ = self.plan.budget.spend_text_bytes(bytes + body);
         self.stats.changes += 1;
         Some(changed)
     }
@@ -380,10 +415,13 @@ impl View {
     /// When it is not.
     pub fn check(&self, bucket: &Bucket) {
         let mut kept = Vec::new();
-        self.form.write(&self.plan, bucket, &mut kept);
+        // A check is no upkeep.
+        let mut free = self.plan.clone();
+        free.budget = Budget::unlimited();
+        self.form.write(&free, bucket, &mut kept);
         let mut expected = Vec::new();
-        let fresh = Form::Rerun(Fallback::Inconsistent, self.plan.evaluate(bucket));
-        fresh.write(&self.plan, bucket, &mut expected);
+        let fresh = Form::Rerun(Fallback::Inconsistent, free.evaluate(bucket));
+        fresh.write(&free, bucket, &mut expected);
         let show = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
         assert_eq!(show(&kept), show(&expected), "a maintained result ({})", self.describe());
         if let Some(body) = &self.body {

@@ -3,7 +3,7 @@
 //! Pure over the store: knows subscribers only as numbers of people who want
 //! something, and connections not at all.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -26,12 +26,20 @@ use crate::store::{BucketId, Change, Commit, DefinitionChange, Store};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ViewId(u32);
 
+impl ViewId {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Why subscriptions end without their clients' doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EndReason {
     QueryUndefined,
     BucketDropped,
     AccessRevoked,
+    /// What it would be sent is longer than a message may be.
+    TooLarge,
 }
 
 impl EndReason {
@@ -40,6 +48,7 @@ impl EndReason {
             EndReason::QueryUndefined => "queryUndefined",
             EndReason::BucketDropped => "bucketDropped",
             EndReason::AccessRevoked => "accessRevoked",
+            EndReason::TooLarge => "tooLarge",
         }
     }
 }
@@ -77,12 +86,14 @@ pub(super) struct ViewKey {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub live: Live,
-    query: QueryId,
+    pub query: QueryId,
     key: ViewKey,
     /// Where it is filed.
     pub routes: Vec<(BucketId, Route)>,
     /// Changes of the current commit that concern it, by index.
     pending: Vec<usize>,
+    /// It has not followed the newest commits.
+    pub lagging: bool,
     memory: usize,
 }
 
@@ -92,9 +103,9 @@ pub(crate) struct Views {
     pub(super) queries: BTreeMap<QueryId, Query>,
     pub(super) names: HashMap<Box<str>, QueryId>,
     pub(super) last_query: u32,
-    views: Slab<Entry>,
+    pub(super) views: Slab<Entry>,
     routes: HashMap<BucketId, Routes>,
-    limits: ViewLimits,
+    pub(super) limits: ViewLimits,
     memory: usize,
     pub(super) subscribers: usize,
     /// What has happened since the last [`Views::take_news`], in commit order.
@@ -103,6 +114,14 @@ pub(crate) struct Views {
     pub(super) commits: u64,
     /// Reused.
     touched: Vec<ViewId>,
+    /// Queries whose views followed the current commit.
+    pub(super) worked: Vec<QueryId>,
+    /// Costly queries, as many as there are.
+    pub(super) costly: BTreeSet<QueryId>,
+    /// How often one was marked.
+    pub costly_marks: u64,
+    /// Monotonic milliseconds, of the newest commit.
+    pub(super) now: u64,
     scratch: String,
     #[cfg(any(test, feature = "test-ops"))]
     pub panic_in: Option<Box<str>>,
@@ -111,6 +130,11 @@ pub(crate) struct Views {
 impl Views {
     pub fn new(limits: ViewLimits) -> Self {
         Views { limits, ..Views::default() }
+    }
+
+    /// What the configuration has to say about views.
+    pub fn set_limits(&mut self, limits: ViewLimits) {
+        self.limits = limits;
     }
 
     pub(super) fn entry(&self, id: ViewId) -> Option<&Entry> {
@@ -158,8 +182,14 @@ impl Views {
                     Some(view) => Err(*view),
                     None => {
                         let definition = Arc::clone(definition);
-                        let view =
-                            View::new(bucket, definition, params, read_filter, want, budget)?;
+                        let view = View::new(
+                            bucket,
+                            definition,
+                            params,
+                            read_filter,
+                            want,
+                            (budget, self.limits.text_bytes),
+                        )?;
                         Ok(Live::Declared(Box::new(view)))
                     }
                 };
@@ -184,6 +214,7 @@ impl Views {
             Err(view) => view,
             Ok(live) => self.insert(id, key, live),
         };
+        self.catch_up_for(store, view, budget)?;
         self.charge(view, budget);
         if let Some(live) = self.get_mut(view) {
             live.join(store, want);
@@ -219,7 +250,15 @@ impl Views {
         if let Some(query) = self.queries.get_mut(&query) {
             query.views.insert(key.clone(), id);
         }
-        slot.insert(Entry { live, query, key, routes, pending: Vec::new(), memory: 0 });
+        slot.insert(Entry {
+            live,
+            query,
+            key,
+            routes,
+            pending: Vec::new(),
+            lagging: false,
+            memory: 0,
+        });
         id
     }
 
@@ -289,8 +328,10 @@ impl Views {
 
     /// Brings all views up to date with a commit. Comes directly after it: the
     /// store is as the commit left it.
-    pub fn apply(&mut self, store: &Store, commit: &Commit) {
+    /// `now`: monotonic milliseconds.
+    pub fn apply(&mut self, store: &Store, commit: &Commit, now: u64) {
         self.commits += 1;
+        self.now = now;
         // Views over these were built anew from what the commit has left.
         let mut restarted = Vec::new();
         for definition in &commit.definitions {
@@ -310,11 +351,15 @@ impl Views {
         restarted.dedup();
         for bucket in &restarted {
             for id in self.over(*bucket) {
+                if let Some(entry) = self.entry_mut(id) {
+                    entry.lagging = false;
+                }
                 self.maintain(store, id, Happened::StartOver, &[]);
                 self.route_again(id);
             }
         }
         self.apply_changes(store, &commit.changes, &restarted);
+        self.count_upkeep();
     }
 
     fn apply_changes(&mut self, store: &Store, changes: &[Change], restarted: &[BucketId]) {
@@ -338,9 +383,11 @@ impl Views {
         for id in touched.drain(..) {
             let Some(entry) = self.views.get_mut(id.0 as usize) else { continue };
             let mut pending = std::mem::take(&mut entry.pending);
-            let mine: Vec<&Change> =
-                pending.iter().filter_map(|index| changes.get(*index)).collect();
-            self.maintain(store, id, Happened::Changes, &mine);
+            if !self.put_off(id) {
+                let mine: Vec<&Change> =
+                    pending.iter().filter_map(|index| changes.get(*index)).collect();
+                self.maintain(store, id, Happened::Changes, &mine);
+            }
             if let Some(entry) = self.views.get_mut(id.0 as usize) {
                 pending.clear();
                 entry.pending = pending;
@@ -350,7 +397,14 @@ impl Views {
     }
 
     /// Lets a view follow. A panic ends the view, and nothing else.
-    fn maintain(&mut self, store: &Store, id: ViewId, happened: Happened, changes: &[&Change]) {
+    pub(super) fn maintain(
+        &mut self,
+        store: &Store,
+        id: ViewId,
+        happened: Happened,
+        changes: &[&Change],
+    ) {
+        self.begin_upkeep(id);
         let limits = self.limits;
         #[cfg(any(test, feature = "test-ops"))]
         let panics = self.panic_in.is_some() && self.query_of(id) == self.panic_in.as_deref();
@@ -419,6 +473,7 @@ impl Views {
             assert!(entry.pending.is_empty(), "changes that were not applied");
             subscribers += entry.live.subscribers();
             if let Live::Declared(view) = &entry.live
+                && !entry.lagging
                 && let Some(bucket) = store.bucket(view.bucket())
             {
                 view.check(bucket);

@@ -281,6 +281,8 @@ fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
         rate_limit: config.rate_limit.as_ref().map(|limit| (limit.max_requests, limit.window_ms)),
         request_steps: config.limits.request_steps,
         max_reply_bytes: config.limits.max_reply_bytes,
+        view_steps: config.limits.view_steps,
+        costly_view_ms: config.limits.costly_view_ms,
         health_path: config.health.as_ref().map(|health| health.path.clone()),
         ttl_check_interval_ms: config.store.ttl_check_interval_ms,
         first_push_delay_ms: config.store.first_push_delay_ms,

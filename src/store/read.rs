@@ -100,8 +100,9 @@ impl Bucket {
         let mut limit = (self.len() / WORTHWHILE).max(FEW);
         for (field, wanted) in filter.wanted() {
             let looked_up = match &wanted {
-                Wanted::OneOf(keys) => keys.len(),
-                Wanted::Within(_) => 1,
+                // The first one is part of the condition.
+                Wanted::OneOf(keys) => keys.len().saturating_sub(1),
+                Wanted::Within(_) => 0,
             };
             if budget.spend(looked_up as u64).is_err() {
                 break;

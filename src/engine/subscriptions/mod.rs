@@ -154,6 +154,8 @@ struct Owner {
 /// See the module's description.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
+    /// Those whose push would have been longer than one may be.
+    oversized: Vec<(ConnId, u64)>,
     /// Ascending by number.
     of_view: HashMap<ViewId, Vec<Subscription>>,
     of_conn: HashMap<ConnId, Owner>,
@@ -358,6 +360,8 @@ impl Engine {
     /// Takes over the queries that are configured. Before anybody subscribes.
     pub(crate) fn set_views(&mut self, views: Views) {
         self.views = views;
+        let limits = self.options.view_limits();
+        self.views.set_limits(limits);
     }
 
     /// Names a query of the program.

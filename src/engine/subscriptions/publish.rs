@@ -148,6 +148,9 @@ impl Engine {
         seq: Option<u64>,
         text: Option<&Arc<[u8]>>,
     ) -> bool {
+        if self.is_oversized(conn, number, text) {
+            return true;
+        }
         let mut head = std::mem::take(&mut self.subscriptions.scratch);
         write_head(number, text.is_some(), seq, &mut head);
         let tail: &[u8] = if seq.is_some() { b"}}" } else { b"}" };
@@ -202,6 +205,16 @@ impl Engine {
         }
     }
 
+    /// A push that is longer than one may be is not sent: it ends its
+    /// subscription, as soon as nothing walks over them.
+    fn is_oversized(&mut self, conn: ConnId, number: u64, text: Option<&Arc<[u8]>>) -> bool {
+        let oversized = text.is_some_and(|text| text.len() > self.options.max_reply_bytes);
+        if oversized {
+            self.subscriptions.oversized.push((conn, number));
+        }
+        oversized
+    }
+
     /// Queues one push; `seq` in delta mode, where the text goes on behind it.
     pub(super) fn push_result(
         &mut self,
@@ -210,6 +223,9 @@ impl Engine {
         seq: Option<u64>,
         text: Option<&Arc<[u8]>>,
     ) {
+        if self.is_oversized(conn, number, text) {
+            return;
+        }
         let mut head = std::mem::take(&mut self.subscriptions.scratch);
         write_head(number, text.is_some(), seq, &mut head);
         self.send(conn, &head, text, if seq.is_some() { b"}}" } else { b"}" });

@@ -1,5 +1,6 @@
 //! What becomes of subscriptions when the session of their connection changes.
 
+use super::Mode;
 use crate::app::ConnId;
 use crate::engine::Engine;
 use crate::json::write_string;
@@ -39,6 +40,10 @@ impl Engine {
             owner.remember_ended(number);
         }
         self.push_end(&subscription, EndReason::AccessRevoked);
+        self.tell_cancelled(conn, number, reason);
+    }
+
+    fn tell_cancelled(&mut self, conn: ConnId, number: u64, reason: &str) {
         let mut text =
             br#"{"type":"system","event":"subscription_cancelled","subscriptionId":"#.to_vec();
         write_string(&mut text, &format!("sub-{number}"));
@@ -46,6 +51,25 @@ impl Engine {
         write_string(&mut text, reason);
         text.push(b'}');
         self.send(conn, &text, None, b"");
+    }
+
+    /// Ends the subscriptions whose push would have been too long.
+    pub(in crate::engine) fn end_oversized(&mut self) {
+        for (conn, number) in std::mem::take(&mut self.subscriptions.oversized) {
+            let Some((view, subscription)) = self.subscriptions.remove(conn, number) else {
+                continue;
+            };
+            self.metrics.reply_bytes_reached += 1;
+            self.views.unsubscribe(view, subscription.want());
+            self.count_store_subscriptions(conn, -1);
+            if let Some(owner) = self.subscriptions.of_conn.get_mut(&conn) {
+                owner.remember_ended(number);
+            }
+            match subscription.mode {
+                Mode::Delta { .. } => self.push_end(&subscription, EndReason::TooLarge),
+                Mode::Full => self.tell_cancelled(conn, number, "Result is too large"),
+            }
+        }
     }
 
     fn own_subscriptions(&self, conn: ConnId) -> Vec<(u64, crate::query::ViewId)> {

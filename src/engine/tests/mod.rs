@@ -4,6 +4,7 @@ mod access;
 mod bounds;
 pub(crate) mod durability;
 mod identity;
+mod limits;
 mod rig;
 mod simulation;
 

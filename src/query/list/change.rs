@@ -140,7 +140,7 @@ pub(crate) fn write_list<'p>(
     projection: &Projection,
     out: &mut Vec<u8>,
 ) {
-    write_array(pieces, out, |piece, out| projection.write(piece, out));
+    write_array(pieces, projection.text_bytes, out, |piece, out| projection.write(piece, out));
 }
 
 /// The identities of the elements of a list.
@@ -149,16 +149,20 @@ pub(crate) fn write_keys<'p>(
     projection: &Projection,
     out: &mut Vec<u8>,
 ) {
-    write_array(pieces, out, |piece, out| projection.write_key(piece, out));
+    write_array(pieces, projection.text_bytes, out, |piece, out| projection.write_key(piece, out));
 }
 
 fn write_array<'p>(
     pieces: impl Iterator<Item = &'p Piece>,
+    most: usize,
     out: &mut Vec<u8>,
     write: impl Fn(&Piece, &mut Vec<u8>),
 ) {
     let start = out.len();
     for piece in pieces {
+        if out.len() > most {
+            break;
+        }
         out.push(if out.len() == start { b'[' } else { b',' });
         write(piece, out);
     }
