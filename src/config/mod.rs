@@ -31,8 +31,8 @@ pub use subsystems::{
     Store, StoreEvents,
 };
 pub use transport::{
-    Backpressure, ConnectionLimits, Console, Health, Heartbeat, Limits, Metrics, RateLimit, Tls,
-    TlsVersion,
+    Backpressure, ConnectionLimits, Console, DataLimit, Health, Heartbeat, Limits, Metrics,
+    RateLimit, Tls, TlsVersion,
 };
 
 use crate::json::Object;

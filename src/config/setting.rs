@@ -9,7 +9,8 @@ use std::path::PathBuf;
 
 use super::problem::{Reader, shown};
 use super::{
-    AuditSync, CustomRoleTier, Durability, LoginScope, PermissionDefault, Secret, TlsVersion,
+    AuditSync, CustomRoleTier, DataLimit, Durability, LoginScope, PermissionDefault, Secret,
+    TlsVersion,
 };
 use crate::json::{Json, Object};
 use crate::net::IpNet;
@@ -205,6 +206,32 @@ impl Setting for Option<SocketAddr> {
 
     fn json(&self) -> Json {
         self.map_or(Json::Null, |address| Json::from(address.to_string()))
+    }
+}
+
+impl Setting for DataLimit {
+    fn read(&mut self, value: &Json, reader: &mut Reader) {
+        let bytes = value.as_number().filter(|number| {
+            number.fract() == 0.0 && (1_048_576.0..=1_099_511_627_776.0).contains(number)
+        });
+        let percent = value.as_str().and_then(|text| text.strip_suffix('%'));
+        let percent = percent.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let percent = percent.and_then(|text| text.parse().ok());
+        match (bytes, percent) {
+            (Some(bytes), _) => *self = DataLimit::Bytes(bytes as u64),
+            (_, Some(percent @ 1..=95)) => *self = DataLimit::Percent(percent),
+            _ => reader.problem(format!(
+                "expected integer 1048576 to 1099511627776, or \"1%\" to \"95%\", got {}",
+                shown(value)
+            )),
+        }
+    }
+
+    fn json(&self) -> Json {
+        match self {
+            DataLimit::Bytes(bytes) => Json::Number(*bytes as f64),
+            DataLimit::Percent(percent) => Json::from(format!("{percent}%")),
+        }
     }
 }
 

@@ -36,6 +36,22 @@ pub struct Limits {
     pub view_steps: u64,
     /// Least time between two updates of such views.
     pub costly_view_ms: u64,
+    /// What records, indexes and views may take; `None` is no limit.
+    pub max_data_bytes: Option<DataLimit>,
+}
+
+/// An amount of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataLimit {
+    Bytes(u64),
+    /// Of what the process may use.
+    Percent(u8),
+}
+
+impl Default for DataLimit {
+    fn default() -> Self {
+        DataLimit::Percent(95)
+    }
 }
 
 impl Default for Limits {
@@ -45,6 +61,7 @@ impl Default for Limits {
             max_reply_bytes: 64 << 20,
             view_steps: 2_000_000,
             costly_view_ms: 250,
+            max_data_bytes: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{Engine, Outcome, Timer};
 use crate::app::ConnId;
 use crate::budget::OverBudget;
 use crate::json::{Json, Object};
-use crate::protocol::{OpError, Operation, Reply, Tier};
+use crate::protocol::{ErrorCode, OpError, Operation, Reply, Tier};
 use crate::store::BucketId;
 
 impl Engine {
@@ -24,6 +24,86 @@ impl Engine {
     /// Whether work that can be put off has done less than one request may.
     pub(super) fn may_go_on(&self, spent: u64) -> bool {
         self.options.request_steps == 0 || spent < self.options.request_steps
+    }
+
+    /// What records, indexes and views may take; `None`: as much as there is.
+    pub(crate) fn limit_data(&mut self, bytes: Option<u64>) {
+        self.store.limit_memory(bytes);
+    }
+
+    /// `limits` and `data` of `server.stats`.
+    pub(super) fn write_limits(&self, out: &mut Vec<u8>) -> Result<(), OverBudget> {
+        let number = |value: f64| Json::Number(value);
+        let object = |members: Vec<(&str, Json)>| Json::Object(members.into_iter().collect());
+        let metrics = &self.metrics;
+        let limit = |limit: Option<u64>| limit.map_or(Json::Null, |limit| number(limit as f64));
+        let background = self.store.background().map(|work| {
+            object(vec![
+                ("kind", Json::from(work.kind)),
+                ("bucket", Json::from(&*work.bucket)),
+                ("done", number(work.done as f64)),
+                ("total", number(work.total as f64)),
+            ])
+        });
+        let limits = object(vec![
+            (
+                "data",
+                object(vec![
+                    ("used", number(self.store.memory() as f64)),
+                    ("limit", limit(self.store.memory_limit())),
+                    ("reached", number(metrics.data_bytes_reached as f64)),
+                ]),
+            ),
+            (
+                "requestSteps",
+                object(vec![
+                    ("limit", number(self.options.request_steps as f64)),
+                    ("reached", number(metrics.request_steps_reached as f64)),
+                ]),
+            ),
+            (
+                "replyBytes",
+                object(vec![
+                    ("limit", number(self.options.max_reply_bytes as f64)),
+                    ("reached", number(metrics.reply_bytes_reached as f64)),
+                ]),
+            ),
+            ("costlyViews", number(self.views.costly_queries() as f64)),
+            ("background", Json::Array(background.collect())),
+        ]);
+        let views = self.views.memory_by_bucket();
+        let mut buckets = Object::new();
+        let (mut rows, mut indexes) = (0, 0);
+        for bucket in self.store.buckets() {
+            self.budget.spend(1)?;
+            let (row_bytes, index_bytes) = (bucket.row_memory(), bucket.index_memory());
+            rows += row_bytes;
+            indexes += index_bytes;
+            if self.is_system_bucket(bucket.name()) {
+                continue;
+            }
+            let view_bytes = views.get(&bucket.id()).copied().unwrap_or(0);
+            buckets.insert(
+                bucket.name(),
+                object(vec![
+                    ("records", number(bucket.len() as f64)),
+                    ("rowBytes", number(row_bytes as f64)),
+                    ("indexBytes", number(index_bytes as f64)),
+                    ("viewBytes", number(view_bytes as f64)),
+                ]),
+            );
+        }
+        let data = object(vec![
+            ("rows", number(rows as f64)),
+            ("indexes", number(indexes as f64)),
+            ("views", number(self.views.memory() as f64)),
+            ("buckets", Json::Object(buckets)),
+        ]);
+        out.extend_from_slice(b",\"limits\":");
+        limits.write(out);
+        out.extend_from_slice(b",\"data\":");
+        data.write(out);
+        self.budget.reply(out.len())
     }
 
     /// Sets the timer for costly views, if there are any.
@@ -62,6 +142,10 @@ impl Engine {
                 }
             }
             // Without the rest of what it had to look at, it may be mistaken.
+            Err(error) if error.code == ErrorCode::Backpressure => {
+                self.metrics.data_bytes_reached += 1;
+                Err(error)
+            }
             Err(_) if untouched && self.budget.is_over() => Err(self.too_costly()),
             Err(error) => {
                 if self.budget.is_over() {

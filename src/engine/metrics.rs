@@ -21,6 +21,8 @@ pub struct Metrics {
     pub request_steps_reached: u64,
     /// Requests refused because their answer would have been too long.
     pub reply_bytes_reached: u64,
+    /// Writes refused because there was enough data.
+    pub data_bytes_reached: u64,
     /// Panics caught.
     pub panics: u64,
 }
@@ -37,6 +39,7 @@ impl Metrics {
             commits: 0,
             request_steps_reached: 0,
             reply_bytes_reached: 0,
+            data_bytes_reached: 0,
             panics: 0,
         }
     }

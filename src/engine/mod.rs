@@ -201,6 +201,7 @@ impl Engine {
         self.metrics.commits += 1;
         // At once: views are brought from one commit to the next.
         self.views.apply(&self.store, &commit, self.now.mono);
+        self.store.count_beside(self.views.memory());
         self.note_orphans(&commit);
         self.unpublished.push(commit);
         self.log.last()

@@ -134,7 +134,7 @@ macro_rules! operation_table {
             ProceduresUnregister "procedures.unregister" Some(Admin), Procedure("name") => unregister_procedure(request, out);
             ProceduresUpdate "procedures.update" Some(Admin), Procedure("name") => update_procedure(conn, request, out);
             ProceduresList "procedures.list" Some(Admin), None => list_procedures(out);
-            ServerStats "server.stats" Some(Admin), None => write_server_stats(out);
+            ServerStats "server.stats" Some(Admin), None => write_server_stats(request, out);
             ServerConnections "server.connections" Some(Admin), None => server_connections(out);
             ServerRevokeSessions "server.revokeSessions" Some(Admin), None => server_revoke_sessions(request, out);
             ServerUnrevoke "server.unrevoke" Some(Admin), None => server_unrevoke(request, out);

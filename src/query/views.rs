@@ -459,6 +459,22 @@ impl Views {
         self.news_number
     }
 
+    /// Bytes of the state of all views.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// The same by the bucket that a query reads.
+    pub fn memory_by_bucket(&self) -> HashMap<BucketId, usize> {
+        let mut memory = HashMap::new();
+        for (_, entry) in &self.views {
+            if let Live::Declared(view) = &entry.live {
+                *memory.entry(view.bucket()).or_default() += entry.memory;
+            }
+        }
+        memory
+    }
+
     pub fn has_news(&self) -> bool {
         !self.news.is_empty()
     }

@@ -142,6 +142,7 @@ pub(super) fn transport(
     let procedures_met = procedures::meet(config, &mut documents)?;
     let mut engine = Engine::new(engine_options(config, seed), store, now);
     engine.set_views(views);
+    engine.limit_data(config.limits.max_data_bytes.and_then(super::memory::bytes_of));
     let options = net::Options {
         path: config.path.clone(),
         max_payload_bytes: config.max_payload_bytes,

@@ -20,6 +20,7 @@ mod hooks;
 mod hosted;
 mod listen;
 mod local;
+mod memory;
 #[cfg(feature = "sqlite")]
 mod offline;
 mod procedures;

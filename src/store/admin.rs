@@ -45,10 +45,12 @@ impl Store {
             Definition::parse(name, definition).map_err(|error| error.into_error(name))?;
         let layout = layout_of(&definition);
         let bucket = Bucket::new(BucketId(0), name, definition, layout, 0);
-        Ok(ChangeSet {
+        let set = ChangeSet {
             definitions: vec![DefinitionOp::Define(Box::new(bucket))],
             ..ChangeSet::default()
-        })
+        };
+        self.check_memory(&set)?;
+        Ok(set)
     }
 
     /// Prepares `store.updateBucket`: more fields, more indexes, another TTL.
@@ -163,11 +165,13 @@ impl Store {
         }
         let counter = (highest > bucket.counter).then_some((bucket.id, highest));
         let rebuilt = Rebuilt { bucket: bucket.id, parts: Box::new(parts), expiry, ages, ordered };
-        Ok(ChangeSet {
+        let set = ChangeSet {
             definitions: vec![DefinitionOp::Update(Box::new(rebuilt))],
             counters: counter.into_iter().collect(),
             ..ChangeSet::default()
-        })
+        };
+        self.check_memory(&set)?;
+        Ok(set)
     }
 }
 

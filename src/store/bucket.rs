@@ -230,9 +230,18 @@ impl Bucket {
 
     /// Bytes of memory for the records and what finds them.
     pub fn memory(&self) -> usize {
-        let ordered = |entries: usize, size: usize| entries * size * 3 / 2;
+        self.row_memory() + self.index_memory()
+    }
+
+    /// Of the records alone.
+    pub fn row_memory(&self) -> usize {
         self.table.memory()
-            + self.indexes.iter().map(Index::memory).sum::<usize>()
+    }
+
+    /// Of what finds them.
+    pub fn index_memory(&self) -> usize {
+        let ordered = |entries: usize, size: usize| entries * size * 3 / 2;
+        self.indexes.iter().map(Index::memory).sum::<usize>()
             + self.references.iter().map(|outgoing| outgoing.index.memory()).sum::<usize>()
             + self.expiry.as_ref().map_or(0, |set| ordered(set.len(), 16))
             + self.ordered.as_ref().map_or(0, OrderedKeys::memory)

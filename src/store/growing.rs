@@ -59,6 +59,7 @@ impl<T> Chunks<T> {
         self.len += 1;
     }
 
+    #[cfg(test)]
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().flatten()
     }

@@ -15,6 +15,7 @@ use super::growing::{Chunks, Hashed, fold};
 use super::ranges::{Bounds, Ranges};
 use super::table::{NIL, Slot, Table};
 use super::{FieldRef, Row};
+use crate::budget::{Budget, UNITS_PER_STEP};
 use crate::json::{Kind, Raw};
 
 #[derive(Clone, Debug)]
@@ -104,8 +105,24 @@ impl Index {
     }
 
     /// The records whose values can be within the bounds, in no order; `None`
-    /// if there are more than `limit`.
-    pub(super) fn within(&self, table: &Table, bounds: &Bounds, limit: usize) -> Option<Vec<Slot>> {
+    /// if there are more than `limit`, or if they are too dear to be found.
+    pub(super) fn within(
+        &self,
+        table: &Table,
+        bounds: &Bounds,
+        limit: usize,
+        budget: &Budget,
+    ) -> Option<Vec<Slot>> {
+        if self.ranges.get().is_none() {
+            // Who compares first pays for the order, if that is within means.
+            let records = table.len() as u64;
+            let depth = u64::from(records.max(1).ilog2()) + 1;
+            let steps = records.saturating_add(records.saturating_mul(depth) / 4);
+            if steps.saturating_mul(UNITS_PER_STEP) > budget.left_units() / 2 {
+                return None;
+            }
+            budget.spend(steps).ok()?;
+        }
         let ranges = self.ranges.get_or_init(|| {
             let value = |slot: Slot| Some((slot, table.row(slot)?.field(&self.field)?));
             Ranges::build(table.iter().filter_map(value))

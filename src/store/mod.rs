@@ -17,6 +17,7 @@ pub mod filter;
 mod growing;
 mod index;
 mod key;
+mod limit;
 mod load;
 mod millis;
 mod ordered;
@@ -72,6 +73,7 @@ pub struct Store {
     incoming: HashMap<Box<str>, Vec<(BucketId, usize)>>,
     /// What is to be given back.
     graveyard: remains::Graveyard,
+    limit: limit::DataLimit,
 }
 
 impl Store {

@@ -48,6 +48,8 @@ pub(super) struct Ranges {
     numbers: BTreeSet<(Millis, Slot)>,
     texts: BTreeSet<(Text, Slot)>,
     others: BTreeSet<Slot>,
+    /// Of the texts.
+    text_bytes: usize,
 }
 
 /// What a conjunction of comparisons of one field asks for.
@@ -111,11 +113,16 @@ impl Bounds {
 impl Ranges {
     pub fn build<'t>(values: impl Iterator<Item = (Slot, Raw<'t>)>) -> Self {
         let (mut numbers, mut texts, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        let mut text_bytes = 0;
         for (slot, value) in values {
             match value.kind() {
                 Kind::Null => {}
                 Kind::Number => numbers.push((number(value), slot)),
-                Kind::String => texts.push((text(value), slot)),
+                Kind::String => {
+                    let text = text(value);
+                    text_bytes += text.0.len();
+                    texts.push((text, slot));
+                }
                 Kind::Bool | Kind::Array | Kind::Object => others.push(slot),
             }
         }
@@ -124,6 +131,7 @@ impl Ranges {
             numbers: numbers.into_iter().collect(),
             texts: texts.into_iter().collect(),
             others: others.into_iter().collect(),
+            text_bytes,
         }
     }
 
@@ -131,7 +139,11 @@ impl Ranges {
         match value.kind() {
             Kind::Null => {}
             Kind::Number => drop(self.numbers.insert((number(value), slot))),
-            Kind::String => drop(self.texts.insert((text(value), slot))),
+            Kind::String => {
+                let text = text(value);
+                self.text_bytes += text.0.len();
+                self.texts.insert((text, slot));
+            }
             Kind::Bool | Kind::Array | Kind::Object => drop(self.others.insert(slot)),
         }
     }
@@ -140,7 +152,11 @@ impl Ranges {
         match value.kind() {
             Kind::Null => {}
             Kind::Number => drop(self.numbers.remove(&(number(value), slot))),
-            Kind::String => drop(self.texts.remove(&(text(value), slot))),
+            Kind::String => {
+                let text = text(value);
+                self.text_bytes = self.text_bytes.saturating_sub(text.0.len());
+                self.texts.remove(&(text, slot));
+            }
             Kind::Bool | Kind::Array | Kind::Object => drop(self.others.remove(&slot)),
         }
     }
@@ -170,8 +186,7 @@ impl Ranges {
 
     /// Bytes of memory, about.
     pub fn memory(&self) -> usize {
-        let texts: usize = self.texts.iter().map(|(text, _)| text.0.len() + 16).sum();
-        texts + self.texts.len() * 32 + self.numbers.len() * 22 + self.others.len() * 6
+        self.text_bytes + self.texts.len() * 48 + self.numbers.len() * 22 + self.others.len() * 6
     }
 }
 

@@ -123,7 +123,7 @@ impl Bucket {
                     })
                 }
                 (Wanted::Within(bounds), Some((at, index))) => index
-                    .within(&self.table, bounds, limit)
+                    .within(&self.table, bounds, limit, budget)
                     .map(|slots| (Access::Range(at, bounds.clone()), slots)),
                 (_, None) => None,
             };

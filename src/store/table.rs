@@ -33,6 +33,8 @@ pub(super) struct Table {
     free: Slot,
     head: Slot,
     tail: Slot,
+    /// Of all rows.
+    row_bytes: usize,
     keys: Hashed<Slot>,
     hasher: DefaultHashBuilder,
 }
@@ -45,6 +47,7 @@ impl Table {
             free: NIL,
             head: NIL,
             tail: NIL,
+            row_bytes: 0,
             keys: Hashed::default(),
             hasher: DefaultHashBuilder::default(),
         }
@@ -110,6 +113,7 @@ impl Table {
     /// Puts a row with a new key at the end of the table order.
     pub fn push(&mut self, row: Row, order: u64) -> Slot {
         let hash = self.hash(self.key_text(&row));
+        self.row_bytes += row.memory();
         let entry = Entry { row: Some(row), order, prev: self.tail, next: NIL };
         let slot = match self.slots.get_mut(self.free as usize) {
             Some(reused) => {
@@ -140,7 +144,9 @@ impl Table {
     /// Replaces a row by one with the same key.
     pub fn replace(&mut self, slot: Slot, row: Row) {
         if let Some(entry) = self.slots.get_mut(slot as usize) {
-            entry.row = Some(row);
+            self.row_bytes += row.memory();
+            let old = entry.row.replace(row);
+            self.row_bytes -= old.map_or(0, |old| old.memory()).min(self.row_bytes);
         }
     }
 
@@ -155,7 +161,8 @@ impl Table {
             None => self.tail = prev,
         }
         if let Some(entry) = self.slots.get_mut(slot as usize) {
-            entry.row = None;
+            let old = entry.row.take();
+            self.row_bytes -= old.map_or(0, |old| old.memory()).min(self.row_bytes);
             entry.next = self.free;
             entry.prev = NIL;
             self.free = slot;
@@ -175,9 +182,8 @@ impl Table {
 
     /// Bytes of memory: the rows, and everything around them.
     pub fn memory(&self) -> usize {
-        let rows: usize = self.slots.iter().flat_map(|entry| &entry.row).map(Row::memory).sum();
         // Two counters in front of every row's text.
-        rows + self.len() * 16 + self.slots.memory() + self.keys.memory()
+        self.row_bytes + self.len() * 16 + self.slots.memory() + self.keys.memory()
     }
 
     /// Gives back a piece of a table that is not used any more; how many records
@@ -201,6 +207,8 @@ impl Table {
             seen += 1;
         }
         assert_eq!(prev, self.tail, "the last of the list");
+        let bytes: usize = self.iter().filter_map(|slot| self.row(slot)).map(Row::memory).sum();
+        assert_eq!(bytes, self.row_bytes, "bytes of the rows");
         assert_eq!(seen, self.len(), "as many keys as records");
         let mut free = self.free;
         while free != NIL {

@@ -357,6 +357,28 @@ pub const FORMS: &[Forms] = &[
         ],
     ),
     ("limits", &["{}"], &[("[]", "{path}: expected object, got array")]),
+    (
+        "limits.maxDataBytes",
+        &["1048576", "1099511627776", "\"1%\"", "\"95%\""],
+        &[
+            (
+                "1048575",
+                "{path}: expected integer 1048576 to 1099511627776, or \"1%\" to \"95%\", got 1048575",
+            ),
+            (
+                "\"96%\"",
+                "{path}: expected integer 1048576 to 1099511627776, or \"1%\" to \"95%\", got \"96%\"",
+            ),
+            (
+                "\"0%\"",
+                "{path}: expected integer 1048576 to 1099511627776, or \"1%\" to \"95%\", got \"0%\"",
+            ),
+            (
+                "\"half\"",
+                "{path}: expected integer 1048576 to 1099511627776, or \"1%\" to \"95%\", got \"half\"",
+            ),
+        ],
+    ),
     ("rules", &["true", "false", "{}"], &[("[]", "{path}: expected boolean or object, got array")]),
     ("rules.definitions", &["[]"], &[("{}", "{path}: expected array of rules, got object")]),
     (

@@ -90,6 +90,8 @@ const INTEGERS: &[(&str, u64, u64, bool)] = &[
     ("rateLimit.windowMs", 1, 86_400_000, false),
     ("limits.requestSteps", 10_000, 1_000_000_000_000, true),
     ("limits.maxReplyBytes", 65_536, 1 << 30, false),
+    ("limits.viewSteps", 1_000, 1_000_000_000_000, true),
+    ("limits.costlyViewMs", 10, 60_000, false),
     ("heartbeat.intervalMs", 10, 86_400_000, true),
     ("heartbeat.timeoutMs", 1, 86_400_000, false),
     ("backpressure.maxBufferedBytes", 1, 1 << 30, false),

@@ -83,6 +83,8 @@ pub(super) const ROWS: &[Row] = &[
         "Steps of work that the live views of one query may take for one commit; above, they are costly."),
     Row::new("limits.costlyViewMs", int(10, 60_000), |c| Some(&mut c.limits.costly_view_ms),
         "Least time between two updates of costly views."),
+    Row::new("limits.maxDataBytes", Kind::Any("integer 1048576 to 1099511627776, or \"1%\" to \"95%\""), |c| Some(&mut c.limits.max_data_bytes),
+        "Memory for records, indexes and views, in bytes or as a share of what the process may use; at it, writes that need more are refused. Absent, there is no limit."),
     Row::new("limits.maxReplyBytes", int(65_536, 1 << 30), |c| Some(&mut c.limits.max_reply_bytes),
         "Longest answer or push; what would be longer is refused."),
     Row::new("heartbeat", Kind::Section, nowhere, "Pings of the protocol, by which dead connections are found."),

@@ -16,8 +16,25 @@ impl Engine {
         out.push(b']');
     }
 
-    pub(super) fn write_server_stats(&self, out: &mut Vec<u8>) {
+    pub(super) fn write_server_stats(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let details = match request.present("details") {
+            None => false,
+            Some(details) => details
+                .as_bool()
+                .ok_or_else(|| OpError::validation("Invalid \"details\": expected boolean"))?,
+        };
         self.server_stats().write(out);
+        if details {
+            // Behind the members that are always there.
+            out.pop();
+            self.write_limits(out)?;
+            out.push(b'}');
+        }
+        Ok(())
     }
 
     pub(super) fn server_revoke_sessions(

@@ -398,3 +398,50 @@ fn issues_are_counted_and_cut() {
     let wanted = format!("\"^{}…\"", "a".repeat(198));
     assert!(message.ends_with(&wanted), "{message}");
 }
+
+#[test]
+fn enough_data_is_enough() {
+    let (mut rig, conn) = rig(options());
+    let used = rig.engine.store.memory() as u64;
+    rig.engine.limit_data(Some(used + 1));
+    // The one that crosses the limit is the last.
+    let insert = |id: usize| {
+        let text = "x".repeat(2000);
+        format!(r#""type":"store.insert","bucket":"b","data":{{"id":{id},"t":"{text}"}}"#)
+    };
+    ok(&mut rig, conn, &insert(5000));
+    let used = rig.engine.store.memory();
+    for request in [
+        insert(5001),
+        format!(r#""type":"store.transaction","operations":[{{"op":"insert","bucket":"b","data":{{"id":{}}}}}]"#, 5002),
+        r#""type":"store.update","bucket":"b","key":1,"data":{"t":"longer than it was"}"#.into(),
+        r#""type":"store.defineBucket","name":"c","config":{"key":"id","schema":{"id":{"type":"number"}}}"#.into(),
+        r#""type":"store.updateBucket","name":"b","updates":{"addIndexes":["n"]}"#.into(),
+    ] {
+        let reply = call(&mut rig, conn, &request);
+        assert_eq!(reply.get("code").and_then(Json::as_str), Some("BACKPRESSURE"), "{reply}");
+        assert_eq!(reply.get("message").and_then(Json::as_str), Some("Memory limit reached"));
+        let details = reply.get("details").map(Json::to_text).unwrap_or_default();
+        assert!(details.ends_with(&format!("\"used\":{used}}}")), "{details}");
+    }
+    assert_eq!(rig.engine.metrics.data_bytes_reached, 5);
+    // What does not grow goes on.
+    ok(&mut rig, conn, r#""type":"store.get","bucket":"b","key":1"#);
+    ok(&mut rig, conn, r#""type":"store.update","bucket":"b","key":1,"data":{"t":"short"}"#);
+    let stats = ok(&mut rig, conn, r#""type":"server.stats","details":true"#);
+    let at = |path: &[&str]| path.iter().try_fold(&stats, |value, name| value.get(name)).cloned();
+    assert_eq!(at(&["limits", "data", "reached"]), Some(Json::Number(5.0)));
+    let used = Json::Number(rig.engine.store.memory() as f64);
+    assert_eq!(at(&["limits", "data", "used"]), Some(used));
+    assert_eq!(at(&["limits", "requestSteps", "limit"]), Some(Json::Number(20_000_000.0)));
+    assert_eq!(at(&["limits", "costlyViews"]), Some(Json::Number(0.0)));
+    assert_eq!(at(&["data", "buckets", "b", "records"]), Some(Json::Number(1001.0)));
+    assert_eq!(at(&["data", "rows"]), at(&["data", "buckets", "b", "rowBytes"]));
+    let plain = ok(&mut rig, conn, r#""type":"server.stats""#);
+    assert!(plain.get("limits").is_none() && plain.get("data").is_none());
+    let (message, _) = refused(&mut rig, conn, r#""type":"server.stats","details":1"#);
+    assert_eq!(message, "Invalid \"details\": expected boolean");
+    ok(&mut rig, conn, r#""type":"store.clear","bucket":"b""#);
+    ok(&mut rig, conn, &insert(5001));
+    rig.engine.check_invariants();
+}

@@ -21,6 +21,12 @@ impl Draft {
             self.check_transaction(store)?;
         }
         self.budget.check()?;
+        let set = self.net_effect();
+        store.check_memory(&set)?;
+        Ok(set)
+    }
+
+    fn net_effect(&mut self) -> ChangeSet {
         let mut set = ChangeSet::default();
         if let [overlay] = self.touched.as_mut_slice()
             && let Some(op) = overlay.take_only()
@@ -30,7 +36,7 @@ impl Draft {
             set.ops.push(op);
             self.touched.clear();
             self.places = None;
-            return Ok(set);
+            return set;
         }
         let mut ops = Vec::new();
         self.places = None;
@@ -48,7 +54,7 @@ impl Draft {
             }
         }
         set.ops = ops.into_iter().map(|(_, _, op)| op).collect();
-        Ok(set)
+        set
     }
 
     fn check_transaction(&mut self, store: &Store) -> Result<(), OpError> {
