@@ -9,9 +9,9 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::failure;
 use super::recovery::{log_path, record_path, set_lineage};
-use super::schema::{APPLICATION_ID, FORMAT_VERSION, TABLES, UPGRADES};
+use super::schema::{APPLICATION_ID, DENSE, FORMAT_VERSION, SPARSE, TABLES, UPGRADES};
 use crate::private;
-use crate::storage::directory::{sync_directory, with_suffix};
+use crate::storage::directory::{MIN_FREE_BYTES, free_bytes, sync_directory, with_suffix};
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// How long a write waits for another program that holds the file: somebody's
@@ -226,6 +226,22 @@ pub fn upgrade(connection: &mut Connection, path: &Path) -> Result<(), StorageEr
         transaction.execute_batch(step).map_err(failed)?;
     }
     transaction.pragma_update(None, "user_version", FORMAT_VERSION).map_err(failed)?;
+    transaction.commit().map_err(failed)
+}
+
+/// Lays out anew what takes several times its size, if there is room for both.
+pub fn make_dense(connection: &mut Connection, path: &Path) -> Result<(), StorageError> {
+    let failed = |error: rusqlite::Error| failure("lay out", path, &error);
+    let sparse: u64 = connection.query_row(SPARSE, [], |row| row.get(0)).map_err(failed)?;
+    let size = std::fs::metadata(path).map_or(0, |file| file.len());
+    // The new pages, and the log that they come through.
+    let needed = size.saturating_mul(2).saturating_add(MIN_FREE_BYTES);
+    if sparse == 0 || free_bytes(&parent(path))? < needed {
+        return Ok(());
+    }
+    log::info!("{}: its records are laid out more densely, once", path.display());
+    let transaction = connection.transaction().map_err(failed)?;
+    transaction.execute_batch(DENSE).map_err(failed)?;
     transaction.commit().map_err(failed)
 }
 

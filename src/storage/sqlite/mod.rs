@@ -9,7 +9,7 @@ mod file;
 mod load;
 mod pinned;
 mod recovery;
-mod schema;
+pub(super) mod schema;
 mod synced;
 mod wal;
 mod write;
@@ -77,6 +77,7 @@ impl Sqlite {
             ));
         }
         file::upgrade(&mut connection, path)?;
+        file::make_dense(&mut connection, path)?;
         let record = recovery::note(&connection, path, synced)?;
         let last = record.last;
         let synced_file = Synced::open(record_path(path), record)?;

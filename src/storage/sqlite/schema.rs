@@ -23,9 +23,10 @@ ALTER TABLE documents ADD COLUMN sum INTEGER;
 
 /// Created in one transaction.
 ///
-/// `records` is clustered by place, so that inserts append, loading reads the
-/// table order from front to back, and a record needs no index beside it: every
-/// change knows its place.
+/// `records` has row ids: they ascend with the places, so that inserts append and
+/// loading reads from front to back. Clustered by its key instead it would be an
+/// index, of which a page takes four records at least: one of little more than
+/// 1,000 bytes then needs an overflow page of 4,096 for itself ([`DENSE`]).
 ///
 /// `sum` is a checksum of the texts beside it, of a record also of its place
 /// ([`record_sum`] and so on): SQLite finds damage in the structure of the file,
@@ -55,7 +56,7 @@ CREATE TABLE records(
   places TEXT,
   sum INTEGER,
   PRIMARY KEY(bucket, place)
-) WITHOUT ROWID;
+);
 
 CREATE TABLE documents(
   position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -82,6 +83,36 @@ CREATE VIEW data AS
 CREATE VIEW history AS
   SELECT first, last, strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch') AS at, ops
   FROM commits ORDER BY last;
+";
+
+/// How a file of before is laid out that has `records` as an index
+/// ([`SPARSE`]): the same rows in the table that it has now. Not a version of its
+/// own, because whoever reads one reads the other.
+pub const DENSE: &str = "
+DROP VIEW data;
+ALTER TABLE records RENAME TO sparse;
+CREATE TABLE records(
+  bucket INTEGER NOT NULL,
+  place INTEGER NOT NULL,
+  key TEXT NOT NULL,
+  row TEXT NOT NULL,
+  places TEXT,
+  sum INTEGER,
+  PRIMARY KEY(bucket, place)
+);
+INSERT INTO records(bucket, place, key, row, places, sum)
+  SELECT bucket, place, key, row, places, sum FROM sparse ORDER BY place, bucket;
+DROP TABLE sparse;
+CREATE VIEW data AS
+  SELECT buckets.name AS bucket, records.key ->> '$' AS key, records.row AS record
+  FROM records JOIN buckets ON buckets.id = records.bucket
+  ORDER BY buckets.id, records.place;
+";
+
+/// Asks whether that is to be done.
+pub const SPARSE: &str = "
+SELECT count(*) FROM sqlite_schema
+  WHERE name = 'records' AND type = 'table' AND sql LIKE '%WITHOUT ROWID%'
 ";
 
 /// The checksum of a row of `records`.

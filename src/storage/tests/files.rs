@@ -357,3 +357,65 @@ fn the_history_of_commits_is_bounded() {
     storage.append(&[batch(8, 10)]).unwrap();
     assert_eq!(numbers(), [(7, false), (8, true)]);
 }
+
+/// Bytes of the file for each byte of its records, without its history.
+fn spread(scratch: &Scratch, bytes: usize) -> f64 {
+    let connection = rusqlite::Connection::open(scratch.file()).unwrap();
+    connection.execute_batch("DELETE FROM commits; VACUUM").unwrap();
+    connection.close().unwrap();
+    fs::metadata(scratch.file()).unwrap().len() as f64 / bytes as f64
+}
+
+fn put(at: u64, bytes: usize) -> Batch {
+    let row = RowText::Owned(format!("{{\"id\":{at},\"t\":\"{}\"}}", "x".repeat(bytes)).into());
+    let (bucket, key) = (BucketId(1), Key::Number(at as f64));
+    let ops = vec![Op::Put(RecordEntry { bucket, place: at, key, row, places: None })];
+    Batch { first: at, last: at, at, ops }
+}
+
+fn bucket_entry() -> Batch {
+    let entry = BucketEntry {
+        id: BucketId(1),
+        name: "b".to_owned(),
+        origin: Origin::Wire,
+        definition: "{}".to_owned(),
+        state: "{}".to_owned(),
+        counter: 0,
+    };
+    Batch { first: 1, last: 1, at: 1, ops: vec![Op::Bucket(entry)] }
+}
+
+#[test]
+fn records_of_every_size_are_dense_and_sparse_files_become_so() {
+    // Two to a page of 4,096 is the worst.
+    for (bytes, most) in
+        [(900, 1.4), (1_000, 1.4), (1_100, 1.4), (2_100, 2.1), (4_200, 1.4), (9_000, 1.4)]
+    {
+        let scratch = Scratch::new("dense");
+        let mut storage = open(&scratch.file()).unwrap();
+        let batches: Vec<Batch> =
+            [bucket_entry()].into_iter().chain((2..502).map(|at| put(at, bytes))).collect();
+        storage.append(&batches).unwrap();
+        let before = State::of(&mut storage).unwrap().describe();
+        Box::new(storage).close().unwrap();
+        let now = spread(&scratch, 500 * bytes);
+        assert!(now < most, "{bytes}: {now}");
+        if bytes != 1_100 {
+            continue;
+        }
+        // As versions before this one laid it out.
+        let connection = rusqlite::Connection::open(scratch.file()).unwrap();
+        let sparse = crate::storage::sqlite::schema::DENSE.replace(
+            "PRIMARY KEY(bucket, place)\n)",
+            "PRIMARY KEY(bucket, place)\n) WITHOUT ROWID",
+        );
+        connection.execute_batch(&sparse).unwrap();
+        connection.close().unwrap();
+        assert!(spread(&scratch, 500 * bytes) > 4.0);
+        let mut storage = open(&scratch.file()).unwrap();
+        let after = State::of(&mut storage).unwrap().describe();
+        assert_eq!(after.len(), before.len());
+        Box::new(storage).close().unwrap();
+        assert!(spread(&scratch, 500 * bytes) < most);
+    }
+}
