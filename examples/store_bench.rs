@@ -137,7 +137,9 @@ fn run(size: usize) {
     let before = resident();
     let mut store = Store::new();
     let mut ids = IdSource::new([1; 32]);
-    let set = store.prepare_define("bench", object(DEFINITION)).expect("a good definition");
+    let set = store
+        .prepare_define("bench", object(DEFINITION), &Budget::unlimited())
+        .expect("a good definition");
     store.commit(set);
     let bucket = store.bucket_id("bench").expect("defined");
     let (mut text, mut sent) = (String::new(), 0);

@@ -51,7 +51,7 @@ impl Engine {
         for (name, definition) in identity::buckets() {
             match self.store.bucket_named(name) {
                 None => {
-                    let set = self.store.prepare_define(name, definition)?;
+                    let set = self.store.prepare_define(name, definition, &self.budget)?;
                     self.commit(set);
                 }
                 // Made by a client while names like this were ordinary.

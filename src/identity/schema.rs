@@ -201,7 +201,9 @@ mod tests {
     fn the_definitions_are_accepted_by_the_store() {
         let mut store = Store::new();
         for (name, definition) in buckets() {
-            let set = store.prepare_define(name, definition).expect(name);
+            let set = store
+                .prepare_define(name, definition, &crate::budget::Budget::unlimited())
+                .expect(name);
             store.commit(set);
             assert!(name.starts_with(RESERVED));
         }

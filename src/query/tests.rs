@@ -102,7 +102,8 @@ struct Bench {
 impl Bench {
     fn new(limits: ViewLimits, start: &[Write]) -> Bench {
         let mut store = Store::new();
-        let set = store.prepare_define("t", object(DEFINITION)).expect("valid");
+        let set =
+            store.prepare_define("t", object(DEFINITION), &Budget::unlimited()).expect("valid");
         store.commit(set);
         let bucket = store.bucket_id("t").expect("defined");
         let views = Views::new(limits);

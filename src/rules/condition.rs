@@ -128,6 +128,15 @@ impl Condition {
             }
         };
         self.charge(operand.as_deref(), scope);
+        if self.operator == Operator::Matches
+            && let Some(pattern) = operand.as_deref().and_then(Json::as_str)
+            && !regexes.knows(pattern)
+        {
+            let steps = usize::try_from(regexes::cost(pattern)).unwrap_or(usize::MAX);
+            if !scope.cause.budget.take_steps(steps) {
+                return Ok(false);
+            }
+        }
         Ok(compare(self.operator, left, operand.as_deref(), regexes))
     }
 

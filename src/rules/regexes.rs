@@ -21,6 +21,11 @@ pub(super) fn compile(pattern: &str) -> Result<Expression, String> {
     Ok(expression)
 }
 
+/// Steps that compiling takes.
+pub(super) fn cost(pattern: &str) -> u64 {
+    Expression::cost(pattern)
+}
+
 /// Expressions that are known only when a rule runs.
 #[derive(Debug, Default)]
 pub(super) struct RegexCache {
@@ -30,6 +35,11 @@ pub(super) struct RegexCache {
 }
 
 impl RegexCache {
+    /// Whether it need not be compiled.
+    pub(super) fn knows(&self, pattern: &str) -> bool {
+        self.compiled.contains_key(pattern)
+    }
+
     /// False for an expression that cannot be compiled.
     pub(super) fn is_match(&mut self, pattern: &str, text: &str) -> bool {
         self.uses += 1;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::budget::Budget;
 use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, OpError};
 use crate::storage::Origin;
@@ -77,8 +78,8 @@ impl RuleEngine {
     }
 
     /// Everything that is wrong with a definition, and what is doubtful.
-    pub fn validate(&self, definition: &Object) -> Findings {
-        validate(definition, self)
+    pub fn validate(&self, definition: &Object, budget: &Budget) -> Findings {
+        validate(definition, self, budget)
     }
 
     /// The definitions in the order of registration; an update moves a rule to
@@ -110,7 +111,7 @@ impl RuleEngine {
             let message = format!("Rule \"{id}\" already exists");
             return Err(OpError::new(ErrorCode::AlreadyExists, message));
         }
-        self.check(&definition)?;
+        self.check(&definition, &cx.budget)?;
         fill_defaults(&mut definition);
         self.store_rule(definition, origin, None, cx)
     }
@@ -133,7 +134,7 @@ impl RuleEngine {
         for (name, value) in updates.iter().filter(|(name, _)| *name != "id") {
             merged.insert(name, value.clone());
         }
-        self.check(&merged)?;
+        self.check(&merged, &cx.budget)?;
         fill_defaults(&mut merged);
         let compiled = Rule::compile(&merged, number).map_err(OpError::validation)?;
         drop(compiled);
@@ -169,8 +170,9 @@ impl RuleEngine {
         Ok(())
     }
 
-    fn check(&self, definition: &Object) -> Result<(), OpError> {
-        let findings = validate(definition, self);
+    fn check(&self, definition: &Object, budget: &Budget) -> Result<(), OpError> {
+        let findings = validate(definition, self, budget);
+        budget.check()?;
         if !findings.is_valid() {
             return Err(
                 OpError::validation("Rule validation failed").with_details(findings.errors_json())
@@ -356,7 +358,7 @@ impl RuleEngine {
         let mut configured: HashMap<Arc<str>, usize> = HashMap::new();
         let mut from_file = Vec::with_capacity(definitions.len());
         for (at, mut definition) in definitions.into_iter().enumerate() {
-            self.check(&definition).map_err(|error| describe(at, &error))?;
+            self.check(&definition, &Budget::unlimited()).map_err(|error| describe(at, &error))?;
             fill_defaults(&mut definition);
             let id = definition.get("id").and_then(Json::as_str).unwrap_or_default();
             configured.entry(id.into()).or_insert(at);

@@ -75,7 +75,7 @@ pub(super) fn configure(store: &mut Store, config: &Config) -> Result<Vec<Commit
                     log::info!("bucket \"{name}\": the configuration differs from what is stored");
                     store.prepare_redefine(name, definition)
                 } else {
-                    store.prepare_define(name, definition)
+                    store.prepare_define(name, definition, &crate::budget::Budget::unlimited())
                 };
                 match prepared {
                     Ok(set) => commits.push(store.commit(set)),

@@ -34,7 +34,12 @@ impl Store {
     /// # Errors
     /// `ALREADY_EXISTS` for a name in use, `VALIDATION_ERROR` for a definition
     /// that makes no sense.
-    pub fn prepare_define(&self, name: &str, definition: Object) -> Result<ChangeSet, OpError> {
+    pub fn prepare_define(
+        &self,
+        name: &str,
+        definition: Object,
+        budget: &Budget,
+    ) -> Result<ChangeSet, OpError> {
         if self.bucket_id(name).is_some() {
             return Err(OpError::new(
                 ErrorCode::AlreadyExists,
@@ -42,7 +47,8 @@ impl Store {
             ));
         }
         let definition =
-            Definition::parse(name, definition).map_err(|error| error.into_error(name))?;
+            Definition::parse_within(name, definition, budget).map_err(|it| it.into_error(name))?;
+        budget.check()?;
         let layout = layout_of(&definition);
         let bucket = Bucket::new(BucketId(0), name, definition, layout, 0);
         let set = ChangeSet {
@@ -66,7 +72,8 @@ impl Store {
     ) -> Result<ChangeSet, OpError> {
         let bucket = self.require(name)?;
         let definition =
-            bucket.definition.updated(name, updates).map_err(|error| error.into_error(name))?;
+            bucket.definition.updated(name, updates, budget).map_err(|it| it.into_error(name))?;
+        budget.check()?;
         self.prepare_rebuild(bucket, definition, budget)
     }
 

@@ -24,7 +24,10 @@ impl Bench {
     }
 
     pub fn define(&mut self, name: &str, definition: &str) {
-        let set = self.store.prepare_define(name, object(definition)).expect("a good definition");
+        let set = self
+            .store
+            .prepare_define(name, object(definition), &Budget::unlimited())
+            .expect("a good definition");
         self.store.commit(set);
     }
 
@@ -328,7 +331,10 @@ fn a_restored_store_is_the_same_store() {
     let referring = r#"{"key":"id","schema":{"id":{"type":"number"},"to":{"type":"number",
         "ref":"notes","onDelete":"set_null"},"x":{"type":"string"}},"indexes":["x"]}"#;
     for (name, definition) in [("notes", &*ordered), ("refs", referring)] {
-        let set = bench.store.prepare_define(name, object(definition)).expect("good");
+        let set = bench
+            .store
+            .prepare_define(name, object(definition), &Budget::unlimited())
+            .expect("good");
         log.apply(&bench.store.commit(set));
     }
     for tag in ["a", "b", "a", "c"] {

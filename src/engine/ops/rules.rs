@@ -229,7 +229,8 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let core = self.rules_to_read()?;
-        let findings = core.validate(&object(request.require_object("rule")?));
+        let findings = core.validate(&object(request.require_object("rule")?), &self.budget);
+        self.budget.check()?;
         out.extend_from_slice(b"{\"valid\":");
         Json::Bool(findings.is_valid()).write(out);
         out.extend_from_slice(b",\"errors\":");

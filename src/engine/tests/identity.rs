@@ -629,7 +629,9 @@ fn a_foreign_bucket_of_a_system_name_stops_the_start() {
     let mut store = Store::new();
     let config = crate::json::parse(r#"{"key":"id","schema":{"id":{"type":"string"}}}"#, 9);
     let Json::Object(definition) = config.expect("JSON").to_json() else { panic!("an object") };
-    let set = store.prepare_define("_users", definition).expect("defined");
+    let set = store
+        .prepare_define("_users", definition, &crate::budget::Budget::unlimited())
+        .expect("defined");
     store.commit(set);
     let options = EngineOptions::default();
     let mut rig = Rig::with_store(options, store);

@@ -445,3 +445,33 @@ fn enough_data_is_enough() {
     ok(&mut rig, conn, &insert(5001));
     rig.engine.check_invariants();
 }
+
+#[test]
+fn patterns_that_are_dear_to_compile_take_from_the_budget() {
+    let (mut rig, conn) = rig(options());
+    rig.engine.set_rules(crate::engine::RulesSetup::default()).expect("rules");
+    let fields: Vec<String> = (0..200)
+        .map(|at| format!(r#""f{at}":{{"type":"string","pattern":"(x[a-z]{{900}}){{30}}{at}"}}"#))
+        .collect();
+    let schema = format!(r#"{{"id":{{"type":"number"}},{}}}"#, fields.join(","));
+    let (message, _) = refused(
+        &mut rig,
+        conn,
+        &format!(
+            r#""type":"store.defineBucket","name":"dear","config":{{"key":"id","schema":{schema}}}"#
+        ),
+    );
+    assert_eq!(message, "Request is too costly: more than 20000000 steps");
+    let conditions: Vec<String> = (0..200)
+        .map(|at| format!(r#"{{"source":{{"type":"event","field":"x"}},"operator":"matches","value":"(x[a-z]{{900}}){{30}}{at}"}}"#))
+        .collect();
+    let rule = format!(
+        r#"{{"id":"r","name":"r","trigger":{{"type":"event","topic":"t"}},"conditions":[{}],"actions":[]}}"#,
+        conditions.join(",")
+    );
+    for request in ["validateRule", "registerRule"] {
+        let request = format!(r#""type":"rules.{request}","rule":{rule}"#);
+        let (message, _) = refused(&mut rig, conn, &request);
+        assert_eq!(message, "Request is too costly: more than 20000000 steps");
+    }
+}

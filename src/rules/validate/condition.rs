@@ -53,7 +53,8 @@ impl Check<'_> {
                 self.error(path(), "Condition must have a \"value\" field");
             }
             Some(Json::String(pattern)) if operator == "matches" => {
-                if let Err(reason) = regexes::compile(pattern) {
+                let paid = self.budget.spend(regexes::cost(pattern)).is_ok();
+                if paid && let Err(reason) = regexes::compile(pattern) {
                     self.warning(path(), format!("Unsupported pattern: {reason}"));
                 }
             }

@@ -11,6 +11,7 @@ mod trigger;
 #[cfg(test)]
 mod tests;
 
+use crate::budget::Budget;
 use crate::json::{Json, Object};
 use crate::protocol::bounds;
 use crate::store::schema::{MAX_ISSUES, MAX_TEXT, shortened};
@@ -66,8 +67,8 @@ impl Findings {
 }
 
 /// Checks a definition.
-pub(super) fn validate(rule: &Object, around: &dyn Surroundings) -> Findings {
-    let mut check = Check { findings: Findings::default(), more: (0, 0), around };
+pub(super) fn validate(rule: &Object, around: &dyn Surroundings, budget: &Budget) -> Findings {
+    let mut check = Check { findings: Findings::default(), more: (0, 0), around, budget };
     check.rule(rule);
     check.findings
 }
@@ -80,6 +81,9 @@ struct Check<'a> {
     /// Errors and warnings that are not listed.
     more: (usize, usize),
     around: &'a dyn Surroundings,
+    /// What compiled patterns are taken from. Used up, there are findings that
+    /// were not made.
+    budget: &'a Budget,
 }
 
 /// Takes in a finding. What is not listed any more is counted in the last one.

@@ -21,6 +21,9 @@ mod tests;
 /// Steps of the backtracking matcher for one text, some milliseconds of work.
 pub const MAX_STEPS: u32 = 1_000_000;
 
+/// About as many states as an automaton may have.
+const MAX_STATES: u64 = 50_000;
+
 /// A compiled pattern.
 #[derive(Clone, Debug)]
 pub struct Pattern {
@@ -61,6 +64,25 @@ impl Pattern {
             None => Engine::Backtracking(program::Program::new(&parsed)),
         };
         Ok(Pattern { source: source.into(), engine })
+    }
+
+    /// The same with what it costs taken from a budget first; `None` where that
+    /// has come to its end.
+    ///
+    /// # Errors
+    /// As [`Pattern::new`].
+    pub fn within(source: &str, budget: &Budget) -> Result<Option<Pattern>, PatternError> {
+        match budget.spend(Self::cost(source)) {
+            Ok(()) => Pattern::new(source).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Steps that it takes to compile a pattern: a few for each state of its
+    /// automaton, of which there are no more than fit.
+    pub fn cost(source: &str) -> u64 {
+        let states = parse::parse(source).map_or(0, |parsed| parsed.node.states());
+        100 + source.len() as u64 + 10 * states.min(MAX_STATES)
     }
 
     pub fn source(&self) -> &str {

@@ -30,6 +30,27 @@ pub(super) enum Node {
     Repeat(Box<Repeat>),
 }
 
+impl Node {
+    /// About how many states its automaton has, repetitions written out.
+    pub fn states(&self) -> u64 {
+        let sum = |nodes: &[Node]| {
+            nodes.iter().fold(1, |sum: u64, node| sum.saturating_add(node.states()))
+        };
+        match self {
+            Node::Empty | Node::Start | Node::End | Node::WordBoundary { .. } => 1,
+            // Characters beyond ASCII are several bytes.
+            Node::Unit(set) => 1 + set.ranges.len() as u64,
+            Node::Backreference(_) => 1,
+            Node::Concat(nodes) | Node::Alternatives(nodes) => sum(nodes),
+            Node::Capture(_, node) | Node::Look { node, .. } => node.states().saturating_add(1),
+            Node::Repeat(repeat) => {
+                let rounds = u64::from(repeat.max.unwrap_or(repeat.min).max(1));
+                repeat.node.states().saturating_mul(rounds).saturating_add(1)
+            }
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Repeat {
     pub node: Node,

@@ -4,6 +4,7 @@ use super::field::{At, Field, FieldType, automatic, kind_of};
 use super::parse_ttl;
 use hashbrown::{HashMap, HashSet};
 
+use crate::budget::Budget;
 use crate::json::js::{js_order, string_of_json};
 use crate::json::{Json, Object};
 use crate::protocol::OpError;
@@ -71,7 +72,16 @@ impl Definition {
     /// Checks 4 to 7 of `store.defineBucket` and everything else that needs no
     /// look at other buckets.
     pub fn parse(bucket: &str, supplied: Object) -> Result<Definition, DefinitionError> {
-        let at = At { path: "config", member: &supplied };
+        Self::parse_within(bucket, supplied, &Budget::unlimited())
+    }
+
+    /// The same with a budget; used up, the definition is of no use.
+    pub fn parse_within(
+        bucket: &str,
+        supplied: Object,
+        budget: &Budget,
+    ) -> Result<Definition, DefinitionError> {
+        let at = At { path: "config", member: &supplied, budget };
         let place = |name: &str, error: DefinitionError| DefinitionError {
             path: Some(name.into()),
             ..error
@@ -105,7 +115,7 @@ impl Definition {
         };
         let fields = js_order(schema)
             .into_iter()
-            .map(|(name, definition)| Field::parse(name, definition))
+            .map(|(name, definition)| Field::parse(name, definition, budget))
             .collect::<Result<Vec<_>, _>>()?;
         let listed = listed_indexes(&supplied)?;
         check_key_type(&fields, &key)?;
@@ -152,7 +162,12 @@ impl Definition {
     }
 
     /// The definition with what `store.updateBucket` adds to it.
-    pub fn updated(&self, bucket: &str, updates: &Object) -> Result<Definition, DefinitionError> {
+    pub fn updated(
+        &self,
+        bucket: &str,
+        updates: &Object,
+        budget: &Budget,
+    ) -> Result<Definition, DefinitionError> {
         let mut merged = self.supplied.clone();
         if let Some(added) = updates.get("addFields") {
             let added = added.as_object().ok_or_else(|| {
@@ -202,7 +217,7 @@ impl Definition {
         if merged.get("indexes").and_then(Json::as_array).is_some_and(<[_]>::is_empty) {
             merged.remove("indexes");
         }
-        Definition::parse(bucket, merged)
+        Definition::parse_within(bucket, merged, budget)
     }
 
     pub fn field(&self, name: &str) -> Option<&Field> {

@@ -5,6 +5,7 @@ use hashbrown::HashSet;
 use super::Format;
 use super::definition::DefinitionError;
 use super::issues::{MAX_TEXT, MAX_VALUES, shortened};
+use crate::budget::Budget;
 use crate::json::js::{js_order, string_of_json};
 use crate::json::{Json, Object};
 use crate::store::pattern::Pattern;
@@ -161,6 +162,9 @@ pub struct Field {
 pub(super) struct At<'a> {
     pub path: &'a str,
     pub member: &'a Object,
+    /// What patterns that are compiled are taken from. Used up, the definition
+    /// is not whole.
+    pub budget: &'a Budget,
 }
 
 impl<'a> At<'a> {
@@ -231,10 +235,14 @@ pub(super) fn kind_of(value: &Json) -> &'static str {
 }
 
 impl Field {
-    pub(super) fn parse(name: &str, definition: &Json) -> Result<Field, DefinitionError> {
+    pub(super) fn parse(
+        name: &str,
+        definition: &Json,
+        budget: &Budget,
+    ) -> Result<Field, DefinitionError> {
         let path = format!("schema.{name}");
         let member = as_definition(&path, definition)?;
-        let at = At { path: &path, member };
+        let at = At { path: &path, member, budget };
         let constraints = Constraints::parse(&at)?;
         let target = at.typed("ref", "the name of a bucket", |value| {
             value.as_str().filter(|name| !name.is_empty())
@@ -284,9 +292,9 @@ impl Constraints {
             at.fail("type", format!("missing, expected one of: {}", known.join(", ")))
         })?;
         let pattern = match at.typed("pattern", "a regular expression", Json::as_str)? {
-            Some(source) => Some(Pattern::new(source).map_err(|error| {
+            Some(source) => Pattern::within(source, at.budget).map_err(|error| {
                 at.fail("pattern", format!("\"{source}\" is not a regular expression: {error}"))
-            })?),
+            })?,
             None => None,
         };
         let formats = Format::ALL.map(|format| (format.as_str(), format));
@@ -296,7 +304,7 @@ impl Constraints {
             for (name, definition) in js_order(members) {
                 let path = format!("{}.properties.{name}", at.path);
                 let member = as_definition(&path, definition)?;
-                let at = At { path: &path, member };
+                let at = At { path: &path, member, budget: at.budget };
                 properties.push(Property {
                     name: name.into(),
                     required: at.flag("required")?.unwrap_or(false),
@@ -309,7 +317,7 @@ impl Constraints {
             Some(definition) => {
                 let path = format!("{}.items", at.path);
                 let member = as_definition(&path, definition)?;
-                Some(Box::new(Constraints::parse(&At { path: &path, member })?))
+                Some(Box::new(Constraints::parse(&At { path: &path, member, budget: at.budget })?))
             }
         };
         Ok(Constraints {

@@ -5,7 +5,7 @@ use crate::engine::sessions::Mode;
 use crate::identity::{Buckets, Directory, Id, Resource, Subject};
 use crate::ids::IdSource;
 use crate::json::{Json, Object};
-use crate::protocol::OpError;
+use crate::protocol::{ErrorCode, OpError};
 use crate::store::{BucketId, Data, Draft, Mode as DraftMode, Row, Store};
 
 /// Writes to the system buckets that become one commit, or nothing.
@@ -41,6 +41,9 @@ impl Engine {
 }
 
 fn unexpected(error: OpError) -> OpError {
+    if error.code == ErrorCode::Backpressure {
+        return error;
+    }
     log::error!("a change of the system buckets was refused: {error}");
     OpError::internal()
 }

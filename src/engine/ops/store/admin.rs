@@ -84,7 +84,7 @@ impl Engine {
         let config = request.require_object("config")?;
         bounds::check_name("Bucket", &name)?;
         check_field_names(config.get("schema"))?;
-        let set = self.store.prepare_define(&name, object(config))?;
+        let set = self.store.prepare_define(&name, object(config), &self.budget)?;
         self.commit(set);
         named_with(out, &name, "created", config.get("schema"));
         Ok(())

@@ -20,7 +20,7 @@ impl Surroundings for Around {
 
 fn findings(rule: &str) -> Findings {
     let rule = parse(rule, 500).unwrap_or_else(|error| panic!("{error}: {rule}")).to_json();
-    validate(rule.as_object().expect("an object"), &Around)
+    validate(rule.as_object().expect("an object"), &Around, &crate::budget::Budget::unlimited())
 }
 
 fn list(issues: &[Issue]) -> Vec<String> {
