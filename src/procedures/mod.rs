@@ -13,6 +13,9 @@ mod scope;
 mod steps;
 mod validate;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@ mod bounds;
 pub(crate) mod durability;
 mod identity;
 mod limits;
+mod procedures;
 mod rig;
 mod simulation;
 
