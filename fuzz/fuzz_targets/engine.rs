@@ -25,8 +25,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use libfuzzer_sys::fuzz_target;
 use noexd::app::{App, ConnId, Effect, Flow, Job, Now, PROBE_FRAME_BYTES, Peer, TransportView};
-use noexd::engine::{Engine, EngineOptions};
+use noexd::engine::{Engine, EngineOptions, RulesSetup};
 use noexd::json::{Json, parse};
+use noexd::procedures::Limits;
 use noexd::protocol::{Incoming, parse_message};
 use noexd::store::Store;
 
@@ -128,7 +129,9 @@ impl World {
     fn new(options: EngineOptions) -> World {
         let now = Now { mono: 1, wall: 1_800_000_000_000 };
         let max_buffered = options.max_buffered_bytes;
-        let engine = Engine::new(options, Store::default(), now);
+        let mut engine = Engine::new(options, Store::default(), now);
+        engine.set_rules(RulesSetup::default()).expect("no definitions, none that is wrong");
+        engine.set_procedures(Limits::default());
         let clients = Clients::default();
         World {
             engine,

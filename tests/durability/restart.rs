@@ -405,3 +405,52 @@ fn a_query_of_a_dropped_bucket_is_still_an_orphan_after_a_restart() {
         assert_eq!(refused, ("FORBIDDEN".into(), format!("No access to store.all on {name}")));
     }
 }
+
+#[test]
+fn procedures_come_back_and_configured_ones_win() {
+    let scratch = Scratch::new("procedures");
+    let program = |name: &str, value: &str| json!({"name": name, "steps": [{"action": "return", "value": value}]});
+    let config = scratch.data().with_extension("json");
+    let configure = |definitions: Value| {
+        let text = json!({"procedures": {"definitions": definitions}}).to_string();
+        fs::write(&config, text).expect("the configuration is written");
+    };
+    let arguments = ["--config", config.to_str().expect("UTF-8")];
+    configure(json!([program("of-file", "1"), program("for-now", "1")]));
+    let server = Server::start(&scratch.data(), &arguments);
+    let mut client = server.client();
+    for name in ["wired", "taken", "gone"] {
+        client.call("procedures.register", json!({"procedure": program(name, "wire")}));
+    }
+    client.call("procedures.unregister", json!({"name": "gone"}));
+    client.call("procedures.update", json!({"name": "wired", "updates": {"description": "d"}}));
+    server.kill();
+    configure(json!([program("taken", "2"), program("of-file", "2")]));
+    let server = Server::start(&scratch.data(), &arguments);
+    let mut client = server.client();
+    let mut result =
+        |name: &str| client.call("procedures.call", json!({"name": name}))["result"].clone();
+    assert_eq!(result("wired"), "wire");
+    assert_eq!(result("taken"), "2", "the configuration wins");
+    assert_eq!(result("of-file"), "2");
+    let listed = client.call("procedures.list", json!({}));
+    let names: Vec<&str> = listed["procedures"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|listed| listed["name"].as_str())
+        .collect();
+    assert_eq!(names.len(), 3, "what is no longer configured is gone: {names:?}");
+    assert_eq!(
+        listed["procedures"][names.iter().position(|name| *name == "wired").expect("listed")]["description"],
+        "d"
+    );
+    // One that is wrong ends the start, by name and with what is wrong.
+    drop(client);
+    assert!(server.stop().success());
+    configure(json!([{"name": "bad", "steps": []}]));
+    let mut command = with_data(noexd(), &scratch.data());
+    let (status, said) = ends(command.args(arguments));
+    assert_ne!(status, Some(0));
+    assert!(said.contains("procedures.definitions[0]: \"bad\": Procedure validation failed: \"steps\" must contain at least one step"), "{said}");
+}

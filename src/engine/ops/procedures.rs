@@ -33,8 +33,8 @@ fn object(request: &Request<'_>, field: &str) -> Result<Object, OpError> {
 }
 
 impl Engine {
-    /// Switches procedures on.
-    pub(crate) fn set_procedures(&mut self, limits: Limits) {
+    /// Switches procedures on. Before the first connection.
+    pub fn set_procedures(&mut self, limits: Limits) {
         self.procedures = Some(Procedures::new(limits));
     }
 

@@ -202,6 +202,16 @@ impl Simulation {
             );
             assert!(reply.get("data").is_some(), "{reply}");
         }
+        rig.engine.set_procedures(crate::procedures::Limits::default());
+        for (name, transaction) in [("all-or-none", true), ("step-by-step", false)] {
+            let reply = rig.call(
+                admin,
+                &format!(
+                    r#"{{"id":3,"type":"procedures.register","procedure":{{"name":"{name}","transaction":{transaction},"steps":[{{"action":"store.delete","bucket":"a","key":"{{{{ input.gone }}}}"}},{{"action":"store.insert","bucket":"a","data":{{"id":"{{{{ input.new }}}}","n":"{{{{ input.n }}}}","t":"t0"}},"as":"row"}},{{"action":"store.count","bucket":"a","as":"count"}}]}}}}"#
+                ),
+            );
+            assert!(reply.get("data").is_some(), "{reply}");
+        }
         rig.engine.closed(admin, rig.now);
         Self { rig, dice, rows: Vec::new(), clients: Vec::new(), next_id: 0.0 }
     }
@@ -315,6 +325,7 @@ impl Simulation {
             }
             20..=25 => self.update(client),
             26 => self.transaction(client),
+            39 => self.procedure(client),
             27 => {
                 let count = Json::Number(self.rows.len() as f64);
                 self.request(client, r#""type":"store.count","bucket":"a""#, Expected::Data(count));
@@ -440,6 +451,32 @@ impl Simulation {
             );
             self.request(client, &body, Expected::Data(json(&expected)));
         }
+    }
+
+    /// The same as steps of a procedure, where an insert replaces.
+    fn procedure(&mut self, client: usize) {
+        let (new, gone, n) = (self.id(), self.id(), self.roll(100) as f64);
+        let transaction = self.roll(2) == 0;
+        let name = if transaction { "all-or-none" } else { "step-by-step" };
+        let body = format!(
+            r#""type":"procedures.call","name":"{name}","input":{{"new":"{new}","gone":"{gone}","n":{n}}}"#
+        );
+        if n <= 90.0 || !transaction {
+            self.rows.retain(|row| row.id != gone);
+        }
+        if n > 90.0 {
+            self.request(client, &body, Expected::Error("VALIDATION_ERROR"));
+            return;
+        }
+        let row = Row { id: new, n, t: "t0".into(), version: 1.0 };
+        match self.rows.iter_mut().find(|have| have.id == row.id) {
+            Some(have) => *have = row.clone(),
+            None => self.rows.push(row.clone()),
+        }
+        let count = self.rows.len();
+        let expected =
+            format!(r#"{{"success":true,"results":{{"row":{},"count":{count}}}}}"#, row.text());
+        self.request(client, &body, Expected::Data(json(&expected)));
     }
 
     fn finish(mut self) {

@@ -156,7 +156,7 @@ fn steps_are_counted_and_nested_only_so_deep() {
         of_step(&nested(&nested(&nested(done)))),
         ["steps[0].then[0].then[0]: condition nesting depth exceeds maximum (2)"]
     );
-    let five = vec![done; 5].join(",");
+    let five = [done; 5].join(",");
     assert_eq!(of_step(&five), Vec::<String>::new());
     assert_eq!(of_step(&nested(&five)), ["Total step count (6) exceeds maximum (5)"]);
 }

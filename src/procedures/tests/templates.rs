@@ -221,14 +221,14 @@ fn return_ends_everything_from_any_depth() {
 #[test]
 fn copies_have_the_bound_of_an_answer() {
     let long = "x".repeat(100_000);
-    let copies = vec!["\"{{ input.long }}\""; 11].join(",");
+    let copies = ["\"{{ input.long }}\""; 11].join(",");
     let steps = format!(r#"[{{"action":"return","value":[{copies}]}}]"#);
     let input = format!(r#"{{"long":"{long}"}}"#);
     let too_large = "steps[0] VALIDATION_ERROR Reply is too large: more than 1048576 bytes";
     assert_eq!(run(&steps, &input), too_large);
     let mixed = format!(r#"[{{"action":"return","value":"{}"}}]"#, "{{ input.long }}".repeat(11));
     assert_eq!(run(&mixed, &input), too_large);
-    let elements = vec!["{}"; 20].join(",");
+    let elements = ["{}"; 20].join(",");
     let map = format!(
         r#"[{{"action":"store.where","bucket":"b","filter":{{}},"as":"l","gives":[{elements}]}},
             {{"action":"transform","source":"l","operation":"map","args":{{"a":"{{{{ input.long }}}}"}},"as":"x"}}]"#
