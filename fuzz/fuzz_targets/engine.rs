@@ -318,7 +318,7 @@ impl World {
     /// Every subscription shows what a fresh query of the same definition does.
     fn compare(&mut self) {
         let id = ConnId { slot: CHECK, generation: 0 };
-        assert!(self.engine.connect_local(id, self.now));
+        assert!(self.engine.connect_local(id, false, self.now));
         *self.client(CHECK) = Client { id: Some(id), welcomed: true, ..Client::default() };
         let listed = self.ask("store.listQueries", "").expect("a list");
         let listed = listed.get("queries").and_then(Json::as_array).expect("an array").to_vec();

@@ -5,6 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use noexd::budget::Budget;
 use noexd::store::pattern::Pattern;
 
 fuzz_target!(|input: &str| {
@@ -12,7 +13,10 @@ fuzz_target!(|input: &str| {
     match Pattern::new(source) {
         Ok(pattern) => {
             assert_eq!(pattern.source(), source);
-            assert_eq!(pattern.is_match(text), pattern.clone().is_match(text));
+            let budget = Budget::unlimited();
+            let (once, again) =
+                (pattern.is_match(text, &budget), pattern.clone().is_match(text, &budget));
+            assert_eq!(once, again);
         }
         Err(error) => assert!(error.offset <= source.encode_utf16().count(), "{error}"),
     }
