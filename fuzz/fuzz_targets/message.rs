@@ -98,9 +98,11 @@ fuzz_target!(|text: &str| {
             (message, verdict) => panic!("{message:?}, but {verdict:?}"),
         },
         (Err(error), Ok(theirs)) if !matches!(ours, Err(JsonError::TooDeep { .. })) => {
-            assert_eq!(verdict(theirs), Err(error.code), "{}", error.message);
+            assert_eq!(verdict(theirs), Err(error.error.code), "{}", error.error.message);
         }
-        (Err(error), Err(_)) if ours.is_err() => assert_eq!(error.code, ErrorCode::ParseError),
+        (Err(error), Err(_)) if ours.is_err() => {
+            assert_eq!(error.error.code, ErrorCode::ParseError)
+        }
         _ => {}
     }
 });

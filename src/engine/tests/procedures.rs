@@ -145,14 +145,11 @@ fn a_transaction_is_one_commit_with_the_checks_of_each_step() {
     let answer = got.iter().find(|message| message.get("id").is_some()).expect("an answer");
     let results = answer.get("data").and_then(|data| data.get("results")).expect("results");
     let at = |path: &str| {
-        let pick = |value: Option<&Json>, part: &str| {
-            let value = value?;
-            match value.as_array() {
-                Some(list) => list.get(part.parse::<usize>().ok()?).cloned(),
-                None => value.get(part).cloned(),
-            }
+        let pick = |value: Option<&Json>, part: &str| match value?.as_array() {
+            Some(list) => list.get(part.parse::<usize>().ok()?).cloned(),
+            None => value?.get(part).cloned(),
         };
-        path.split('.').fold(Some(results.clone()), |value, part| pick(value.as_ref(), part))
+        path.split('.').try_fold(results.clone(), |value, part| pick(Some(&value), part))
     };
     // Snapshots: what was read does not change with what is written later.
     assert_eq!(at("one.n"), Some(Json::Number(1.0)));
