@@ -83,7 +83,7 @@ fuzz_target!(|data: &[u8]| {
 
     let origins = ["https://benches.example".to_string()];
     for allowed_origins in [None, Some(&origins[..])] {
-        match judge(&request, &Site { path: "/ws", allowed_origins }) {
+        match judge(&request, &Site { path: "/ws", allowed_origins, guard: None }) {
             Verdict::Upgrade(answer) => {
                 assert!(request.is_upgrade && request.path.as_deref() == Some("/ws"));
                 check_answer(&answer, request.method);
