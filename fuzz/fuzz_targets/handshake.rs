@@ -92,6 +92,7 @@ fuzz_target!(|data: &[u8]| {
                 assert!(path.starts_with('/') && path != "/ws", "{path:?}");
                 assert!(!path.split('/').any(|part| part == "..") && !path.contains(['?', '#']));
             }
+            Verdict::Options => assert_eq!(request.method, Method::Options),
             Verdict::Refuse(refusal) => {
                 check_answer(&refusal.answer(request.method), request.method)
             }
