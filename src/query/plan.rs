@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     pub budget: Budget,
     /// Steps for each record that is shown, on top of looking at it.
     width: u64,
+    /// Columns that are looked for in the whole record.
+    unplaced: u64,
 }
 
 /// A result from scratch.
@@ -81,13 +83,19 @@ impl Plan {
             (Measure::new(aggregate, layout), by)
         });
         let grouped = definition.aggregate.as_ref().and_then(|it| it.group_by.as_ref());
-        let columns = definition.sort.len()
-            + definition.fields.len()
-            + grouped.map_or(0, |names| names.len());
+        let sorted = definition.sort.iter().map(|(name, _)| &**name);
+        let shown = definition.fields.iter().map(|name| &**name);
+        let grouped = grouped.into_iter().flatten().map(|name| &**name);
+        let (mut columns, mut unplaced) = (0u64, 0u64);
+        for name in sorted.chain(shown).chain(grouped) {
+            columns += 1;
+            unplaced += u64::from(layout.slot(name).is_none());
+        }
         Ok(Plan {
             budget: budget.clone(),
             // A few columns are part of looking.
-            width: columns as u64 / 8,
+            width: columns.saturating_sub(8) * 4,
+            unplaced,
             bucket: bucket.id(),
             is_never: access == Access::Nothing
                 || (aggregate.is_none() && definition.limit == Some(0)),
@@ -105,7 +113,8 @@ impl Plan {
         let rows = bucket.select(Some(&self.filter), &self.budget);
         rows.map(|(place, row)| {
             // Used up, the walk ends at its next step.
-            let _ = self.budget.spend(self.width);
+            let searched = self.unplaced.saturating_mul(row.text().len() as u64 / 8);
+            let _ = self.budget.spend(self.width.saturating_add(searched));
             Member { place, row }
         })
     }

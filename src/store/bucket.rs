@@ -31,6 +31,8 @@ pub struct Bucket {
     pub(super) counter: u64,
     /// The declared indexes except one on the key, which the table serves.
     pub(super) indexes: Vec<Index>,
+    /// Indexes and references on fields without a place in the rows.
+    pub(super) unplaced: usize,
     /// Where the index on a field is among them.
     pub(super) index_places: HashMap<Box<str>, usize>,
     /// The outgoing references, one per field that has one.
@@ -99,7 +101,7 @@ impl Bucket {
                 Index::new(layout.field(name), unique)
             })
             .collect();
-        let references = definition
+        let references: Vec<Outgoing> = definition
             .fields
             .iter()
             .filter_map(|field| {
@@ -117,6 +119,12 @@ impl Bucket {
             name: name.into(),
             table: Table::new(layout.field(&definition.key)),
             counter: 0,
+            unplaced: references
+                .iter()
+                .map(|outgoing| &outgoing.index)
+                .chain(&indexes)
+                .filter(|index| index.field().slot().is_none())
+                .count(),
             index_places: places(&indexes),
             indexes,
             references,

@@ -378,6 +378,7 @@ impl Bucket {
         self.fields = parts.fields;
         self.indexes = parts.indexes;
         self.index_places = parts.index_places;
+        self.unplaced = parts.unplaced;
         self.meta = parts.meta;
         self.table.set_key_field(self.layout.field(&self.definition.key));
         self.expiry = expiry;

@@ -181,14 +181,15 @@ impl Row {
         }
     }
 
-    /// As [`Row::field`], with how many bytes had to be looked at.
+    /// As [`Row::field`], with about how many bytes had to be looked at.
     pub fn look_at(&self, field: &FieldRef) -> (Option<Raw<'_>>, usize) {
         match field.slot {
             Some(slot) if usize::from(slot) < self.slots() => {
                 let value = self.slot(slot);
                 (value, value.map_or(0, |value| value.text().len()))
             }
-            _ => (self.raw().get(&field.name), self.text().len()),
+            // It is taken apart up to its end, which is dearer than looking.
+            _ => (self.raw().get(&field.name), self.text().len().saturating_mul(8)),
         }
     }
 

@@ -209,6 +209,12 @@ impl Draft {
         for &(source, reference) in store.incoming.get(&*target.name).into_iter().flatten() {
             let Some(bucket) = store.bucket(source) else { continue };
             let Some(outgoing) = bucket.references.get(reference) else { continue };
+            let average = bucket.row_memory() / bucket.len().max(1);
+            let unplaced = outgoing.index.field().slot().is_none();
+            let searched = if unplaced { average / 8 } else { 0 };
+            if self.budget.spend(1 + searched as u64).is_err() {
+                return found;
+            }
             let overlay = self.overlay(source);
             if !overlay.is_some_and(|overlay| overlay.cleared) {
                 for slot in outgoing.index.slots(&bucket.table, &value) {

@@ -100,6 +100,10 @@ impl Draft {
     fn check_row(&self, bucket: &Bucket, row: &Row) -> Result<(), OpError> {
         self.budget.spend_changes(1)?;
         self.budget.spend_text_bytes(row.memory())?;
+        // Each of these is looked for in the whole text, several times.
+        let searched = bucket.unplaced.saturating_mul(row.text().len() / 4);
+        let files = bucket.indexes.len() + bucket.references.len();
+        self.budget.spend((searched + files.saturating_sub(8)) as u64)?;
         validate(&bucket.name, &bucket.definition, &bucket.fields, row, &self.budget)
     }
 

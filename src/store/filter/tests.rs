@@ -5,7 +5,7 @@ use super::*;
 proptest! {
     /// Without making the text anew for each record, `$contains` is what it was.
     #[test]
-    fn contains_without_case(text in "[aAbBkK ß\u{212a}]{0,12}", part in "[aAbBkKß\u{212a}]{0,3}") {
+    fn contains_without_case(text in "[aAbBkK ß\u{212a}]{0,40}", part in "[aAbBkKß\u{212a}]{0,3}") {
         let part = part.to_lowercase();
         prop_assert_eq!(contains_lowercase(&text, &part), text.to_lowercase().contains(&part));
     }
@@ -41,7 +41,7 @@ fn a_condition_is_a_step_and_text_costs_its_length() {
     // To its end, and through it.
     assert_eq!(steps(r#"{"f":{"$contains":"x"}}"#, &long), 1 + 100 + 100);
     // A field without a place is looked for in the whole record.
-    assert_eq!(steps(r#"{"other":1}"#, &long), 1 + long.len() as u64 / 64);
+    assert_eq!(steps(r#"{"other":1}"#, &long), 1 + long.len() as u64 * 8 / 64);
 }
 
 #[test]
