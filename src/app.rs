@@ -181,6 +181,19 @@ pub trait TransportView {
     fn last_output_progress(&self, conn: ConnId) -> u64;
 }
 
+/// A limit on what all connections together hold in the transport, for those who
+/// show it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    pub used: u64,
+    pub limit: u64,
+    /// How many connections it has cost.
+    pub reached: u64,
+}
+
+/// Asks the transport for unsent output and unfinished input.
+pub type AskHeld = Box<dyn Fn() -> [Held; 2] + Send>;
+
 /// What is answered to a plain HTTP request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpAnswer {

@@ -517,3 +517,16 @@ fn a_standard_error_that_is_closed_or_full_ends_nothing() {
         assert_eq!(running.child.wait().expect("the end").code(), Some(0));
     }
 }
+
+#[test]
+fn what_all_connections_hold_is_shown() {
+    let running = Running::start(&["--port", "0"]);
+    let mut socket = running.connect();
+    let request = r#"{"id":1,"type":"server.stats","details":true}"#;
+    socket.send(Message::text(request)).expect("sent");
+    let answer = socket.read().expect("an answer").into_text().expect("text");
+    for limit in ["output", "input"] {
+        let expected = format!("\"{limit}\":{{\"used\":0,\"limit\":268435456,\"reached\":0}}");
+        assert!(answer.contains(&expected), "{answer}");
+    }
+}

@@ -69,6 +69,7 @@ impl Config {
         self.check_available(reader);
         self.check_paths(reader);
         self.check_origins(reader);
+        self.check_input(reader);
         let system = matches!(self.auth, Some(Auth::BuiltIn(_)));
         check_names("buckets", &self.buckets, system, reader);
         check_names("queries", &self.queries, system, reader);
@@ -99,6 +100,15 @@ impl Config {
                 let text = format!("{what} is not available in this version");
                 reader.at(wanted.path, |reader| reader.problem(text));
             }
+        }
+    }
+
+    /// A message that may be sent must have room.
+    fn check_input(&self, reader: &mut Reader) {
+        let least = self.max_payload_bytes;
+        if let Some(bytes) = self.limits.max_input_bytes.filter(|bytes| *bytes < least) {
+            let text = format!("expected at least maxPayloadBytes ({least}), got {bytes}");
+            reader.at("limits.maxInputBytes", |reader| reader.problem(text));
         }
     }
 

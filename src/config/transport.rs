@@ -36,6 +36,11 @@ pub struct Limits {
     pub view_steps: u64,
     /// Least time between two updates of such views.
     pub costly_view_ms: u64,
+    /// Unsent output of all connections together.
+    pub max_output_bytes: usize,
+    /// Messages received in part, of all connections together; `None`: a default
+    /// that has room for one of the largest.
+    pub max_input_bytes: Option<usize>,
     /// What records, indexes and views may take; `None` is no limit.
     pub max_data_bytes: Option<DataLimit>,
 }
@@ -61,6 +66,8 @@ impl Default for Limits {
             max_reply_bytes: 64 << 20,
             view_steps: 2_000_000,
             costly_view_ms: 250,
+            max_output_bytes: 256 << 20,
+            max_input_bytes: None,
             max_data_bytes: None,
         }
     }

@@ -1,7 +1,7 @@
 //! Who gets which budget, and what becomes of a request that used its own up.
 
 use super::{Engine, Outcome, Timer};
-use crate::app::ConnId;
+use crate::app::{AskHeld, ConnId, Held};
 use crate::budget::OverBudget;
 use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, OpError, Operation, Reply, Tier};
@@ -27,6 +27,11 @@ impl Engine {
     }
 
     /// What records, indexes and views may take; `None`: as much as there is.
+    /// Who knows what the transport holds.
+    pub(crate) fn set_held(&mut self, ask: AskHeld) {
+        self.held = Some(ask);
+    }
+
     pub(crate) fn limit_data(&mut self, bytes: Option<u64>) {
         self.store.limit_memory(bytes);
     }
@@ -45,7 +50,17 @@ impl Engine {
                 ("total", number(work.total as f64)),
             ])
         });
+        let held = |held: Held| {
+            object(vec![
+                ("used", number(held.used as f64)),
+                ("limit", number(held.limit as f64)),
+                ("reached", number(held.reached as f64)),
+            ])
+        };
+        let [output, input] = self.held.as_ref().map_or_else(Default::default, |ask| ask());
         let limits = object(vec![
+            ("output", held(output)),
+            ("input", held(input)),
             (
                 "data",
                 object(vec![

@@ -52,8 +52,8 @@ pub use rules_bridge::{RulesSetup, StoreEvents};
 
 use crate::access::RateLimiter;
 use crate::app::{
-    App, CommitSeq, ConnId, Effect, Effects, EffectsMark, Flow, HttpAnswer, JobId, JobOutput, Now,
-    Peer, TransportView,
+    App, AskHeld, CommitSeq, ConnId, Effect, Effects, EffectsMark, Flow, HttpAnswer, JobId,
+    JobOutput, Now, Peer, TransportView,
 };
 use crate::audit::{self, AuditLog, Note};
 use crate::budget::Budget;
@@ -86,6 +86,8 @@ struct Answered<'a> {
 /// The server without its sockets. See the module's description.
 pub struct Engine {
     pub(crate) options: EngineOptions,
+    /// What the transport holds, see [`Engine::set_held`].
+    held: Option<AskHeld>,
     pub(crate) store: Store,
     pub(crate) conns: Conns,
     pub(crate) effects: Effects,
@@ -174,6 +176,7 @@ impl Engine {
             releasing: false,
             scratch: Vec::new(),
             due: Vec::new(),
+            held: None,
             options,
         };
         if engine.options.ttl_check_interval_ms > 0 {

@@ -236,6 +236,17 @@ impl Conn {
         self.kept = input;
     }
 
+    /// Bytes of input that wait to be completed.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.kept.capacity().saturating_add(self.decoder.kept_bytes())
+    }
+
+    /// A frame of a message has arrived in part, or a message without its end.
+    pub fn is_amid_message(&self) -> bool {
+        self.is_open()
+            && (self.decoder.is_amid_message() || (self.stalled && !self.kept.is_empty()))
+    }
+
     /// Hands out what is kept.
     pub fn take_kept(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.kept)

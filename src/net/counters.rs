@@ -19,6 +19,12 @@ pub struct Counters {
     pub output_bytes_total: AtomicU64,
     /// Bytes queued and not taken by the kernel (a gauge).
     pub outbox_bytes: AtomicU64,
+    /// Bytes of messages that have arrived in part (a gauge).
+    pub input_bytes: AtomicU64,
+    /// Connections that were closed because all together held too much output,
+    /// too much input.
+    pub output_limit_reached: AtomicU64,
+    pub input_limit_reached: AtomicU64,
     pub turns_total: AtomicU64,
     /// Working time of turns, sleep excluded: counts per bound of
     /// [`TURN_BOUNDS`] (not cumulative) and of longer ones.
@@ -63,7 +69,10 @@ impl Counters {
 
     /// A gauge that changes from one value of a part to another.
     pub(super) fn replace(gauge: &AtomicU64, old: usize, new: usize) {
-        if new >= old {
+        if new == old {
+            return;
+        }
+        if new > old {
             gauge.fetch_add((new - old) as u64, Relaxed);
         } else {
             gauge.fetch_sub((old - new) as u64, Relaxed);

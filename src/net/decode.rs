@@ -79,6 +79,11 @@ impl Decoder {
         self.message.as_ref().map_or(0, |message| message.bytes.capacity())
     }
 
+    /// Part of a message is there, and not all of it.
+    pub fn is_amid_message(&self) -> bool {
+        self.frame.is_some() || self.message.is_some()
+    }
+
     /// Takes one item from the beginning of `input` and tells how many bytes
     /// were used. The caller presents the rest again, with more behind it after
     /// [`Item::NeedMore`]. After a violation the input is out of step: the

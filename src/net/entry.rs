@@ -20,6 +20,10 @@ pub(super) struct Entry {
     pub progress: u64,
     /// What was last added to the gauge of buffered bytes.
     pub reported: usize,
+    /// What was last added to the gauge of unfinished input.
+    pub reported_input: usize,
+    /// Monotonic time at which bytes last arrived.
+    pub input_progress: u64,
     /// The app knows this connection.
     pub announced: bool,
     /// Counted for the limit per client.
@@ -62,6 +66,8 @@ impl Entry {
             timer: None,
             progress: now,
             reported: 0,
+            reported_input: 0,
+            input_progress: now,
             announced: false,
             admitted: false,
             readable: false,
@@ -136,6 +142,6 @@ mod tests {
     /// Ten thousand idle connections are ten thousand of these.
     #[test]
     fn an_entry_is_small() {
-        assert!(size_of::<Entry>() <= 280, "{} bytes", size_of::<Entry>());
+        assert!(size_of::<Entry>() <= 304, "{} bytes", size_of::<Entry>());
     }
 }

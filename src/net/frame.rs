@@ -140,6 +140,18 @@ pub fn is_valid_close_code(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
+/// The length of a frame of ours, header included, that begins here.
+pub fn length_of_own(frame: &[u8]) -> Option<usize> {
+    let short = frame.get(1)? & 0x7f;
+    let (size, length) = match short {
+        126 => (4, frame.get(2..4)?),
+        127 => (10, frame.get(2..10)?),
+        _ => return Some(2 + usize::from(short)),
+    };
+    let length = length.iter().fold(0usize, |sum, byte| sum << 8 | usize::from(*byte));
+    length.checked_add(size)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,6 +24,7 @@ pub mod guard;
 pub mod http;
 pub mod limits;
 mod mailbox;
+mod memory;
 pub mod outbox;
 mod output;
 mod serve;

@@ -5,7 +5,7 @@
 //! responses are one slice; large bodies are queued by reference, so that a
 //! push to a thousand subscribers holds one copy.
 
-use super::frame::{Outgoing, write_header};
+use super::frame::{Outgoing, length_of_own, write_header};
 use super::limits::{PIECE_BYTES, SHARE_FROM, SLICES};
 use super::spares::{SPARE_BYTES, Spares};
 use crate::app::{CommitSeq, PROBE_FRAME_BYTES};
@@ -19,9 +19,15 @@ pub struct Outbox {
     /// How much of the first piece is written.
     written: usize,
     buffered: usize,
+    /// What is left of a frame (or an HTTP answer) of which the kernel has taken
+    /// the beginning.
+    begun: usize,
     /// The last piece waits for a commit of an earlier turn.
     sealed: bool,
 }
+
+/// Bytes of a begun frame that are still sent to somebody who holds too much.
+const MOST_BEGUN: usize = 1 << 20;
 
 #[derive(Debug)]
 struct Piece {
@@ -113,6 +119,10 @@ impl Outbox {
 
     /// Queues bytes that are no frame.
     pub fn push_raw(&mut self, bytes: &[u8]) {
+        if self.is_empty() {
+            // No frame, and not to be cut.
+            self.begun = bytes.len();
+        }
         self.owned(0, bytes.len(), &mut Spares::default()).extend_from_slice(bytes);
         self.buffered += bytes.len();
     }
@@ -176,6 +186,9 @@ impl Outbox {
 
     /// The kernel took `count` bytes. An empty outbox keeps no memory.
     pub fn consume(&mut self, count: usize, spares: &mut Spares) {
+        if count < self.buffered {
+            self.begun = self.begun_after(count);
+        }
         self.buffered = self.buffered.saturating_sub(count);
         let mut left = self.written + count;
         while let Some(first) = self.pieces.front() {
@@ -212,6 +225,51 @@ impl Outbox {
     }
 
     /// Nothing of it will be sent.
+    /// How much of a frame stays when this many bytes are taken.
+    fn begun_after(&self, count: usize) -> usize {
+        let mut at = self.begun;
+        // Where the frames begin that are behind: headers are never cut between
+        // two pieces.
+        let mut start = 0;
+        for piece in &self.pieces {
+            let bytes = piece.bytes.as_slice();
+            let skipped = if start == 0 { self.written } else { 0 };
+            let end = start + bytes.len() - skipped.min(bytes.len());
+            while at < count && at < end {
+                let header = bytes.get(skipped + at - start..).unwrap_or_default();
+                let Some(length) = length_of_own(header) else { return 0 };
+                at = at.saturating_add(length);
+            }
+            if at >= count {
+                break;
+            }
+            start = end;
+        }
+        at.saturating_sub(count)
+    }
+
+    /// Drops everything but the rest of a frame that has begun. Whether that is
+    /// little enough; otherwise all is gone, and nothing may follow.
+    pub fn keep_begun(&mut self) -> bool {
+        let mut rest = Vec::with_capacity(self.begun.min(MOST_BEGUN));
+        for (at, piece) in self.pieces.iter().enumerate() {
+            let bytes = piece.bytes.as_slice();
+            let bytes = bytes.get(if at == 0 { self.written } else { 0 }..).unwrap_or_default();
+            let left = self.begun - rest.len();
+            if left == 0 || self.begun > MOST_BEGUN {
+                break;
+            }
+            rest.extend_from_slice(bytes.get(..left).unwrap_or(bytes));
+        }
+        let (begun, whole) = (rest.len(), self.begun <= MOST_BEGUN);
+        self.clear();
+        if begun > 0 {
+            self.pieces.push_back(Piece { bytes: Bytes::Owned(rest), needs: 0 });
+            (self.buffered, self.begun) = (begun, begun);
+        }
+        whole
+    }
+
     pub fn clear(&mut self) {
         *self = Outbox::default();
     }
@@ -299,6 +357,61 @@ mod tests {
         outbox.consume(batch.len(), &mut Spares::default());
         assert_eq!(writable(&outbox, 6), b"");
         assert_eq!(writable(&outbox, 7), frame(b"next turn"));
+    }
+
+    /// Whatever the kernel has taken: what stays is a frame to its end.
+    #[test]
+    fn only_the_rest_of_a_begun_frame_stays() {
+        let large: Arc<[u8]> = vec![b'x'; 70_000].into();
+        let fill = || {
+            let mut outbox = Outbox::default();
+            outbox.push_raw(b"HTTP/1.1 101 ");
+            for _ in 0..3 {
+                outbox.push_text(b"{", None, b"}", 0, 0, &mut Spares::default());
+                outbox.push_text(b"{", Some(&large), b"}", 0, 0, &mut Spares::default());
+                outbox.push_text(b"[", None, &[b'y'; 300], 0, 0, &mut Spares::default());
+            }
+            outbox
+        };
+        let all = writable(&fill(), 0);
+        let mut ends = vec![0, 13];
+        for _ in 0..3 {
+            for payload in [2, 70_002, 301] {
+                let header = if payload > 65_535 {
+                    10
+                } else if payload > 125 {
+                    4
+                } else {
+                    2
+                };
+                ends.push(ends[ends.len() - 1] + header + payload);
+            }
+        }
+        assert_eq!(ends[ends.len() - 1], all.len());
+        for step in [1, 7, 300, 5_000, 69_999, 100_000] {
+            let (mut outbox, mut taken) = (fill(), 0);
+            while taken + step < all.len() {
+                outbox.consume(step, &mut Spares::default());
+                taken += step;
+                let mut other = fill();
+                other.consume(taken, &mut Spares::default());
+                assert!(other.keep_begun());
+                let end = ends.iter().copied().find(|end| *end >= taken).unwrap();
+                assert_eq!(writable(&other, 0), all[taken..end], "{step} {taken}");
+                assert_eq!(other.buffered(), end - taken);
+                if step < 300 && taken > 2_000 {
+                    break;
+                }
+            }
+            let end = ends.iter().copied().find(|end| *end >= taken).unwrap();
+            assert!(outbox.keep_begun());
+            assert_eq!(writable(&outbox, 0), all[taken..end], "{step} {taken}");
+        }
+        let huge: Arc<[u8]> = vec![b'x'; MOST_BEGUN + 10].into();
+        let mut outbox = Outbox::default();
+        outbox.push_text(b"", Some(&huge), b"", 0, 0, &mut Spares::default());
+        outbox.consume(15, &mut Spares::default());
+        assert!(!outbox.keep_begun() && outbox.is_empty());
     }
 
     #[test]

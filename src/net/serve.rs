@@ -44,6 +44,7 @@ impl<A: App + 'static> Transport<A> {
             let steps = left.min(MESSAGES_PER_CONNECTION);
             let mut budget = Budget { steps, bytes: BYTES_PER_CONNECTION };
             self.serve(slot, &mut budget);
+            self.note_input(slot);
             left -= steps - budget.steps;
             self.enqueue_if_ready(slot);
         }
@@ -99,6 +100,7 @@ impl<A: App + 'static> Transport<A> {
                 // later is a new event. The end has been announced already if it
                 // came with these bytes.
                 let filled = kept.len() + count;
+                entry.input_progress = self.now.mono;
                 entry.readable = filled == room || entry.hung_up;
                 budget.bytes = budget.bytes.saturating_sub(count);
                 self.counters.input_bytes_total.fetch_add(count as u64, Relaxed);
@@ -314,7 +316,7 @@ impl<A: App + 'static> Transport<A> {
         self.doom(slot);
     }
 
-    fn tell_closed(&mut self, id: ConnId) {
+    pub(super) fn tell_closed(&mut self, id: ConnId) {
         if let Some(entry) = self.table.get_mut(id.slot as usize)
             && std::mem::take(&mut entry.announced)
         {

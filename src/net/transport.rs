@@ -12,7 +12,7 @@ use super::mailbox::{Durability, Mailbox, Remote};
 use super::signals::Signals;
 use super::spares::Spares;
 use super::worker::Worker;
-use crate::app::{App, CommitSeq, ConnId, Now};
+use crate::app::{App, AskHeld, CommitSeq, ConnId, Held, Now};
 use crate::wheel::Wheel;
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
@@ -20,6 +20,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What an operator may choose. The defaults are those of the configuration
@@ -37,6 +38,10 @@ pub struct Options {
     pub close_timeout_ms: u64,
     /// With this much output queued a connection is not read.
     pub max_buffered_bytes: usize,
+    /// Output of all connections together, see [`super::memory`].
+    pub max_output_bytes: usize,
+    /// Messages received in part, of all connections together.
+    pub max_input_bytes: usize,
     /// It is read again below this share of `max_buffered_bytes`.
     pub high_water_mark: f64,
     /// Origins that may connect; `None` is all of them.
@@ -69,6 +74,8 @@ impl Default for Options {
             handshake_timeout_ms: 10_000,
             close_timeout_ms: 5_000,
             max_buffered_bytes: 1_048_576,
+            max_output_bytes: 256 << 20,
+            max_input_bytes: 256 << 20,
             high_water_mark: 0.8,
             allowed_origins: None,
             guard: None,
@@ -110,6 +117,8 @@ pub struct Transport<A: App> {
     pub(super) per_client: PerClient,
     /// Somebody was told of a proxy that is not trusted.
     pub(super) proxy_told: bool,
+    /// Nobody is looked for before this time who holds too much output.
+    pub(super) output_again: Option<u64>,
     /// Input of all connections goes through here.
     pub(super) buffer: Vec<u8>,
 
@@ -197,6 +206,7 @@ impl<A: App + 'static> Transport<A> {
             next_generation: 0,
             per_client: PerClient::new(options.max_connections_per_ip),
             proxy_told: false,
+            output_again: None,
             buffer: vec![0; READ_BYTES],
             spares: Spares::default(),
             ready: VecDeque::new(),
@@ -289,6 +299,25 @@ impl<A: App + 'static> Transport<A> {
     /// For the storage thread. Of no use without [`Options::gate_output`].
     pub fn durability(&self) -> Durability {
         self.durability.clone()
+    }
+
+    /// Whom an app asks for what all connections together hold.
+    pub fn held(&self) -> AskHeld {
+        let counters = self.counters.clone();
+        let limits = [self.options.max_output_bytes, self.options.max_input_bytes];
+        let [output, input] = limits.map(|limit| limit as u64);
+        Box::new(move || {
+            let counters = &counters;
+            let held = |used: &AtomicU64, limit, reached: &AtomicU64| Held {
+                used: used.load(Relaxed),
+                limit,
+                reached: reached.load(Relaxed),
+            };
+            [
+                held(&counters.outbox_bytes, output, &counters.output_limit_reached),
+                held(&counters.input_bytes, input, &counters.input_limit_reached),
+            ]
+        })
     }
 
     pub fn counters(&self) -> Arc<Counters> {

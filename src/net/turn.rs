@@ -37,6 +37,7 @@ impl<A: App + 'static> Transport<A> {
         // What has become durable leaves with the rest, in one write each.
         self.release_durable();
         self.flush_dirty();
+        self.bound_output();
         self.report_drained();
         self.drop_doomed();
         self.spares.look(self.now.mono);
@@ -68,6 +69,7 @@ impl<A: App + 'static> Transport<A> {
             self.app.next_deadline(),
             self.accepting.paused_until,
             self.spares.deadline(),
+            self.output_again,
             self.stop.deadline,
         ];
         deadlines.into_iter().flatten().min()
@@ -225,6 +227,7 @@ impl<A: App + 'static> Transport<A> {
                 self.wheel.cancel(timer);
             }
             self.counters.outbox_bytes.fetch_sub(entry.reported as u64, Relaxed);
+            self.counters.input_bytes.fetch_sub(entry.reported_input as u64, Relaxed);
             self.counters.sockets.store(self.table.len() as u64, Relaxed);
             // Every list of slots is checked against the table when it is used.
         }

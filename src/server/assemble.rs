@@ -151,6 +151,10 @@ pub(super) fn transport(
         max_buffered_bytes: config.backpressure.max_buffered_bytes,
         high_water_mark: config.backpressure.high_water_mark,
         allowed_origins: config.allowed_origins.clone().filter(|_| !config.allows_all_origins()),
+        max_output_bytes: config.limits.max_output_bytes,
+        max_input_bytes: config.limits.max_input_bytes.unwrap_or_else(|| {
+            config.max_payload_bytes.max(net::Options::default().max_input_bytes)
+        }),
         max_connections,
         max_connections_per_ip: config
             .max_connections_per_ip
@@ -185,7 +189,9 @@ pub(super) fn transport(
         durable = Some(started);
     }
     let remote = transport.remote();
+    let held = transport.held();
     let hosted = transport.app_mut();
+    hosted.engine.set_held(held);
     authentication(config, external, &mut hosted.engine)?;
     rules::start(config, &mut hosted.engine)?;
     procedures::start(config, &procedures_met, &mut hosted.engine)?;

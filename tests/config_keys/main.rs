@@ -22,6 +22,8 @@ fn file(path: &str, value: &str) -> String {
     let siblings: &[(&str, &str)] = match path {
         "rateLimit.maxRequests" => &[("rateLimit.windowMs", "1000")],
         "rateLimit.windowMs" => &[("rateLimit.maxRequests", "10")],
+        // A message that may be sent must have room.
+        "limits.maxInputBytes" => &[("maxPayloadBytes", "1")],
         "tls.cert" => &[("tls.key", "\"k\"")],
         "tls.key" => &[("tls.cert", "\"c\"")],
         "tls.minVersion" => &[("tls.key", "\"k\""), ("tls.cert", "\"c\"")],
@@ -90,6 +92,8 @@ const INTEGERS: &[(&str, u64, u64, bool)] = &[
     ("rateLimit.windowMs", 1, 86_400_000, false),
     ("limits.requestSteps", 10_000, 1_000_000_000_000, true),
     ("limits.maxReplyBytes", 65_536, 1 << 30, false),
+    ("limits.maxOutputBytes", 1 << 20, 1 << 40, false),
+    ("limits.maxInputBytes", 1, 1 << 40, false),
     ("limits.viewSteps", 1_000, 1_000_000_000_000, true),
     ("limits.costlyViewMs", 10, 60_000, false),
     ("heartbeat.intervalMs", 10, 86_400_000, true),
@@ -239,7 +243,11 @@ fn these_tables_know_every_key() {
 fn null_is_as_good_as_absent() {
     for path in tested() {
         // What belongs to a mode of authentication is not there without it.
-        if path.starts_with("auth.") || path.starts_with("rateLimit.") || path.starts_with("tls.") {
+        if path.starts_with("auth.")
+            || path.starts_with("rateLimit.")
+            || path.starts_with("tls.")
+            || path == "limits.maxInputBytes"
+        {
             continue;
         }
         // The section is there then, and may be off by default.

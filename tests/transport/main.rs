@@ -6,6 +6,7 @@ mod descriptors;
 mod flow;
 mod frames;
 mod http;
+mod memory;
 mod stop;
 #[cfg(unix)]
 mod stopped;
