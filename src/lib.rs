@@ -54,6 +54,7 @@ pub mod identity;
 pub mod ids;
 pub mod json;
 pub mod logging;
+pub mod logic;
 pub mod net;
 pub mod private;
 pub mod procedures;

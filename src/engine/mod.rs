@@ -17,6 +17,7 @@ mod conn;
 mod gate;
 mod heartbeat;
 mod jobs;
+mod logic;
 mod metrics;
 mod ops;
 mod options;
@@ -40,6 +41,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use hashbrown::HashMap;
 
 use crate::ids::IdSource;
+use crate::logic::Logic;
 pub use metrics::Metrics;
 pub use options::EngineOptions;
 pub use procedures::Stopwatch;
@@ -116,6 +118,8 @@ pub struct Engine {
     subscriptions: Subscriptions,
     pub(crate) rules: Option<Box<RulesSide>>,
     procedures: Option<Procedures>,
+    /// `None`: switched off.
+    pub(crate) logic: Option<Box<Logic>>,
     /// Subscriptions of all connections and kinds.
     pub(crate) total_subscriptions: usize,
     /// Subscriptions made in this request, whose response is not queued yet.
@@ -169,6 +173,7 @@ impl Engine {
             subscriptions: Subscriptions::default(),
             rules: None,
             procedures: None,
+            logic: Some(Box::default()),
             total_subscriptions: 0,
             answering: Vec::new(),
             pending: HashMap::new(),
@@ -201,6 +206,7 @@ impl Engine {
         self.in_commit = false;
         self.arm_release();
         self.log_commit(&commit);
+        self.forget_logic(&commit);
         self.metrics.commits += 1;
         // At once: views are brought from one commit to the next.
         self.views.apply(&self.store, &commit, self.now.mono);

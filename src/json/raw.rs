@@ -28,6 +28,7 @@ pub struct Raw<'a>(&'a str);
 impl<'a> Raw<'a> {
     /// The JSON `null`.
     pub const NULL: Raw<'static> = Raw("null");
+    pub const EMPTY_OBJECT: Raw<'static> = Raw("{}");
 
     /// `text` must be one valid JSON value without white space around it.
     pub(crate) fn checked(text: &'a str) -> Self {

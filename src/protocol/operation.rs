@@ -169,20 +169,20 @@ macro_rules! operation_table {
             AuthLogin "auth.login" Option::None, None => auth_login(conn, request, reply);
             AuthLogout "auth.logout" Option::None, None => auth_logout(conn, out);
             AuthWhoami "auth.whoami" Option::None, None => auth_whoami(conn, out);
-            LogicDefineComputed "logic.defineComputed" Some(Admin), Bucket("bucket") => logic_to_come();
-            LogicDropComputed "logic.dropComputed" Some(Admin), Bucket("bucket") => logic_to_come();
+            LogicDefineComputed "logic.defineComputed" Some(Admin), Bucket("bucket") => define_computed(conn, request);
+            LogicDropComputed "logic.dropComputed" Some(Admin), Bucket("bucket") => drop_computed(request);
             LogicDefineView "logic.defineView" Some(Admin), Query("definition.name") => logic_to_come();
             LogicDropView "logic.dropView" Some(Admin), Query("name") => logic_to_come();
             LogicExplainView "logic.explainView" Some(Admin), Query("name") => logic_to_come();
             LogicQueryView "logic.queryView" Some(Read), Query("name") => logic_to_come();
             LogicSubscribeView "logic.subscribeView" Some(Read), Query("name") => logic_to_come();
             LogicUnsubscribeView "logic.unsubscribeView" Some(Read), OwnSubscription => logic_to_come();
-            LogicDefineConstraint "logic.defineConstraint" Some(Admin), Bucket("constraint.on") => logic_to_come();
-            LogicDropConstraint "logic.dropConstraint" Some(Admin), None => logic_to_come();
-            LogicListConstraints "logic.listConstraints" Some(Admin), None => logic_to_come();
-            LogicListComputed "logic.listComputed" Some(Admin), None => logic_to_come();
+            LogicDefineConstraint "logic.defineConstraint" Some(Admin), Bucket("constraint.on") => define_constraint(conn, request);
+            LogicDropConstraint "logic.dropConstraint" Some(Admin), None => drop_constraint(request);
+            LogicListConstraints "logic.listConstraints" Some(Admin), None => list_constraints();
+            LogicListComputed "logic.listComputed" Some(Admin), None => list_computed();
             LogicListViews "logic.listViews" Some(Admin), None => logic_to_come();
-            LogicEvaluateExpr "logic.evaluateExpr" Some(Read), None => logic_to_come();
+            LogicEvaluateExpr "logic.evaluateExpr" Some(Read), None => evaluate_expr(request);
         }
     };
 }

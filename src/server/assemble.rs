@@ -7,7 +7,7 @@ use super::builder::StartError;
 use super::definitions::{self, Met};
 use super::durable::{self, Durable};
 use super::hosted::Hosted;
-use super::{procedures, rules};
+use super::{logic, procedures, rules};
 use crate::access::External;
 use crate::app::Now;
 use crate::audit::{AuditFile, AuditLog};
@@ -140,6 +140,7 @@ pub(super) fn transport(
     let met = definitions::meet("query", &config.queries, &mut documents)?;
     let views = queries(&met, &store)?;
     let procedures_met = procedures::meet(config, &mut documents)?;
+    let met_logic = logic::meet(config, &mut documents)?;
     let mut engine = Engine::new(engine_options(config, seed), store, now);
     engine.set_views(views);
     engine.limit_data(config.limits.max_data_bytes.and_then(super::memory::bytes_of));
@@ -184,6 +185,7 @@ pub(super) fn transport(
         engine.set_backups(crate::storage::Backups::of_own(&recovered.location));
         met.log(engine);
         procedures_met.log(engine);
+        met_logic.iter().for_each(|(_, met)| met.log(engine));
         engine.recovered(documents);
         engine.restore_orphans(|query| config.queries.get(query).is_some());
         durable = Some(started);
@@ -193,6 +195,7 @@ pub(super) fn transport(
     let hosted = transport.app_mut();
     hosted.engine.set_held(held);
     authentication(config, external, &mut hosted.engine)?;
+    logic::start(config, &met_logic, &mut hosted.engine)?;
     rules::start(config, &mut hosted.engine)?;
     procedures::start(config, &procedures_met, &mut hosted.engine)?;
     hosted.audit_file = audit(config, &mut hosted.engine, remote)?;

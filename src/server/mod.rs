@@ -21,6 +21,7 @@ mod hosted;
 mod listen;
 mod local;
 mod memory;
+mod logic;
 #[cfg(feature = "sqlite")]
 mod offline;
 mod procedures;

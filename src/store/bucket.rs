@@ -10,7 +10,7 @@ use super::millis::Millis;
 use super::ordered::OrderedKeys;
 use super::schema::{Definition, Generated, OnDelete};
 use super::table::{NIL, Slot, Table};
-use super::{BucketId, FieldRef, Key, Layout, Row};
+use super::{BucketId, FieldRef, Guard, Key, Layout, Row};
 use crate::json::Raw;
 
 /// A number of a record raises the counter only up to here: beyond it there
@@ -50,6 +50,8 @@ pub struct Bucket {
     /// before it count from the record's place in the table.
     pub(super) indexed_at: u64,
     pub(super) meta: Metadata,
+    /// Who else takes part in writes.
+    pub(super) guard: Option<Arc<dyn Guard>>,
 }
 
 /// The fields the store itself writes.
@@ -137,6 +139,7 @@ impl Bucket {
             layout: Arc::new(layout),
             fields,
             meta,
+            guard: None,
         }
     }
 
@@ -159,6 +162,11 @@ impl Bucket {
     /// The name of the field that holds the primary key.
     pub fn key_field(&self) -> &str {
         &self.definition.key
+    }
+
+    /// Whether clients cannot write a field, because its value is computed.
+    pub fn is_computed(&self, field: &str) -> bool {
+        self.guard.as_ref().is_some_and(|guard| guard.is_computed(field))
     }
 
     pub fn len(&self) -> usize {

@@ -80,6 +80,9 @@ impl Store {
         for id in set.cleared {
             if let Some(bucket) = self.buckets.get_mut(&id) {
                 commit.cleared.push((id, bucket.len()));
+                if let Some(guard) = &bucket.guard {
+                    guard.cleared();
+                }
                 self.graveyard.bury(Remains::of(bucket));
             }
         }
@@ -91,7 +94,11 @@ impl Store {
                 if let Some(row) = op.row.as_ref().filter(|_| bucket.has_numbers()) {
                     note_number(&mut numbers, op.bucket, bucket.highest_number(row));
                 }
-                commit.changes.extend(bucket.apply(op, self.sequence));
+                let change = bucket.apply(op, self.sequence);
+                if let (Some(guard), Some(change)) = (&bucket.guard, &change) {
+                    guard.follow(change);
+                }
+                commit.changes.extend(change);
             }
         }
         for (id, counter) in set.counters {

@@ -15,6 +15,7 @@ mod data;
 mod draft;
 pub mod filter;
 mod growing;
+mod guard;
 mod index;
 mod key;
 mod limit;
@@ -45,6 +46,7 @@ pub use commit::ChangeSet;
 pub use data::{Data, Lookup};
 pub use draft::{Draft, Mode};
 pub use filter::Filter;
+pub use guard::{Effect, Guard, WriteCx, WriteKind};
 pub use index::Index;
 pub use key::Key;
 pub use load::{LoadError, Loader};
@@ -96,6 +98,13 @@ impl Store {
     /// The bucket of an operation, or its `BUCKET_NOT_DEFINED`.
     pub fn require(&self, name: &str) -> Result<&Bucket, OpError> {
         self.bucket_named(name).ok_or_else(|| not_defined(name))
+    }
+
+    /// Lets somebody take part in the writes to a bucket, or no longer.
+    pub fn set_guard(&mut self, bucket: BucketId, guard: Option<Arc<dyn Guard>>) {
+        if let Some(bucket) = self.buckets.get_mut(&bucket) {
+            bucket.guard = guard;
+        }
     }
 
     /// All buckets in the order of their definition.

@@ -57,7 +57,7 @@ pub(super) const ROWS: &[Row] = &[
         "Time for procedures without `timeoutMs`."),
     Row::new("procedures.definitions", Kind::Array("array of procedures"), |c| Some(&mut c.procedures.as_mut()?.definitions),
         "Procedures registered at start, as `procedures.register` takes them."),
-    Row::new("logic", Kind::Switch, nowhere, "Computed fields, derived views and constraints.").missing("logic"),
+    Row::new("logic", Kind::Switch, nowhere, "Computed fields, derived views and constraints."),
     Row::new("logic.computed", Kind::Object("object of computed fields"), |c| Some(&mut c.logic.as_mut()?.computed),
         "Bucket to fields, as `logic.defineComputed` takes them."),
     Row::new("logic.views", Kind::Array("array of views"), |c| Some(&mut c.logic.as_mut()?.views), "View definitions."),

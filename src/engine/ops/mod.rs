@@ -10,6 +10,7 @@ mod backup;
 mod backup;
 mod identity;
 mod procedures;
+mod logic;
 mod queries;
 mod rules;
 mod server;
@@ -49,6 +50,7 @@ impl Engine {
             Family::Rules => {
                 Err(OpError::new(ErrorCode::RulesNotAvailable, "Rule engine is not configured"))
             }
+            Family::Logic if self.logic.is_some() => Ok(()),
             Family::Logic => {
                 Err(OpError::new(ErrorCode::LogicNotAvailable, "Logic engine is not configured"))
             }
@@ -68,7 +70,7 @@ impl Engine {
     /// The row of `logic.*` until their engine is there; the family is refused
     /// before.
     fn logic_to_come(&self) -> Result<(), OpError> {
-        self.family_available(Family::Logic, None)
+        Err(OpError::new(ErrorCode::LogicNotAvailable, "Logic engine is not configured"))
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod durability;
 mod identity;
 mod limits;
 mod procedures;
+mod logic;
 mod rig;
 mod simulation;
 

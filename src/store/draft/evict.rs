@@ -20,6 +20,7 @@ impl Draft {
                 return;
             }
             self.remove(bucket, &key, false);
+            self.overlay_mut(bucket).entry_mut(bucket, &key, None).evicted = true;
         }
     }
 

@@ -216,6 +216,7 @@ impl Draft {
     /// Only for an id that is not one of the store's.
     pub fn clear(&mut self, store: &Store, bucket: BucketId) -> Result<(), OpError> {
         let bucket = known(store, bucket)?;
+        self.check_clear(store, bucket)?;
         self.overlay_mut(bucket).clear();
         Ok(())
     }

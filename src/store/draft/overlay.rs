@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use crate::store::change::ChangeKind;
 use crate::store::commit::Op;
 use crate::store::table::Slot;
-use crate::store::{Bucket, BucketId, Key, Row};
+use crate::store::{Bucket, BucketId, Effect, Key, Row, WriteKind};
 
 /// From this many keys on they are found through a table.
 const INDEX_FROM: usize = 8;
@@ -44,6 +44,8 @@ pub(super) struct Entry {
     pub written: Vec<usize>,
     /// A delete that a client asked for, whose references have to be followed.
     pub asked: bool,
+    /// It goes to make room.
+    pub evicted: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +53,31 @@ pub(super) struct Base {
     pub row: Row,
     pub order: u64,
     pub slot: Slot,
+}
+
+impl Entry {
+    /// The net effect; `None`: there is none.
+    pub fn effect(&self) -> Option<Effect<'_>> {
+        let old = self.base.as_ref().map(|base| &base.row);
+        let kind = match (old, &self.row) {
+            (None, None) => return None,
+            (_, None) => WriteKind::Delete,
+            (Some(_), Some(_)) if self.inserted.is_none() => WriteKind::Update,
+            (_, Some(_)) => WriteKind::Insert,
+        };
+        let old_place = self.base.as_ref().map_or(0, |base| base.order);
+        let stays = old.is_some() && (self.inserted.is_none() || self.over);
+        // Behind everything that is there.
+        let last = u64::MAX - u64::from(u32::MAX - self.at);
+        Some(Effect {
+            kind,
+            old,
+            new: self.row.as_ref(),
+            old_place,
+            new_place: if stays { old_place } else { last },
+            is_checked: !self.evicted,
+        })
+    }
 }
 
 impl Overlay {
@@ -114,6 +141,7 @@ impl Overlay {
                 at: 0,
                 written: Vec::new(),
                 asked: false,
+                evicted: false,
             })
         });
         // The position was found or made just now.

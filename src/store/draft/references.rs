@@ -47,7 +47,10 @@ impl Draft {
         data: &Data<'_>,
     ) -> Result<(), OpError> {
         for outgoing in &bucket.references {
-            let Some(value) = data.get(outgoing.index.field().name()) else { continue };
+            let name = outgoing.index.field().name();
+            let Some(value) = data.get(name).filter(|_| !bucket.is_computed(name)) else {
+                continue;
+            };
             if !value.is_null() {
                 self.check_reference(store, bucket, outgoing, &value.lookup())?;
             }
@@ -75,7 +78,7 @@ impl Draft {
         Ok(())
     }
 
-    fn check_reference(
+    pub(super) fn check_reference(
         &self,
         store: &Store,
         bucket: &Bucket,
@@ -131,6 +134,7 @@ impl Draft {
                         None => break,
                     };
                     if let (true, Some(bucket)) = (remove, store.bucket(bucket)) {
+                        self.check_delete(bucket, &key)?;
                         self.remove(bucket, &key, false);
                     }
                     continue;
@@ -168,7 +172,7 @@ impl Draft {
             OnDelete::SetNull => {
                 let null: Object = [(field.name(), Json::Null)].into_iter().collect();
                 let row = self.merge(source, row, &Data::from(&null));
-                self.put_update(source, (&referrer.key, None), row, Vec::new())?;
+                self.put_update(store, source, (&referrer.key, None), row, Vec::new())?;
                 Ok(None)
             }
             OnDelete::Restrict => {

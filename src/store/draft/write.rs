@@ -1,5 +1,6 @@
 //! Insert, update and delete against the overlay.
 
+use super::overlay::Entry;
 use super::{Draft, Mode, known};
 use crate::ids::IdSource;
 use crate::json::{Json, Raw};
@@ -8,7 +9,9 @@ use crate::store::data::{Data, Datum};
 use crate::store::row::Patch;
 use crate::store::schema::{Generated, OnDuplicate, validate};
 use crate::store::table::Slot;
-use crate::store::{Bucket, BucketId, Key, Lookup, Row, RowBuilder, Store};
+use crate::store::{
+    Bucket, BucketId, Effect, Key, Lookup, Row, RowBuilder, Store, WriteCx, WriteKind,
+};
 
 /// Fields that only the store writes. `_expiresAt` is not among them.
 const OWN: [&str; 3] = ["_version", "_createdAt", "_updatedAt"];
@@ -32,11 +35,13 @@ impl Draft {
         }
         let counter = self.overlay_mut(bucket).attempt();
         let row = self.build(bucket, ids, counter, data);
-        self.check_row(bucket, &row)?;
+        let row = self.compute(bucket, row, None);
+        self.check_row(bucket, WriteKind::Insert, &row)?;
         let key = bucket.key_of(&row);
         let there = self.row(bucket, &key).is_some();
         if self.mode.checks_at_once() {
             self.check_unique(bucket, &key, &row, there)?;
+            self.check_computed_references(store, bucket, None, &row)?;
             if there && bucket.definition.on_duplicate == OnDuplicate::Error {
                 return Err(OpError::new(
                     ErrorCode::AlreadyExists,
@@ -52,7 +57,8 @@ impl Draft {
         }
         self.writes += 1;
         let at = self.writes;
-        let written = written_references(bucket, data);
+        let mut written = written_references(bucket, data);
+        add_computed_references(bucket, None, &row, &mut written);
         let overlay = self.overlay_mut(bucket);
         overlay.counter = overlay.counter.max(bucket.highest_number(&row));
         let entry = overlay.entry_mut(bucket, &key, None);
@@ -65,6 +71,7 @@ impl Draft {
         entry.row = Some(row.clone());
         entry.at = entry.inserted.unwrap_or(at);
         entry.written = written;
+        entry.evicted = false;
         Ok(row)
     }
 
@@ -92,34 +99,119 @@ impl Draft {
             )));
         };
         let row = self.merge(bucket, old, data);
-        self.put_update(bucket, (key, slot), row, written_references(bucket, data))
+        self.put_update(store, bucket, (key, slot), row, written_references(bucket, data))
     }
 
     /// Holds a new row against the definition, and pays for it and for what
     /// its commit will cost.
-    fn check_row(&self, bucket: &Bucket, row: &Row) -> Result<(), OpError> {
+    fn check_row(&self, bucket: &Bucket, kind: WriteKind, row: &Row) -> Result<(), OpError> {
         self.budget.spend_changes(1)?;
         self.budget.spend_text_bytes(row.memory())?;
         // Each of these is looked for in the whole text, several times.
         let searched = bucket.unplaced.saturating_mul(row.text().len() / 4);
         let files = bucket.indexes.len() + bucket.references.len();
         self.budget.spend((searched + files.saturating_sub(8)) as u64)?;
-        validate(&bucket.name, &bucket.definition, &bucket.fields, row, &self.budget)
+        validate(&bucket.name, &bucket.definition, &bucket.fields, row, &self.budget)?;
+        match &bucket.guard {
+            Some(guard) => guard.check(kind, row, self.write_cx()),
+            None => Ok(()),
+        }
+    }
+
+    fn write_cx(&self) -> WriteCx<'_> {
+        WriteCx { now: self.now, budget: &self.budget }
+    }
+
+    /// The record with what follows from its other values.
+    fn compute(&self, bucket: &Bucket, row: Row, old: Option<&Row>) -> Row {
+        match &bucket.guard {
+            Some(guard) => guard.compute(&bucket.layout, row, old, self.write_cx()),
+            None => row,
+        }
+    }
+
+    /// The references among the values that were computed just now.
+    fn check_computed_references(
+        &self,
+        store: &Store,
+        bucket: &Bucket,
+        old: Option<&Row>,
+        row: &Row,
+    ) -> Result<(), OpError> {
+        computed_references(bucket, old, row).into_iter().try_for_each(|at| {
+            let outgoing = bucket.references.get(at).ok_or_else(OpError::internal)?;
+            let value = row.field(outgoing.index.field()).unwrap_or(Raw::NULL);
+            self.check_reference(store, bucket, outgoing, &Lookup::from(value))
+        })
+    }
+
+    /// A record is to go, because somebody asked for it or refers to it.
+    pub(super) fn check_delete(&self, bucket: &Bucket, key: &Key) -> Result<(), OpError> {
+        let guard = bucket.guard.as_ref().filter(|guard| guard.checks_deletes());
+        match guard.zip(self.row(bucket, key)) {
+            Some((guard, row)) => guard.check(WriteKind::Delete, row, self.write_cx()),
+            None => Ok(()),
+        }
+    }
+
+    /// All records of a bucket are to go.
+    pub(super) fn check_clear(&self, store: &Store, bucket: &Bucket) -> Result<(), OpError> {
+        let Some(guard) = bucket.guard.as_ref().filter(|guard| guard.checks_deletes()) else {
+            return Ok(());
+        };
+        let rows = self.find(store, bucket.id, None, usize::MAX);
+        self.budget.check()?;
+        rows.iter().try_for_each(|row| guard.check(WriteKind::Delete, row, self.write_cx()))
+    }
+
+    /// What the final state of every bucket must fulfil.
+    pub(super) fn check_groups(&self, store: &Store) -> Result<(), OpError> {
+        for overlay in &self.touched {
+            let Some(bucket) = store.bucket(overlay.bucket) else { continue };
+            let Some(guard) = bucket.guard.as_ref().filter(|guard| guard.checks_groups()) else {
+                continue;
+            };
+            let mut effects: Vec<Effect<'_>> = Vec::new();
+            if overlay.cleared {
+                for (place, row) in bucket.iter() {
+                    self.budget.spend(1)?;
+                    effects.push(Effect {
+                        kind: WriteKind::Delete,
+                        old: Some(row),
+                        new: None,
+                        old_place: place,
+                        new_place: 0,
+                        is_checked: true,
+                    });
+                }
+            }
+            self.budget.spend_sort(overlay.entries().len())?;
+            let mut entries: Vec<_> = overlay.entries().iter().collect();
+            entries.sort_by_key(|entry| entry.at);
+            effects.extend(entries.into_iter().filter_map(Entry::effect));
+            guard.check_groups(&effects, self.write_cx())?;
+        }
+        Ok(())
     }
 
     /// Validates an updated row and takes it into the overlay. With the key, the
     /// slot of the record in the store, if it is known.
     pub(super) fn put_update(
         &mut self,
+        store: &Store,
         bucket: &Bucket,
         (key, slot): (&Key, Option<Slot>),
         row: Row,
-        written: Vec<usize>,
+        mut written: Vec<usize>,
     ) -> Result<Row, OpError> {
-        self.check_row(bucket, &row)?;
+        let old = bucket.guard.as_ref().and_then(|_| self.row(bucket, key)).cloned();
+        let row = self.compute(bucket, row, old.as_ref());
+        self.check_row(bucket, WriteKind::Update, &row)?;
         if self.mode.checks_at_once() {
             self.check_unique(bucket, key, &row, false)?;
+            self.check_computed_references(store, bucket, old.as_ref(), &row)?;
         }
+        add_computed_references(bucket, old.as_ref(), &row, &mut written);
         self.writes += 1;
         let at = self.writes;
         let entry = self.overlay_mut(bucket).entry_mut(bucket, key, slot);
@@ -149,6 +241,7 @@ impl Draft {
     pub fn delete(&mut self, store: &Store, bucket: BucketId, key: &Lookup) -> Result<(), OpError> {
         let bucket = known(store, bucket)?;
         let Some(key) = key.key() else { return Ok(()) };
+        self.check_delete(bucket, key)?;
         if self.mode.checks_at_once() {
             self.follow_references(store, vec![(bucket.id, key.clone())])?;
         }
@@ -182,10 +275,11 @@ impl Draft {
     /// has a default, metadata.
     fn build(&self, bucket: &Bucket, ids: &mut IdSource, counter: u64, data: &Data<'_>) -> Row {
         let mut row = RowBuilder::new(&bucket.layout);
-        for (name, value) in data.iter().filter(|(name, _)| !OWN.contains(name)) {
+        let own = |name: &str| OWN.contains(&name) || bucket.is_computed(name);
+        for (name, value) in data.iter().filter(|(name, _)| !own(name)) {
             value.write(name, &mut row);
         }
-        let absent = |name: &str| !data.contains(name);
+        let absent = |name: &str| !data.contains(name) && !bucket.is_computed(name);
         for field in bucket.definition.fields.iter().filter(|field| absent(&field.name)) {
             let Some(generated) = field.generated else { continue };
             let value = match generated {
@@ -279,15 +373,56 @@ fn is_fixed(bucket: &Bucket, name: &str) -> bool {
     let definition = &bucket.definition;
     *name == *definition.key
         || OWN.contains(&name)
+        || bucket.is_computed(name)
         || definition.field(name).is_some_and(|field| field.is_immutable())
 }
 
 /// The references that `data` writes, as positions among the bucket's.
 fn written_references(bucket: &Bucket, data: &Data<'_>) -> Vec<usize> {
-    let written = |name: &str| data.get(name).is_some_and(|value: &Datum<'_>| !value.is_null());
+    let written = |name: &str| {
+        data.get(name).is_some_and(|value: &Datum<'_>| !value.is_null())
+            && !bucket.is_computed(name)
+    };
     let references = bucket.references.iter().enumerate();
     references
         .filter(|(_, outgoing)| written(outgoing.index.field().name()))
         .map(|(at, _)| at)
         .collect()
+}
+
+/// The references whose value was computed and is another one now, as positions
+/// among the bucket's, ascending.
+fn computed_references(bucket: &Bucket, old: Option<&Row>, row: &Row) -> Vec<usize> {
+    if bucket.guard.is_none() {
+        return Vec::new();
+    }
+    let text = |row: &Row, field| {
+        let value = row.field(field).filter(|value| !value.is_null());
+        value.map(|value| value.text().to_owned())
+    };
+    let references = bucket.references.iter().enumerate();
+    references
+        .filter(|(_, outgoing)| {
+            let field = outgoing.index.field();
+            let now = text(row, field);
+            bucket.is_computed(field.name())
+                && now.is_some()
+                && now != old.and_then(|old| text(old, field))
+        })
+        .map(|(at, _)| at)
+        .collect()
+}
+
+fn add_computed_references(
+    bucket: &Bucket,
+    old: Option<&Row>,
+    row: &Row,
+    written: &mut Vec<usize>,
+) {
+    let computed = computed_references(bucket, old, row);
+    if !computed.is_empty() {
+        written.extend(computed);
+        written.sort_unstable();
+        written.dedup();
+    }
 }

@@ -3,7 +3,7 @@
 use crate::budget::Budget;
 use crate::engine::Engine;
 use crate::ids::IdSource;
-use crate::json::{Kind, Raw, write_number};
+use crate::json::{Json, Kind, Raw, write_number};
 use crate::protocol::{ErrorCode, OpError, Request};
 use crate::store::{BucketId, Data, Draft, Filter, Lookup, Mode, Store};
 
@@ -39,7 +39,8 @@ impl Engine {
             out.extend_from_slice(b"{\"index\":");
             write_number(out, at as f64);
             out.extend_from_slice(b",\"data\":");
-            run(step, &mut draft, (&self.store, &self.budget), &mut self.ids, out)?;
+            run(step, &mut draft, (&self.store, &self.budget), &mut self.ids, out)
+                .map_err(|error| with_index(error, at))?;
             out.push(b'}');
             self.budget.spend(1)?;
             self.budget.reply(out.len())?;
@@ -50,6 +51,20 @@ impl Engine {
         self.commit(set);
         Ok(())
     }
+}
+
+/// A violated constraint says at which operation.
+fn with_index(mut error: OpError, at: usize) -> OpError {
+    if let Some(Json::Array(entries)) = error.details.as_deref_mut() {
+        for entry in entries {
+            if let Json::Object(entry) = entry
+                && entry.get("code").and_then(Json::as_str) == Some("constraint")
+            {
+                entry.insert("index", Json::Number(at as f64));
+            }
+        }
+    }
+    error
 }
 
 fn run(
