@@ -22,6 +22,11 @@ use crate::json::js::{Primitive, string_of};
 use crate::json::{Json, Kind, Raw};
 use crate::protocol::OpError;
 
+/// Characters of a text operator's longer side that are one step. A text is gone
+/// through twice, once to its end and once to search it, so it is half of what a
+/// step is elsewhere.
+const TEXT_STEP: usize = 32;
+
 /// A compiled filter.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -277,7 +282,7 @@ impl Op {
         let text = |part: &str| {
             let text = present.filter(|value| value.kind() == Kind::String)?;
             let longer = text.text().len().max(part.len());
-            budget.spend(longer.div_ceil(64) as u64).ok()?;
+            budget.spend(longer.div_ceil(TEXT_STEP) as u64).ok()?;
             Some(string_of(text))
         };
         match self {
@@ -295,7 +300,7 @@ impl Op {
             Op::Contains(part) => match present.and_then(plain_text) {
                 Some(plain) => {
                     let longer = plain.len().max(part.len());
-                    budget.spend(longer.div_ceil(64) as u64).is_ok()
+                    budget.spend(longer.div_ceil(TEXT_STEP) as u64).is_ok()
                         && contains_ascii(plain, part.as_bytes())
                 }
                 None => text(part).is_some_and(|text| contains_lowercase(&text, part)),
