@@ -179,6 +179,11 @@ pub trait TransportView {
     fn is_read_paused(&self, conn: ConnId) -> bool;
     /// Monotonic time at which the socket last took some output.
     fn last_output_progress(&self, conn: ConnId) -> u64;
+    /// Since this monotonic time bytes of a message arrived that is not complete
+    /// yet, or some of the output moved for which the socket had no room.
+    fn is_amid_transfer(&self, _conn: ConnId, _since: u64) -> bool {
+        false
+    }
 }
 
 /// A limit on what all connections together hold in the transport, for those who

@@ -20,6 +20,8 @@ pub(crate) struct Heartbeat {
     pub next_ping: u64,
     /// How often the timeout was put off because input had not been read yet.
     pub put_off: u8,
+    /// Deadlines in a row that passed amid a transfer.
+    pub transfers: u8,
     /// A pong for the newest ping has arrived, or none was sent yet.
     pub answered: bool,
 }

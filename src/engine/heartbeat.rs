@@ -7,6 +7,9 @@ use crate::app::{ConnId, TransportView};
 /// is not waited for longer than this many turns.
 const MOST_PUT_OFF: u8 = 100;
 
+/// Deadlines in a row that a transfer excuses (limits.md section 5).
+const MOST_TRANSFERS: u8 = 10;
+
 impl Engine {
     pub(super) fn start_heartbeat(&mut self, id: ConnId) {
         let interval = self.options.heartbeat_interval_ms;
@@ -26,6 +29,7 @@ impl Engine {
             && timestamp >= conn.heartbeat.pinged as f64
         {
             conn.heartbeat.answered = true;
+            conn.heartbeat.transfers = 0;
         }
     }
 
@@ -43,7 +47,15 @@ impl Engine {
             // client that is slow to read is alive while it takes output.
             let excused = conn.waiting.is_some()
                 || (view.is_read_paused(id) && view.last_output_progress(id) >= beat.pinged_mono);
-            if excused {
+            if !excused
+                && beat.transfers < MOST_TRANSFERS
+                && view.is_amid_transfer(id, beat.pinged_mono)
+            {
+                // Slow, and moving: from here on it has to move again.
+                beat.transfers += 1;
+                beat.pinged_mono = now.mono;
+                now.mono.saturating_add(timeout)
+            } else if excused {
                 now.mono.saturating_add(timeout)
             } else if view.has_unread_input(id) && beat.put_off < MOST_PUT_OFF {
                 // The pong may be among what has arrived: read first.

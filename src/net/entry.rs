@@ -130,6 +130,13 @@ impl TransportView for View<'_> {
         self.ask(conn, |entry| entry.paused)
     }
 
+    fn is_amid_transfer(&self, conn: ConnId, since: u64) -> bool {
+        self.ask(conn, |entry| {
+            (entry.conn.is_amid_message() && entry.input_progress > since)
+                || (entry.is_watched && entry.progress > since)
+        })
+    }
+
     fn last_output_progress(&self, conn: ConnId) -> u64 {
         self.ask(conn, |entry| entry.progress)
     }
