@@ -29,6 +29,8 @@ pub struct RateLimit {
 pub struct Limits {
     /// Steps of work that one request may take; 0 is no limit.
     pub request_steps: u64,
+    /// Records that expire in one turn.
+    pub expiry_batch: usize,
     /// The longest answer or push.
     pub max_reply_bytes: usize,
     /// Steps that the live views of one query may take for one commit before
@@ -63,6 +65,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request_steps: 20_000_000,
+            expiry_batch: 2000,
             max_reply_bytes: 64 << 20,
             view_steps: 2_000_000,
             costly_view_ms: 250,

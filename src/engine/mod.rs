@@ -128,6 +128,10 @@ pub struct Engine {
     pending: HashMap<JobId, Pending>,
     /// Set while the store is being changed: a panic then is fatal.
     in_commit: bool,
+    /// Records that expired in this turn.
+    expired_in_turn: usize,
+    /// A timer for [`Timer::MoreExpiry`] is set.
+    expiring: bool,
     /// A timer for [`Timer::Release`] is set.
     releasing: bool,
     /// Reused for building responses.
@@ -178,6 +182,8 @@ impl Engine {
             answering: Vec::new(),
             pending: HashMap::new(),
             in_commit: false,
+            expired_in_turn: 0,
+            expiring: false,
             releasing: false,
             scratch: Vec::new(),
             due: Vec::new(),
@@ -237,15 +243,29 @@ impl Engine {
         }
     }
 
-    /// Removes records whose time has come, as one commit per bucket.
+    /// Removes records whose time has come, as one commit per bucket, as many as
+    /// a turn may take; the others are hidden, and removed in the next turns.
     fn purge_expired(&mut self) {
         if self.options.ttl_check_interval_ms == 0 {
             return;
         }
-        while let Some(set) = self.store.prepare_expiry(self.now.wall) {
+        while let left = self.options.expiry_batch.saturating_sub(self.expired_in_turn)
+            && let Some(set) = self.store.prepare_expiry(self.now.wall, left)
+        {
+            self.expired_in_turn = self.expired_in_turn.saturating_add(set.changes());
             self.commit(set);
             self.publish();
         }
+        if self.store.hide_expired(self.now.wall) && !std::mem::replace(&mut self.expiring, true) {
+            self.wheel.insert(self.now.mono, Timer::MoreExpiry);
+        }
+    }
+
+    /// The next turn after one in which not all could be removed.
+    pub(crate) fn go_on_expiring(&mut self) {
+        self.expiring = false;
+        self.expired_in_turn = 0;
+        self.purge_expired();
     }
 
     /// One request, from its first check to its response. `Err` is the error
@@ -562,6 +582,7 @@ impl App for Engine {
 
     fn turn_ended(&mut self, now: Now) {
         self.take_time(now);
+        self.expired_in_turn = 0;
         self.hand_over_batch();
     }
 

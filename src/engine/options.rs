@@ -28,6 +28,8 @@ pub struct EngineOptions {
     pub max_reply_bytes: usize,
     /// Steps that the upkeep of one query's views may take for one commit.
     pub view_steps: u64,
+    /// Records that expire in one turn.
+    pub expiry_batch: usize,
     /// Least time between two updates of the views of a query that took more.
     pub costly_view_ms: u64,
     /// Path of the health check; `None`: off.
@@ -64,6 +66,7 @@ impl Default for EngineOptions {
             costly_view_ms: 250,
             health_path: Some("/healthz".into()),
             ttl_check_interval_ms: 1000,
+            expiry_batch: 2000,
             first_push_delay_ms: 10,
             coalesce_pushes: false,
             stopwatch: None,

@@ -266,7 +266,7 @@ impl Running<'_> {
         let count = match &self.transaction {
             Some(Transaction { draft, .. }) if filter.is_empty() => draft.len(store, id),
             Some(Transaction { draft, .. }) => draft.count(store, id, &filter),
-            None if filter.is_empty() => bucket.len(),
+            None if filter.is_empty() => bucket.visible_len(&self.engine.budget),
             None => bucket.select(Some(&filter), &self.engine.budget).count(),
         };
         self.engine.budget.check()?;

@@ -26,6 +26,8 @@ pub(crate) enum Timer {
     Rules,
     /// Views of costly queries may be brought up to date.
     CostlyViews,
+    /// More records have expired than one turn could remove.
+    MoreExpiry,
     /// Memory of dropped and cleared buckets is to be given back.
     Release,
 }
@@ -54,6 +56,7 @@ impl Engine {
             Timer::CoalescedPushes => self.release_coalesced(),
             Timer::Rules => self.rules_due(),
             Timer::CostlyViews => self.costly_views_due(),
+            Timer::MoreExpiry => self.go_on_expiring(),
             Timer::Release => {
                 self.releasing = false;
                 self.store.release_remains();

@@ -110,7 +110,7 @@ impl Plan {
 
     /// The matching records with their places, in candidate order.
     pub fn members<'s>(&'s self, bucket: &'s Bucket) -> impl Iterator<Item = Member<'s>> + Clone {
-        let rows = bucket.select(Some(&self.filter), &self.budget);
+        let rows = bucket.select_all(Some(&self.filter), &self.budget);
         rows.map(|(place, row)| {
             // Used up, the walk ends at its next step.
             let searched = self.unplaced.saturating_mul(row.text().len() as u64 / 8);

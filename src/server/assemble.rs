@@ -290,6 +290,7 @@ fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
         max_total_subscriptions: config.connection_limits.max_total_subscriptions,
         rate_limit: config.rate_limit.as_ref().map(|limit| (limit.max_requests, limit.window_ms)),
         request_steps: config.limits.request_steps,
+        expiry_batch: config.limits.expiry_batch,
         max_reply_bytes: config.limits.max_reply_bytes,
         view_steps: config.limits.view_steps,
         costly_view_ms: config.limits.costly_view_ms,

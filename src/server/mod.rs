@@ -20,8 +20,8 @@ mod hooks;
 mod hosted;
 mod listen;
 mod local;
-mod memory;
 mod logic;
+mod memory;
 #[cfg(feature = "sqlite")]
 mod offline;
 mod procedures;

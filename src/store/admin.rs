@@ -187,32 +187,43 @@ pub(super) fn layout_of(definition: &Definition) -> Layout {
 }
 
 impl Store {
-    /// The next bucket's records whose time has come, to be deleted as one
-    /// commit; `None` when no bucket has any. References to them are not looked
-    /// at. `now`: Unix time in milliseconds.
-    pub fn prepare_expiry(&self, now: u64) -> Option<ChangeSet> {
+    /// The records whose time has come, of the bucket in which one has been due
+    /// longest, to be deleted as one commit; at most `limit`, the oldest first.
+    /// `None` when no bucket has any. References to them are not looked at.
+    /// `now`: Unix time in milliseconds.
+    pub fn prepare_expiry(&self, now: u64, limit: usize) -> Option<ChangeSet> {
         let due = |at: &Millis| at.0 <= now as f64;
-        for bucket in self.buckets() {
-            let Some(expiry) = &bucket.expiry else { continue };
-            let ops: Vec<Op> = expiry
-                .iter()
-                .take_while(|(at, _)| due(at))
-                .filter_map(|(_, slot)| {
-                    let row = bucket.table.row(*slot)?;
-                    Some(Op {
-                        bucket: bucket.id,
-                        kind: ChangeKind::Deleted,
-                        key: bucket.key_of(row),
-                        place: Some((*slot, row.clone())),
-                        row: None,
-                        written: 0,
-                    })
-                })
-                .collect();
-            if !ops.is_empty() {
-                return Some(ChangeSet { ops, ..ChangeSet::default() });
-            }
+        let first = |bucket: &Bucket| bucket.expiry.as_ref()?.first().map(|(at, _)| *at);
+        let waiting = self.buckets().filter_map(|bucket| Some((first(bucket)?, bucket)));
+        let (oldest, bucket) = waiting.min_by_key(|(at, _)| *at)?;
+        if !due(&oldest) || limit == 0 {
+            return None;
         }
-        None
+        let expired = bucket.expiry.iter().flatten().take_while(|(at, _)| due(at)).take(limit);
+        let op = |(_, slot): &(Millis, Slot)| {
+            let row = bucket.table.row(*slot)?;
+            Some(Op {
+                bucket: bucket.id,
+                kind: ChangeKind::Deleted,
+                key: bucket.key_of(row),
+                place: Some((*slot, row.clone())),
+                row: None,
+                written: 0,
+            })
+        };
+        Some(ChangeSet { ops: expired.filter_map(op).collect(), ..ChangeSet::default() })
+    }
+
+    /// What is due and still here is gone for readers until it is deleted; true
+    /// if there is any. `now`: Unix time in milliseconds.
+    pub fn hide_expired(&mut self, now: u64) -> bool {
+        let now = Millis(now as f64);
+        let mut any = false;
+        for bucket in self.buckets.values_mut() {
+            let first = bucket.expiry.as_ref().and_then(|expiry| expiry.first());
+            bucket.over_until = first.filter(|(at, _)| *at <= now).map(|_| now);
+            any |= bucket.over_until.is_some();
+        }
+        any
     }
 }

@@ -11,6 +11,7 @@ use super::ordered::OrderedKeys;
 use super::schema::{Definition, Generated, OnDelete};
 use super::table::{NIL, Slot, Table};
 use super::{BucketId, FieldRef, Guard, Key, Layout, Row};
+use crate::budget::Budget;
 use crate::json::Raw;
 
 /// A number of a record raises the counter only up to here: beyond it there
@@ -37,6 +38,9 @@ pub struct Bucket {
     pub(super) index_places: HashMap<Box<str>, usize>,
     /// The outgoing references, one per field that has one.
     pub(super) references: Vec<Outgoing>,
+    /// Records whose time came up to then are still here, and gone for readers:
+    /// very many expire in pieces.
+    pub(super) over_until: Option<Millis>,
     /// With a TTL: the records that expire, soonest first.
     pub(super) expiry: Option<BTreeSet<(Millis, Slot)>>,
     /// `ordered_set`: the records in the order of their keys.
@@ -130,6 +134,7 @@ impl Bucket {
             index_places: places(&indexes),
             indexes,
             references,
+            over_until: None,
             expiry: definition.ttl.map(|_| BTreeSet::new()),
             ordered: definition.ordered.then(OrderedKeys::default),
             ages: definition.max_size.map(|_| BTreeSet::new()),
@@ -206,8 +211,37 @@ impl Bucket {
         &self.indexes
     }
 
+    /// The record with a key, unless its time is over.
     pub fn get(&self, key: &Key) -> Option<&Row> {
-        self.find(key).and_then(|slot| self.table.row(slot))
+        let row = self.find(key).and_then(|slot| self.table.row(slot));
+        row.filter(|row| !self.is_over(row))
+    }
+
+    /// Whether a record is only here because very many expire at once.
+    pub(super) fn is_over(&self, row: &Row) -> bool {
+        match self.over_until {
+            None => false,
+            Some(until) => self.expires_at(row).is_some_and(|at| at <= until),
+        }
+    }
+
+    /// Records that are over and still here; each is a step.
+    pub(super) fn count_over(&self, budget: &Budget) -> usize {
+        let (Some(until), Some(expiry)) = (self.over_until, &self.expiry) else { return 0 };
+        let over = expiry.range(..=(until, Slot::MAX)).count();
+        // Used up, whoever asks has an error in the end.
+        let _ = budget.spend(over as u64);
+        over
+    }
+
+    /// How many records there are for readers.
+    pub fn visible_len(&self, budget: &Budget) -> usize {
+        self.len().saturating_sub(self.count_over(budget))
+    }
+
+    /// The records in table order, without those that are over.
+    pub fn visible(&self) -> impl Iterator<Item = (u64, &Row)> {
+        self.iter().filter(|(_, row)| !self.is_over(row))
     }
 
     pub(super) fn find(&self, key: &Key) -> Option<Slot> {
@@ -267,11 +301,12 @@ impl Bucket {
     /// Panics if anything that finds records disagrees with the records.
     pub(super) fn check(&self) {
         self.table.check();
+        let over = |slot| self.table.row(slot).is_some_and(|row| self.is_over(row));
         for index in &self.indexes {
-            index.check(&self.table);
+            index.check(&self.table, over);
         }
         for outgoing in &self.references {
-            outgoing.index.check(&self.table);
+            outgoing.index.check(&self.table, over);
         }
         let slots: Vec<Slot> = self.table.iter().collect();
         let row = |slot: &Slot| self.table.row(*slot);

@@ -51,6 +51,11 @@ impl ChangeSet {
         definitions.is_empty() && cleared.is_empty() && ops.is_empty() && counters.is_empty()
     }
 
+    /// Records that it changes.
+    pub fn changes(&self) -> usize {
+        self.ops.len()
+    }
+
     /// Adds what was prepared independently, to become part of the same commit.
     /// The two must not touch the same records or the same counter.
     pub fn append(&mut self, other: ChangeSet) {

@@ -185,8 +185,8 @@ impl super::Bucket {
     pub fn first(&self, n: usize, budget: &Budget) -> Result<Vec<&Row>, OverBudget> {
         self.pay_for(n, budget)?;
         Ok(match &self.ordered {
-            Some(ordered) => self.rows(ordered.first(n)),
-            None => self.iter().take(n).map(|(_, row)| row).collect(),
+            Some(ordered) => self.rows(ordered.first(self.with_over(n, budget)?), n).collect(),
+            None => self.visible().take(n).map(|(_, row)| row).collect(),
         })
     }
 
@@ -197,9 +197,14 @@ impl super::Bucket {
     pub fn last(&self, n: usize, budget: &Budget) -> Result<Vec<&Row>, OverBudget> {
         self.pay_for(n, budget)?;
         Ok(match &self.ordered {
-            Some(ordered) => self.rows(ordered.last(n)),
+            Some(ordered) => {
+                let slots = ordered.last(self.with_over(n, budget)?);
+                let rows: Vec<&Row> = self.rows(slots, usize::MAX).collect();
+                rows.get(rows.len().saturating_sub(n)..).unwrap_or_default().to_vec()
+            }
             None => {
-                let mut rows: Vec<&Row> = self.iter_back().take(n).map(|(_, row)| row).collect();
+                let rows = self.iter_back().map(|(_, row)| row).filter(|row| !self.is_over(row));
+                let mut rows: Vec<&Row> = rows.take(n).collect();
                 rows.reverse();
                 rows
             }
@@ -223,13 +228,14 @@ impl super::Bucket {
         Ok(match (&self.ordered, there) {
             (Some(ordered), there) => {
                 let there = there.map(|slot| (slot, self.table.order(slot)));
-                self.rows(ordered.after(key, there, n))
+                self.rows(ordered.after(key, there, self.with_over(n, budget)?), n).collect()
             }
             (None, None) => Vec::new(),
             (None, Some(slot)) => {
                 let next = |slot: &Slot| Some(self.table.next(*slot));
                 let slots = std::iter::successors(next(&slot), next);
-                slots.map_while(|slot| self.table.row(slot)).take(n).collect()
+                let rows = slots.map_while(|slot| self.table.row(slot));
+                rows.filter(|row| !self.is_over(row)).take(n).collect()
             }
         })
     }
@@ -244,8 +250,17 @@ impl super::Bucket {
         budget.spend(n.min(self.len()) as u64)
     }
 
-    fn rows(&self, slots: Vec<Slot>) -> Vec<&Row> {
-        slots.into_iter().filter_map(|slot| self.table.row(slot)).collect()
+    /// At most `n` of the records in these slots, without those that are over.
+    fn rows(&self, slots: Vec<Slot>, n: usize) -> impl Iterator<Item = &Row> {
+        let rows = slots.into_iter().filter_map(|slot| self.table.row(slot));
+        rows.filter(|row| !self.is_over(row)).take(n)
+    }
+
+    /// So many records among which there are `n` that are not over.
+    fn with_over(&self, n: usize, budget: &Budget) -> Result<usize, OverBudget> {
+        let over = self.count_over(budget);
+        budget.check()?;
+        Ok(n.saturating_add(over))
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Selection<'b> {
     filter: Option<&'b Filter>,
     budget: &'b Budget,
     walk: Walk,
+    /// Records that are over are among them.
+    all: bool,
     /// Records looked at so far.
     looked_at: usize,
 }
@@ -142,6 +144,16 @@ impl Bucket {
         self.explain(filter, budget).1
     }
 
+    /// As [`Bucket::select`], with the records that are over and still here: live
+    /// queries follow the delete.
+    pub fn select_all<'b>(
+        &'b self,
+        filter: Option<&'b Filter>,
+        budget: &'b Budget,
+    ) -> Selection<'b> {
+        Selection { all: true, ..self.select(filter, budget) }
+    }
+
     /// The way to the records that match, and the records.
     pub fn explain<'b>(
         &'b self,
@@ -166,7 +178,7 @@ impl Bucket {
             }
             _ => Walk::List(slots.into_iter()),
         };
-        (access, Selection { bucket: self, filter, budget, walk, looked_at: 0 })
+        (access, Selection { bucket: self, filter, budget, walk, all: false, looked_at: 0 })
     }
 
     /// The records that match, with their places, in table order whatever index
@@ -219,6 +231,9 @@ impl<'b> Selection<'b> {
             let row = self.bucket.table.row(slot)?;
             self.looked_at += 1;
             self.budget.spend(1).ok()?;
+            if !self.all && self.bucket.is_over(row) {
+                continue;
+            }
             if self.filter.is_none_or(|filter| filter.matches(row, self.budget)) {
                 return Some((slot, row));
             }

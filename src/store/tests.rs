@@ -232,8 +232,8 @@ fn expired_and_surplus_records_go() {
     }
     assert_eq!(bench.find("t", "{}", "id"), "2 3");
     assert_eq!(bench.store.next_expiry(), Some(1102.0));
-    assert!(bench.store.prepare_expiry(1101).is_none());
-    let set = bench.store.prepare_expiry(1102).expect("one is due");
+    assert!(bench.store.prepare_expiry(1101, 9).is_none());
+    let set = bench.store.prepare_expiry(1102, 9).expect("one is due");
     bench.store.commit(set);
     assert_eq!(bench.find("t", "{}", "id"), "3");
     bench.store.check_invariants();

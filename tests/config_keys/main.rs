@@ -94,6 +94,7 @@ const INTEGERS: &[(&str, u64, u64, bool)] = &[
     ("limits.maxReplyBytes", 65_536, 1 << 30, false),
     ("limits.maxOutputBytes", 1 << 20, 1 << 40, false),
     ("limits.maxInputBytes", 1, 1 << 40, false),
+    ("limits.expiryBatch", 1, 1_000_000, false),
     ("limits.viewSteps", 1_000, 1_000_000_000_000, true),
     ("limits.costlyViewMs", 10, 60_000, false),
     ("heartbeat.intervalMs", 10, 86_400_000, true),

@@ -79,6 +79,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("limits", Kind::Section, nowhere, "What one request may cost, and how much memory may be used; see [limits](limits.md)."),
     Row::new("limits.requestSteps", int_or_zero("none", 10_000, 1_000_000_000_000), |c| Some(&mut c.limits.request_steps),
         "Steps of work that one request may take; a record looked at is one."),
+    Row::new("limits.expiryBatch", int(1, 1_000_000), |c| Some(&mut c.limits.expiry_batch),
+        "Records that expire in one turn of the loop; the others are hidden until their turn comes."),
     Row::new("limits.viewSteps", int_or_zero("none", 1_000, 1_000_000_000_000), |c| Some(&mut c.limits.view_steps),
         "Steps of work that the live views of one query may take for one commit; above, they are costly."),
     Row::new("limits.costlyViewMs", int(10, 60_000), |c| Some(&mut c.limits.costly_view_ms),

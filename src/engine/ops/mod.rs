@@ -9,8 +9,8 @@ mod backup;
 #[path = "no_backup.rs"]
 mod backup;
 mod identity;
-mod procedures;
 mod logic;
+mod procedures;
 mod queries;
 mod rules;
 mod server;

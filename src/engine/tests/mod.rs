@@ -3,10 +3,11 @@
 mod access;
 mod bounds;
 pub(crate) mod durability;
+mod expiry;
 mod identity;
 mod limits;
-mod procedures;
 mod logic;
+mod procedures;
 mod rig;
 mod simulation;
 

@@ -13,7 +13,7 @@ impl Draft {
         let entries = self.overlay(bucket.id).map_or(0, |overlay| overlay.entries().len());
         // Used up, the draft has an error in the end.
         let _ = self.budget.spend(entries as u64).and(self.budget.spend_sort(entries));
-        let len = self.overlay(bucket.id).map_or(bucket.len(), |overlay| overlay.len(bucket));
+        let len = self.overlay(bucket.id).map_or(bucket.len(), |overlay| overlay.len(bucket, 0));
         let surplus = (len + coming).saturating_sub(limit);
         for key in self.oldest(bucket, surplus) {
             if self.budget.spend_changes(1).is_err() {

@@ -127,7 +127,8 @@ fn check_conflict(bucket: &Bucket, overlay: &Overlay, entry: &Entry) -> Result<(
     if entry.row.is_some() && entry.inserted.is_some() && entry.over {
         return conflict(exists());
     }
-    match (&entry.base, bucket.get(&entry.key)) {
+    let stored = bucket.find(&entry.key).and_then(|slot| bucket.table.row(slot));
+    match (&entry.base, stored) {
         (None, Some(_)) if entry.row.is_some() => conflict(exists()),
         (Some(_), None) if entry.row.is_some() => {
             conflict(format!("Record with key \"{}\" not found", entry.key))

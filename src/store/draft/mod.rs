@@ -188,9 +188,9 @@ impl Draft {
             Some(overlay) => {
                 // Used up, the draft has an error in the end.
                 let _ = self.budget.spend(overlay.entries().len() as u64);
-                overlay.len(bucket)
+                overlay.len(bucket, bucket.count_over(&self.budget))
             }
-            None => bucket.len(),
+            None => bucket.visible_len(&self.budget),
         }
     }
 
@@ -205,7 +205,8 @@ impl Draft {
             Some((overlay, None)) if overlay.cleared => None,
             Some(_) | None => {
                 let slot = bucket.find(key)?;
-                bucket.table.row(slot).map(|row| (row, Some(slot)))
+                let row = bucket.table.row(slot).filter(|row| !bucket.is_over(row))?;
+                Some((row, Some(slot)))
             }
         }
     }

@@ -134,7 +134,12 @@ impl Overlay {
             });
             self.add(Entry {
                 key: key.clone(),
-                row: base.as_ref().map(|base| base.row.clone()),
+                // A record that is over is written to as if it were deleted.
+                row: base
+                    .as_ref()
+                    .map(|base| &base.row)
+                    .filter(|row| !bucket.is_over(row))
+                    .cloned(),
                 base,
                 inserted: None,
                 over: false,
@@ -187,12 +192,16 @@ impl Overlay {
         })
     }
 
-    /// How many records the bucket will have.
-    pub fn len(&self, bucket: &Bucket) -> usize {
-        let before = if self.cleared { 0 } else { bucket.len() };
-        self.entries.iter().fold(before, |len, entry| match (&entry.base, &entry.row) {
-            (Some(_), None) => len.saturating_sub(1),
-            (None, Some(_)) => len + 1,
+    /// How many records the bucket will have, if those that are over, so many,
+    /// are none.
+    pub fn len(&self, bucket: &Bucket, over: usize) -> usize {
+        let before = if self.cleared { 0 } else { bucket.len().saturating_sub(over) };
+        let base = |entry: &Entry| {
+            entry.base.as_ref().is_some_and(|base| over == 0 || !bucket.is_over(&base.row))
+        };
+        self.entries.iter().fold(before, |len, entry| match (base(entry), &entry.row) {
+            (true, None) => len.saturating_sub(1),
+            (false, Some(_)) => len + 1,
             _ => len,
         })
     }

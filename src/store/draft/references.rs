@@ -226,7 +226,10 @@ impl Draft {
                         return found;
                     }
                     let acquired = outgoing.index.acquired(&bucket.table, slot);
-                    let Some(row) = bucket.table.row(slot) else { continue };
+                    let Some(row) = bucket.table.row(slot).filter(|row| !bucket.is_over(row))
+                    else {
+                        continue;
+                    };
                     let key = bucket.key_of(row);
                     // Inserted anew: the reference will be one of `written`.
                     let renewed = overlay

@@ -104,7 +104,9 @@ fn stored_elsewhere(
         return false;
     }
     index.slots(&bucket.table, value).any(|slot| {
-        let Some(row) = bucket.table.row(slot) else { return false };
+        let Some(row) = bucket.table.row(slot).filter(|row| !bucket.is_over(row)) else {
+            return false;
+        };
         let other = bucket.key_of(row);
         let touched = overlay.is_some_and(|overlay| overlay.entry(&other).is_some());
         other != *key && !touched

@@ -28,7 +28,7 @@ impl Engine {
     ) -> Result<(), OpError> {
         let name = request.require_string("bucket")?;
         let bucket = self.store.require(&name)?;
-        let rows = bucket.iter().take_while(|_| self.budget.spend(1).is_ok());
+        let rows = bucket.visible().take_while(|_| self.budget.spend(1).is_ok());
         Ok(write_rows(out, rows.map(|(_, row)| row), &self.budget)?)
     }
 
@@ -147,7 +147,7 @@ fn count(
     let filter = filter.map(|filter| Filter::compile(bucket.layout(), filter)).transpose()?;
     let count = match filter.filter(|filter| !filter.is_empty()) {
         Some(filter) => bucket.select(Some(&filter), budget).count(),
-        None => bucket.len(),
+        None => bucket.visible_len(budget),
     };
     budget.check()?;
     write_number(out, count as f64);
