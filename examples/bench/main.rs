@@ -19,6 +19,7 @@ mod slow;
 #[cfg(feature = "sqlite")]
 mod start;
 mod stats;
+mod steady;
 mod target;
 mod views;
 mod watch;
@@ -59,6 +60,7 @@ fn run(mode: &str, options: &Options, report: &mut Report) -> Result<(), String>
         "start" => start::run(options, report),
         #[cfg(not(feature = "sqlite"))]
         "durable" | "start" => Err("this build keeps data in memory only".into()),
+        "steady" => steady::run(options, report),
         "fanout" => fanout::run(options, report),
         "logins" => logins::run(options, report),
         "idle" => idle::idle(options, report),

@@ -7,9 +7,9 @@ use getopts::Options as Parser;
 use serde_json::Value;
 
 /// All modes, in the order in which they run.
-pub const MODES: [&str; 14] = [
+pub const MODES: [&str; 15] = [
     "get", "update", "insert", "fanout", "slow", "logins", "idle", "params", "topn", "agg",
-    "delta", "records", "durable", "start",
+    "delta", "records", "durable", "start", "steady",
 ];
 
 const ABOUT: &str = "\
@@ -29,6 +29,8 @@ delta     one changed row of a large result, full and delta mode
 records   memory per record
 durable   updates in memory, with interval and with always, and their syncs
 start     until a server with a million records on disk listens, beside SQLite
+steady    the longest turn while millions of records come and go (a server in
+          the generator's own process)
 
 Without MODE all of them run. Every lost response or push and every error
 response is a failure: exit status 1.";

@@ -30,6 +30,8 @@ pub struct Counters {
     /// [`TURN_BOUNDS`] (not cumulative) and of longer ones.
     pub turn_micros: [AtomicU64; TURN_BOUNDS.len() + 1],
     pub turn_micros_sum: AtomicU64,
+    /// The longest turn since this was last set to 0.
+    pub turn_micros_longest: AtomicU64,
     closed: Mutex<BTreeMap<u16, u64>>,
     refused: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -64,6 +66,7 @@ impl Counters {
             count.fetch_add(1, Relaxed);
         }
         self.turn_micros_sum.fetch_add(micros, Relaxed);
+        self.turn_micros_longest.fetch_max(micros, Relaxed);
         self.turns_total.fetch_add(1, Relaxed);
     }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::hosted::Hosted;
 use super::local::{Closed, LOCAL_SLOT, Local, Mailslot};
 use crate::app::{App, ConnId};
-use crate::net::Remote;
+use crate::net::{Counters, Remote};
 use crate::storage::StorageStats;
 
 /// What the server and its handles share.
@@ -20,17 +20,23 @@ pub(super) struct Shared {
     pub started: Instant,
     pub running: AtomicBool,
     next_client: AtomicU32,
+    pub counters: Arc<Counters>,
     /// `None` without storage.
     pub storage: Option<Arc<StorageStats>>,
 }
 
 impl Shared {
-    pub fn new(address: SocketAddr, storage: Option<Arc<StorageStats>>) -> Self {
+    pub fn new(
+        address: SocketAddr,
+        counters: Arc<Counters>,
+        storage: Option<Arc<StorageStats>>,
+    ) -> Self {
         Shared {
             address,
             started: Instant::now(),
             running: AtomicBool::new(true),
             next_client: AtomicU32::new(0),
+            counters,
             storage,
         }
     }
@@ -111,6 +117,11 @@ impl Handle {
     pub fn stop(&self, grace: Duration) -> Result<(), Stopped> {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         self.run(move |app, now| app.shutdown(grace_ms, now))
+    }
+
+    /// What the transport has counted: connections, bytes, the length of turns.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.shared.counters)
     }
 
     /// Whether the loop has not ended.

@@ -267,7 +267,8 @@ fn launch(config: Config, signals: bool, hooks: Hooks) -> Result<Server, StartEr
     let url = url(config.bind_host(), address.port(), &config.path);
     log::debug!("ready after {} microseconds", started.elapsed().as_micros());
     let storage = durable.as_ref().map(|durable| durable.writer().stats());
-    Ok(Server { transport, shared: Arc::new(Shared::new(address, storage)), url, durable })
+    let shared = Arc::new(Shared::new(address, transport.counters(), storage));
+    Ok(Server { transport, shared, url, durable })
 }
 
 /// Microseconds since the first call.
