@@ -175,6 +175,27 @@ impl Engine {
             .err()
     }
 
+    /// The same for a view of logic.
+    pub(super) fn refusal_to_subscribe_view(
+        &mut self,
+        conn: ConnId,
+        view: &str,
+    ) -> Option<OpError> {
+        let session = self.session(conn).cloned();
+        let operation = Operation::LogicSubscribeView;
+        let question = Question {
+            operation: Cow::Borrowed(operation.name()),
+            tier: operation.tier(),
+            class: operation.tier(),
+            kind: Some(ResourceKind::Query),
+            name: Some(Cow::Borrowed(view)),
+            source: None,
+        };
+        self.decide(session.as_ref(), &question)
+            .and_then(|()| self.require_read_of_view(conn, view))
+            .err()
+    }
+
     /// Why a connection may not subscribe to the events of a pattern, if so.
     pub(super) fn refusal_to_subscribe_events(
         &mut self,
@@ -331,7 +352,11 @@ impl Engine {
                 self.store.bucket_id(&resource.name).is_some()
                     && !self.is_system_bucket(&resource.name)
             }
-            ResourceKind::Query => self.query_source(&resource.name).is_some(),
+            ResourceKind::Query => {
+                let view = |logic: &crate::logic::Logic| logic.view(&resource.name).is_some();
+                self.query_source(&resource.name).is_some()
+                    || self.logic.as_deref().is_some_and(view)
+            }
             ResourceKind::Procedure => self.has_procedure(&resource.name),
             ResourceKind::Topic => false,
         }

@@ -1,10 +1,12 @@
 //! The engine's side of logic: what is configured or was stored, and what a
 //! commit does to definitions.
 
+use std::sync::Arc;
+
 use super::Engine;
 use crate::budget::Budget;
 use crate::json::Json;
-use crate::logic::Logic;
+use crate::logic::{Logic, Maker, VIEW};
 use crate::protocol::OpError;
 use crate::store::{Commit, WriteCx};
 
@@ -25,15 +27,26 @@ impl Engine {
         kind: &str,
         name: &str,
         body: &Json,
+        is_stored: bool,
     ) -> Result<(), OpError> {
         let Some(logic) = self.logic.as_deref() else { return Ok(()) };
         let object = body.as_object().cloned().unwrap_or_default();
         let draft = logic.parse(&self.store, kind, name, &object)?;
-        draft.buckets().try_for_each(|bucket| self.refuse_system_bucket(bucket))?;
+        draft.buckets().into_iter().try_for_each(|bucket| self.refuse_system_bucket(bucket))?;
         let budget = Budget::unlimited();
         let cx = WriteCx { now: self.now.wall as f64, budget: &budget };
         let Some(logic) = self.logic.as_deref_mut() else { return Ok(()) };
-        logic.define(&mut self.store, draft, cx).map(|_| ())
+        logic.define(&mut self.store, draft, is_stored, cx)?;
+        self.name_view(kind, name);
+        Ok(())
+    }
+
+    /// A view that was defined can be subscribed to.
+    pub(super) fn name_view(&mut self, kind: &str, name: &str) {
+        let view = self.logic.as_deref().filter(|_| kind == VIEW).and_then(|it| it.view(name));
+        if let Some(view) = view.cloned() {
+            self.views.define_derived(name, Arc::new(Maker(view)));
+        }
     }
 
     /// What was defined on a bucket goes with it.

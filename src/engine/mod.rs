@@ -215,6 +215,7 @@ impl Engine {
         self.forget_logic(&commit);
         self.metrics.commits += 1;
         // At once: views are brought from one commit to the next.
+        self.views.wall = self.now.wall;
         self.views.apply(&self.store, &commit, self.now.mono);
         self.store.count_beside(self.views.memory());
         self.note_orphans(&commit);

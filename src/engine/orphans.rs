@@ -19,6 +19,10 @@ use crate::store::{Commit, DefinitionChange};
 /// queries.
 const STORED: &str = "orphan";
 
+/// In front of the name of a view of logic. No name that begins like this is
+/// stored for a query, whose names come from clients as they are.
+const VIEW: &str = "\0view ";
+
 /// The names of queries whose bucket was dropped since they were defined.
 pub(super) type Orphans = HashSet<Box<str>>;
 
@@ -27,7 +31,9 @@ impl Engine {
     /// anew by whoever wrote it.
     pub(crate) fn restore_orphans(&mut self, is_configured: impl Fn(&str) -> bool) {
         for document in self.take_documents(STORED) {
-            if is_configured(&document.name) || !self.views.is_defined(&document.name) {
+            if document.name.starts_with(VIEW) {
+                self.orphans.insert(document.name.into());
+            } else if is_configured(&document.name) || !self.views.is_defined(&document.name) {
                 self.log_forget(STORED, &document.name);
             } else {
                 self.orphans.insert(document.name.into());
@@ -46,12 +52,33 @@ impl Engine {
     pub(super) fn note_orphans(&mut self, commit: &Commit) {
         for definition in &commit.definitions {
             let DefinitionChange::Dropped { name: bucket, .. } = definition else { continue };
-            for query in self.views.queries_over(bucket) {
+            let views = self.logic.iter().flat_map(|logic| logic.views_over(bucket));
+            let views: Vec<String> = views.map(|view| format!("{VIEW}{view}")).collect();
+            for query in self.views.queries_over(bucket).into_iter().chain(views) {
                 if self.orphans.insert(query.as_str().into()) {
                     self.log_document(STORED, &query, Origin::Wire, &Json::Bool(true));
                 }
             }
         }
+    }
+
+    /// The same for a view of logic.
+    pub(super) fn forget_view_orphan(&mut self, view: &str) {
+        self.forget_orphan(&format!("{VIEW}{view}"));
+    }
+
+    /// Built-in mode: who reads a view that is an orphan must be allowed to read
+    /// its buckets.
+    pub(super) fn require_read_of_view(&mut self, conn: ConnId, view: &str) -> Result<(), OpError> {
+        if !self.orphans.contains(&*format!("{VIEW}{view}")) {
+            return Ok(());
+        }
+        let view = self.logic.as_deref().and_then(|logic| logic.view(view));
+        let names = view.map(|view| view.buckets().into_iter().map(str::to_owned).collect());
+        let names: Vec<String> = names.unwrap_or_default();
+        let is_there = |name: &&String| self.store.bucket_id(name).is_some();
+        let names: Vec<&String> = names.iter().filter(is_there).collect();
+        names.into_iter().try_for_each(|name| self.require_read(conn, name))
     }
 
     /// A query is gone; one that is defined by its name is another one.

@@ -242,9 +242,8 @@ impl Constraint {
             if !(effect.is_checked && self.asks(effect.kind)) {
                 continue;
             }
-            // An update may have left one group for another.
-            let left = left
-                .filter(|left| effect.kind != WriteKind::Insert && entered.as_ref() != Some(left));
+            // What was written may have left one group for another.
+            let left = left.filter(|left| entered.as_ref() != Some(left));
             touched.extend(left.into_iter().chain(entered).map(|key| (key, row)));
         }
         let holds = touched.iter().all(|(key, row)| {

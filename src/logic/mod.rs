@@ -11,6 +11,7 @@ pub(crate) mod expr;
 mod guard;
 mod issues;
 mod totals;
+mod view;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use computed::Computed;
 use constraint::Constraint;
 use constraint::Draft as ConstraintDraft;
 use guard::BucketLogic;
+pub(crate) use view::{Maker, View};
 
 /// How much of everything there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,7 @@ pub struct Logic {
     limits: LogicLimits,
     computed: Vec<OfBucket<Computed>>,
     constraints: Vec<OfBucket<Constraint>>,
+    views: Vec<Arc<View>>,
 }
 
 /// A definition and the bucket that it is bound to.
@@ -84,11 +87,13 @@ impl Logic {
     ) -> Result<Draft, OpError> {
         match kind {
             COMPUTED => self.parse_computed(store, name, body).map(Draft::Computed),
+            VIEW => View::parse(body, self.limits).map(Draft::View),
             _ => self.parse_constraint(body).map(Draft::Constraint),
         }
     }
 
-    /// Adds what was checked. Returns it as it is stored.
+    /// Adds what was checked. Returns it as it is stored. `is_stored`: it was
+    /// defined before this start; the buckets of a view may be gone since.
     ///
     /// # Errors
     /// Why it cannot be added to what is there.
@@ -96,11 +101,13 @@ impl Logic {
         &mut self,
         store: &mut Store,
         draft: Draft,
+        is_stored: bool,
         cx: WriteCx<'_>,
     ) -> Result<Json, OpError> {
         match draft {
             Draft::Computed(draft) => Ok(self.define_computed(store, draft)),
             Draft::Constraint(draft) => self.define_constraint(store, draft, cx),
+            Draft::View(view) => self.define_view(store, view, is_stored),
         }
     }
 
@@ -108,6 +115,7 @@ impl Logic {
     pub(crate) fn undefine(&mut self, store: &mut Store, kind: &str, name: &str) -> bool {
         match kind {
             COMPUTED => self.drop_computed(store, name),
+            VIEW => self.drop_view(name),
             _ => self.drop_constraint(store, name),
         }
     }
@@ -217,6 +225,43 @@ impl Logic {
         self.constraints.iter().map(|have| &have.what.definition)
     }
 
+    fn define_view(&mut self, store: &Store, view: View, is_stored: bool) -> Result<Json, OpError> {
+        bounds::check_name("View", &view.name)?;
+        if self.view(&view.name).is_some() {
+            return Err(already_exists("View", &view.name));
+        }
+        if !is_stored {
+            view.require_buckets(store)?;
+        }
+        let most = self.limits.definitions;
+        if self.views.len() >= most {
+            return Err(OpError::validation(format!("Too many views (maximum {most})")));
+        }
+        let definition = Json::Object(view.definition.clone());
+        self.views.push(Arc::new(view));
+        Ok(definition)
+    }
+
+    fn drop_view(&mut self, name: &str) -> bool {
+        let before = self.views.len();
+        self.views.retain(|view| *view.name != *name);
+        self.views.len() < before
+    }
+
+    pub(crate) fn view(&self, name: &str) -> Option<&Arc<View>> {
+        self.views.iter().find(|view| *view.name == *name)
+    }
+
+    pub(crate) fn views(&self) -> impl ExactSizeIterator<Item = &Arc<View>> {
+        self.views.iter()
+    }
+
+    /// The names of the views that read a bucket of that name.
+    pub(crate) fn views_over(&self, bucket: &str) -> impl Iterator<Item = &str> {
+        let over = self.views.iter().filter(move |view| view.buckets().contains(&bucket));
+        over.map(|view| &*view.name)
+    }
+
     /// Lets a bucket know of what is defined on it.
     fn bind(&self, store: &mut Store, bucket: BucketId) {
         let computed = self.computed.iter().find(|have| have.bucket == bucket);
@@ -246,14 +291,16 @@ impl Logic {
 pub(crate) enum Draft {
     Computed(ComputedDraft),
     Constraint(ConstraintDraft),
+    View(View),
 }
 
 impl Draft {
     /// The buckets that it is about.
-    pub fn buckets(&self) -> impl Iterator<Item = &str> {
+    pub fn buckets(&self) -> Vec<&str> {
         match self {
-            Draft::Computed(draft) => [&*draft.name].into_iter(),
-            Draft::Constraint(draft) => [&*draft.on].into_iter(),
+            Draft::Computed(draft) => vec![&draft.name],
+            Draft::Constraint(draft) => vec![&draft.on],
+            Draft::View(view) => view.buckets(),
         }
     }
 
@@ -262,6 +309,7 @@ impl Draft {
         match self {
             Draft::Computed(draft) => &draft.name,
             Draft::Constraint(draft) => &draft.name,
+            Draft::View(view) => &view.name,
         }
     }
 }
@@ -277,6 +325,7 @@ pub(crate) struct ComputedDraft {
 /// The kinds of stored documents.
 pub(crate) const COMPUTED: &str = "logic.computed";
 pub(crate) const CONSTRAINT: &str = "logic.constraint";
+pub(crate) const VIEW: &str = "logic.view";
 
 fn take_out<T>(
     all: &mut Vec<OfBucket<T>>,

@@ -171,17 +171,17 @@ macro_rules! operation_table {
             AuthWhoami "auth.whoami" Option::None, None => auth_whoami(conn, out);
             LogicDefineComputed "logic.defineComputed" Some(Admin), Bucket("bucket") => define_computed(conn, request);
             LogicDropComputed "logic.dropComputed" Some(Admin), Bucket("bucket") => drop_computed(request);
-            LogicDefineView "logic.defineView" Some(Admin), Query("definition.name") => logic_to_come();
-            LogicDropView "logic.dropView" Some(Admin), Query("name") => logic_to_come();
-            LogicExplainView "logic.explainView" Some(Admin), Query("name") => logic_to_come();
-            LogicQueryView "logic.queryView" Some(Read), Query("name") => logic_to_come();
-            LogicSubscribeView "logic.subscribeView" Some(Read), Query("name") => logic_to_come();
-            LogicUnsubscribeView "logic.unsubscribeView" Some(Read), OwnSubscription => logic_to_come();
+            LogicDefineView "logic.defineView" Some(Admin), Query("definition.name") => define_view(conn, request);
+            LogicDropView "logic.dropView" Some(Admin), Query("name") => drop_view(request);
+            LogicExplainView "logic.explainView" Some(Admin), Query("name") => explain_view(request);
+            LogicQueryView "logic.queryView" Some(Read), Query("name") => query_view(conn, request, out);
+            LogicSubscribeView "logic.subscribeView" Some(Read), Query("name") => subscribe_view(conn, request, out);
+            LogicUnsubscribeView "logic.unsubscribeView" Some(Read), OwnSubscription => unsubscribe_view(conn, request, out);
             LogicDefineConstraint "logic.defineConstraint" Some(Admin), Bucket("constraint.on") => define_constraint(conn, request);
             LogicDropConstraint "logic.dropConstraint" Some(Admin), None => drop_constraint(request);
             LogicListConstraints "logic.listConstraints" Some(Admin), None => list_constraints();
             LogicListComputed "logic.listComputed" Some(Admin), None => list_computed();
-            LogicListViews "logic.listViews" Some(Admin), None => logic_to_come();
+            LogicListViews "logic.listViews" Some(Admin), None => list_views();
             LogicEvaluateExpr "logic.evaluateExpr" Some(Read), None => evaluate_expr(request);
         }
     };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::derived::Derived;
 use super::program::ProgramView;
 use super::routing::Route;
 use super::view::{Body, Changed, View, ViewLimits, ViewStats, Want};
@@ -12,6 +13,7 @@ use crate::store::{Bucket, BucketId, Change, Store};
 pub(crate) enum Live {
     Declared(Box<View>),
     Program(Box<ProgramView>, Common),
+    Derived(Box<dyn Derived>, Common),
 }
 
 /// What is kept of a program's view beside the view.
@@ -37,7 +39,7 @@ impl Live {
     fn bucket<'s>(&self, store: &'s Store) -> Option<&'s Bucket> {
         match self {
             Live::Declared(view) => store.bucket(view.bucket()),
-            Live::Program(..) => None,
+            Live::Program(..) | Live::Derived(..) => None,
         }
     }
 
@@ -45,6 +47,7 @@ impl Live {
         match self {
             Live::Declared(view) => view.bucket() == bucket,
             Live::Program(view, _) => view.dependencies.all_buckets().contains(&bucket),
+            Live::Derived(view, _) => view.buckets().contains(&bucket),
         }
     }
 
@@ -57,13 +60,16 @@ impl Live {
                 routes.map(|route| (view.bucket(), route)).collect()
             }
             Live::Program(view, _) => Route::of_dependencies(&view.dependencies),
+            Live::Derived(view, _) => {
+                view.buckets().into_iter().map(|bucket| (bucket, Route::All)).collect()
+            }
         }
     }
 
     pub fn subscribers(&self) -> usize {
         match self {
             Live::Declared(view) => view.subscribers(),
-            Live::Program(_, common) => common.subscribers,
+            Live::Program(_, common) | Live::Derived(_, common) => common.subscribers,
         }
     }
 
@@ -75,7 +81,7 @@ impl Live {
                     view.join(bucket, want);
                 }
             }
-            Live::Program(_, common) => common.subscribers += 1,
+            Live::Program(_, common) | Live::Derived(_, common) => common.subscribers += 1,
         }
     }
 
@@ -83,7 +89,7 @@ impl Live {
     pub fn leave(&mut self, want: Want) -> usize {
         match self {
             Live::Declared(view) => view.leave(want),
-            Live::Program(_, common) => {
+            Live::Program(_, common) | Live::Derived(_, common) => {
                 common.subscribers = common.subscribers.saturating_sub(1);
                 common.subscribers
             }
@@ -96,6 +102,7 @@ impl Live {
         match self {
             Live::Declared(view) => bucket.and_then(|bucket| view.body(bucket)),
             Live::Program(view, _) => view.body(),
+            Live::Derived(view, _) => view.body(),
         }
     }
 
@@ -111,7 +118,7 @@ impl Live {
         let bucket = self.bucket(store)?;
         match self {
             Live::Declared(view) => Some(view.reset_text(bucket)),
-            Live::Program(..) => None,
+            Live::Program(..) | Live::Derived(..) => None,
         }
     }
 
@@ -119,7 +126,7 @@ impl Live {
     pub fn shape(&self) -> Option<&'static str> {
         match self {
             Live::Declared(view) => Some(view.plan.shape()),
-            Live::Program(..) => None,
+            Live::Program(..) | Live::Derived(..) => None,
         }
     }
 
@@ -135,6 +142,7 @@ impl Live {
         happened: Happened,
         changes: &[&Change],
         limits: &ViewLimits,
+        now: u64,
     ) -> Option<Changed> {
         let bucket = self.bucket(store);
         match self {
@@ -150,6 +158,19 @@ impl Live {
                 let again = happened != Happened::Changes;
                 view.apply(store, changes, again, &mut common.stats)
             }
+            Live::Derived(view, common) => {
+                common.stats.commits += 1;
+                let again = happened != Happened::Changes;
+                common.stats.reruns += u64::from(again);
+                let previous = view.body();
+                if !view.follow(store, changes, again, now) {
+                    return None;
+                }
+                common.stats.changes += 1;
+                let body = Some(view.body());
+                let previous = Some(previous);
+                Some(Changed { full: true, body, previous, with_positions: None, as_set: None })
+            }
         }
     }
 
@@ -157,13 +178,14 @@ impl Live {
         match self {
             Live::Declared(view) => view.memory(),
             Live::Program(view, _) => view.memory(),
+            Live::Derived(view, _) => view.memory(),
         }
     }
 
     pub fn stats(&self) -> ViewStats {
         match self {
             Live::Declared(view) => view.stats,
-            Live::Program(_, common) => common.stats,
+            Live::Program(_, common) | Live::Derived(_, common) => common.stats,
         }
     }
 
@@ -173,6 +195,7 @@ impl Live {
             Live::Declared(view) => view.describe(),
             Live::Program(view, _) if view.is_incremental() => "incremental",
             Live::Program(..) => "rerun",
+            Live::Derived(..) => "incremental",
         }
     }
 
@@ -181,20 +204,21 @@ impl Live {
         match self {
             Live::Declared(view) => view.fallback().map(super::form::Fallback::as_str),
             Live::Program(view, _) => (!view.is_incremental()).then_some("programmatic"),
+            Live::Derived(..) => None,
         }
     }
 
     pub fn refills(&self) -> u64 {
         match self {
             Live::Declared(view) => view.refills(),
-            Live::Program(..) => 0,
+            Live::Program(..) | Live::Derived(..) => 0,
         }
     }
 
     /// How often it could not be evaluated.
     pub fn failures(&self) -> u64 {
         match self {
-            Live::Declared(_) => 0,
+            Live::Declared(_) | Live::Derived(..) => 0,
             Live::Program(view, _) => view.failures,
         }
     }

@@ -7,6 +7,7 @@
 
 mod costly;
 mod definition;
+mod derived;
 mod explain;
 mod form;
 mod groups;
@@ -29,6 +30,7 @@ mod views;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use derived::{Derivation, Derived};
 pub use program::{
     Effect, Group, IncrementalQuery, Page, Query, QueryBucket, QueryCx, RecordChange,
 };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::costly::Costly;
 use super::definition::Definition;
+use super::derived::Derivation;
 use super::live::Live;
 use super::program::Program;
 use super::routing::Route;
@@ -35,6 +36,7 @@ pub(super) struct Query {
 pub(super) enum Source {
     Declared(Arc<Definition>),
     Program(Arc<dyn Program>),
+    Derived(Arc<dyn Derivation>),
 }
 
 impl std::fmt::Debug for Source {
@@ -42,6 +44,7 @@ impl std::fmt::Debug for Source {
         match self {
             Source::Declared(definition) => definition.fmt(f),
             Source::Program(_) => f.write_str("Program"),
+            Source::Derived(_) => f.write_str("Derived"),
         }
     }
 }
@@ -50,7 +53,7 @@ impl Source {
     pub fn definition(&self) -> Option<&Definition> {
         match self {
             Source::Declared(definition) => Some(definition),
-            Source::Program(_) => None,
+            Source::Program(_) | Source::Derived(_) => None,
         }
     }
 }
@@ -94,6 +97,23 @@ impl Views {
         Ok(())
     }
 
+    /// Gives a view of logic its name, among its kind.
+    pub fn define_derived(&mut self, name: &str, derivation: Arc<dyn Derivation>) {
+        self.add(name, Source::Derived(derivation));
+    }
+
+    /// Takes it away; its subscriptions end silently.
+    pub fn undefine_derived(&mut self, name: &str) {
+        if let Some(id) = self.derived.remove(name) {
+            self.end_query(id);
+        }
+    }
+
+    /// Whether a view belongs to logic.
+    pub fn is_derived(&self, view: ViewId) -> bool {
+        matches!(self.get(view), Some(Live::Derived(..)))
+    }
+
     fn require_free(&self, name: &str) -> Result<(), OpError> {
         if !self.names.contains_key(name) {
             return Ok(());
@@ -123,25 +143,34 @@ impl Views {
             counted: (0, 0),
             costly: None,
         };
+        let names = match query.source {
+            Source::Derived(_) => &mut self.derived,
+            Source::Declared(_) | Source::Program(_) => &mut self.names,
+        };
+        names.insert(name.into(), id);
         self.queries.insert(id, query);
-        self.names.insert(name.into(), id);
     }
 
     /// `store.undefineQuery`: its subscriptions end.
     pub fn undefine(&mut self, name: &str) -> Result<(), OpError> {
         let id = self.names.remove(name).ok_or_else(|| not_a_query(name))?;
+        self.end_query(id);
+        Ok(())
+    }
+
+    fn end_query(&mut self, id: QueryId) {
         let query = self.queries.remove(&id);
         self.costly.remove(&id);
         self.commits += 1;
         for view in query.into_iter().flat_map(|query| query.views.into_values()) {
             self.end(view, News::Ended(EndReason::QueryUndefined));
         }
-        Ok(())
     }
 
     /// The queries in the order of their definition.
-    pub fn list(&self) -> impl ExactSizeIterator<Item = Listed<'_>> {
-        self.queries.values().map(|query| Listed {
+    pub fn list(&self) -> impl Iterator<Item = Listed<'_>> {
+        let own = |query: &&Query| !matches!(query.source, Source::Derived(_));
+        self.queries.values().filter(own).map(|query| Listed {
             name: &query.name,
             subscribers: query
                 .views
@@ -154,7 +183,7 @@ impl Views {
     }
 
     pub fn queries(&self) -> usize {
-        self.queries.len()
+        self.names.len()
     }
 
     /// Live subscriptions.

@@ -102,6 +102,8 @@ pub(super) struct Entry {
 pub(crate) struct Views {
     pub(super) queries: BTreeMap<QueryId, Query>,
     pub(super) names: HashMap<Box<str>, QueryId>,
+    /// The same for what [`super::Derivation`] makes.
+    pub(super) derived: HashMap<Box<str>, QueryId>,
     pub(super) last_query: u32,
     pub(super) views: Slab<Entry>,
     routes: HashMap<BucketId, Routes>,
@@ -122,6 +124,8 @@ pub(crate) struct Views {
     pub costly_marks: u64,
     /// Monotonic milliseconds, of the newest commit.
     pub(super) now: u64,
+    /// Unix time in milliseconds, likewise.
+    pub wall: u64,
     scratch: String,
     #[cfg(any(test, feature = "test-ops"))]
     pub panic_in: Option<Box<str>>,
@@ -195,6 +199,8 @@ impl Views {
                 };
                 (key, live)
             }
+            // These have names of their own.
+            Source::Derived(_) => return Err(not_a_query(name)),
             Source::Program(program) => {
                 let params = given.map(Raw::to_json);
                 let text = params.as_ref().map(Json::to_text).unwrap_or_default();
@@ -224,10 +230,42 @@ impl Views {
         Ok(view)
     }
 
+    /// Joins the view of a derivation, or makes it.
+    pub fn subscribe_derived(
+        &mut self,
+        store: &Store,
+        name: &str,
+        want: Want,
+        budget: &Budget,
+    ) -> Result<ViewId, OpError> {
+        let id = *self.derived.get(name).ok_or_else(|| not_a_query(name))?;
+        let query = self.queries.get(&id).ok_or_else(|| not_a_query(name))?;
+        let Source::Derived(derivation) = &query.source else { return Err(not_a_query(name)) };
+        let key = ViewKey { params: Box::default(), read_filter: None };
+        let view = match query.views.get(&key) {
+            Some(view) => *view,
+            None => {
+                let view = derivation.start(store, self.wall, budget)?;
+                budget.check()?;
+                self.insert(id, key, Live::Derived(view, Common::default()))
+            }
+        };
+        self.catch_up_for(store, view, budget)?;
+        self.charge(view, budget);
+        if let Some(live) = self.get_mut(view) {
+            live.join(store, want);
+            self.subscribers += 1;
+        }
+        self.account(store, view);
+        Ok(view)
+    }
+
     /// Lets a request pay for what a view does next.
     pub fn charge(&mut self, id: ViewId, budget: &Budget) {
-        if let Some(Live::Declared(view)) = self.get_mut(id) {
-            view.plan.budget = budget.clone();
+        match self.get_mut(id) {
+            Some(Live::Declared(view)) => view.plan.budget = budget.clone(),
+            Some(Live::Derived(view, _)) => view.charge(budget),
+            Some(Live::Program(..)) | None => {}
         }
     }
 
@@ -336,8 +374,9 @@ impl Views {
         let mut restarted = Vec::new();
         for definition in &commit.definitions {
             match definition {
-                DefinitionChange::Defined(_) => {}
-                DefinitionChange::Dropped { bucket, .. } => {
+                DefinitionChange::Defined(defined) => self.rebind(store, &defined.name),
+                DefinitionChange::Dropped { bucket, name, .. } => {
+                    self.rebind(store, name);
                     for id in self.over(*bucket) {
                         self.end(id, News::Ended(EndReason::BucketDropped));
                     }
@@ -360,6 +399,18 @@ impl Views {
         }
         self.apply_changes(store, &commit.changes, &restarted);
         self.count_upkeep();
+    }
+
+    /// A bucket is there, or is not any more. What logic derives from one of
+    /// that name goes on with it, or without.
+    fn rebind(&mut self, store: &Store, name: &str) {
+        let concerned = self.views.iter().filter_map(|(slot, entry)| match &entry.live {
+            Live::Derived(view, _) if view.names(name) => Some(ViewId(slot as u32)),
+            _ => None,
+        });
+        for id in concerned.collect::<Vec<_>>() {
+            self.maintain(store, id, Happened::StartOver, &[]);
+        }
     }
 
     fn apply_changes(&mut self, store: &Store, changes: &[Change], restarted: &[BucketId]) {
@@ -405,7 +456,7 @@ impl Views {
         changes: &[&Change],
     ) {
         self.begin_upkeep(id);
-        let limits = self.limits;
+        let (limits, wall) = (self.limits, self.wall);
         #[cfg(any(test, feature = "test-ops"))]
         let panics = self.panic_in.is_some() && self.query_of(id) == self.panic_in.as_deref();
         let Some(entry) = self.views.get_mut(id.0 as usize) else { return };
@@ -413,11 +464,11 @@ impl Views {
         let result = catch_unwind(AssertUnwindSafe(|| {
             #[cfg(any(test, feature = "test-ops"))]
             assert!(!panics, "a test wants this view to fail");
-            live.follow(store, happened, changes, &limits)
+            live.follow(store, happened, changes, &limits, wall)
         }));
         match result {
             Ok(changed) => {
-                if matches!(live, Live::Program(..)) {
+                if matches!(live, Live::Program(..) | Live::Derived(..)) {
                     self.route_again(id);
                 }
                 if let Some(changed) = changed {
@@ -493,6 +544,11 @@ impl Views {
                 && let Some(bucket) = store.bucket(view.bucket())
             {
                 view.check(bucket);
+            }
+            if let Live::Derived(view, _) = &entry.live
+                && !entry.lagging
+            {
+                view.check(store, self.wall);
             }
         }
         assert_eq!(subscribers, self.subscribers, "subscribers");

@@ -5,14 +5,15 @@ use crate::budget::Budget;
 use crate::config::{Config, ConfigError, Logic as Settings, Problem};
 use crate::engine::Engine;
 use crate::json::{Json, Object};
-use crate::logic::{COMPUTED, CONSTRAINT, ExprLimits, Logic, LogicLimits};
+use crate::logic::{COMPUTED, CONSTRAINT, ExprLimits, Logic, LogicLimits, VIEW};
 use crate::protocol::{ErrorCode, OpError};
-use crate::storage::Document;
+use crate::storage::{Document, Origin};
 use crate::store::{Store, WriteCx};
 
 /// The kinds of definitions in the order of the start, and where each is
 /// configured.
-const KINDS: [(&str, &str); 2] = [(COMPUTED, "logic.computed"), (CONSTRAINT, "logic.constraints")];
+const KINDS: [(&str, &str); 3] =
+    [(COMPUTED, "logic.computed"), (CONSTRAINT, "logic.constraints"), (VIEW, "logic.views")];
 
 /// What this start is to have, kind by kind.
 pub(super) type AllMet = Vec<(&'static str, Met)>;
@@ -32,6 +33,7 @@ fn limits(settings: &Settings) -> LogicLimits {
 fn configured(settings: &Settings, kind: &str) -> Result<Object, ConfigError> {
     let (list, at) = match kind {
         COMPUTED => return Ok(settings.computed.clone()),
+        VIEW => (&settings.views, "logic.views"),
         _ => (&settings.constraints, "logic.constraints"),
     };
     let mut problems = Vec::new();
@@ -79,9 +81,10 @@ pub(super) fn start(config: &Config, met: &AllMet, engine: &mut Engine) -> Resul
     for (kind, met) in met {
         let at = KINDS.iter().find(|(have, _)| have == kind).map_or(*kind, |(_, at)| *at);
         for definitions::Definition { name, body, origin, .. } in &met.definitions {
-            match engine.restore_logic(kind, name, body) {
+            let is_stored = *origin == Origin::Wire;
+            match engine.restore_logic(kind, name, body, is_stored) {
                 Ok(()) => {}
-                Err(error) if *origin == crate::storage::Origin::Wire => {
+                Err(error) if is_stored => {
                     log::warn!("{kind} \"{name}\" is not taken over: {error}");
                 }
                 Err(error) => problems.push(problem(at, name, &error)),
@@ -120,7 +123,7 @@ pub(super) fn check(
             let cx = WriteCx { now: 0.0, budget: &budget };
             let defined = logic
                 .parse(store, kind, name, &object)
-                .and_then(|draft| logic.define(store, draft, cx));
+                .and_then(|draft| logic.define(store, draft, false, cx));
             if let Err(error) = defined {
                 let missing = error.code == ErrorCode::BucketNotDefined;
                 let bucket = error.message.split('"').nth(1).unwrap_or_default();

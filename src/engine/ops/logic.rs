@@ -1,10 +1,16 @@
 //! `logic.*`: computed fields, derived views, constraints and expressions.
 
+use std::sync::Arc;
+
 use crate::app::ConnId;
 use crate::engine::Engine;
+use crate::engine::subscriptions::{
+    Mode, subscription_id, subscription_not_found, subscription_number,
+};
 use crate::json::{Json, Object, Raw};
-use crate::logic::{COMPUTED, CONSTRAINT, Logic, evaluate_once};
+use crate::logic::{COMPUTED, CONSTRAINT, Draft, Logic, VIEW, View, evaluate_once};
 use crate::protocol::{ErrorCode, OpError, Request};
+use crate::query::Want;
 use crate::storage::Origin;
 use crate::store::WriteCx;
 
@@ -43,14 +49,28 @@ impl Engine {
         self.budget.spend_text(body.text().len())?;
         let draft = self.logic()?.parse(&self.store, kind, name, &object(body))?;
         if !self.conns.get(conn).is_some_and(|conn| conn.trusted) {
-            draft.buckets().try_for_each(|bucket| self.refuse_system_bucket(bucket))?;
+            draft.buckets().into_iter().try_for_each(|name| self.refuse_system_bucket(name))?;
+            self.may_define_view(conn, &draft)?;
         }
         let name: Box<str> = draft.name().into();
         let cx = WriteCx { now: self.now.wall as f64, budget: &self.budget };
         let logic = self.logic.as_deref_mut().ok_or_else(not_available)?;
-        let stored = logic.define(&mut self.store, draft, cx)?;
+        let stored = logic.define(&mut self.store, draft, false, cx)?;
         self.log_document(kind, &name, Origin::Wire, &stored);
+        self.name_view(kind, &name);
+        if kind == VIEW {
+            self.forget_view_orphan(&name);
+        }
         Ok(name)
+    }
+
+    /// Built-in users: who sees all records, and who may read the buckets.
+    fn may_define_view(&mut self, conn: ConnId, draft: &Draft) -> Result<(), OpError> {
+        let Draft::View(view) = draft else { return Ok(()) };
+        if view.as_definer && self.identity().is_ok() {
+            self.admin(conn)?;
+        }
+        view.buckets().into_iter().try_for_each(|bucket| self.require_read(conn, bucket))
     }
 
     fn drop_logic(&mut self, kind: &'static str, name: &str) -> Result<bool, OpError> {
@@ -58,6 +78,10 @@ impl Engine {
         let dropped = logic.undefine(&mut self.store, kind, name);
         if dropped {
             self.log_forget(kind, name);
+            if kind == VIEW {
+                self.views.undefine_derived(name);
+                self.forget_view_orphan(name);
+            }
         }
         Ok(dropped)
     }
@@ -113,6 +137,119 @@ impl Engine {
             Ok(Json::Object(definition.clone()))
         });
         Ok(Json::Array(list.collect::<Result<_, OpError>>()?))
+    }
+
+    pub(super) fn define_view(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+    ) -> Result<Json, OpError> {
+        let definition = request.require_object("definition")?;
+        let name = self.define_logic(conn, VIEW, "", definition)?;
+        Ok(answer("name", &name, "defined", true))
+    }
+
+    pub(super) fn drop_view(&mut self, request: &Request<'_>) -> Result<Json, OpError> {
+        let name = request.require_string("name")?;
+        let dropped = self.drop_logic(VIEW, &name)?;
+        Ok(answer("name", &name, "dropped", dropped))
+    }
+
+    fn require_view(&self, name: &str) -> Result<Arc<View>, OpError> {
+        self.logic()?
+            .view(name)
+            .cloned()
+            .ok_or_else(|| OpError::validation(format!("View \"{name}\" is not defined")))
+    }
+
+    pub(super) fn query_view(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let name = request.require_string("name")?;
+        let view = self.require_view(&name)?;
+        view.require_buckets(&self.store)?;
+        self.require_read_of_view(conn, &name)?;
+        view.query(&self.store, self.now.wall, &self.budget, out)?;
+        Ok(self.budget.reply(out.len() + 1)?)
+    }
+
+    pub(super) fn explain_view(&self, request: &Request<'_>) -> Result<Json, OpError> {
+        let view = self.require_view(&request.require_string("name")?)?;
+        Ok(view.explain(&self.store, &self.budget))
+    }
+
+    pub(super) fn list_views(&self) -> Result<Json, OpError> {
+        let mut rows = Vec::new();
+        let list = self.logic()?.views().map(|view| {
+            rows.clear();
+            let count = view.query(&self.store, self.now.wall, &self.budget, &mut rows);
+            self.budget.check()?;
+            let from = view.definition.get("from").cloned().unwrap_or_default();
+            let members: Object = [
+                ("name", Json::from(&*view.name)),
+                ("from", from),
+                ("reactive", Json::Bool(view.is_reactive)),
+                // One that cannot be queried now has no rows.
+                ("resultCount", Json::Number(count.unwrap_or(0) as f64)),
+            ]
+            .into_iter()
+            .collect();
+            Ok(Json::Object(members))
+        });
+        Ok(Json::Array(list.collect::<Result<_, OpError>>()?))
+    }
+
+    pub(super) fn subscribe_view(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        self.check_subscription_limits(conn)?;
+        let name = request.require_string("name")?;
+        let view = self.require_view(&name)?;
+        if !view.is_reactive {
+            return Err(OpError::validation(format!("View \"{name}\" is not reactive")));
+        }
+        view.require_buckets(&self.store)?;
+        self.require_read_of_view(conn, &name)?;
+        let coalesce = self.options.coalesce_pushes;
+        let want = if coalesce { Want::FullLater } else { Want::Full };
+        let number = self.ids.next_subscription();
+        self.views.wall = self.now.wall;
+        let id = self.views.subscribe_derived(&self.store, &name, want, &self.budget)?;
+        out.extend_from_slice(b"{\"subscriptionId\":\"");
+        out.extend_from_slice(subscription_id(number, &mut [0; 24]).as_bytes());
+        out.extend_from_slice(b"\",\"data\":");
+        if let Some(body) = self.views.get_mut(id).and_then(|live| live.body(&self.store)) {
+            out.extend_from_slice(&body);
+        }
+        out.push(b'}');
+        self.views.settle(id);
+        if let Err(over) = self.budget.reply(out.len() + 1) {
+            self.views.unsubscribe(id, want);
+            return Err(over.into());
+        }
+        self.add_subscription(conn, number, id, Mode::Full, coalesce);
+        Ok(())
+    }
+
+    pub(super) fn unsubscribe_view(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let id = request.require_string("subscriptionId")?;
+        let number = subscription_number(&id);
+        if !number.is_some_and(|number| self.unsubscribe(conn, number, true)) {
+            return Err(subscription_not_found(&id));
+        }
+        out.extend_from_slice(b"{\"unsubscribed\":true}");
+        Ok(())
     }
 
     pub(super) fn evaluate_expr(&self, request: &Request<'_>) -> Result<Json, OpError> {

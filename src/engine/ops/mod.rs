@@ -66,12 +66,6 @@ impl Engine {
             Family::Procedures => unknown("Procedures engine is not configured"),
         }
     }
-
-    /// The row of `logic.*` until their engine is there; the family is refused
-    /// before.
-    fn logic_to_come(&self) -> Result<(), OpError> {
-        Err(OpError::new(ErrorCode::LogicNotAvailable, "Logic engine is not configured"))
-    }
 }
 
 /// What a handler may return: how it ended, or the JSON of its answer.

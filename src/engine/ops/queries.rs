@@ -142,7 +142,8 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let id = request.require_string("subscriptionId")?;
-        let known = subscription_number(&id).is_some_and(|number| self.unsubscribe(conn, number));
+        let known =
+            subscription_number(&id).is_some_and(|number| self.unsubscribe(conn, number, false));
         if !known {
             return Err(subscription_not_found(&id));
         }

@@ -47,6 +47,8 @@ pub(super) struct Subscription {
     pub number: u64,
     pub conn: ConnId,
     pub mode: Mode,
+    /// Of a view of logic: its pushes go to another channel.
+    pub is_logic: bool,
     /// A push that has not left is superseded by a newer one.
     pub coalesce: bool,
     /// Changes of the result since the response, whether or not they were sent.
@@ -141,7 +143,8 @@ struct Owner {
     /// Ascending by number.
     own: Vec<(u64, ViewId)>,
     /// Ended by the server, and not unsubscribed yet.
-    ended: VecDeque<u64>,
+    /// With [`Subscription::is_logic`].
+    ended: VecDeque<(u64, bool)>,
     /// Those that are held.
     held: BTreeMap<u64, ViewId>,
     proof: Proof,
@@ -168,11 +171,11 @@ pub(crate) struct Subscriptions {
 
 impl Owner {
     /// The server has ended one; its client may still unsubscribe.
-    fn remember_ended(&mut self, number: u64) {
+    fn remember_ended(&mut self, number: u64, is_logic: bool) {
         if self.ended.len() >= MAX_ENDED {
             self.ended.pop_front();
         }
-        self.ended.push_back(number);
+        self.ended.push_back((number, is_logic));
     }
 }
 
@@ -293,8 +296,17 @@ impl Engine {
         coalesce: bool,
     ) {
         let since = self.views.news_number();
-        let subscription =
-            Subscription { number, conn, mode, coalesce, seq: 0, since, last_push: 0, hold: None };
+        let subscription = Subscription {
+            number,
+            conn,
+            mode,
+            is_logic: self.views.is_derived(view),
+            coalesce,
+            seq: 0,
+            since,
+            last_push: 0,
+            hold: None,
+        };
         let subscriptions = &mut self.subscriptions;
         // Numbers ascend, so both lists stay in order.
         subscriptions.of_view.entry(view).or_default().push(subscription);
@@ -314,15 +326,21 @@ impl Engine {
         self.total_subscriptions = self.total_subscriptions.saturating_add_signed(change as isize);
     }
 
-    /// `store.unsubscribe`: also true for one that the server has ended.
-    pub(super) fn unsubscribe(&mut self, conn: ConnId, number: u64) -> bool {
+    /// `store.unsubscribe` and `logic.unsubscribeView`: also true for one that
+    /// the server has ended.
+    pub(super) fn unsubscribe(&mut self, conn: ConnId, number: u64, is_logic: bool) -> bool {
+        let view = self.subscriptions.view_of(conn, number);
+        let found = view.and_then(|view| self.subscriptions.find(view, number));
+        if found.is_some_and(|found| found.is_logic != is_logic) {
+            return false;
+        }
         if let Some((view, subscription)) = self.subscriptions.remove(conn, number) {
             self.views.unsubscribe(view, subscription.want());
             self.count_store_subscriptions(conn, -1);
             return true;
         }
         let Some(owner) = self.subscriptions.of_conn.get_mut(&conn) else { return false };
-        let ended = owner.ended.iter().position(|have| *have == number);
+        let ended = owner.ended.iter().position(|have| *have == (number, is_logic));
         ended.is_some_and(|at| owner.ended.remove(at).is_some())
     }
 

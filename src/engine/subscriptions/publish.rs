@@ -10,6 +10,7 @@ use crate::protocol::{OpError, write_push_head};
 use crate::query::{Body, Changed, EndReason, News, NewsItem, ViewId};
 
 const CHANNEL: &str = "subscription";
+const LOGIC_CHANNEL: &str = "logic";
 
 /// What became of one subscriber's share of a change.
 enum Next<'c> {
@@ -91,13 +92,13 @@ impl Engine {
             }
             return;
         }
-        for Subscription { conn, number, .. } in subscribers {
+        for Subscription { conn, number, is_logic, .. } in subscribers {
             if let Some(owner) = self.subscriptions.of_conn.get_mut(&conn) {
                 if let Ok(at) = owner.own.binary_search_by_key(&number, |(have, _)| *have) {
                     owner.own.remove(at);
                 }
                 owner.held.remove(&number);
-                owner.remember_ended(number);
+                owner.remember_ended(number, is_logic);
             }
             self.count_store_subscriptions(conn, -1);
             if matches!(item.news, News::Failed) {
@@ -124,8 +125,13 @@ impl Engine {
         }
         let pushed = match share(subscription, changed) {
             Next::Nothing => true,
-            Next::Push(body) => self.try_push(conn, number, None, body.as_ref()),
-            Next::Delta(text) => self.try_push(conn, number, Some(subscription.seq), Some(text)),
+            Next::Push(body) => {
+                self.try_push(conn, number, Kind::of(subscription, None), body.as_ref())
+            }
+            Next::Delta(text) => {
+                let kind = Kind::of(subscription, Some(subscription.seq));
+                self.try_push(conn, number, kind, Some(text))
+            }
             Next::Hold => false,
         };
         if !pushed {
@@ -145,15 +151,15 @@ impl Engine {
         &mut self,
         conn: ConnId,
         number: u64,
-        seq: Option<u64>,
+        kind: Kind,
         text: Option<&Arc<[u8]>>,
     ) -> bool {
         if self.is_oversized(conn, number, text) {
             return true;
         }
         let mut head = std::mem::take(&mut self.subscriptions.scratch);
-        write_head(number, text.is_some(), seq, &mut head);
-        let tail: &[u8] = if seq.is_some() { b"}}" } else { b"}" };
+        write_head(number, text.is_some(), kind, &mut head);
+        let tail: &[u8] = if kind.seq.is_some() { b"}}" } else { b"}" };
         let pushed = self.send_if_taken(conn, &head, text, tail);
         self.subscriptions.scratch = head;
         self.metrics.pushes += u64::from(pushed);
@@ -215,20 +221,21 @@ impl Engine {
         oversized
     }
 
-    /// Queues one push; `seq` in delta mode, where the text goes on behind it.
+    /// Queues one push; with a sequence number in delta mode, where the text
+    /// goes on behind it.
     pub(super) fn push_result(
         &mut self,
         conn: ConnId,
         number: u64,
-        seq: Option<u64>,
+        kind: Kind,
         text: Option<&Arc<[u8]>>,
     ) {
         if self.is_oversized(conn, number, text) {
             return;
         }
         let mut head = std::mem::take(&mut self.subscriptions.scratch);
-        write_head(number, text.is_some(), seq, &mut head);
-        self.send(conn, &head, text, if seq.is_some() { b"}}" } else { b"}" });
+        write_head(number, text.is_some(), kind, &mut head);
+        self.send(conn, &head, text, if kind.seq.is_some() { b"}}" } else { b"}" });
         self.subscriptions.scratch = head;
         self.metrics.pushes += 1;
     }
@@ -239,7 +246,8 @@ impl Engine {
             return;
         }
         let mut head = std::mem::take(&mut self.subscriptions.scratch);
-        write_head(subscription.number, true, Some(subscription.seq), &mut head);
+        let kind = Kind::of(subscription, Some(subscription.seq));
+        write_head(subscription.number, true, kind, &mut head);
         head.extend_from_slice(b"\"closed\":\"");
         head.extend_from_slice(reason.as_str().as_bytes());
         head.push(b'"');
@@ -249,10 +257,26 @@ impl Engine {
     }
 }
 
-fn write_head(number: u64, has_data: bool, seq: Option<u64>, head: &mut Vec<u8>) {
+/// What distinguishes the heads of pushes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind {
+    pub is_logic: bool,
+    /// In delta mode.
+    pub seq: Option<u64>,
+}
+
+impl Kind {
+    fn of(subscription: &Subscription, seq: Option<u64>) -> Kind {
+        Kind { is_logic: subscription.is_logic, seq }
+    }
+}
+
+fn write_head(number: u64, has_data: bool, kind: Kind, head: &mut Vec<u8>) {
+    let Kind { is_logic, seq } = kind;
     head.clear();
     let mut id = [0; 24];
-    write_push_head(head, CHANNEL, subscription_id(number, &mut id), has_data);
+    let channel = if is_logic { LOGIC_CHANNEL } else { CHANNEL };
+    write_push_head(head, channel, subscription_id(number, &mut id), has_data);
     if let Some(seq) = seq {
         head.extend_from_slice(b"{\"seq\":");
         write_number(head, seq as f64);

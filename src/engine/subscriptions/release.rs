@@ -1,6 +1,7 @@
 //! When a held subscription may be sent to again, and what it is sent then.
 
 use super::proof::PATIENCE_MS;
+use super::publish::Kind;
 use super::{First, Mode, Owed};
 use crate::app::ConnId;
 use crate::engine::{Engine, Timer};
@@ -91,6 +92,7 @@ impl Engine {
             return Tried::Done;
         };
         let (seq, mode) = (subscription.seq, subscription.mode);
+        let is_logic = subscription.is_logic;
         let unsent = subscription.coalesce && written < subscription.last_push;
         let Some(hold) = &subscription.hold else { return Tried::Done };
         if hold.suspended || hold.first.waits(now, proven) || (unsent && hold.owed.is_some()) {
@@ -111,7 +113,7 @@ impl Engine {
             hold.stale = false;
         });
         if let Some(owed) = owed {
-            self.pay(conn, number, view, mode, seq, owed);
+            self.pay(conn, number, view, (mode, seq, is_logic), owed);
         }
         Tried::Done
     }
@@ -121,27 +123,27 @@ impl Engine {
         conn: ConnId,
         number: u64,
         view_id: ViewId,
-        mode: Mode,
-        seq: u64,
+        (mode, seq, is_logic): (Mode, u64, bool),
         owed: Owed,
     ) {
+        let kind = |seq| Kind { is_logic, seq };
         let Some(view) = self.views.get_mut(view_id) else { return };
         match owed {
             Owed::Full(sent) => {
                 let body = view.body(&self.store);
                 if !self.subscriptions.is_same(&sent, &body) {
-                    self.push_result(conn, number, None, body.as_ref());
+                    self.push_result(conn, number, kind(None), body.as_ref());
                 }
             }
             Owed::Deltas(deltas) => {
                 for (seq, text) in deltas {
-                    self.push_result(conn, number, Some(seq), Some(&text));
+                    self.push_result(conn, number, kind(Some(seq)), Some(&text));
                 }
             }
             Owed::Reset => {
                 debug_assert!(mode != Mode::Full, "only deltas are reset");
                 let text = view.reset_text(&self.store);
-                self.push_result(conn, number, Some(seq), text.as_ref());
+                self.push_result(conn, number, kind(Some(seq)), text.as_ref());
             }
         }
         let end = self.conns.get(conn).map_or(0, |conn| conn.queued);

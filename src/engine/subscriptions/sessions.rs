@@ -21,7 +21,11 @@ impl Engine {
     pub(crate) fn reauthorise_subscriptions(&mut self, conn: ConnId) {
         for (number, view) in self.own_subscriptions(conn) {
             let Some(query) = self.views.query_of(view).map(str::to_owned) else { continue };
-            match self.refusal_to_subscribe(conn, &query) {
+            let refusal = match self.views.is_derived(view) {
+                true => self.refusal_to_subscribe_view(conn, &query),
+                false => self.refusal_to_subscribe(conn, &query),
+            };
+            match refusal {
                 Some(error) => self.cancel_subscription(conn, number, &error.message),
                 None => {
                     self.subscriptions.hold(view, number, |hold| hold.suspended = false);
@@ -37,7 +41,7 @@ impl Engine {
         self.views.unsubscribe(view, subscription.want());
         self.count_store_subscriptions(conn, -1);
         if let Some(owner) = self.subscriptions.of_conn.get_mut(&conn) {
-            owner.remember_ended(number);
+            owner.remember_ended(number, subscription.is_logic);
         }
         self.push_end(&subscription, EndReason::AccessRevoked);
         self.tell_cancelled(conn, number, reason);
@@ -63,7 +67,7 @@ impl Engine {
             self.views.unsubscribe(view, subscription.want());
             self.count_store_subscriptions(conn, -1);
             if let Some(owner) = self.subscriptions.of_conn.get_mut(&conn) {
-                owner.remember_ended(number);
+                owner.remember_ended(number, subscription.is_logic);
             }
             match subscription.mode {
                 Mode::Delta { .. } => self.push_end(&subscription, EndReason::TooLarge),

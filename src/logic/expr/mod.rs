@@ -148,6 +148,15 @@ impl Expr {
         }
     }
 
+    /// Whether the time is a part of it.
+    pub fn uses_now(&self) -> bool {
+        let of = self.aggregates.iter().filter_map(|aggregate| match &aggregate.argument {
+            Argument::Of(node) => Some(node),
+            Argument::Rows => None,
+        });
+        self.root.uses_now() || of.into_iter().any(Node::uses_now)
+    }
+
     pub fn evaluate<'a>(&'a self, cx: &Cx<'a>) -> Value<'a> {
         self.root.evaluate(cx)
     }
@@ -173,6 +182,15 @@ impl Node {
                 list.iter().for_each(|element| element.each_place(with));
             }
             Node::Constant(_) | Node::Aggregate(_) => {}
+        }
+    }
+
+    fn uses_now(&self) -> bool {
+        match self {
+            Node::Call(ops::Operator::Now, _) => true,
+            Node::Call(_, args) => args.iter().any(Node::uses_now),
+            Node::OneOf(first, list) => first.uses_now() || list.iter().any(Node::uses_now),
+            Node::Constant(_) | Node::Reference(_) | Node::Aggregate(_) => false,
         }
     }
 }

@@ -8,6 +8,23 @@ use crate::json::js::Primitive;
 use crate::protocol::OpError;
 use crate::store::Layout;
 
+/// The operators on a field.
+pub(crate) const OPERATORS: [&str; 13] = [
+    "$eq",
+    "$neq",
+    "$gt",
+    "$gte",
+    "$lt",
+    "$lte",
+    "$in",
+    "$nin",
+    "$contains",
+    "$startsWith",
+    "$endsWith",
+    "$exists",
+    "$between",
+];
+
 /// Longer lists are looked up in a table.
 const TABLE_FROM: usize = 12;
 
@@ -57,7 +74,7 @@ fn groups(layout: &Layout, name: &str, term: &Term) -> Result<Vec<Group>, OpErro
         .collect()
 }
 
-fn condition(field: &str, term: &Term) -> Result<Test, OpError> {
+pub(super) fn condition(field: &str, term: &Term) -> Result<Test, OpError> {
     match term {
         Term::Undefined => Ok(Test::Absent),
         Term::Object(members)
@@ -83,23 +100,7 @@ fn operator(field: &str, name: &str, operand: &Term) -> Result<Option<Op>, OpErr
         Term::Scalar(Json::String(text)) => Ok(text.clone()),
         _ => Err(wrong("a string")),
     };
-    let known = matches!(
-        name,
-        "$eq"
-            | "$neq"
-            | "$gt"
-            | "$gte"
-            | "$lt"
-            | "$lte"
-            | "$in"
-            | "$nin"
-            | "$contains"
-            | "$startsWith"
-            | "$endsWith"
-            | "$exists"
-            | "$between"
-    );
-    if !known {
+    if !OPERATORS.contains(&name) {
         return Err(invalid(format_args!(
             "unknown operator \"{name}\" for \"{field}\", expected one of: $eq, $neq, $gt, $gte, \
              $lt, $lte, $in, $nin, $contains, $startsWith, $endsWith, $exists, $between"

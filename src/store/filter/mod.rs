@@ -13,6 +13,7 @@ mod tests;
 
 use std::collections::HashSet;
 
+pub(crate) use compile::OPERATORS;
 pub use term::{Substitute, Term};
 
 use crate::budget::Budget;
@@ -238,14 +239,37 @@ impl Condition {
 
     fn matches(&self, row: &Row, budget: &Budget) -> bool {
         let (value, looked_at) = row.look_at(&self.field);
-        budget.spend_text(looked_at).is_ok()
-            && match &self.test {
-                Test::Equals(literal) => budget.spend(1).is_ok() && literal.equals(value),
-                Test::Absent => budget.spend(1).is_ok() && value.is_none(),
-                Test::Operators(operators) => operators
-                    .iter()
-                    .all(|operator| budget.spend(1).is_ok() && operator.holds(value, budget)),
-            }
+        budget.spend_text(looked_at).is_ok() && self.test.holds(value, budget)
+    }
+}
+
+impl Test {
+    fn holds(&self, value: Option<Raw<'_>>, budget: &Budget) -> bool {
+        match self {
+            Test::Equals(literal) => budget.spend(1).is_ok() && literal.equals(value),
+            Test::Absent => budget.spend(1).is_ok() && value.is_none(),
+            Test::Operators(operators) => operators
+                .iter()
+                .all(|operator| budget.spend(1).is_ok() && operator.holds(value, budget)),
+        }
+    }
+}
+
+/// What a filter asks of the value at one path, for those who find the value in
+/// another way than by a field of one record.
+#[derive(Clone, Debug)]
+pub(crate) struct Operand(Test);
+
+impl Operand {
+    /// # Errors
+    /// `Invalid filter: …`
+    pub fn compile(path: &str, operand: &Json) -> Result<Operand, OpError> {
+        compile::condition(path, &Term::of_json(operand)).map(Operand)
+    }
+
+    /// Whether a value in storage form is as it asks.
+    pub fn holds(&self, value: Option<Raw<'_>>, budget: &Budget) -> bool {
+        self.0.holds(value, budget)
     }
 }
 

@@ -2,6 +2,8 @@
 //! views.
 
 mod constraints;
+mod model;
+mod views;
 
 use super::*;
 

@@ -1,0 +1,40 @@
+//! The seam for results that are defined and maintained elsewhere (the views of
+//! logic): they share the subscriptions, the routing and the pushes of queries.
+
+use super::view::Body;
+use crate::budget::Budget;
+use crate::protocol::OpError;
+use crate::store::{BucketId, Change, Store};
+
+/// What makes such results.
+pub(crate) trait Derivation: Send + Sync {
+    /// Evaluates it once. `now`: Unix time in milliseconds.
+    ///
+    /// # Errors
+    /// Why there is no result; the budget is asked by the caller.
+    fn start(&self, store: &Store, now: u64, budget: &Budget) -> Result<Box<dyn Derived>, OpError>;
+}
+
+/// A result that follows the data.
+pub(crate) trait Derived: Send + std::fmt::Debug {
+    /// The buckets that it reads, as far as they are there.
+    fn buckets(&self) -> Vec<BucketId>;
+
+    /// Whether it reads a bucket of that name, there or not.
+    fn names(&self, bucket: &str) -> bool;
+
+    /// Who pays from now on.
+    fn charge(&mut self, budget: &Budget);
+
+    /// Follows a commit; `again`: from scratch. Whether the result is another
+    /// one.
+    fn follow(&mut self, store: &Store, changes: &[&Change], again: bool, now: u64) -> bool;
+
+    fn body(&self) -> Body;
+
+    fn memory(&self) -> usize;
+
+    /// Panics if the result is not what an evaluation gives. For tests and
+    /// fuzzing.
+    fn check(&self, store: &Store, now: u64);
+}
