@@ -8,6 +8,7 @@
 mod computed;
 mod constraint;
 pub(crate) mod expr;
+mod expression;
 mod guard;
 mod issues;
 mod totals;
@@ -16,7 +17,7 @@ mod view;
 use std::sync::Arc;
 
 pub use expr::ExprLimits;
-pub(crate) use expr::evaluate_once;
+pub use expression::Expression;
 
 use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, OpError, bounds};

@@ -8,7 +8,7 @@ use crate::engine::subscriptions::{
     Mode, subscription_id, subscription_not_found, subscription_number,
 };
 use crate::json::{Json, Object, Raw};
-use crate::logic::{COMPUTED, CONSTRAINT, Draft, Logic, VIEW, View, evaluate_once};
+use crate::logic::{COMPUTED, CONSTRAINT, Draft, Expression, Logic, VIEW, View};
 use crate::protocol::{ErrorCode, OpError, Request};
 use crate::query::Want;
 use crate::storage::Origin;
@@ -260,12 +260,10 @@ impl Engine {
         let record = request.optional_object("record")?.unwrap_or(Raw::EMPTY_OBJECT);
         let now = self.now.wall as f64;
         self.budget.spend_text(expr.text().len())?;
-        let value = evaluate_once(&expr.to_json(), record, limits, now, &self.budget);
-        value.map_err(|reason| {
-            OpError::new(
-                ErrorCode::InternalError,
-                format!("Expression evaluation failed: {reason}"),
-            )
-        })
+        let expr = Expression::compile(&expr.to_json(), limits).map_err(|reason| {
+            let text = format!("Expression evaluation failed: {reason}");
+            OpError::new(ErrorCode::InternalError, text)
+        })?;
+        Ok(expr.evaluate(record, now, &self.budget))
     }
 }

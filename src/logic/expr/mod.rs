@@ -13,6 +13,8 @@ mod round;
 mod value;
 
 #[cfg(test)]
+mod naive;
+#[cfg(test)]
 mod tests;
 
 use crate::budget::Budget;
@@ -193,23 +195,4 @@ impl Node {
             Node::Constant(_) | Node::Reference(_) | Node::Aggregate(_) => false,
         }
     }
-}
-
-/// `logic.evaluateExpr`: an expression over one record that is no stored one.
-///
-/// # Errors
-/// What is wrong with the expression.
-pub(crate) fn evaluate_once(
-    expr: &Json,
-    record: Raw<'_>,
-    limits: ExprLimits,
-    now: f64,
-    budget: &Budget,
-) -> Result<Json, String> {
-    let layout = Layout::default();
-    let resolve = |path: &str| Ok(Place::of(0, path, &layout));
-    let expr = Expr::compile(expr, limits, &Scope { resolve: &resolve, aggregates: false })?;
-    let records = [Record::Raw(record)];
-    let cx = Cx { records: &records, computed: &[], aggregates: &[], now, budget };
-    Ok(expr.evaluate(&cx).to_json())
 }

@@ -1,6 +1,7 @@
 use super::ops::Operator;
 use super::*;
 use crate::json::{DEFAULT_MAX_DEPTH, parse};
+use crate::logic::Expression;
 
 const NOW: f64 = 1_800_000_000_000.0;
 
@@ -8,8 +9,8 @@ fn evaluate(expr: &str, record: &str) -> Result<String, String> {
     let raw = |text| parse(text, DEFAULT_MAX_DEPTH).expect("JSON");
     let budget = Budget::unlimited();
     let limits = ExprLimits::default();
-    let value = evaluate_once(&raw(expr).to_json(), raw(record), limits, NOW, &budget)?;
-    Ok(value.to_text())
+    let expr = Expression::compile(&raw(expr).to_json(), limits)?;
+    Ok(expr.evaluate(raw(record), NOW, &budget).to_text())
 }
 
 fn holds(cases: &[(&str, &str)]) {
@@ -233,7 +234,8 @@ fn nodes_and_long_texts_take_from_the_budget() {
     let spent = |expr: &str, record: &str| {
         let budget = Budget::unlimited();
         let limits = ExprLimits::default();
-        evaluate_once(&raw(expr).to_json(), raw(record), limits, NOW, &budget).expect("valid");
+        let expr = Expression::compile(&raw(expr).to_json(), limits).expect("valid");
+        expr.evaluate(raw(record), NOW, &budget);
         budget.spent()
     };
     assert_eq!(spent(r#"{"$add":[1,2,3]}"#, "{}"), 4);
