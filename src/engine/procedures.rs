@@ -15,7 +15,9 @@ use crate::protocol::bounds::check_topic;
 use crate::protocol::{ErrorCode, OpError};
 use crate::rules::NewEvent;
 use crate::store::filter::Term;
-use crate::store::{Bucket, BucketId, Data, Draft, Filter, Lookup, Mode, Row};
+use crate::store::{
+    Apply, Bucket, BucketId, Data, Draft, Edit, Expect, Filter, Lookup, Mode, Row, Store,
+};
 
 /// Microseconds on a clock that only goes forward. Without one no call is ever
 /// late: a replay has the same outcome.
@@ -124,6 +126,16 @@ fn filled(action: &Action, scope: &mut Scope, name: &str) -> Result<Option<Term>
     }
 }
 
+/// The member `apply`.
+fn applied(action: &Action, scope: &mut Scope) -> Result<Apply, OpError> {
+    Apply::parse(filled(action, scope, "apply")?.as_ref().and_then(json_of).as_ref())
+}
+
+/// The member `expect`; what its templates leave undefined must be absent.
+fn expected(action: &Action, scope: &mut Scope) -> Result<Option<Expect>, OpError> {
+    filled(action, scope, "expect")?.map(|term| Expect::of_members(members_of(term))).transpose()
+}
+
 impl Host for Running<'_> {
     fn act(&mut self, action: &Action, scope: &mut Scope) -> Result<Json, OpError> {
         match &*action.name {
@@ -183,25 +195,32 @@ impl Running<'_> {
                 let key = key(filled(action, scope, "key")?);
                 let data = filled(action, scope, "data")?.map(members_of).unwrap_or_default();
                 let data = Data::with_removals(data);
+                let apply = applied(action, scope)?;
+                apply.check_apart(&data, "data")?;
+                let expect = expected(action, scope)?;
+                let edit = Edit { data: &data, apply: &apply, expect: expect.as_ref() };
                 let row = match &mut self.transaction {
                     Some(Transaction { draft, .. }) => {
-                        draft.update(&self.engine.store, bucket, &key, &data)?
+                        draft.edit(&self.engine.store, bucket, &key, edit)?
                     }
                     None => self
                         .engine
-                        .write_single(|draft, store, _| draft.update(store, bucket, &key, &data))?,
+                        .write_single(|draft, store, _| draft.edit(store, bucket, &key, edit))?,
                 };
                 Ok(row.to_json())
             }
             "store.delete" => {
                 let key = key(filled(action, scope, "key")?);
+                let expect = expected(action, scope)?;
+                let delete = |draft: &mut Draft, store: &Store| match &expect {
+                    Some(expect) => draft.delete_expected(store, bucket, &key, expect),
+                    None => draft.delete(store, bucket, &key),
+                };
                 match &mut self.transaction {
-                    Some(Transaction { draft, .. }) => {
-                        draft.delete(&self.engine.store, bucket, &key)?;
+                    Some(Transaction { draft, .. }) => delete(draft, &self.engine.store)?,
+                    None => {
+                        self.engine.write_single(|draft, store, _| delete(draft, store))?;
                     }
-                    None => self
-                        .engine
-                        .write_single(|draft, store, _| draft.delete(store, bucket, &key))?,
                 }
                 Ok(Json::Null)
             }

@@ -17,6 +17,20 @@ pub enum Kind {
     Object,
 }
 
+impl Kind {
+    /// The word for it in messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Null => "null",
+            Kind::Bool => "boolean",
+            Kind::Number => "number",
+            Kind::String => "string",
+            Kind::Array => "array",
+            Kind::Object => "object",
+        }
+    }
+}
+
 /// One JSON value as a slice of checked text, without white space around it.
 /// Decoding what is asked for, when it is asked for, costs less than a tree.
 ///

@@ -7,6 +7,9 @@ use super::{Key, RowBuilder};
 use crate::json::js::{string_of, string_of_json};
 use crate::json::{Json, Object, Raw};
 
+/// Members whose values may be undefined.
+pub type Members = Vec<(Box<str>, Option<Json>)>;
+
 /// From this many members on they are found through a table.
 const INDEX_FROM: usize = 16;
 
@@ -27,6 +30,20 @@ pub(super) enum Datum<'a> {
 }
 
 impl<'a> Data<'a> {
+    /// These, with values in addition; `None`: the member is to go.
+    pub(super) fn with(&self, values: Members) -> Data<'a> {
+        let mut data = self.clone();
+        data.add(values);
+        data
+    }
+
+    fn add(&mut self, values: Members) {
+        for (name, value) in values {
+            let value = value.map_or(Datum::Removed, |value| Datum::Json(Cow::Owned(value)));
+            self.push(Cow::Owned(name.into()), value);
+        }
+    }
+
     fn push(&mut self, name: Cow<'a, str>, value: Datum<'a>) {
         match self.position(&name) {
             // The last of two equal members wins at the place of the first.
@@ -70,7 +87,7 @@ impl<'a> Data<'a> {
         self.members.len()
     }
 
-    pub(super) fn contains(&self, name: &str) -> bool {
+    pub fn contains(&self, name: &str) -> bool {
         self.position(name).is_some()
     }
 
@@ -113,12 +130,9 @@ impl From<Object> for Data<'static> {
 impl Data<'static> {
     /// The members of an object whose values may be undefined: these are taken
     /// out of the record that is updated.
-    pub fn with_removals(members: Vec<(Box<str>, Option<Json>)>) -> Self {
+    pub fn with_removals(members: Members) -> Self {
         let mut data = Data::default();
-        for (name, value) in members {
-            let value = value.map_or(Datum::Removed, |value| Datum::Json(Cow::Owned(value)));
-            data.push(Cow::Owned(name.into()), value);
-        }
+        data.add(members);
         data
     }
 }

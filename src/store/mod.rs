@@ -13,6 +13,7 @@ mod change;
 mod commit;
 mod data;
 mod draft;
+mod edit;
 pub mod filter;
 mod growing;
 mod guard;
@@ -45,6 +46,7 @@ pub use change::{BucketId, Candidates, Change, ChangeKind, Commit, Defined, Defi
 pub use commit::ChangeSet;
 pub use data::{Data, Lookup};
 pub use draft::{Draft, Mode};
+pub use edit::{Apply, Edit, Expect};
 pub use filter::Filter;
 pub use guard::{Effect, Guard, WriteCx, WriteKind};
 pub use index::Index;

@@ -8,6 +8,7 @@ mod identity;
 mod limits;
 mod logic;
 mod procedures;
+mod records;
 mod rig;
 mod simulation;
 

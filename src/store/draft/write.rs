@@ -75,33 +75,6 @@ impl Draft {
         Ok(row)
     }
 
-    /// Changes fields of a record and returns it as it will be stored.
-    ///
-    /// # Errors
-    /// Those of `store.update`; in a transaction the ones about uniqueness and
-    /// references come from [`Draft::finish`].
-    pub fn update(
-        &mut self,
-        store: &Store,
-        bucket: BucketId,
-        key: &Lookup,
-        data: &Data<'_>,
-    ) -> Result<Row, OpError> {
-        let bucket = known(store, bucket)?;
-        if self.mode.checks_at_once() {
-            self.check_references(store, bucket, data)?;
-        }
-        let found = key.key().and_then(|key| Some((key, self.place(bucket, key)?)));
-        let Some((key, (old, slot))) = found else {
-            return Err(OpError::not_found(format!(
-                "Record with key \"{key}\" not found in bucket \"{}\"",
-                bucket.name
-            )));
-        };
-        let row = self.merge(bucket, old, data);
-        self.put_update(store, bucket, (key, slot), row, written_references(bucket, data))
-    }
-
     /// Holds a new row against the definition, and pays for it and for what
     /// its commit will cost.
     fn check_row(&self, bucket: &Bucket, kind: WriteKind, row: &Row) -> Result<(), OpError> {
@@ -231,24 +204,6 @@ impl Draft {
         Ok(row)
     }
 
-    /// Deletes a record if it is there. In a plain operation the references to
-    /// the key are followed first; a transaction does that in
-    /// [`Draft::finish`].
-    ///
-    /// # Errors
-    /// `CONFLICT` where a reference with `restrict` is in the way; what an
-    /// update can fail with, for references with `set_null`.
-    pub fn delete(&mut self, store: &Store, bucket: BucketId, key: &Lookup) -> Result<(), OpError> {
-        let bucket = known(store, bucket)?;
-        let Some(key) = key.key() else { return Ok(()) };
-        self.check_delete(bucket, key)?;
-        if self.mode.checks_at_once() {
-            self.follow_references(store, vec![(bucket.id, key.clone())])?;
-        }
-        self.remove(bucket, key, true);
-        Ok(())
-    }
-
     /// Takes a record out, whatever refers to it.
     pub(super) fn remove(&mut self, bucket: &Bucket, key: &Key, asked: bool) {
         if self.row(bucket, key).is_none() {
@@ -369,7 +324,7 @@ impl Draft {
 }
 
 /// Whether an update leaves a field as it is.
-fn is_fixed(bucket: &Bucket, name: &str) -> bool {
+pub(super) fn is_fixed(bucket: &Bucket, name: &str) -> bool {
     let definition = &bucket.definition;
     *name == *definition.key
         || OWN.contains(&name)
@@ -378,7 +333,7 @@ fn is_fixed(bucket: &Bucket, name: &str) -> bool {
 }
 
 /// The references that `data` writes, as positions among the bucket's.
-fn written_references(bucket: &Bucket, data: &Data<'_>) -> Vec<usize> {
+pub(super) fn written_references(bucket: &Bucket, data: &Data<'_>) -> Vec<usize> {
     let written = |name: &str| {
         data.get(name).is_some_and(|value: &Datum<'_>| !value.is_null())
             && !bucket.is_computed(name)

@@ -109,7 +109,7 @@ impl Check<'_> {
         if !accepts(constraints.field_type, kind) {
             let wanted = constraints.field_type.as_str();
             return self
-                .issue("type", || format!("Expected type \"{wanted}\", got {}", name_of(kind)));
+                .issue("type", || format!("Expected type \"{wanted}\", got {}", kind.as_str()));
         }
         if let Some(one_of) = &constraints.one_of
             && !one_of.contains(value.text())
@@ -219,16 +219,5 @@ fn accepts(field_type: FieldType, kind: Kind) -> bool {
         FieldType::Object => kind == Kind::Object,
         FieldType::Array => kind == Kind::Array,
         FieldType::Date => matches!(kind, Kind::String | Kind::Number),
-    }
-}
-
-fn name_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Null => "null",
-        Kind::Bool => "boolean",
-        Kind::Number => "number",
-        Kind::String => "string",
-        Kind::Array => "array",
-        Kind::Object => "object",
     }
 }

@@ -7,8 +7,9 @@ mod transaction;
 
 use crate::budget::{Budget, OverBudget};
 use crate::engine::Engine;
+use crate::json::Raw;
 use crate::protocol::{OpError, Request};
-use crate::store::{Data, Draft, Lookup, Mode, Row, Store};
+use crate::store::{Apply, Data, Draft, Edit, Expect, Lookup, Mode, Row, Store};
 
 impl Engine {
     /// Runs one plain operation: prepares it, and commits what comes out. What
@@ -54,11 +55,13 @@ impl Engine {
     ) -> Result<(), OpError> {
         let name = request.require_string("bucket")?;
         let key = Lookup::from(request.require_value("key")?);
-        let data = Data::from(request.require_object("data")?);
+        let (data, apply) = changes(request)?;
+        let expect = expected(request)?;
         let bucket = self.store.require(&name)?.id();
         let budget = self.budget.clone();
         self.write_single(|draft, store, _| {
-            draft.update(store, bucket, &key, &data)?.write(out);
+            let edit = Edit { data: &data, apply: &apply, expect: expect.as_ref() };
+            draft.edit(store, bucket, &key, edit)?.write(out);
             Ok(budget.reply(out.len() + 1)?)
         })
     }
@@ -70,8 +73,12 @@ impl Engine {
     ) -> Result<(), OpError> {
         let name = request.require_string("bucket")?;
         let key = Lookup::from(request.require_value("key")?);
+        let expect = expected(request)?;
         let bucket = self.store.require(&name)?.id();
-        self.write_single(|draft, store, _| draft.delete(store, bucket, &key))?;
+        self.write_single(|draft, store, _| match &expect {
+            Some(expect) => draft.delete_expected(store, bucket, &key, expect),
+            None => draft.delete(store, bucket, &key),
+        })?;
         out.extend_from_slice(b"{\"deleted\":true}");
         Ok(())
     }
@@ -87,6 +94,23 @@ impl Engine {
         out.extend_from_slice(b"{\"cleared\":true}");
         Ok(())
     }
+}
+
+/// The members `data` and `apply`, of which one may be missing.
+fn changes<'a>(request: &Request<'a>) -> Result<(Data<'a>, Apply), OpError> {
+    let apply = request.present("apply").map(Raw::to_json);
+    let data = match (&apply, request.present("data")) {
+        (Some(_), None) => Data::default(),
+        _ => Data::from(request.require_object("data")?),
+    };
+    let apply = Apply::parse(apply.as_ref())?;
+    apply.check_apart(&data, "data")?;
+    Ok((data, apply))
+}
+
+/// The member `expect`.
+fn expected(request: &Request<'_>) -> Result<Option<Expect>, OpError> {
+    Expect::parse(request.present("expect").map(Raw::to_json).as_ref())
 }
 
 /// A record or `null`.

@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::ids::IdSource;
 use crate::json::{Json, Kind, Raw, write_number};
 use crate::protocol::{ErrorCode, OpError, Request};
-use crate::store::{BucketId, Data, Draft, Filter, Lookup, Mode, Store};
+use crate::store::{Apply, BucketId, Data, Draft, Edit, Expect, Filter, Lookup, Mode, Store};
 
 /// One operation of a transaction, checked as far as the request alone allows.
 struct Step<'a> {
@@ -16,8 +16,8 @@ struct Step<'a> {
 enum Action<'a> {
     Get(Lookup),
     Insert(Raw<'a>),
-    Update(Lookup, Raw<'a>),
-    Delete(Lookup),
+    Update(Lookup, Data<'a>, Apply, Option<Expect>),
+    Delete(Lookup, Option<Expect>),
     Where(Raw<'a>),
     FindOne(Raw<'a>),
     Count(Option<Raw<'a>>),
@@ -84,11 +84,15 @@ fn run(
     match &step.action {
         Action::Get(key) => super::write_row(out, draft.get(store, id, key).as_ref()),
         Action::Insert(data) => draft.insert(store, ids, id, &Data::from(*data))?.write(out),
-        Action::Update(key, data) => {
-            draft.update(store, id, key, &Data::from(*data))?.write(out);
+        Action::Update(key, data, apply, expect) => {
+            let edit = Edit { data, apply, expect: expect.as_ref() };
+            draft.edit(store, id, key, edit)?.write(out);
         }
-        Action::Delete(key) => {
-            draft.delete(store, id, key)?;
+        Action::Delete(key, expect) => {
+            match expect {
+                Some(expect) => draft.delete_expected(store, id, key, expect)?,
+                None => draft.delete(store, id, key)?,
+            }
             out.extend_from_slice(b"{\"deleted\":true}");
         }
         Action::Where(filter) => {
@@ -145,14 +149,24 @@ fn parse_step(at: usize, raw: Raw<'_>) -> Result<Step<'_>, OpError> {
         let object = raw.get(name).filter(|value| value.kind() == Kind::Object);
         object.map_or_else(|| fail_with(at, &op, &format!("{name}\" object")), Ok)
     };
+    let member = |name: &str| raw.get(name).filter(|value| !value.is_null()).map(Raw::to_json);
+    let at_step = |error: OpError| located(at, error);
+    let expect = || Expect::parse(member("expect").as_ref()).map_err(at_step);
     let action = match &*op {
         "get" => Action::Get(key()?),
         "insert" => Action::Insert(object("data")?),
         "update" => {
             let key = key()?;
-            Action::Update(key, object("data")?)
+            let apply = member("apply");
+            let data = match apply.is_some() && raw.get("data").is_none_or(Raw::is_null) {
+                true => Data::default(),
+                false => Data::from(object("data")?),
+            };
+            let apply = Apply::parse(apply.as_ref()).map_err(at_step)?;
+            apply.check_apart(&data, "data").map_err(at_step)?;
+            Action::Update(key, data, apply, expect()?)
         }
-        "delete" => Action::Delete(key()?),
+        "delete" => Action::Delete(key()?, expect()?),
         "where" => Action::Where(object("filter")?),
         "findOne" => Action::FindOne(object("filter")?),
         // The names were checked above; this is "count".
@@ -165,6 +179,12 @@ fn parse_step(at: usize, raw: Raw<'_>) -> Result<Step<'_>, OpError> {
         },
     };
     Ok(Step { bucket: bucket.into(), action })
+}
+
+/// The error of a member of an operation, with where it stands.
+fn located(at: usize, mut error: OpError) -> OpError {
+    error.message = format!("operations[{at}]: {}", error.message).into();
+    error
 }
 
 /// `operations[{at}]: "{op}" requires "{what}"`, where `what` may end the
