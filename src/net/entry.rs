@@ -46,8 +46,10 @@ pub(super) struct Entry {
     pub deaf: bool,
     /// The sending side was closed.
     pub shut: bool,
-    /// On the list of connections with input.
+    /// On one of the lists of connections with input.
     pub is_ready: bool,
+    /// Its last share of a turn cost much: it waits in a line of such.
+    pub is_heavy: bool,
     /// On the list of connections with new output.
     pub is_dirty: bool,
     /// On the list of connections whose output waits for a commit.
@@ -80,6 +82,7 @@ impl Entry {
             deaf: false,
             shut: false,
             is_ready: false,
+            is_heavy: false,
             is_dirty: false,
             is_gated: false,
             is_doomed: false,

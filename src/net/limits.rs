@@ -44,6 +44,14 @@ pub const MESSAGES_PER_TURN: usize = 2_048;
 /// The turn works with the time at which it began, and timers wait for its end.
 pub const MICROS_PER_TURN: u64 = 10_000;
 
+/// Output that one connection may cause in its share of a turn. Then it is the
+/// next one's turn, and its own in a line of those that cost much.
+pub const OUTPUT_PER_CONNECTION: usize = 256 * 1024;
+
+/// Milliseconds of one connection's share of a turn, with the same consequence.
+/// Above the resolution of the clock that is looked at after every message.
+pub const MILLIS_PER_CONNECTION: u64 = 4;
+
 /// Sockets accepted in one turn, so that a storm of connects does not stop
 /// those that are connected.
 pub const ACCEPTS_PER_TURN: usize = 128;

@@ -2,10 +2,12 @@
 //! beginning of every end.
 
 use super::address::{client_address, is_untold_proxy};
+use super::clock::Clock;
 use super::conn::{NO_CLOSE_FRAME, Step};
 use super::http::{Method, OPTIONS_ANSWER, Refusal, Request, Site, Verdict, answer, judge};
 use super::limits::{
     BYTES_PER_CONNECTION, MESSAGES_PER_CONNECTION, MESSAGES_PER_TURN, MICROS_PER_TURN,
+    MILLIS_PER_CONNECTION, OUTPUT_PER_CONNECTION,
 };
 use super::transport::Transport;
 use crate::app::{App, ConnId, Flow, Peer};
@@ -16,6 +18,10 @@ use std::sync::atomic::Ordering::Relaxed;
 struct Budget {
     steps: usize,
     bytes: usize,
+    /// On the coarse clock.
+    began: u64,
+    /// Bytes that were queued for it when its share began.
+    buffered: usize,
 }
 
 /// What a read came to.
@@ -34,20 +40,47 @@ impl<A: App + 'static> Transport<A> {
         let end = self.clock.micros().saturating_add(MICROS_PER_TURN);
         for _ in 0..self.ready.len() {
             if left == 0 || self.clock.micros() > end {
+                break;
+            }
+            let Some(slot) = self.ready.pop_front() else { break };
+            left -= self.serve_share(slot, left);
+        }
+        for _ in 0..self.heavy.len() {
+            let Some(slot) = self.heavy.pop_front() else { return };
+            left -= self.serve_share(slot, left.max(1)).min(left);
+            if left == 0 || self.clock.micros() > end {
                 return;
             }
-            let Some(slot) = self.ready.pop_front() else { return };
-            let Some(entry) = self.table.get_mut(slot as usize) else { continue };
-            if !std::mem::take(&mut entry.is_ready) {
-                continue;
-            }
-            let steps = left.min(MESSAGES_PER_CONNECTION);
-            let mut budget = Budget { steps, bytes: BYTES_PER_CONNECTION };
-            self.serve(slot, &mut budget);
-            self.note_input(slot);
-            left -= steps - budget.steps;
-            self.enqueue_if_ready(slot);
         }
+    }
+
+    /// Serves a connection with its share of the turn; how many messages it used.
+    fn serve_share(&mut self, slot: u32, left: usize) -> usize {
+        let Some(entry) = self.table.get_mut(slot as usize) else { return 0 };
+        if !std::mem::take(&mut entry.is_ready) {
+            return 0;
+        }
+        entry.is_heavy = false;
+        let steps = left.min(MESSAGES_PER_CONNECTION);
+        let mut budget = Budget {
+            steps,
+            bytes: BYTES_PER_CONNECTION,
+            began: Clock::coarse(),
+            buffered: entry.conn.outbox.buffered(),
+        };
+        self.serve(slot, &mut budget);
+        self.note_input(slot);
+        self.enqueue_if_ready(slot);
+        steps - budget.steps
+    }
+
+    /// Ends the share of a connection that has cost much.
+    fn weigh(&mut self, slot: u32, budget: &mut Budget) -> bool {
+        let Some(entry) = self.table.get_mut(slot as usize) else { return true };
+        let output = entry.conn.outbox.buffered().saturating_sub(budget.buffered);
+        let spent = Clock::coarse().saturating_sub(budget.began);
+        entry.is_heavy = output > OUTPUT_PER_CONNECTION || spent > MILLIS_PER_CONNECTION;
+        entry.is_heavy
     }
 
     /// Puts a connection with something to do into the line.
@@ -56,14 +89,15 @@ impl<A: App + 'static> Transport<A> {
             && entry.has_input_work()
             && !std::mem::replace(&mut entry.is_ready, true)
         {
-            self.ready.push_back(slot);
+            let line = if entry.is_heavy { &mut self.heavy } else { &mut self.ready };
+            line.push_back(slot);
         }
     }
 
     fn serve(&mut self, slot: u32, budget: &mut Budget) {
         while budget.steps > 0 && budget.bytes > 0 {
             let Some(entry) = self.table.get_mut(slot as usize) else { return };
-            if !entry.has_input_work() {
+            if !entry.has_input_work() || entry.is_heavy {
                 return;
             }
             if entry.conn.has_handleable_input() {
@@ -150,6 +184,9 @@ impl<A: App + 'static> Transport<A> {
             }
             budget.steps -= 1;
             self.perform(slot, step);
+            if self.weigh(slot, budget) {
+                return (at, false);
+            }
         }
     }
 

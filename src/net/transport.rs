@@ -127,6 +127,10 @@ pub struct Transport<A: App> {
 
     /// Slots with input to handle, in turn.
     pub(super) ready: VecDeque<u32>,
+    /// Those whose requests cost much: at least one of them in every turn, and
+    /// behind all others, so that many of them are not added up for one who
+    /// asks for little.
+    pub(super) heavy: VecDeque<u32>,
     /// Slots with output to write.
     pub(super) dirty: Vec<u32>,
     /// Slots whose output waits for a commit.
@@ -210,6 +214,7 @@ impl<A: App + 'static> Transport<A> {
             buffer: vec![0; READ_BYTES],
             spares: Spares::default(),
             ready: VecDeque::new(),
+            heavy: VecDeque::new(),
             dirty: Vec::new(),
             gated: Vec::new(),
             doomed: Vec::new(),

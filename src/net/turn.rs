@@ -48,7 +48,8 @@ impl<A: App + 'static> Transport<A> {
     /// How long nothing needs to be done; `None` is for ever.
     fn time_to_sleep(&self, limit: Option<Duration>) -> Option<Duration> {
         // Whoever wants no messages wakes the loop when that changes.
-        let has_work = (!self.ready.is_empty() && self.app.takes_messages())
+        let has_work = (!(self.ready.is_empty() && self.heavy.is_empty())
+            && self.app.takes_messages())
             || !self.dirty.is_empty()
             || !self.doomed.is_empty()
             || self.accepting.has_work();
@@ -136,7 +137,8 @@ impl<A: App + 'static> Transport<A> {
                 }
             }
             if entry.has_input_work() && !std::mem::replace(&mut entry.is_ready, true) {
-                self.ready.push_back(token.0 as u32);
+                let line = if entry.is_heavy { &mut self.heavy } else { &mut self.ready };
+                line.push_back(token.0 as u32);
             }
         }
         count
