@@ -1,7 +1,9 @@
 //! Constraints: conditions on records, and on groups of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashMap;
 
 use super::expr::{Cx, Expr, ExprLimits, Place, Record, Scope};
 use super::issues::{Issues, present, required_text};

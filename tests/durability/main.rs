@@ -4,6 +4,7 @@
 mod backups;
 mod crash;
 mod damage;
+mod logic;
 mod noex;
 mod numbers;
 mod place;

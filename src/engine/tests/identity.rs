@@ -700,3 +700,62 @@ fn a_system_bucket_is_refused_before_the_type_is_looked_at() {
     let other = "UNKNOWN_OPERATION Unknown server operation \"server.nope\"";
     assert_eq!(users.admin(r#""type":"server.nope","bucket":"_a""#), other);
 }
+
+/// Logic in built-in mode: reserved buckets, the right to read what a view reads,
+/// who may see everything, and whose a view is.
+#[test]
+fn logic_is_no_way_around_rights() {
+    let mut users = users(settings());
+    users.admin(r#""type":"identity.createRole","name":"builder","permissions":[{"allow":["store.*","logic.*"]}]"#);
+    let bob = users.create("bob");
+    users.admin(&format!(r#""type":"identity.assignRole","userId":"{bob}","roleName":"builder""#));
+    let (bob, _) = users.login("bob");
+    let define = r#""type":"store.defineBucket","name":"b","config":{"key":"id","schema":{"id":{"type":"number"}}}"#;
+    users.ask(bob, define);
+    let view = |name: &str, bucket: &str, more: &str| {
+        format!(
+            r#""type":"logic.defineView","definition":{{"name":"{name}","from":{{"x":"{bucket}"}},"select":{{"id":"id"}},"reactive":true{more}}}"#
+        )
+    };
+    let system = "FORBIDDEN Cannot access system bucket \"_users\" directly";
+    assert_eq!(users.admin(&view("v", "_users", "")), system);
+    assert_eq!(
+        users.admin(r#""type":"logic.defineConstraint","constraint":{"name":"c","on":"_users","expr":1,"message":"m"}"#),
+        system
+    );
+    assert_eq!(
+        users.admin(r#""type":"logic.defineComputed","bucket":"_users","fields":{"x":{"depends":[],"expr":1}}"#),
+        system
+    );
+    // The issues come first.
+    assert!(
+        users
+            .admin(r#""type":"logic.defineView","definition":{"from":{"x":"_users"}}"#)
+            .starts_with("VALIDATION_ERROR")
+    );
+    let definer = users.ask(bob, &view("v", "b", r#","asDefiner":true"#));
+    assert_eq!(definer, "FORBIDDEN Admin role required");
+    assert!(users.admin(&view("all", "b", r#","asDefiner":true"#)).contains("defined"));
+    assert!(users.ask(bob, &view("v", "b", "")).contains("defined"));
+    // A reader of the system may query views, and define none.
+    let eve = users.create("eve");
+    users.admin(&format!(r#""type":"identity.assignRole","userId":"{eve}","roleName":"reader""#));
+    let (eve, _) = users.login("eve");
+    assert_eq!(users.ask(eve, r#""type":"logic.queryView","name":"v""#), "[]");
+    assert_eq!(users.ask(eve, &view("w", "b", "")), "FORBIDDEN No access to logic.defineView on w");
+    let owner =
+        users.admin(r#""type":"identity.getOwner","resourceType":"query","resourceName":"v""#);
+    assert!(owner.contains("userId"), "{owner}");
+    // A view does not show the next bucket of the name to those who may not
+    // read it.
+    users.admin(r#""type":"identity.createRole","name":"watcher","permissions":[{"allow":["logic.queryView"]}]"#);
+    let kim = users.create("kim");
+    users.admin(&format!(r#""type":"identity.assignRole","userId":"{kim}","roleName":"watcher""#));
+    let (kim, _) = users.login("kim");
+    assert_eq!(users.ask(kim, r#""type":"logic.queryView","name":"v""#), "[]");
+    users.ask(bob, r#""type":"store.dropBucket","name":"b""#);
+    users.ask(bob, define);
+    let refused = "FORBIDDEN No access to store.all on b";
+    assert_eq!(users.ask(kim, r#""type":"logic.queryView","name":"v""#), refused);
+    assert_eq!(users.ask(eve, r#""type":"logic.queryView","name":"v""#), "[]");
+}

@@ -167,6 +167,29 @@ fn without_times(mut value: Json) -> Json {
     value
 }
 
+/// Views of logic with a subscriber of their own: after every step the engine
+/// holds what they show against a fresh evaluation.
+fn watch_views(rig: &mut Rig) {
+    let watcher = rig.connect();
+    for (name, view) in [
+        (
+            "groups",
+            r#""from":{"a":"a"},"groupBy":"t","select":{"t":"t","n":{"$count":"*"},"sum":{"$sum":"n"},"most":{"$max":"n"}}"#,
+        ),
+        (
+            "pairs",
+            r#""from":{"a":"a","b":"a"},"join":{"a.t":"b.t"},"where":{"$lt":["$a.n","$b.n"]},"select":{"a":"a.id","b":"b.id"},"orderBy":[{"field":"a.n","direction":"desc"}],"limit":5"#,
+        ),
+    ] {
+        let define = format!(
+            r#"{{"id":1,"type":"logic.defineView","definition":{{"name":"{name}",{view},"reactive":true}}}}"#
+        );
+        assert!(rig.call(watcher, &define).get("data").is_some());
+        let subscribe = format!(r#"{{"id":2,"type":"logic.subscribeView","name":"{name}"}}"#);
+        assert!(rig.call(watcher, &subscribe).get("data").is_some());
+    }
+}
+
 impl Simulation {
     fn new(seed: u64) -> Self {
         let mut bytes = [0; 32];
@@ -213,6 +236,7 @@ impl Simulation {
             assert!(reply.get("data").is_some(), "{reply}");
         }
         rig.engine.closed(admin, rig.now);
+        watch_views(&mut rig);
         Self { rig, dice, rows: Vec::new(), clients: Vec::new(), next_id: 0.0 }
     }
 
@@ -498,7 +522,8 @@ impl Simulation {
             self.rig.engine.closed(conn, self.rig.now);
         }
         self.rig.engine.check_invariants();
-        assert_eq!(self.rig.engine.connection_count(), 0);
+        // The watcher of the views.
+        assert_eq!(self.rig.engine.connection_count(), 1);
     }
 }
 

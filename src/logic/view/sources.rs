@@ -1,7 +1,9 @@
 //! The records of a joined view, findable by the values that they are joined
 //! on: one row of the join is found from any of its records.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
 
 use super::plan::Join;
 use super::predicate::value_at;

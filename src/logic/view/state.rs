@@ -1,6 +1,8 @@
 //! The rows of a view, kept up to date at the cost of what changes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::HashMap;
 
 use super::plan::{Column, Key, Plan};
 use super::sources::Sources;
@@ -191,12 +193,6 @@ impl State {
 
     /// Replaces a row of the output.
     fn show(&mut self, old: Option<SortKey>, new: Option<(SortKey, Box<str>)>) {
-        if let (Some(old), Some((key, text))) = (&old, &new)
-            && old == key
-            && self.out.get(old) == Some(text)
-        {
-            return;
-        }
         let gone = old.and_then(|old| self.out.remove(&old));
         self.changed |= gone.is_some() || new.is_some();
         self.bytes = self.bytes.saturating_sub(gone.map_or(0, |text| text.len()));
@@ -209,13 +205,34 @@ impl State {
     /// Brings the groups up to date. Whether rows may be others than at the
     /// last call.
     pub fn settle(&mut self, with: With<'_>) -> bool {
+        let mut moved = Vec::new();
         for key in std::mem::take(&mut self.dirty) {
-            self.settle_group(key, with);
+            let (old, new) = self.settle_group(key, with);
+            let same = match (&old, &new) {
+                (Some(old), Some((key, text))) => old == key && self.out.get(old) == Some(text),
+                (old, new) => old.is_none() && new.is_none(),
+            };
+            if !same {
+                moved.push((old, new));
+            }
+        }
+        // All old rows go before the new ones come: one group may now stand
+        // where another stood.
+        for (old, _) in &mut moved {
+            self.show(old.take(), None);
+        }
+        for (_, new) in moved {
+            self.show(None, new);
         }
         std::mem::take(&mut self.changed)
     }
 
-    fn settle_group(&mut self, key: Box<str>, with: With<'_>) {
+    /// The row that a group was shown as, and the one it is to be shown as.
+    fn settle_group(
+        &mut self,
+        key: Box<str>,
+        with: With<'_>,
+    ) -> (Option<SortKey>, Option<(SortKey, Box<str>)>) {
         let plan = with.plan;
         let always = plan.group.as_ref().is_some_and(Vec::is_empty);
         let mut group = match self.groups.remove(&key) {
@@ -225,8 +242,7 @@ impl State {
         let old = group.shown.take();
         let first = group.members.keys().next().cloned();
         if first.is_none() && !always {
-            self.show(old, None);
-            return;
+            return (old, None);
         }
         let Group { members, totals, .. } = &mut group;
         let values = totals.values(|| {
@@ -239,8 +255,8 @@ impl State {
         let cx = context(&records, &values, with);
         let (sort, text) = output(plan, &cx, &values, first.clone().unwrap_or_default());
         group.shown = Some(sort.clone());
-        self.show(old, Some((sort, text)));
         self.groups.insert(key, group);
+        (old, Some((sort, text)))
     }
 
     /// The rows as they are shown.

@@ -314,3 +314,22 @@ fn everything_that_is_wrong_with_a_view_is_said() {
         "VALIDATION_ERROR View \"v\" is not reactive"
     );
 }
+
+#[test]
+fn a_record_that_was_the_first_of_its_group_takes_no_other_group_along() {
+    let mut client = Client::new();
+    client.bucket("t", "");
+    for row in [r#"{"id":1,"g":2}"#, r#"{"id":2,"g":2}"#, r#"{"id":3,"g":1}"#] {
+        client.insert("t", row);
+    }
+    define(
+        &mut client,
+        r#""name":"g","from":{"a":"t"},"groupBy":"g","select":{"g":"g","n":{"$count":"*"}},"reactive":true"#,
+    );
+    client.ask(r#""type":"logic.subscribeView","name":"g""#);
+    client.rig.advance(20);
+    client
+        .rig
+        .send(client.conn, r#"{"id":2,"type":"store.update","bucket":"t","key":1,"data":{"g":1}}"#);
+    assert_eq!(pushes(&mut client), [r#"[{"g":1,"n":2},{"g":2,"n":1}]"#]);
+}
