@@ -18,7 +18,7 @@ use crate::protocol::OpError;
 /// The smallest thing that is counted: a byte of the answer.
 pub const UNITS_PER_STEP: u64 = 256;
 /// A step of the backtracking matcher, in units.
-pub const UNITS_PER_MATCHER_STEP: u64 = UNITS_PER_STEP / 16;
+pub const UNITS_PER_MATCHER_STEP: u64 = UNITS_PER_STEP / 4;
 /// A character that is looked at, in units.
 pub const UNITS_PER_CHAR: u64 = UNITS_PER_STEP / 64;
 /// Steps of one changed record in a commit.
@@ -254,7 +254,7 @@ mod tests {
         for _ in 0..64 {
             budget.spend_chars(1).expect("one step of characters");
         }
-        for _ in 0..16 {
+        for _ in 0..4 {
             budget.spend_units(UNITS_PER_MATCHER_STEP).expect("one step of the matcher");
         }
         budget.spend_bytes(256).expect("one step of bytes");

@@ -7,6 +7,14 @@ use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, OpError, Operation, Reply, Tier};
 use crate::store::BucketId;
 
+/// Steps of the last request, for whoever compares them with its time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spent {
+    pub request: u64,
+    /// What rules made of it.
+    pub after: u64,
+}
+
 impl Engine {
     /// A budget for a request of this connection.
     pub(super) fn begin_budget(&mut self, conn: ConnId) {

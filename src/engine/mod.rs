@@ -42,6 +42,7 @@ use hashbrown::HashMap;
 
 use crate::ids::IdSource;
 use crate::logic::Logic;
+pub use budgets::Spent;
 pub use metrics::Metrics;
 pub use options::EngineOptions;
 pub use procedures::Stopwatch;
@@ -98,6 +99,7 @@ pub struct Engine {
     pub(crate) now: Now,
     /// What is being done now may cost so much; see [`crate::budget`].
     pub(crate) budget: Budget,
+    spent: Spent,
     pub(crate) metrics: Metrics,
     pub(crate) limiter: Option<RateLimiter>,
     pub(crate) sessions: Sessions,
@@ -161,6 +163,7 @@ impl Engine {
             wheel: Wheel::new(now.mono),
             now,
             budget: Budget::unlimited(),
+            spent: Spent::default(),
             metrics: Metrics::new(now),
             limiter: options.rate_limit.map(|(max, window)| RateLimiter::new(max, window)),
             sessions: Sessions::default(),
@@ -348,11 +351,13 @@ impl Engine {
             let result = self.run_request(conn, &request, &mut reply);
             self.hold_budget(commits, &request.operation, &reply, result)
         }));
+        self.spent.request = self.budget.spent();
         let needs = self.response_needs(&request);
         let operation = &*request.operation;
         let answered = Answered { id: request.id, operation, note, needs, holds };
         let outcome = self.respond(conn, answered, mark, reply, result);
         self.publish();
+        self.spent.after = self.budget.spent();
         match outcome {
             Outcome::Done => Flow::Continue,
             Outcome::Pending => Flow::Wait,
@@ -481,6 +486,11 @@ impl Engine {
     /// The data.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What the last request cost.
+    pub fn spent(&self) -> Spent {
+        self.spent
     }
 
     /// Counters since the start.

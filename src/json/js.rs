@@ -71,17 +71,24 @@ impl<'a> Primitive<'a> {
 /// where a character beyond U+FFFF (a surrogate pair, 0xD800..) meets one in
 /// U+E000..U+FFFF.
 pub fn compare_utf16(a: &str, b: &str) -> Ordering {
-    for (x, y) in a.chars().zip(b.chars()) {
-        if x == y {
-            continue;
-        }
-        return match (x > '\u{ffff}', y > '\u{ffff}') {
-            (true, false) if y >= '\u{e000}' => Ordering::Less,
-            (false, true) if x >= '\u{e000}' => Ordering::Greater,
-            _ => x.cmp(&y),
-        };
+    let (x, y) = (a.as_bytes(), b.as_bytes());
+    let same = common_prefix(x, y);
+    match (x.get(same), y.get(same)) {
+        // Where characters of that length and of that region begin; the bytes
+        // inside a character are above none of these.
+        (Some(0xee | 0xef), Some(0xf0..)) => Ordering::Greater,
+        (Some(0xf0..), Some(0xee | 0xef)) => Ordering::Less,
+        (x, y) => x.cmp(&y),
     }
-    a.len().cmp(&b.len())
+}
+
+/// How many bytes both begin with.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let (chunks, _) = a.as_chunks::<16>();
+    let (others, _) = b.as_chunks::<16>();
+    let whole = 16 * chunks.iter().zip(others).take_while(|(x, y)| x == y).count();
+    let (a, b) = (a.get(whole..).unwrap_or_default(), b.get(whole..).unwrap_or_default());
+    whole + a.iter().zip(b).take_while(|(x, y)| x == y).count()
 }
 
 /// `String(value)`.
@@ -263,8 +270,22 @@ pub fn iso_text(millis: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::json::parse;
+
+    proptest! {
+        #[test]
+        fn texts_are_ordered_by_their_units(
+            same in "[a-c\u{e9}\u{fffd}\u{1f600}]{0,40}",
+            a in "[ab\u{e9}\u{d7ff}\u{e000}\u{fffd}\u{1f600}\u{10ffff}]{0,3}",
+            b in "[ab\u{e9}\u{d7ff}\u{e000}\u{fffd}\u{1f600}\u{10ffff}]{0,3}",
+        ) {
+            let (a, b) = (same.clone() + &a, same + &b);
+            prop_assert_eq!(compare_utf16(&a, &b), a.encode_utf16().cmp(b.encode_utf16()));
+        }
+    }
 
     fn raw(text: &str) -> Raw<'_> {
         parse(text, 64).expect("valid JSON")

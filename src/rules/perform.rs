@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::json::{Json, Object};
+use crate::protocol::bounds;
 
 use super::engine::{Cx, Due, RuleEngine, STORE_SERVICE, Waiting};
 use super::event::{Event, Warning, make_id};
@@ -39,7 +40,7 @@ impl RuleEngine {
         match action {
             Action::SetFact { key, value } => return self.write_fact(execution, key, value, cx),
             Action::DeleteFact { key } => {
-                let key = self.text(execution, key)?;
+                let key = self.key(execution, key)?;
                 self.delete_fact(&key, cx);
             }
             Action::EmitEvent { topic, data } => {
@@ -118,6 +119,24 @@ impl RuleEngine {
         self.scope(execution).text(template).map(|text| text.into_owned())
     }
 
+    /// The key of a fact, as long as one from a client may be.
+    fn key(&self, execution: &Execution, template: &Template) -> Result<String, String> {
+        let key = self.text(execution, template)?;
+        match bounds::is_long_topic(&key, ':') {
+            true => Err(bounds::long_topic("key")),
+            false => Ok(key),
+        }
+    }
+
+    /// The same for the topic of an event.
+    fn topic(&self, execution: &Execution, template: &Template) -> Result<String, String> {
+        let topic = self.text(execution, template)?;
+        match bounds::is_long_topic(&topic, '.') {
+            true => Err(bounds::long_topic("topic")),
+            false => Ok(topic),
+        }
+    }
+
     /// Missing references are `null` here.
     fn arguments(&self, execution: &Execution, args: &[Operand]) -> Result<Vec<Json>, String> {
         let mut measure = Measure::new();
@@ -160,7 +179,7 @@ impl RuleEngine {
         value: &Operand,
         cx: &mut Cx<'_>,
     ) -> Result<After, String> {
-        let key = self.text(execution, key)?;
+        let key = self.key(execution, key)?;
         let value = value.resolve(self.scope(execution))?;
         let value = value.map(|value| value.into_owned());
         if let Some(value) = &value {
@@ -194,7 +213,7 @@ impl RuleEngine {
         data: &[(Box<str>, Operand)],
         cx: &mut Cx<'_>,
     ) -> Result<After, String> {
-        let topic = self.text(execution, topic)?;
+        let topic = self.topic(execution, topic)?;
         let data = self.members(execution, data)?;
         let cause = &execution.cause;
         if !cause.budget.take_event() {
@@ -238,13 +257,16 @@ impl RuleEngine {
         cx: &mut Cx<'_>,
     ) -> Result<(), String> {
         let name = self.text(execution, &spec.name)?;
+        if bounds::is_long_name(&name) {
+            return Err(bounds::long_name("Timer"));
+        }
         self.timers.has_room(&name)?;
         let timer = Timer {
             id: make_id(cx.now.wall, cx.host.random()),
             due: spec.schedule.first(cx.now.wall)?,
             schedule: spec.schedule.clone(),
             left: spec.max,
-            topic: self.text(execution, &spec.topic)?.into(),
+            topic: self.topic(execution, &spec.topic)?.into(),
             data: Arc::new(Json::Object(self.members(execution, &spec.data)?)),
             correlation_id: execution.cause.correlation_id.clone(),
         };

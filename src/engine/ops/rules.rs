@@ -89,6 +89,7 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let key = request.require_string("key")?;
+        bounds::check_topic("key", &key, ':')?;
         let deleted = self.with_rules(|core, cx| core.delete_fact(&key, cx));
         out.extend_from_slice(b"{\"deleted\":");
         Json::Bool(deleted.ok_or_else(not_configured)?).write(out);
@@ -177,6 +178,7 @@ impl Engine {
     ) -> Result<(), OpError> {
         let core = self.rules_to_read()?;
         let key = request.require_string("key")?;
+        bounds::check_topic("key", &key, ':')?;
         match core.fact(&key) {
             Some(fact) => fact.write_value(out),
             None => out.extend_from_slice(b"null"),

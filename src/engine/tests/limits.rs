@@ -322,6 +322,8 @@ fn what_clients_choose_has_lengths() {
     for (request, field) in [
         (r#""type":"rules.emit","topic":"TEXT""#, "topic"),
         (r#""type":"rules.setFact","key":"TEXT","value":1"#, "key"),
+        (r#""type":"rules.getFact","key":"TEXT""#, "key"),
+        (r#""type":"rules.deleteFact","key":"TEXT""#, "key"),
         (r#""type":"rules.subscribe","pattern":"TEXT""#, "pattern"),
         (r#""type":"rules.queryFacts","pattern":"TEXT""#, "pattern"),
     ] {

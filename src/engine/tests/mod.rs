@@ -4,6 +4,7 @@ mod access;
 mod bounds;
 pub(crate) mod durability;
 mod expiry;
+mod hostile;
 mod identity;
 mod limits;
 mod logic;

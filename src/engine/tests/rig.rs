@@ -38,6 +38,8 @@ pub(crate) struct Rig {
     pub unread: Vec<ConnId>,
     pub jobs: Vec<Job>,
     pub resumed: Vec<ConnId>,
+    /// Bytes of the longest message so far.
+    pub longest: usize,
 }
 
 impl TransportView for Vec<ConnId> {
@@ -76,6 +78,7 @@ impl Rig {
             unread: Vec::new(),
             jobs: Vec::new(),
             resumed: Vec::new(),
+            longest: 0,
         }
     }
 
@@ -96,6 +99,7 @@ impl Rig {
                             126..=0xffff => 4,
                             _ => 10,
                         };
+                    self.longest = self.longest.max(text.len());
                     let outbox = self.outboxes.entry(conn).or_default();
                     outbox.buffered += bytes;
                     outbox.queued.push_back((bytes, Frame::Text(text)));

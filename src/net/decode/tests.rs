@@ -258,7 +258,8 @@ proptest! {
         accept_binary: bool,
     ) {
         let rules = Rules { accept_binary, ..RULES };
-        let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len())).collect();
+        // Also at the end, and where there are no bytes at all.
+        let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
         places.extend([0, bytes.len()]);
         places.sort_unstable();
         let pieces: Vec<&[u8]> = places.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();

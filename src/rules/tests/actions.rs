@@ -45,6 +45,47 @@ fn try_stops_at_the_first_failure() {
 }
 
 #[test]
+fn what_an_action_builds_is_no_longer_than_what_a_client_may_send() {
+    for (action, most, message) in [
+        (
+            r#"{"type":"set_fact","key":"${event.x}","value":1}"#,
+            1024,
+            r#"Invalid \"key\": at most 1024 characters and 64 segments"#,
+        ),
+        (
+            r#"{"type":"delete_fact","key":"${event.x}"}"#,
+            1024,
+            r#"Invalid \"key\": at most 1024 characters and 64 segments"#,
+        ),
+        (
+            r#"{"type":"emit_event","topic":"${event.x}","data":{}}"#,
+            1024,
+            r#"Invalid \"topic\": at most 1024 characters and 64 segments"#,
+        ),
+        (
+            r#"{"type":"set_timer","timer":{"name":"${event.x}","duration":"1h","onExpire":{"topic":"t","data":{}}}}"#,
+            256,
+            "Timer name is too long (maximum 256 characters)",
+        ),
+    ] {
+        let mut world = World::new();
+        world.on(
+            "r",
+            "t",
+            &format!(
+                r#"[{{"type":"try_catch","try":[{action}],
+                    "catch":{{"as":"e","actions":[{{"type":"set_fact","key":"caught","value":{{"ref":"var.e"}}}}]}}}}]"#
+            ),
+        );
+        for (length, caught) in [(most, None), (most + 1, Some(message))] {
+            world.emit("t", &format!(r#"{{"x":"{}"}}"#, "x".repeat(length)));
+            let caught = caught.map(|text| format!(r#"{{"message":"{text}"}}"#));
+            assert_eq!(world.fact("caught"), caught, "{action} {length}");
+        }
+    }
+}
+
+#[test]
 fn failures_inside_blocks_do_not_reach_an_outer_try() {
     let mut world = World::new();
     world.on(

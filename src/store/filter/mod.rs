@@ -6,11 +6,14 @@
 //! could serve.
 
 mod compile;
+mod look;
+mod search;
 mod term;
 
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 
 pub(crate) use compile::OPERATORS;
@@ -19,9 +22,10 @@ pub use term::{Substitute, Term};
 use crate::budget::Budget;
 
 use super::{Bounds, FieldRef, Layout, Row};
-use crate::json::js::{Primitive, string_of};
-use crate::json::{Json, Kind, Raw};
+use crate::json::js::Primitive;
+use crate::json::{Json, Raw};
 use crate::protocol::OpError;
+use look::{Found, Look};
 
 /// Characters of a text operator's longer side that are one step. A text is gone
 /// through twice, once to its end and once to search it, so it is half of what a
@@ -125,7 +129,7 @@ impl Filter {
 
     /// False also where the budget ends before that is known.
     pub fn matches(&self, row: &Row, budget: &Budget) -> bool {
-        self.root.matches(row, budget)
+        self.root.matches(&mut Look::new(row, budget))
     }
 
     /// How many conditions there are to be evaluated.
@@ -186,12 +190,17 @@ impl Group {
         own + inner.map(Group::count).sum::<usize>()
     }
 
-    fn matches(&self, row: &Row, budget: &Budget) -> bool {
-        self.conditions.iter().all(|condition| condition.matches(row, budget))
-            && self.all.iter().all(|group| group.matches(row, budget))
+    fn matches<'r>(&'r self, look: &mut Look<'r>) -> bool {
+        self.conditions.iter().all(|condition| condition.matches(look))
+            && self.all.iter().all(|group| group.is_paid(look) && group.matches(look))
             && self.any.as_ref().is_none_or(|any| {
-                any.iter().any(|group| budget.spend(0).is_ok() && group.matches(row, budget))
+                any.iter().any(|group| group.is_paid(look) && group.matches(look))
             })
+    }
+
+    /// Inside of another, also a group without conditions of its own is work.
+    fn is_paid(&self, look: &Look<'_>) -> bool {
+        look.budget().spend(u64::from(self.conditions.is_empty())).is_ok()
     }
 }
 
@@ -237,20 +246,20 @@ impl Condition {
         }
     }
 
-    fn matches(&self, row: &Row, budget: &Budget) -> bool {
-        let (value, looked_at) = row.look_at(&self.field);
-        budget.spend_text(looked_at).is_ok() && self.test.holds(value, budget)
+    fn matches<'r>(&'r self, look: &mut Look<'r>) -> bool {
+        let budget = look.budget();
+        look.at(&self.field).is_some_and(|found| self.test.holds(found, budget))
     }
 }
 
 impl Test {
-    fn holds(&self, value: Option<Raw<'_>>, budget: &Budget) -> bool {
+    fn holds(&self, found: &mut Found<'_>, budget: &Budget) -> bool {
         match self {
-            Test::Equals(literal) => budget.spend(1).is_ok() && literal.equals(value),
-            Test::Absent => budget.spend(1).is_ok() && value.is_none(),
+            Test::Equals(literal) => budget.spend(1).is_ok() && literal.equals(found, budget),
+            Test::Absent => budget.spend(1).is_ok() && found.value().is_none(),
             Test::Operators(operators) => operators
                 .iter()
-                .all(|operator| budget.spend(1).is_ok() && operator.holds(value, budget)),
+                .all(|operator| budget.spend(1).is_ok() && operator.holds(found, budget)),
         }
     }
 }
@@ -269,112 +278,103 @@ impl Operand {
 
     /// Whether a value in storage form is as it asks.
     pub fn holds(&self, value: Option<Raw<'_>>, budget: &Budget) -> bool {
-        self.0.holds(value, budget)
+        self.0.holds(&mut Found::of(value), budget)
     }
 }
 
 impl Literal {
     /// Rows hold their values in storage form, so equal text is all it takes.
-    fn equals(&self, value: Option<Raw<'_>>) -> bool {
-        match (self, value) {
-            (Literal::Scalar(text), Some(value)) => **text == *value.text(),
+    fn equals(&self, found: &Found<'_>, budget: &Budget) -> bool {
+        match (self, found.value()) {
+            (Literal::Scalar(text), Some(value)) if text.len() == value.text().len() => {
+                budget.spend_text_bytes(text.len()).is_ok() && **text == *value.text()
+            }
             _ => false,
         }
     }
 }
 
 impl Set {
-    fn contains(&self, value: Option<Raw<'_>>, budget: &Budget) -> bool {
-        match value {
-            None => self.absent,
-            Some(value) => match &self.table {
-                Some(table) => table.contains(value.text()),
-                None => {
-                    let at = self.texts.iter().position(|text| **text == *value.text());
-                    // One is paid for by the condition.
-                    let looked_at = at.unwrap_or(self.texts.len().saturating_sub(1));
-                    budget.spend(looked_at as u64).is_ok() && at.is_some()
-                }
-            },
+    /// `None`: the budget ended before that was known.
+    fn contains(&self, found: &Found<'_>, budget: &Budget) -> Option<bool> {
+        let Some(value) = found.value() else { return Some(self.absent) };
+        let text = value.text();
+        match &self.table {
+            Some(table) => {
+                // It is made a number first.
+                budget.spend(text.len() as u64 / 16).ok()?;
+                Some(table.contains(text))
+            }
+            None => {
+                let at = self.texts.iter().position(|have| **have == *text);
+                // One is paid for by the condition.
+                let looked_at = at.unwrap_or(self.texts.len().saturating_sub(1));
+                budget.spend(looked_at as u64).ok()?;
+                budget.spend_text_bytes(looked_at.saturating_mul(text.len())).ok()?;
+                Some(at.is_some())
+            }
         }
     }
 }
 
 impl Op {
-    fn holds(&self, value: Option<Raw<'_>>, budget: &Budget) -> bool {
-        let present = value.filter(|value| !value.is_null());
-        let text = |part: &str| {
-            let text = present.filter(|value| value.kind() == Kind::String)?;
-            let longer = text.text().len().max(part.len());
-            budget.spend(longer.div_ceil(TEXT_STEP) as u64).ok()?;
-            Some(string_of(text))
-        };
+    fn holds<'r>(&self, found: &mut Found<'r>, budget: &Budget) -> bool {
         match self {
-            Op::Eq(literal) => literal.equals(value),
-            Op::Neq(literal) => !literal.equals(value),
-            Op::Compare(relation, operand) => {
-                present.is_some_and(|value| relation.holds(&Primitive::of(value), operand))
-            }
-            Op::Between(low, high) => present.is_some_and(|value| {
-                let value = Primitive::of(value);
-                Relation::Gte.holds(&value, low) && Relation::Lte.holds(&value, high)
+            Op::Eq(literal) => literal.equals(found, budget),
+            Op::Neq(literal) => !literal.equals(found, budget),
+            Op::Compare(relation, operand) => found
+                .primitive(budget)
+                .is_some_and(|value| relation.holds(compare(value, operand, budget))),
+            Op::Between(low, high) => found.primitive(budget).is_some_and(|value| {
+                Relation::Gte.holds(compare(value, low, budget))
+                    && Relation::Lte.holds(compare(value, high, budget))
             }),
-            Op::In(set) => set.contains(value, budget),
-            Op::Nin(set) => !set.contains(value, budget),
-            Op::Contains(part) => match present.and_then(plain_text) {
-                Some(plain) => {
-                    let longer = plain.len().max(part.len());
-                    budget.spend(longer.div_ceil(TEXT_STEP) as u64).is_ok()
-                        && contains_ascii(plain, part.as_bytes())
-                }
-                None => text(part).is_some_and(|text| contains_lowercase(&text, part)),
-            },
-            Op::StartsWith(part) => text(part).is_some_and(|text| text.starts_with(&**part)),
-            Op::EndsWith(part) => text(part).is_some_and(|text| text.ends_with(&**part)),
-            Op::Exists(wanted) => *wanted == present.is_some(),
-        }
-    }
-}
-
-/// Whether the text in lower case contains a part that is in lower case.
-fn contains_lowercase(text: &str, part: &str) -> bool {
-    match text.is_ascii() {
-        true => contains_ascii(text.as_bytes(), part.as_bytes()),
-        false => text.to_lowercase().contains(part),
-    }
-}
-
-/// The characters of a string that is ASCII and has nothing escaped: most are.
-fn plain_text(value: Raw<'_>) -> Option<&[u8]> {
-    let inside = value.text().as_bytes().strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    let odd = inside.iter().fold(0, |odd, byte| odd | (byte & 0x80) | u8::from(*byte == b'\\'));
-    (odd == 0).then_some(inside)
-}
-
-/// Whether ASCII text contains a part that is in lower case.
-fn contains_ascii(text: &[u8], part: &[u8]) -> bool {
-    let Some((first, rest)) = part.split_first() else { return true };
-    let begins = |byte: &u8| byte.to_ascii_lowercase() == *first;
-    let Some(last) = text.len().checked_sub(part.len()) else { return false };
-    let places = text.get(..=last).unwrap_or_default();
-    for (at, chunk) in places.chunks(16).enumerate() {
-        // All at once, without leaving early: that is what is fast.
-        if !chunk.iter().fold(false, |found, byte| found | begins(byte)) {
-            continue;
-        }
-        for (offset, _) in chunk.iter().enumerate().filter(|(_, byte)| begins(byte)) {
-            let behind = text.get(at * 16 + offset + 1..).and_then(|text| text.get(..rest.len()));
-            if behind.is_some_and(|behind| behind.eq_ignore_ascii_case(rest)) {
-                return true;
+            Op::In(set) => set.contains(found, budget) == Some(true),
+            Op::Nin(set) => set.contains(found, budget) == Some(false),
+            Op::Contains(part) => pay_for_text(found, part, budget)
+                .and_then(|value| found.text(value, budget))
+                .is_some_and(|text| text.contains(part)),
+            Op::StartsWith(part) => {
+                decoded(found, part, budget).is_some_and(|text| text.starts_with(&**part))
             }
+            Op::EndsWith(part) => {
+                decoded(found, part, budget).is_some_and(|text| text.ends_with(&**part))
+            }
+            Op::Exists(wanted) => *wanted == found.present().is_some(),
         }
     }
-    false
+}
+
+/// The value, if it is a text and looking through it is paid for.
+fn pay_for_text<'r>(found: &Found<'r>, part: &str, budget: &Budget) -> Option<Raw<'r>> {
+    let text = found.string()?;
+    let longer = text.text().len().max(part.len());
+    budget.spend(longer.div_ceil(TEXT_STEP) as u64).ok()?;
+    Some(text)
+}
+
+fn decoded<'f>(found: &'f mut Found<'_>, part: &str, budget: &Budget) -> Option<&'f str> {
+    pay_for_text(found, part, budget)?;
+    match found.primitive(budget)? {
+        Primitive::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// As JavaScript does, which may go through both texts, or read one as a number.
+fn compare(value: &Primitive<'_>, operand: &Primitive<'_>, budget: &Budget) -> Option<Ordering> {
+    let chars = match (value, operand) {
+        (Primitive::String(a), Primitive::String(b)) => a.len().min(b.len()),
+        (Primitive::String(text), _) | (_, Primitive::String(text)) => text.len().saturating_mul(8),
+        _ => 0,
+    };
+    budget.spend_text(chars).ok()?;
+    value.compare(operand)
 }
 
 impl Relation {
-    fn holds(self, value: &Primitive<'_>, operand: &Primitive<'_>) -> bool {
-        value.compare(operand).is_some_and(|order| match self {
+    fn holds(self, order: Option<Ordering>) -> bool {
+        order.is_some_and(|order| match self {
             Relation::Gt => order.is_gt(),
             Relation::Gte => order.is_ge(),
             Relation::Lt => order.is_lt(),

@@ -1,0 +1,131 @@
+//! One record while a filter looks at it.
+//!
+//! The alternatives of a filter mostly ask for the same field, one after the
+//! other: a value is found, decoded and put into lower case once, and the next
+//! condition on it finds it done. Owns what looking costs; knows no operators.
+
+use crate::budget::Budget;
+use crate::json::js::{Primitive, string_of};
+use crate::json::{Kind, Raw};
+use crate::store::{FieldRef, Row};
+
+use super::search;
+
+/// Characters that are made anew in one step: decoded, or looked up in the table
+/// of small letters.
+const CHARS_PER_STEP: u64 = 4;
+
+pub(super) struct Look<'r> {
+    row: &'r Row,
+    budget: &'r Budget,
+    /// The field that was looked at last.
+    field: Option<&'r FieldRef>,
+    found: Found<'r>,
+}
+
+/// The value of a field and what was made of it so far.
+pub(super) struct Found<'r> {
+    value: Option<Raw<'r>>,
+    text: Option<Text<'r>>,
+    primitive: Option<Primitive<'r>>,
+}
+
+/// A string to search in without regard to case.
+pub(super) enum Text<'r> {
+    /// ASCII as it is.
+    Plain(&'r [u8]),
+    Lower(String),
+}
+
+impl Text<'_> {
+    pub(super) fn contains(&self, part: &str) -> bool {
+        match self {
+            Text::Plain(text) => search::contains(text, part.as_bytes()),
+            Text::Lower(text) => text.contains(part),
+        }
+    }
+}
+
+impl<'r> Look<'r> {
+    pub(super) fn new(row: &'r Row, budget: &'r Budget) -> Look<'r> {
+        Look { row, budget, field: None, found: Found::of(None) }
+    }
+
+    pub(super) fn budget(&self) -> &'r Budget {
+        self.budget
+    }
+
+    /// `None`: the budget ended.
+    pub(super) fn at(&mut self, field: &'r FieldRef) -> Option<&mut Found<'r>> {
+        if self.field.is_none_or(|last| !same(last, field)) {
+            let (value, looked_at) = self.row.look_at(field);
+            self.budget.spend_text(looked_at).ok()?;
+            self.found = Found::of(value);
+            self.field = Some(field);
+        }
+        Some(&mut self.found)
+    }
+}
+
+fn same(a: &FieldRef, b: &FieldRef) -> bool {
+    a.slot() == b.slot() && (a.slot().is_some() || a.name() == b.name())
+}
+
+impl<'r> Found<'r> {
+    pub(super) fn of(value: Option<Raw<'r>>) -> Found<'r> {
+        Found { value, text: None, primitive: None }
+    }
+
+    pub(super) fn value(&self) -> Option<Raw<'r>> {
+        self.value
+    }
+
+    /// The value unless it is `null`.
+    pub(super) fn present(&self) -> Option<Raw<'r>> {
+        self.value.filter(|value| !value.is_null())
+    }
+
+    pub(super) fn string(&self) -> Option<Raw<'r>> {
+        self.value.filter(|value| value.kind() == Kind::String)
+    }
+
+    /// `value`, which is this one and a string, to be searched. `None`: the budget
+    /// ended.
+    pub(super) fn text(&mut self, value: Raw<'r>, budget: &Budget) -> Option<&Text<'r>> {
+        if self.text.is_none() {
+            self.text = Some(match plain_text(value) {
+                Some(plain) => Text::Plain(plain),
+                None => {
+                    budget.spend(value.text().len() as u64 / CHARS_PER_STEP).ok()?;
+                    Text::Lower(string_of(value).to_lowercase())
+                }
+            });
+        }
+        self.text.as_ref()
+    }
+
+    /// What `<` compares; strings are decoded.
+    pub(super) fn primitive(&mut self, budget: &Budget) -> Option<&Primitive<'r>> {
+        if self.primitive.is_none() {
+            let value = self.present()?;
+            let text = value.text();
+            match value.kind() {
+                // Each number in it is written anew.
+                Kind::Array => budget.spend(text.len() as u64).ok()?,
+                Kind::String if text.contains('\\') => {
+                    budget.spend(text.len() as u64 / CHARS_PER_STEP).ok()?;
+                }
+                _ => {}
+            }
+            self.primitive = Some(Primitive::of(value));
+        }
+        self.primitive.as_ref()
+    }
+}
+
+/// The characters of a string that is ASCII and has nothing escaped: most are.
+fn plain_text(value: Raw<'_>) -> Option<&[u8]> {
+    let inside = value.text().as_bytes().strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let odd = inside.iter().fold(0, |odd, byte| odd | (byte & 0x80) | u8::from(*byte == b'\\'));
+    (odd == 0).then_some(inside)
+}
