@@ -138,7 +138,7 @@ impl Engine {
         for element in request.field("operations").into_iter().flat_map(Raw::elements) {
             let bucket = element.get("bucket").and_then(Raw::as_str);
             let class = match element.get("op").and_then(Raw::as_str).as_deref() {
-                Some("get" | "where" | "findOne" | "count") => Some(Tier::Read),
+                Some("get" | "where" | "findOne" | "count" | "find") => Some(Tier::Read),
                 _ => tier,
             };
             if decided.insert((bucket.clone(), class)) {

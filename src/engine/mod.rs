@@ -18,6 +18,7 @@ mod gate;
 mod heartbeat;
 mod jobs;
 mod logic;
+mod many;
 mod metrics;
 mod ops;
 mod options;

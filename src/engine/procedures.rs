@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::Engine;
+use super::many::{Given, Kind as ManyKind, Many};
 use crate::app::ConnId;
 use crate::json::{Json, Object};
 use crate::procedures::{
@@ -126,6 +127,11 @@ fn filled(action: &Action, scope: &mut Scope, name: &str) -> Result<Option<Term>
     }
 }
 
+/// Which action on several records a name means.
+fn many_kind(name: &str) -> Option<ManyKind> {
+    name.strip_prefix("store.").and_then(ManyKind::from_name)
+}
+
 /// The member `apply`.
 fn applied(action: &Action, scope: &mut Scope) -> Result<Apply, OpError> {
     Apply::parse(filled(action, scope, "apply")?.as_ref().and_then(json_of).as_ref())
@@ -224,11 +230,46 @@ impl Running<'_> {
                 }
                 Ok(Json::Null)
             }
+            name if many_kind(name).is_some() => self.act_on_many(bucket, action, scope),
             name => Err(OpError::new(
                 ErrorCode::UnknownOperation,
                 format!("Unknown store operation \"{name}\""),
             )),
         }
+    }
+
+    fn act_on_many(
+        &mut self,
+        bucket: BucketId,
+        action: &Action,
+        scope: &mut Scope,
+    ) -> Result<Json, OpError> {
+        let kind = many_kind(&action.name).ok_or_else(OpError::internal)?;
+        let mut members = Object::new();
+        let names = ["data", "apply", "onInsert", "detail", "onConflict", "answer", "limit"];
+        for name in names {
+            let value = filled(action, scope, name)?.as_ref().and_then(json_of);
+            value.map(|value| members.insert(name, value));
+        }
+        let member = |name: &str| members.get(name).filter(|value| !value.is_null()).cloned();
+        let given = Given::of_json(members.get("data"));
+        let many = Many::parse(kind, given, || Ok(()), &member)?;
+        let filter = match kind.is_filtered() {
+            true => Some(self.filter(bucket, action, scope)?),
+            false => None,
+        };
+        let budget = self.engine.budget.clone();
+        let place = (bucket, filter.as_ref());
+        let written = match &mut self.transaction {
+            Some(Transaction { draft, .. }) => {
+                let Engine { store, ids, .. } = &mut *self.engine;
+                many.run(draft, (store, ids), place, (&budget, 0))?
+            }
+            None => self.engine.write_draft(kind.mode(), |draft, store, ids| {
+                many.run(draft, (store, ids), place, (&budget, 0))
+            })?,
+        };
+        Ok(written.into_json())
     }
 
     fn bucket(&self, id: BucketId) -> Result<&Bucket, OpError> {

@@ -82,8 +82,9 @@ const BUCKETS: [(&str, &str); 6] = [
 pub struct SystemRole {
     pub name: &'static str,
     pub description: &'static str,
-    /// What noex-server gave it: a role with exactly these was never edited.
-    original: &'static str,
+    /// What noex-server gave it, and what was given to it since: a role with
+    /// exactly these was never edited.
+    before: [&'static str; 2],
     permissions: &'static str,
 }
 
@@ -104,6 +105,17 @@ macro_rules! facts {
 macro_rules! views {
     () => {
         r#"{"allow":["logic.queryView","logic.subscribeView","logic.unsubscribeView","logic.evaluateExpr"]}"#
+    };
+}
+/// What reads more than noex-server has.
+macro_rules! more_reads {
+    () => {
+        r#"{"allow":["store.explain","store.groupBy","store.find","store.query","store.live","rules.getTimers"]}"#
+    };
+}
+macro_rules! more_writes {
+    () => {
+        r#"{"allow":["store.upsert","store.insertMany","store.updateMany","store.deleteMany"]}"#
     };
 }
 macro_rules! administration {
@@ -136,19 +148,26 @@ pub const SYSTEM_ROLES: [SystemRole; 4] = [
     SystemRole {
         name: "superadmin",
         description: "Full access to everything including identity management",
-        original: r#"[{"allow":"*"}]"#,
+        before: [r#"[{"allow":"*"}]"#; 2],
         permissions: r#"[{"allow":"*"}]"#,
     },
     SystemRole {
         name: "admin",
         description: "Structural operations, data mutations, and reads",
-        original: concat!(
-            r#"[{"allow":["store.*","rules.*","procedures.*","server.*","audit.*"]},"#,
-            administration!(),
-            "]"
-        ),
+        before: [
+            concat!(
+                r#"[{"allow":["store.*","rules.*","procedures.*","server.*","audit.*"]},"#,
+                administration!(),
+                "]"
+            ),
+            concat!(
+                r#"[{"allow":["store.*","rules.*","procedures.*","server.*","audit.*","logic.*"]},"#,
+                administration!(),
+                "]"
+            ),
+        ],
         permissions: concat!(
-            r#"[{"allow":["store.*","rules.*","procedures.*","server.*","audit.*","logic.*"]},"#,
+            r#"[{"allow":["store.*","rules.*","procedures.*","server.*","audit.*","logic.*","access.*"]},"#,
             administration!(),
             "]"
         ),
@@ -156,14 +175,24 @@ pub const SYSTEM_ROLES: [SystemRole; 4] = [
     SystemRole {
         name: "writer",
         description: "Data mutations and reads",
-        original: concat!("[", writer!(), "]"),
-        permissions: concat!("[", writer!(), ",", views!(), "]"),
+        before: [concat!("[", writer!(), "]"), concat!("[", writer!(), ",", views!(), "]")],
+        permissions: concat!(
+            "[",
+            writer!(),
+            ",",
+            views!(),
+            ",",
+            more_reads!(),
+            ",",
+            more_writes!(),
+            "]"
+        ),
     },
     SystemRole {
         name: "reader",
         description: "Read-only access",
-        original: concat!("[", reader!(), "]"),
-        permissions: concat!("[", reader!(), ",", views!(), "]"),
+        before: [concat!("[", reader!(), "]"), concat!("[", reader!(), ",", views!(), "]")],
+        permissions: concat!("[", reader!(), ",", views!(), ",", more_reads!(), "]"),
     },
 ];
 
@@ -175,7 +204,8 @@ impl SystemRole {
     /// Whether these permissions are those of a role that was never edited but
     /// lacks what has been added since.
     pub fn is_outdated(&self, permissions: &Json) -> bool {
-        *permissions == constant(self.original) && *permissions != self.permissions()
+        self.before.into_iter().any(|before| *permissions == constant(before))
+            && *permissions != self.permissions()
     }
 }
 
@@ -217,14 +247,17 @@ mod tests {
             .map(|role| {
                 let length = |json: Json| json.as_array().expect("an array").len();
                 assert!(!role.is_outdated(&role.permissions()), "{}", role.name);
-                (length(constant(role.original)), length(role.permissions()))
+                (length(constant(role.before[0])), length(role.permissions()))
             })
             .collect();
-        assert_eq!(lengths, [(1, 1), (5, 5), (9, 10), (7, 8)]);
+        assert_eq!(lengths, [(1, 1), (5, 5), (9, 12), (7, 9)]);
         let [superadmin, admin, writer, _] = &SYSTEM_ROLES;
-        assert!(!superadmin.is_outdated(&constant(superadmin.original)));
-        assert!(admin.is_outdated(&constant(admin.original)));
-        assert!(!writer.is_outdated(&constant(admin.original)), "edited");
+        for before in 0..2 {
+            assert!(!superadmin.is_outdated(&constant(superadmin.before[before])));
+            assert!(admin.is_outdated(&constant(admin.before[before])));
+            assert!(writer.is_outdated(&constant(writer.before[before])));
+            assert!(!writer.is_outdated(&constant(admin.before[before])), "edited");
+        }
         assert!(!writer.is_outdated(&Json::Array(Vec::new())), "emptied");
     }
 }

@@ -99,6 +99,10 @@ macro_rules! operation_table {
             StoreUpdate "store.update" Some(Write), Bucket("bucket") => store_update(request, out);
             StoreDelete "store.delete" Some(Write), Bucket("bucket") => store_delete(request, out);
             StoreClear "store.clear" Some(Write), Bucket("bucket") => store_clear(request, out);
+            StoreUpsert "store.upsert" Some(Write), Bucket("bucket") => store_upsert(request, out);
+            StoreInsertMany "store.insertMany" Some(Write), Bucket("bucket") => store_insert_many(request, out);
+            StoreUpdateMany "store.updateMany" Some(Write), Bucket("bucket") => store_update_many(request, out);
+            StoreDeleteMany "store.deleteMany" Some(Write), Bucket("bucket") => store_delete_many(request, out);
             StoreTransaction "store.transaction" Some(Write), EachOperation => store_transaction(request, out);
             StoreDefineBucket "store.defineBucket" Some(Admin), Bucket("name") => store_define(request, out);
             StoreDropBucket "store.dropBucket" Some(Admin), Bucket("name") => store_drop(request, out);

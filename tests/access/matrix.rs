@@ -51,7 +51,7 @@ store.sum                        r  . . + + + + + + . .
 store.avg                        r  . . + + + + + + . .
 store.min                        r  . . + + + + + + . .
 store.max                        r  . . + + + + + + . .
-store.explain                    r  . . . . + + + + . .
+store.explain                    r  . . + + + + + + . .
 store.subscribe                  r  . . + + + + + + . .
 store.unsubscribe                o  . + + + + + + + + +
 store.resync                     o  . + + + + + + + + +
@@ -61,6 +61,10 @@ store.insert                     w  . . . + + + + . + .
 store.update                     w  . . . + + + + . + .
 store.delete                     w  . . . + + + + . + .
 store.clear                      w  . . . + + + + . + .
+store.upsert                     w  . . . + + + + . + .
+store.insertMany                 w  . . . + + + + . + .
+store.updateMany                 w  . . . + + + + . + .
+store.deleteMany                 w  . . . + + + + . + .
 store.transaction                w  . . . + + + + . + .
 store.defineBucket               a  . . . . + + + . . +
 store.dropBucket                 a  . . . . + + + . . +

@@ -72,7 +72,8 @@ impl Draft {
             let Some(bucket) = store.bucket(overlay.bucket) else { continue };
             for entry in overlay.entries() {
                 self.budget.spend(1)?;
-                self.check_written(store, bucket, entry)?;
+                let written = self.check_written(store, bucket, entry);
+                written.map_err(|error| entry.located(error))?;
             }
         }
         let deleted = |overlay: &Overlay| -> Vec<(BucketId, Key)> {
@@ -124,7 +125,7 @@ fn check_conflict(bucket: &Bucket, overlay: &Overlay, entry: &Entry) -> Result<(
         return Ok(());
     }
     let exists = || format!("Record with key \"{}\" already exists", entry.key);
-    if entry.row.is_some() && entry.inserted.is_some() && entry.over {
+    if entry.row.is_some() && entry.inserted.is_some() && entry.over && !entry.replaces {
         return conflict(exists());
     }
     let stored = bucket.find(&entry.key).and_then(|slot| bucket.table.row(slot));

@@ -8,11 +8,13 @@
 mod edit;
 mod evict;
 mod finish;
+mod many;
 mod overlay;
 mod references;
 mod unique;
 mod write;
 
+pub use many::{Inserted, OnConflict};
 pub(super) use unique::unique_violation;
 
 use hashbrown::HashMap;

@@ -2,6 +2,8 @@
 
 use hashbrown::HashMap;
 
+use super::many::of_record;
+use crate::protocol::OpError;
 use crate::store::change::ChangeKind;
 use crate::store::commit::Op;
 use crate::store::table::Slot;
@@ -46,6 +48,10 @@ pub(super) struct Entry {
     pub asked: bool,
     /// It goes to make room.
     pub evicted: bool,
+    /// The insert was told to replace a record that is there.
+    pub replaces: bool,
+    /// Its place among the records of the operation that inserted it.
+    pub label: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +62,14 @@ pub(super) struct Base {
 }
 
 impl Entry {
+    /// An error that it is the reason of.
+    pub fn located(&self, error: OpError) -> OpError {
+        match self.label {
+            Some(at) => of_record(at, error),
+            None => error,
+        }
+    }
+
     /// The net effect; `None`: there is none.
     pub fn effect(&self) -> Option<Effect<'_>> {
         let old = self.base.as_ref().map(|base| &base.row);
@@ -147,6 +161,8 @@ impl Overlay {
                 written: Vec::new(),
                 asked: false,
                 evicted: false,
+                replaces: false,
+                label: None,
             })
         });
         // The position was found or made just now.

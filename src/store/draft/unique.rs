@@ -84,7 +84,7 @@ impl Draft {
                 let Some(value) = index.value_of(row) else { continue };
                 let twice = taken.insert(value, ()).is_some();
                 if twice || stored_elsewhere(bucket, Some(overlay), index, &entry.key, value) {
-                    return Err(violation(bucket, index, value));
+                    return Err(entry.located(violation(bucket, index, value)));
                 }
             }
         }

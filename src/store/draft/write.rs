@@ -1,10 +1,11 @@
 //! Insert, update and delete against the overlay.
 
+use super::many::{Inserted, OnConflict, already_exists};
 use super::overlay::Entry;
-use super::{Draft, Mode, known};
+use super::{Draft, Mode, known, unique_violation};
 use crate::ids::IdSource;
 use crate::json::{Json, Raw};
-use crate::protocol::{ErrorCode, OpError};
+use crate::protocol::OpError;
 use crate::store::data::{Data, Datum};
 use crate::store::row::Patch;
 use crate::store::schema::{Generated, OnDuplicate, validate};
@@ -29,7 +30,32 @@ impl Draft {
         bucket: BucketId,
         data: &Data<'_>,
     ) -> Result<Row, OpError> {
-        let bucket = known(store, bucket)?;
+        match self.insert_as(store, ids, known(store, bucket)?, data, None)? {
+            Inserted::New(row) | Inserted::Replaced(row) => Ok(row),
+            // Only somebody who says so skips records.
+            Inserted::Skipped => Err(OpError::internal()),
+        }
+    }
+
+    /// The same; `many`: what is to happen where the key is there, and the
+    /// place among the records of one operation.
+    pub(super) fn insert_as(
+        &mut self,
+        store: &Store,
+        ids: &mut IdSource,
+        bucket: &Bucket,
+        data: &Data<'_>,
+        many: Option<(OnConflict, u32)>,
+    ) -> Result<Inserted, OpError> {
+        let how = many.map(|(how, _)| how);
+        if how == Some(OnConflict::Skip) {
+            let key = data.get(bucket.key_field()).map(Datum::lookup);
+            let there = |key: &Key| self.row(bucket, key).is_some();
+            self.budget.spend(1)?;
+            if key.and_then(|key| key.key().map(there)) == Some(true) {
+                return Ok(Inserted::Skipped);
+            }
+        }
         if self.mode.checks_at_once() {
             self.check_references(store, bucket, data)?;
         }
@@ -39,17 +65,17 @@ impl Draft {
         self.check_row(bucket, WriteKind::Insert, &row)?;
         let key = bucket.key_of(&row);
         let there = self.row(bucket, &key).is_some();
+        match how {
+            Some(OnConflict::Error) if there => return Err(already_exists(bucket, &key)),
+            Some(OnConflict::Skip) if there => return Ok(Inserted::Skipped),
+            Some(OnConflict::Replace) if there => check_replace(bucket, &key)?,
+            _ => {}
+        }
         if self.mode.checks_at_once() {
             self.check_unique(bucket, &key, &row, there)?;
             self.check_computed_references(store, bucket, None, &row)?;
             if there && bucket.definition.on_duplicate == OnDuplicate::Error {
-                return Err(OpError::new(
-                    ErrorCode::AlreadyExists,
-                    format!(
-                        "Record with key \"{key}\" already exists in bucket \"{}\"",
-                        bucket.name
-                    ),
-                ));
+                return Err(already_exists(bucket, &key));
             }
             if !there {
                 self.make_room(bucket, 1);
@@ -67,12 +93,14 @@ impl Draft {
         if entry.inserted.is_none() || entry.row.is_none() {
             entry.inserted = Some(at);
             entry.over = entry.row.is_some();
+            entry.replaces = how == Some(OnConflict::Replace);
         }
+        entry.label = many.map(|(_, at)| at);
         entry.row = Some(row.clone());
         entry.at = entry.inserted.unwrap_or(at);
         entry.written = written;
         entry.evicted = false;
-        Ok(row)
+        Ok(if there { Inserted::Replaced(row) } else { Inserted::New(row) })
     }
 
     /// Holds a new row against the definition, and pays for it and for what
@@ -189,6 +217,7 @@ impl Draft {
         let at = self.writes;
         let entry = self.overlay_mut(bucket).entry_mut(bucket, key, slot);
         entry.row = Some(row.clone());
+        entry.label = None;
         // A record stands among the changes where it was first written to.
         if entry.at == 0 {
             entry.at = at;
@@ -320,6 +349,19 @@ impl Draft {
             row.json("_updatedAt", &Json::Number(self.now));
         }
         row.finish()
+    }
+}
+
+/// A record with the key is there and is to be replaced: not where keys are
+/// said to be unique.
+fn check_replace(bucket: &Bucket, key: &Key) -> Result<(), OpError> {
+    let name = bucket.key_field();
+    if bucket.definition.field(name).is_some_and(|field| field.unique) {
+        return Err(unique_violation(&bucket.name, name, Raw::checked(&key.text())));
+    }
+    match bucket.definition.on_duplicate {
+        OnDuplicate::Error => Err(already_exists(bucket, key)),
+        OnDuplicate::Replace => Ok(()),
     }
 }
 

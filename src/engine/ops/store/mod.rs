@@ -2,6 +2,7 @@
 //! Subscriptions and queries are next door.
 
 mod admin;
+mod many;
 mod reads;
 mod transaction;
 
@@ -18,7 +19,16 @@ impl Engine {
         &mut self,
         prepare: impl FnOnce(&mut Draft, &Store, &mut crate::ids::IdSource) -> Result<T, OpError>,
     ) -> Result<T, OpError> {
-        let mut draft = Draft::new(Mode::Single, self.now.wall, &self.budget);
+        self.write_draft(Mode::Single, prepare)
+    }
+
+    /// The same for what is all or nothing in itself.
+    pub(crate) fn write_draft<T>(
+        &mut self,
+        mode: Mode,
+        prepare: impl FnOnce(&mut Draft, &Store, &mut crate::ids::IdSource) -> Result<T, OpError>,
+    ) -> Result<T, OpError> {
+        let mut draft = Draft::new(mode, self.now.wall, &self.budget);
         let result = prepare(&mut draft, &self.store, &mut self.ids);
         let finished = result.and_then(|value| Ok((value, draft.finish(&self.store)?)));
         match finished {
@@ -27,7 +37,9 @@ impl Engine {
                 Ok(value)
             }
             Err(error) => {
-                self.commit(draft.abandon());
+                if mode == Mode::Single {
+                    self.commit(draft.abandon());
+                }
                 Err(error)
             }
         }

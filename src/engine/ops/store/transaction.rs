@@ -2,6 +2,7 @@
 
 use crate::budget::Budget;
 use crate::engine::Engine;
+use crate::engine::many::{Given, Kind as ManyKind, Many};
 use crate::ids::IdSource;
 use crate::json::{Json, Kind, Raw, write_number};
 use crate::protocol::{ErrorCode, OpError, Request};
@@ -21,6 +22,8 @@ enum Action<'a> {
     Where(Raw<'a>),
     FindOne(Raw<'a>),
     Count(Option<Raw<'a>>),
+    /// With the filter, where it takes one.
+    Many(Many<'a>, Option<Raw<'a>>),
 }
 
 impl Engine {
@@ -104,6 +107,11 @@ fn run(
             super::write_row(out, rows.first());
         }
         Action::Count(None) => write_number(out, draft.len(store, id) as f64),
+        Action::Many(many, filter) => {
+            let filter = filter.as_ref().map(compile).transpose()?;
+            let place = (id, filter.as_ref());
+            many.run(draft, (store, ids), place, (budget, out.len()))?.write(out);
+        }
         Action::Count(Some(filter)) => {
             let count = draft.count(store, id, &compile(filter)?);
             write_number(out, count as f64);
@@ -134,7 +142,11 @@ fn parse_step(at: usize, raw: Raw<'_>) -> Result<Step<'_>, OpError> {
     }
     let op = raw.get("op").and_then(Raw::as_str).unwrap_or_default();
     let known = ["get", "insert", "update", "delete", "where", "findOne", "count"];
-    if !known.contains(&&*op) {
+    let has = |name: &str| raw.get(name).is_some_and(|value| !value.is_null());
+    // What is not complete is not known: clients have been recorded that send
+    // such operations.
+    let many = ManyKind::from_name(&op).filter(|kind| kind.is_complete(has));
+    if many.is_none() && !known.contains(&&*op) {
         return fail(&format!("invalid \"op\" — expected one of: {}", known.join(", ")));
     }
     let bucket = raw.get("bucket").and_then(Raw::as_str).unwrap_or_default();
@@ -152,6 +164,15 @@ fn parse_step(at: usize, raw: Raw<'_>) -> Result<Step<'_>, OpError> {
     let member = |name: &str| raw.get(name).filter(|value| !value.is_null()).map(Raw::to_json);
     let at_step = |error: OpError| located(at, error);
     let expect = || Expect::parse(member("expect").as_ref()).map_err(at_step);
+    if let Some(kind) = many {
+        let filter = match kind.is_filtered() {
+            true => Some(object("filter")?),
+            false => None,
+        };
+        let many = Many::parse(kind, Given::of_raw(raw.get("data")), || Ok(()), &member);
+        let action = Action::Many(many.map_err(at_step)?, filter);
+        return Ok(Step { bucket: bucket.into(), action });
+    }
     let action = match &*op {
         "get" => Action::Get(key()?),
         "insert" => Action::Insert(object("data")?),
