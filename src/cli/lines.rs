@@ -38,7 +38,7 @@ pub(super) fn export(tool: &Tool) -> Result<Done, String> {
         .load(&mut |stored| {
             line.clear();
             match stored {
-                Stored::Bucket(entry, _) => {
+                Stored::Bucket(entry) => {
                     open = None;
                     if tool.buckets.is_empty() || tool.buckets.contains(&entry.name) {
                         left.retain(|name| *name != entry.name);

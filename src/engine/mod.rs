@@ -14,6 +14,7 @@ mod budgets;
 mod clock;
 mod commit_log;
 mod conn;
+mod expiry;
 mod gate;
 mod heartbeat;
 mod jobs;
@@ -246,31 +247,6 @@ impl Engine {
                 Err(panic) => self.survive_panic("rules.storeEvents", panic.as_ref()),
             }
         }
-    }
-
-    /// Removes records whose time has come, as one commit per bucket, as many as
-    /// a turn may take; the others are hidden, and removed in the next turns.
-    fn purge_expired(&mut self) {
-        if self.options.ttl_check_interval_ms == 0 {
-            return;
-        }
-        while let left = self.options.expiry_batch.saturating_sub(self.expired_in_turn)
-            && let Some(set) = self.store.prepare_expiry(self.now.wall, left)
-        {
-            self.expired_in_turn = self.expired_in_turn.saturating_add(set.changes());
-            self.commit(set);
-            self.publish();
-        }
-        if self.store.hide_expired(self.now.wall) && !std::mem::replace(&mut self.expiring, true) {
-            self.wheel.insert(self.now.mono, Timer::MoreExpiry);
-        }
-    }
-
-    /// The next turn after one in which not all could be removed.
-    pub(crate) fn go_on_expiring(&mut self) {
-        self.expiring = false;
-        self.expired_in_turn = 0;
-        self.purge_expired();
     }
 
     /// One request, from its first check to its response. `Err` is the error

@@ -46,13 +46,15 @@ struct Running<'e> {
 }
 
 impl Engine {
-    /// Runs a procedure for a connection.
+    /// Runs a procedure for a connection, and writes the answer. That comes before
+    /// the commit of a transaction: an answer that is too long undoes it.
     pub(super) fn run_procedure(
         &mut self,
         conn: ConnId,
         definition: &Definition,
         input: Json,
-    ) -> Result<Outcome, OpError> {
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
         let (user_id, roles) = match self.principal(conn) {
             Some((user, roles)) => (Some(user), roles.to_vec()),
             None => (None, Vec::new()),
@@ -84,10 +86,12 @@ impl Engine {
             StepError::Failed { error, .. } if budget.is_over() => error,
             StepError::Failed { path, action, error } => located(&path, &action, error),
         })?;
-        if let Some(transaction) = running.transaction.take() {
-            running.engine.commit_procedure(transaction)?;
+        write_outcome(outcome, out);
+        budget.reply(out.len() + 1)?;
+        match running.transaction.take() {
+            Some(transaction) => running.engine.commit_procedure(transaction),
+            None => Ok(()),
         }
-        Ok(outcome)
     }
 
     fn commit_procedure(&mut self, transaction: Transaction) -> Result<(), OpError> {
@@ -107,6 +111,18 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// `{"success":true,"result"?,"results"}`
+fn write_outcome(outcome: Outcome, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"success\":true");
+    if let Some(result) = outcome.result {
+        out.extend_from_slice(b",\"result\":");
+        result.write(out);
+    }
+    out.extend_from_slice(b",\"results\":");
+    Json::Object(outcome.results).write(out);
+    out.push(b'}');
 }
 
 /// The error of a step, with where it stands.

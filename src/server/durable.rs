@@ -80,7 +80,7 @@ pub(super) fn open(settings: &Persistence) -> Result<Option<Recovered>, StartErr
     let (mut origins, mut documents, mut records) = (Vec::new(), Vec::new(), 0usize);
     let last = journal
         .load(&mut |stored| match stored {
-            Stored::Bucket(entry, _) => {
+            Stored::Bucket(entry) => {
                 origins.push((entry.id, entry.origin));
                 open = entry.id;
                 let stored = Defined {

@@ -60,8 +60,8 @@ pub enum Written {
 /// One piece of what is stored, lent while it is visited.
 #[derive(Debug)]
 pub enum Stored<'a> {
-    /// A bucket, and how many records it has; they follow before the next bucket.
-    Bucket(BucketEntry, u64),
+    /// A bucket; its records follow before the next one.
+    Bucket(BucketEntry),
     Record {
         place: u64,
         /// JSON text of the key.

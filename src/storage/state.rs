@@ -105,8 +105,7 @@ impl State {
     pub fn visit(&self, visit: Visit<'_>) -> Result<CommitSeq, StorageError> {
         let refused = |text| StorageError::new(StorageErrorKind::Damaged, text);
         for bucket in self.buckets.values() {
-            visit(Stored::Bucket(bucket.entry.clone(), bucket.records.len() as u64))
-                .map_err(refused)?;
+            visit(Stored::Bucket(bucket.entry.clone())).map_err(refused)?;
             for (&place, record) in &bucket.records {
                 visit(Stored::Record {
                     place,
@@ -133,7 +132,7 @@ impl State {
         let mut open = None;
         let last = storage.load(&mut |stored| {
             match stored {
-                Stored::Bucket(entry, _) => {
+                Stored::Bucket(entry) => {
                     let id = entry.id;
                     open = Some(id);
                     state.buckets.insert(id, BucketState { entry, records: BTreeMap::new() });

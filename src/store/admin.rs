@@ -194,7 +194,8 @@ impl Store {
     pub fn prepare_expiry(&self, now: u64, limit: usize) -> Option<ChangeSet> {
         let due = |at: &Millis| at.0 <= now as f64;
         let first = |bucket: &Bucket| bucket.expiry.as_ref()?.first().map(|(at, _)| *at);
-        let waiting = self.buckets().filter_map(|bucket| Some((first(bucket)?, bucket)));
+        let expiring = self.expiring.iter().filter_map(|id| self.bucket(*id));
+        let waiting = expiring.filter_map(|bucket| Some((first(bucket)?, bucket)));
         let (oldest, bucket) = waiting.min_by_key(|(at, _)| *at)?;
         if !due(&oldest) || limit == 0 {
             return None;
@@ -219,7 +220,8 @@ impl Store {
     pub fn hide_expired(&mut self, now: u64) -> bool {
         let now = Millis(now as f64);
         let mut any = false;
-        for bucket in self.buckets.values_mut() {
+        for id in &self.expiring {
+            let Some(bucket) = self.buckets.get_mut(id) else { continue };
             let first = bucket.expiry.as_ref().and_then(|expiry| expiry.first());
             bucket.over_until = first.filter(|(at, _)| *at <= now).map(|_| now);
             any |= bucket.over_until.is_some();

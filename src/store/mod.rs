@@ -75,6 +75,8 @@ pub struct Store {
     /// Who refers to a bucket of that name: bucket and position among its
     /// references.
     incoming: HashMap<Box<str>, Vec<(BucketId, usize)>>,
+    /// The buckets whose records expire: asked about with every request.
+    expiring: Vec<BucketId>,
     /// What is to be given back.
     graveyard: remains::Graveyard,
     limit: limit::DataLimit,
@@ -155,12 +157,17 @@ impl Store {
         let mut other = self.clone();
         other.connect_references();
         assert_eq!(self.incoming, other.incoming, "who refers to whom");
+        assert_eq!(self.expiring, other.expiring, "whose records expire");
     }
 
-    /// Recomputes who refers to which bucket.
+    /// Recomputes who refers to which bucket, and whose records expire.
     fn connect_references(&mut self) {
         self.incoming.clear();
+        self.expiring.clear();
         for bucket in self.buckets.values() {
+            if bucket.expiry.is_some() {
+                self.expiring.push(bucket.id);
+            }
             for (at, outgoing) in bucket.references.iter().enumerate() {
                 self.incoming.entry(outgoing.target.clone()).or_default().push((bucket.id, at));
             }

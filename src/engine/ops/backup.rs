@@ -236,7 +236,7 @@ fn read_backup(backups: &Backups, name: &str) -> Result<Vec<Content>, StorageErr
     let mut reader = backups.open(name)?;
     reader.load(&mut |stored| {
         match stored {
-            Stored::Bucket(entry, _) => {
+            Stored::Bucket(entry) => {
                 let definition = parse(&entry.definition, MAX_DEPTH).map(Raw::to_json);
                 let Ok(Json::Object(definition)) = definition else {
                     return Err(format!("the definition of \"{}\" is no object", entry.name));

@@ -23,6 +23,7 @@ pub(super) use backup::BackupDesk;
 
 use super::Engine;
 use crate::app::ConnId;
+use crate::budget::{Budget, OverBudget};
 use crate::json::Json;
 use crate::protocol::{ErrorCode, Family, OpError, Operation, Reply, Request, operation_table};
 
@@ -140,3 +141,23 @@ macro_rules! dispatch {
 }
 
 operation_table!(dispatch);
+
+/// An array, each element of which is a step and part of the answer.
+fn write_list<T>(
+    out: &mut Vec<u8>,
+    budget: &Budget,
+    elements: impl IntoIterator<Item = T>,
+    write: impl Fn(T, &mut Vec<u8>),
+) -> Result<(), OverBudget> {
+    out.push(b'[');
+    for (at, element) in elements.into_iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write(element, out);
+        budget.spend(1)?;
+        budget.reply(out.len())?;
+    }
+    out.push(b']');
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! `procedures.*`: the registry of stored programs, and calls.
 
+use super::write_list;
 use crate::app::ConnId;
 use crate::engine::Engine;
 use crate::engine::sessions::Mode;
@@ -137,16 +138,12 @@ impl Engine {
     }
 
     pub(super) fn list_procedures(&self, out: &mut Vec<u8>) -> Result<(), OpError> {
-        out.extend_from_slice(b"{\"procedures\":[");
-        for (at, definition) in self.procedures()?.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            self.budget.spend(1)?;
+        out.extend_from_slice(b"{\"procedures\":");
+        let procedures = self.procedures()?;
+        write_list(out, &self.budget, procedures.iter(), |definition, out| {
             Procedures::summary(definition).write(out);
-            self.budget.reply(out.len())?;
-        }
-        out.extend_from_slice(b"]}");
+        })?;
+        out.push(b'}');
         Ok(())
     }
 
@@ -160,15 +157,6 @@ impl Engine {
         // A running call keeps the definition that it started with.
         let definition = std::sync::Arc::clone(self.procedures()?.get(&name)?);
         let input = definition.take_input(request.field("input").map(|input| input.to_json()))?;
-        let outcome = self.run_procedure(conn, &definition, input)?;
-        out.extend_from_slice(b"{\"success\":true");
-        if let Some(result) = outcome.result {
-            out.extend_from_slice(b",\"result\":");
-            result.write(out);
-        }
-        out.extend_from_slice(b",\"results\":");
-        Json::Object(outcome.results).write(out);
-        out.push(b'}');
-        Ok(())
+        self.run_procedure(conn, &definition, input, out)
     }
 }

@@ -1,8 +1,8 @@
 //! `rules.*`: facts, events, event subscriptions and the administration of
 //! rules.
 
+use super::write_list;
 use crate::app::ConnId;
-use crate::budget::{Budget, OverBudget};
 use crate::engine::Engine;
 use crate::engine::subscriptions::{subscription_id, subscription_not_found, subscription_number};
 use crate::json::{Json, Object, Raw, write_string};
@@ -267,25 +267,6 @@ fn optional_text(request: &Request<'_>, name: &str) -> Result<Option<String>, Op
         Some(text) => Ok(Some(text.into_owned())),
         None => Err(OpError::validation(format!("Invalid \"{name}\": expected non-empty string"))),
     }
-}
-
-fn write_list<T>(
-    out: &mut Vec<u8>,
-    budget: &Budget,
-    elements: impl IntoIterator<Item = T>,
-    write: impl Fn(T, &mut Vec<u8>),
-) -> Result<(), OverBudget> {
-    out.push(b'[');
-    for (at, element) in elements.into_iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        write(element, out);
-        budget.spend(1)?;
-        budget.reply(out.len())?;
-    }
-    out.push(b']');
-    Ok(())
 }
 
 /// An object with these members, as far as they are there.

@@ -100,7 +100,7 @@ pub(crate) fn recover(
     let last = journal
         .load(&mut |stored| {
             match stored {
-                Stored::Bucket(entry, _) => {
+                Stored::Bucket(entry) => {
                     origins.push((entry.id, entry.origin));
                     open = entry.id;
                     let defined = Defined {

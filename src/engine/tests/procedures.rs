@@ -160,6 +160,30 @@ fn a_transaction_is_one_commit_with_the_checks_of_each_step() {
     assert_eq!(at("some.0.n"), Some(Json::Number(5.0)));
 }
 
+/// Characters that are written as six count as what they are in the answer.
+#[test]
+fn an_answer_that_is_too_long_undoes_a_transaction() {
+    let (mut rig, conn) = rig_with(EngineOptions { max_reply_bytes: 65_536, ..options() });
+    for bucket in BUCKETS {
+        ask(&mut rig, conn, bucket);
+    }
+    let insert = r#"{"action":"store.insert","bucket":"parents","data":{"id":"p"}}"#;
+    let procedure = |value: &str| {
+        let steps = format!(r#"[{insert},{{"action":"return","value":"{value}"}}]"#);
+        format!(r#"{{"name":"p","transaction":true,"steps":{steps}}}"#)
+    };
+    register(&mut rig, conn, &procedure("{{ input.text }}"));
+    let count = r#""type":"store.count","bucket":"parents""#;
+    let input = |characters: usize| format!(r#"{{"text":"{}"}}"#, "\\u0001".repeat(characters));
+    assert_eq!(
+        call(&mut rig, conn, "p", &input(11_000)),
+        "VALIDATION_ERROR Reply is too large: more than 65536 bytes"
+    );
+    assert_eq!(ask(&mut rig, conn, count), "0");
+    assert!(call(&mut rig, conn, "p", &input(10_000)).starts_with("{\"success\":true"));
+    assert_eq!(ask(&mut rig, conn, count), "1");
+}
+
 #[test]
 fn without_a_transaction_what_was_done_stays() {
     let (mut rig, conn) = rig_with(options());

@@ -38,22 +38,19 @@ pub fn load(
         ))
         .map_err(failed)?;
     let entries = buckets(connection, sum).map_err(failed)?;
-    let entries = entries.into_iter().collect::<Result<Vec<_>, _>>().map_err(refused)?;
-    let counted: Vec<(BucketEntry, u64)> = entries
-        .into_iter()
-        .map(|entry| {
-            let count = counts.remove(&entry.id.0).unwrap_or_default();
-            (entry, count)
-        })
-        .collect();
+    let entries: Vec<BucketEntry> =
+        entries.into_iter().collect::<Result<_, _>>().map_err(refused)?;
+    for entry in &entries {
+        counts.remove(&entry.id.0);
+    }
     // Records of a bucket that is not there would be dropped silently.
     let stray: u64 = counts.values().sum();
     if stray > 0 {
         return Err(refused(format!("{stray} records belong to no bucket")));
     }
-    for (entry, count) in counted {
+    for entry in entries {
         let (id, name) = (entry.id, entry.name.clone());
-        visit(Stored::Bucket(entry, count)).map_err(refused)?;
+        visit(Stored::Bucket(entry)).map_err(refused)?;
         let mut rows = records.query([id.0]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             let place: u64 = row.get(0).map_err(failed)?;
