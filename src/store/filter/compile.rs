@@ -1,6 +1,6 @@
 //! From JSON to conditions: structure, and the checks of malformed operands.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{Condition, Filter, Group, Literal, Op, Relation, Set, Term, Test};
 use crate::json::Json;
@@ -33,10 +33,25 @@ fn invalid(reason: impl std::fmt::Display) -> OpError {
 }
 
 pub(super) fn filter(layout: &Layout, term: &Term) -> Result<Filter, OpError> {
-    Ok(Filter { root: group(layout, term)? })
+    let mut fields = Fields { layout, numbers: HashMap::new() };
+    Ok(Filter { root: group(&mut fields, term)? })
 }
 
-fn group(layout: &Layout, term: &Term) -> Result<Group, OpError> {
+/// The fields that a filter asks for, numbered in the order of their first
+/// mention, so that they need not be compared by name for each record.
+struct Fields<'t> {
+    layout: &'t Layout,
+    numbers: HashMap<&'t str, u32>,
+}
+
+impl<'t> Fields<'t> {
+    fn number(&mut self, name: &'t str) -> u32 {
+        let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
+        *self.numbers.entry(name).or_insert(next)
+    }
+}
+
+fn group<'t>(fields: &mut Fields<'t>, term: &'t Term) -> Result<Group, OpError> {
     let Term::Object(members) = term else {
         return Err(invalid(format_args!("expected an object, got {}", term.kind())));
     };
@@ -44,18 +59,19 @@ fn group(layout: &Layout, term: &Term) -> Result<Group, OpError> {
     for (name, value) in members {
         match (&**name, value) {
             ("$or" | "$and", Term::Undefined) => {}
-            ("$or", value) => group.any = Some(groups(layout, "$or", value)?),
-            ("$and", value) => group.all = groups(layout, "$and", value)?,
+            ("$or", value) => group.any = Some(groups(fields, "$or", value)?),
+            ("$and", value) => group.all = groups(fields, "$and", value)?,
             (name, value) => {
                 let test = condition(name, value)?;
-                group.conditions.push(Condition { field: layout.field(name), test });
+                let (field, number) = (fields.layout.field(name), fields.number(name));
+                group.conditions.push(Condition { field, number, test });
             }
         }
     }
     Ok(group)
 }
 
-fn groups(layout: &Layout, name: &str, term: &Term) -> Result<Vec<Group>, OpError> {
+fn groups<'t>(fields: &mut Fields<'t>, name: &str, term: &'t Term) -> Result<Vec<Group>, OpError> {
     let Term::Array(elements) = term else {
         return Err(invalid(format_args!(
             "\"{name}\" expects an array of filters, got {}",
@@ -65,7 +81,7 @@ fn groups(layout: &Layout, name: &str, term: &Term) -> Result<Vec<Group>, OpErro
     elements
         .iter()
         .map(|element| match element {
-            Term::Object(_) => group(layout, element),
+            Term::Object(_) => group(fields, element),
             other => Err(invalid(format_args!(
                 "\"{name}\" expects an array of filters, but an element is {}",
                 other.kind()

@@ -1,7 +1,7 @@
 //! One record while a filter looks at it.
 //!
-//! The alternatives of a filter mostly ask for the same field, one after the
-//! other: a value is found, decoded and put into lower case once, and the next
+//! The alternatives of a filter mostly ask for the same few fields again and
+//! again: a value is found, decoded and put into lower case once, and the next
 //! condition on it finds it done. Owns what looking costs; knows no operators.
 
 use crate::budget::Budget;
@@ -15,11 +15,20 @@ use super::search;
 /// of small letters.
 const CHARS_PER_STEP: u64 = 4;
 
+/// Fields that are remembered together. Filters over more of them are rare, and
+/// each place is to be cleared for each record.
+const PLACES: usize = 4;
+
 pub(super) struct Look<'r> {
     row: &'r Row,
     budget: &'r Budget,
-    /// The field that was looked at last.
-    field: Option<&'r FieldRef>,
+    /// What was found, by the number of the field modulo `PLACES`: the first
+    /// fields of a filter never put each other out.
+    seen: [Option<Seen<'r>>; PLACES],
+}
+
+struct Seen<'r> {
+    number: u32,
     found: Found<'r>,
 }
 
@@ -48,27 +57,23 @@ impl Text<'_> {
 
 impl<'r> Look<'r> {
     pub(super) fn new(row: &'r Row, budget: &'r Budget) -> Look<'r> {
-        Look { row, budget, field: None, found: Found::of(None) }
+        Look { row, budget, seen: [const { None }; PLACES] }
     }
 
     pub(super) fn budget(&self) -> &'r Budget {
         self.budget
     }
 
-    /// `None`: the budget ended.
-    pub(super) fn at(&mut self, field: &'r FieldRef) -> Option<&mut Found<'r>> {
-        if self.field.is_none_or(|last| !same(last, field)) {
+    /// `number` is the field's in this filter. `None`: the budget ended.
+    pub(super) fn at(&mut self, field: &FieldRef, number: u32) -> Option<&mut Found<'r>> {
+        let seen = self.seen.get_mut(number as usize % PLACES)?;
+        if seen.as_ref().is_none_or(|seen| seen.number != number) {
             let (value, looked_at) = self.row.look_at(field);
             self.budget.spend_text(looked_at).ok()?;
-            self.found = Found::of(value);
-            self.field = Some(field);
+            *seen = Some(Seen { number, found: Found::of(value) });
         }
-        Some(&mut self.found)
+        seen.as_mut().map(|seen| &mut seen.found)
     }
-}
-
-fn same(a: &FieldRef, b: &FieldRef) -> bool {
-    a.slot() == b.slot() && (a.slot().is_some() || a.name() == b.name())
 }
 
 impl<'r> Found<'r> {

@@ -51,6 +51,8 @@ struct Group {
 #[derive(Clone, Debug)]
 struct Condition {
     field: FieldRef,
+    /// The field's number among those of this filter.
+    number: u32,
     test: Test,
 }
 
@@ -190,7 +192,7 @@ impl Group {
         own + inner.map(Group::count).sum::<usize>()
     }
 
-    fn matches<'r>(&'r self, look: &mut Look<'r>) -> bool {
+    fn matches(&self, look: &mut Look<'_>) -> bool {
         self.conditions.iter().all(|condition| condition.matches(look))
             && self.all.iter().all(|group| group.is_paid(look) && group.matches(look))
             && self.any.as_ref().is_none_or(|any| {
@@ -246,9 +248,9 @@ impl Condition {
         }
     }
 
-    fn matches<'r>(&'r self, look: &mut Look<'r>) -> bool {
+    fn matches(&self, look: &mut Look<'_>) -> bool {
         let budget = look.budget();
-        look.at(&self.field).is_some_and(|found| self.test.holds(found, budget))
+        look.at(&self.field, self.number).is_some_and(|found| self.test.holds(found, budget))
     }
 }
 

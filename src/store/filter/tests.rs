@@ -39,9 +39,54 @@ fn a_value_is_made_ready_once() {
     assert_eq!(two - one, 1 + 6402_u64.div_ceil(TEXT_STEP as u64));
 }
 
+#[test]
+fn four_fields_are_remembered_together() {
+    let long = "\u{e9}".repeat(3200);
+    let record = format!(r#"{{"a":1,"b":2,"f":"{long}","o":4,"p":5}}"#);
+    // Three others are asked in between, with a place in the record or without.
+    let between = |others: [&str; 3]| {
+        let ask = r#"{"f":{"$contains":"x"}}"#;
+        let others: Vec<String> =
+            others.iter().map(|name| format!(r#"{{"{name}":{{"$exists":false}}}}"#)).collect();
+        let others = others.join(",");
+        let once = steps(&format!(r#"{{"$or":[{ask},{others}]}}"#), &record);
+        steps(&format!(r#"{{"$or":[{ask},{others},{ask}]}}"#), &record) - once
+    };
+    let only_searched = 1 + 6402_u64.div_ceil(TEXT_STEP as u64);
+    assert_eq!(between(["a", "b", "o"]), only_searched);
+    assert_eq!(between(["a", "p", "o"]), only_searched);
+}
+
+proptest! {
+    /// However many fields it is about, each condition sees its own.
+    #[test]
+    fn many_fields_are_not_mixed_up(
+        values in proptest::collection::vec(0..3_u8, 12),
+        asked in proptest::collection::vec((0..14_usize, 0..3_u8), 1..40),
+    ) {
+        let layout = Layout::new(["0", "1", "2", "3", "4", "5", "6"]);
+        let mut row = crate::store::RowBuilder::new(&layout);
+        for (name, value) in values.iter().enumerate() {
+            row.json(&name.to_string(), &Json::Number(f64::from(*value)));
+        }
+        let row = row.finish();
+        let conditions: Vec<String> = asked
+            .iter()
+            .map(|(field, value)| format!(r#"{{"{field}":{{"$gt":{value}}}}}"#))
+            .collect();
+        let holds = |(field, value): &(usize, u8)| values.get(*field).is_some_and(|have| have > value);
+        for (group, wanted) in [("$or", asked.iter().any(holds)), ("$and", asked.iter().all(holds))] {
+            let filter = format!(r#"{{"{group}":[{}]}}"#, conditions.join(","));
+            let filter = crate::json::parse(&filter, 8).expect("JSON");
+            let filter = Filter::compile(&layout, filter).expect("a filter");
+            prop_assert_eq!(filter.matches(&row, &Budget::unlimited()), wanted);
+        }
+    }
+}
+
 /// What one record costs.
 fn steps(filter: &str, record: &str) -> u64 {
-    let layout = Layout::new(["id", "f", "g"]);
+    let layout = Layout::new(["id", "f", "g", "a", "b"]);
     let mut row = crate::store::RowBuilder::new(&layout);
     let record = crate::json::parse(record, 8).expect("JSON").to_json();
     for (name, value) in record.as_object().expect("an object").iter() {
