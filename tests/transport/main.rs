@@ -7,6 +7,8 @@ mod flow;
 mod frames;
 mod http;
 mod memory;
+mod program;
+mod slow_peer;
 mod stop;
 #[cfg(unix)]
 mod stopped;
