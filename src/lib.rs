@@ -62,6 +62,7 @@ pub mod protocol;
 pub mod query;
 pub mod rules;
 pub mod server;
+pub mod spelling;
 pub mod storage;
 pub mod store;
 pub mod wheel;

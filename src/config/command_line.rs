@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use getopts::{Fail, HasArg, Occur};
 
 use super::options::Options;
-use super::problem::nearest;
 use super::table::{Kind, Row, Takes, rows};
 use super::{Config, ConfigError, Resolved};
 use crate::json::Json;
+use crate::spelling::nearest;
 
 /// What the command line asks for.
 #[derive(Debug)]

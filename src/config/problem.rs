@@ -2,6 +2,7 @@
 
 use crate::json::{Json, Kind as JsonKind, Raw};
 use crate::protocol::Operation;
+use crate::spelling::nearest;
 
 /// One thing that is wrong: where, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -281,42 +282,6 @@ pub(crate) fn unknown_operation(pattern: &str) -> Option<String> {
     })
 }
 
-/// The known name that was probably meant, if one is near enough.
-pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = 1 + name.len() / 5;
-    known
-        .map(|known| (distance(&name.to_lowercase(), &known.to_lowercase()), known))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, meant)| meant)
-}
-
-/// Edit distance with swaps of neighbours (optimal string alignment); capped for
-/// names that are nothing like a key.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    if a.len().abs_diff(b.len()) > 8 {
-        return usize::MAX;
-    }
-    let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX - 1);
-    let mut before: Vec<usize> = Vec::new();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut next = vec![i + 1];
-        for (j, y) in b.iter().enumerate() {
-            let replaced = at(&row, j) + usize::from(x != y);
-            let mut least = replaced.min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
-            let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(y) && b.get(j - 1) == Some(x);
-            if swapped {
-                least = least.min(at(&before, j - 1) + 1);
-            }
-            next.push(least);
-        }
-        before = std::mem::replace(&mut row, next);
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,19 +305,6 @@ mod tests {
         let first = ["", "zz", "buckets", "buckets.a", "rules.definitions[1]"];
         assert_eq!(places, [&first[..], &added[..]].concat());
         assert_eq!(ConfigError::together(Ok(()), Ok(())), Ok(()));
-    }
-
-    #[test]
-    fn distance_counts_edits() {
-        for (a, b, edits) in [
-            ("", "", 0),
-            ("host", "host", 0),
-            ("hots", "host", 1),
-            ("prot", "port", 1),
-            ("", "ab", 2),
-        ] {
-            assert_eq!(distance(a, b), edits, "{a} {b}");
-        }
     }
 
     #[test]

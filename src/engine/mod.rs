@@ -297,8 +297,11 @@ impl Engine {
         if !trusted {
             self.guard(conn, operation, request)?;
         }
+        let was_defined = self.is_defined_already(operation, request);
         let outcome = self.handle(conn, operation, request, reply)?;
-        self.settle_ownership(conn, operation, request)?;
+        if !was_defined {
+            self.settle_ownership(conn, operation, request)?;
+        }
         Ok(outcome)
     }
 

@@ -4,6 +4,7 @@ use super::order::Direction;
 use super::params::Template;
 use crate::json::js::js_order;
 use crate::json::{Json, Object};
+use crate::spelling::{Unknown, UnknownMember};
 
 /// The functions of `aggregate`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,67 @@ impl Definition {
         }
         Ok(definition)
     }
+
+    /// What the query says: without what is the default anyway or has no effect,
+    /// and what is not known.
+    pub fn normal(&self) -> Object {
+        let mut normal = Object::new();
+        let names = |names: &[Box<str>]| {
+            Json::Array(names.iter().map(|name| Json::from(&**name)).collect())
+        };
+        normal.insert("bucket", Json::from(&*self.bucket));
+        let filter = self.config.get("filter").and_then(Json::as_object);
+        if let Some(filter) = filter.filter(|filter| !filter.is_empty()) {
+            normal.insert("filter", Json::Object(filter.clone()));
+        }
+        if self.config.get("strictParams").and_then(Json::as_bool) == Some(true) {
+            normal.insert("strictParams", Json::Bool(true));
+        }
+        if !self.sort.is_empty() {
+            // A list, because its order is what it says.
+            let keys = self.sort.iter().map(|(field, direction)| {
+                Json::Array(vec![Json::from(&**field), Json::from(direction.as_str())])
+            });
+            normal.insert("sort", Json::Array(keys.collect()));
+        }
+        if self.offset > 0 {
+            normal.insert("offset", Json::Number(self.offset as f64));
+        }
+        if let Some(limit) = self.limit {
+            normal.insert("limit", Json::Number(limit as f64));
+        }
+        if !self.fields.is_empty() {
+            normal.insert("fields", names(&self.fields));
+        }
+        if let Some(Aggregate { function, field, group_by }) = &self.aggregate {
+            let mut aggregate = Object::new();
+            aggregate.insert("function", Json::from(function.as_str()));
+            if let Some(field) = field.as_deref().filter(|_| *function != Function::Count) {
+                aggregate.insert("field", Json::from(field));
+            }
+            if let Some(fields) = group_by {
+                aggregate.insert("groupBy", names(fields));
+            }
+            normal.insert("aggregate", Json::Object(aggregate));
+        }
+        normal
+    }
+}
+
+const MEMBERS: &[&str] =
+    &["bucket", "filter", "sort", "limit", "offset", "fields", "aggregate", "strictParams"];
+const AGGREGATE: &[&str] = &["function", "field", "groupBy"];
+
+/// The first `most` members of a query that have no meaning.
+pub(crate) fn unknown_members(config: &Json, most: usize) -> Vec<UnknownMember> {
+    let mut unknown = Unknown::at_most(most);
+    if let Some(config) = config.as_object() {
+        unknown.look("", config, MEMBERS);
+    }
+    if let Some(aggregate) = config.get("aggregate").and_then(Json::as_object) {
+        unknown.look("aggregate", aggregate, AGGREGATE);
+    }
+    unknown.found()
 }
 
 struct Members<'j>(&'j Json);

@@ -30,6 +30,7 @@ mod views;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use definition::unknown_members;
 pub(crate) use derived::{Derivation, Derived};
 pub use program::{
     Effect, Group, IncrementalQuery, Page, Query, QueryBucket, QueryCx, RecordChange,

@@ -21,6 +21,15 @@ pub(crate) enum Direction {
     Descending,
 }
 
+impl Direction {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Direction::Ascending => "asc",
+            Direction::Descending => "desc",
+        }
+    }
+}
+
 /// The `sort` of a query, resolved against the layout of its bucket.
 #[derive(Clone, Debug)]
 pub(crate) struct SortSpec {

@@ -13,6 +13,7 @@ use super::views::{EndReason, News, ViewId, ViewKey, Views};
 use crate::budget::Budget;
 use crate::json::Json;
 use crate::protocol::{ErrorCode, OpError, bounds};
+use crate::store::schema::{MAX_ISSUES, differences};
 use crate::store::{BucketId, Filter, Store, not_defined};
 
 /// Names one definition of a query for ever; ascends with time.
@@ -70,6 +71,43 @@ pub(crate) struct Listed<'v> {
 impl Views {
     /// `store.defineQuery`: checks a configuration and gives it its name.
     pub fn define(&mut self, store: &Store, name: &str, config: &Json) -> Result<(), OpError> {
+        let definition = self.checked(store, name, config, |views| views.require_free(name))?;
+        self.add(name, Source::Declared(Arc::new(definition)));
+        Ok(())
+    }
+
+    /// The same with `ifMissing`: whether the query was there already, and says
+    /// the same.
+    pub fn define_if_missing(
+        &mut self,
+        store: &Store,
+        name: &str,
+        config: &Json,
+    ) -> Result<bool, OpError> {
+        let definition = self.checked(store, name, config, |_| Ok(()))?;
+        let Some(query) = self.query(name) else {
+            self.add(name, Source::Declared(Arc::new(definition)));
+            return Ok(false);
+        };
+        // A query of the program says nothing that could be compared.
+        let have = query.source.definition().map(Definition::normal).unwrap_or_default();
+        let differences = differences(&have, &definition.normal(), MAX_ISSUES);
+        if differences.is_empty() {
+            return Ok(true);
+        }
+        let paths = differences.into_iter().map(Json::from).collect();
+        let details = [("differences", Json::Array(paths))].into_iter().collect();
+        Err(already_defined(name).with_details(Json::Object(details)))
+    }
+
+    /// A definition that is right, once its name is.
+    fn checked(
+        &self,
+        store: &Store,
+        name: &str,
+        config: &Json,
+        check_name: impl FnOnce(&Self) -> Result<(), OpError>,
+    ) -> Result<Definition, OpError> {
         let bucket = match config.get("bucket") {
             None => "undefined".into(),
             Some(bucket) => crate::json::js::string_of_json(bucket),
@@ -77,7 +115,7 @@ impl Views {
         let known = config.get("bucket").and_then(Json::as_str);
         let bucket =
             known.and_then(|name| store.bucket_named(name)).ok_or_else(|| not_defined(&bucket))?;
-        self.require_free(name)?;
+        check_name(self)?;
         let invalid =
             |reason: &str| OpError::validation(format!("Invalid query \"{name}\": {reason}"));
         let definition = Definition::parse(config).map_err(|reason| invalid(&reason))?;
@@ -86,8 +124,7 @@ impl Views {
             invalid(error.message.strip_prefix("Invalid filter: ").unwrap_or(&error.message))
         })?;
         bounds::check_conditions(sample.conditions())?;
-        self.add(name, Source::Declared(Arc::new(definition)));
-        Ok(())
+        Ok(definition)
     }
 
     /// Names a query of the program.
@@ -118,8 +155,7 @@ impl Views {
         if !self.names.contains_key(name) {
             return Ok(());
         }
-        let text = format!("Query \"{name}\" is already defined");
-        Err(OpError::new(ErrorCode::AlreadyExists, text))
+        Err(already_defined(name))
     }
 
     /// Puts back a query that was defined before a restart; its bucket may have
@@ -228,6 +264,10 @@ impl Views {
         let ids = self.query(query).into_iter().flat_map(|query| query.views.values());
         ids.filter_map(|id| self.entry(*id)).map(|entry| (&*entry.routes, &entry.live))
     }
+}
+
+fn already_defined(name: &str) -> OpError {
+    OpError::new(ErrorCode::AlreadyExists, format!("Query \"{name}\" is already defined"))
 }
 
 /// `Query "{name}" is not defined`

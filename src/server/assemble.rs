@@ -13,10 +13,12 @@ use crate::app::Now;
 use crate::audit::{AuditFile, AuditLog};
 use crate::config::{AuditSync, Auth, Config, ConfigError, Durability, Problem};
 use crate::engine::{Engine, EngineOptions};
+use crate::json::Json;
 use crate::net::{self, Remote, Transport};
-use crate::query::{ViewLimits, Views};
+use crate::query::{self, ViewLimits, Views};
+use crate::spelling::UnknownMember;
 use crate::storage::{MAX_BACKLOG_BYTES, Origin};
-use crate::store::schema::{Definition, DefinitionError, warnings};
+use crate::store::schema::{Definition, DefinitionError, MAX_ISSUES, unknown_members, warnings};
 use crate::store::{BucketId, Commit, Store};
 
 /// Descriptors that are not for connections: listeners, files, the rest of the
@@ -30,7 +32,10 @@ fn queries(met: &Met, store: &Store) -> Result<Views, ConfigError> {
     for definitions::Definition { name, body, origin, .. } in &met.definitions {
         // The bucket of a stored one may have been dropped since.
         let defined = match origin {
-            Origin::File => views.define(store, name, body),
+            Origin::File => {
+                problems.extend(unknown_in_query(name, body));
+                views.define(store, name, body)
+            }
             Origin::Wire => views.restore(name, body),
         };
         if let Err(error) = defined {
@@ -47,6 +52,21 @@ pub(super) fn query_problem(name: &str, message: &str) -> Problem {
     Problem { at: format!("queries.{name}"), text: text.to_owned() }
 }
 
+/// Members that mean nothing: over the wire a warning, here a mistake to be
+/// corrected. Each under its own path.
+fn unknown_problems(at: &str, members: Vec<UnknownMember>) -> Vec<Problem> {
+    let problem = |member: UnknownMember| {
+        let steps = [at, &*member.place, &*member.name];
+        let steps: Vec<&str> = steps.into_iter().filter(|step| !step.is_empty()).collect();
+        Problem { at: steps.join("."), text: member.problem() }
+    };
+    members.into_iter().map(problem).collect()
+}
+
+pub(super) fn unknown_in_query(name: &str, body: &Json) -> Vec<Problem> {
+    unknown_problems(&format!("queries.{name}"), query::unknown_members(body, MAX_ISSUES))
+}
+
 /// Defines the configured buckets; those that are wrong are left out. One that is stored with another definition
 /// gets the configured one and keeps its records.
 pub(super) fn configure(store: &mut Store, config: &Config) -> Result<Vec<Commit>, ConfigError> {
@@ -55,6 +75,7 @@ pub(super) fn configure(store: &mut Store, config: &Config) -> Result<Vec<Commit
     for (name, definition) in config.buckets.iter() {
         let at = format!("buckets.{name}");
         let definition = definition.as_object().cloned().unwrap_or_default();
+        problems.extend(unknown_problems(&at, unknown_members(&definition, MAX_ISSUES)));
         match Definition::parse(name, definition.clone()) {
             Err(DefinitionError { path: Some(path), reason, .. }) => {
                 problems.push(Problem { at: format!("{at}.{path}"), text: reason });

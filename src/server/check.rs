@@ -52,6 +52,7 @@ fn queries(store: &Store, config: &Config) -> Result<(), ConfigError> {
     let mut views = Views::new(ViewLimits::default());
     let mut problems: Vec<Problem> = Vec::new();
     for (name, body) in config.queries.iter() {
+        problems.extend(assemble::unknown_in_query(name, body));
         let source = body.as_object().and_then(|body| body.get("bucket")).and_then(Json::as_str);
         let is_unseen = source.is_some_and(|source| {
             store.bucket_id(source).is_none() && is_elsewhere(source, &config.buckets, config)
@@ -70,4 +71,35 @@ fn queries(store: &Store, config: &Config) -> Result<(), ConfigError> {
 /// a problem of its own, or it is stored.
 fn is_elsewhere(bucket: &str, configured: &Object, config: &Config) -> bool {
     configured.contains(bucket) || config.persistence.is_enabled()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::{Object, parse};
+
+    fn object(text: &str) -> Object {
+        parse(text, 64).expect("JSON").to_json().as_object().expect("an object").clone()
+    }
+
+    #[test]
+    fn members_that_mean_nothing_are_mistakes_in_the_configuration() {
+        let config = Config {
+            buckets: object(
+                r#"{"b":{"key":"id","index":["n"],"schema":{"id":{"type":"string"},"n":{"type":"number","requierd":true}}}}"#,
+            ),
+            queries: object(
+                r#"{"q":{"bucket":"b","filters":{},"aggregate":{"function":"count","by":"n"}},"r":{"bucket":"b"}}"#,
+            ),
+            ..Config::default()
+        };
+        let error = check_definitions(&config).expect_err("refused");
+        assert_eq!(
+            error.to_string(),
+            "buckets.b.index: Unknown member \"index\": did you mean \"indexes\"?\n\
+             buckets.b.schema.n.requierd: Unknown member \"requierd\": did you mean \"required\"?\n\
+             queries.q.filters: Unknown member \"filters\": did you mean \"filter\"?\n\
+             queries.q.aggregate.by: Unknown member \"by\""
+        );
+    }
 }

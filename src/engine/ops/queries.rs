@@ -6,9 +6,10 @@ use crate::engine::Engine;
 use crate::engine::subscriptions::{
     Mode, subscription_id, subscription_not_found, subscription_number,
 };
-use crate::json::{Raw, write_number, write_string};
+use crate::json::{Json, Raw, write_number, write_string};
 use crate::protocol::{OpError, Request, bounds};
-use crate::query::{ViewId, Want, not_a_query};
+use crate::query::{ViewId, Want, not_a_query, unknown_members};
+use crate::spelling::UnknownMember;
 use crate::storage::Origin;
 
 impl Engine {
@@ -19,12 +20,20 @@ impl Engine {
     ) -> Result<(), OpError> {
         let name = request.require_string("name")?;
         let config = request.require_object("config")?.to_json();
+        let if_missing = flag(request, "ifMissing")?.unwrap_or(false);
         bounds::check_name("Query", &name)?;
-        self.views.define(&self.store, &name, &config)?;
-        self.log_document("query", &name, Origin::Wire, &config);
-        out.extend_from_slice(b"{\"name\":");
-        write_string(out, &name);
-        out.extend_from_slice(b",\"defined\":true}");
+        let existed = if if_missing {
+            self.views.define_if_missing(&self.store, &name, &config)?
+        } else {
+            self.views.define(&self.store, &name, &config)?;
+            false
+        };
+        if !existed {
+            self.log_document("query", &name, Origin::Wire, &config);
+        }
+        let unknown = unknown_members(&config, WARNINGS);
+        let warnings = unknown.iter().map(UnknownMember::warning).collect();
+        write_defined(out, &name, "defined", existed, warnings);
         Ok(())
     }
 
@@ -227,8 +236,34 @@ impl Engine {
     }
 }
 
+/// Unknown members that an answer names at most.
+pub(super) const WARNINGS: usize = 10;
+
+/// `{"name": …, "…": true}`, with what else there is to say of a definition.
+pub(super) fn write_defined(
+    out: &mut Vec<u8>,
+    name: &str,
+    done: &str,
+    existed: bool,
+    warnings: Vec<String>,
+) {
+    out.extend_from_slice(b"{\"name\":");
+    write_string(out, name);
+    out.push(b',');
+    write_string(out, done);
+    out.extend_from_slice(b":true");
+    if existed {
+        out.extend_from_slice(b",\"existed\":true");
+    }
+    if !warnings.is_empty() {
+        out.extend_from_slice(b",\"warnings\":");
+        Json::Array(warnings.into_iter().map(Json::from).collect()).write(out);
+    }
+    out.push(b'}');
+}
+
 /// A field that must be a boolean if it is there.
-fn flag(request: &Request<'_>, name: &str) -> Result<Option<bool>, OpError> {
+pub(super) fn flag(request: &Request<'_>, name: &str) -> Result<Option<bool>, OpError> {
     let invalid = || OpError::validation(format!("Invalid \"{name}\": expected boolean"));
     request.field(name).map(|raw: Raw<'_>| raw.as_bool().ok_or_else(invalid)).transpose()
 }

@@ -691,6 +691,36 @@ fn a_query_does_not_show_the_next_bucket_of_its_name() {
     assert!(users.ask(eve, subscribe).contains("subscriptionId"));
 }
 
+/// Who finds a bucket or a query as he wants it does not become its owner.
+#[test]
+fn what_is_there_already_keeps_its_owner() {
+    let mut users = users(settings());
+    users.admin(
+        r#""type":"identity.createRole","name":"builder","permissions":[{"allow":["store.*"]}]"#,
+    );
+    let mut conns = Vec::new();
+    for name in ["ann", "bob"] {
+        let id = users.create(name);
+        users.admin(&format!(
+            r#""type":"identity.assignRole","userId":"{id}","roleName":"builder""#
+        ));
+        conns.push(users.login(name).0);
+    }
+    let [ann, bob] = *conns.as_slice() else { panic!("two") };
+    let bucket = r#""type":"store.defineBucket","name":"b","ifMissing":true,"config":{"key":"id","schema":{"id":{"type":"number"}}}"#;
+    let query = r#""type":"store.defineQuery","name":"q","ifMissing":true,"config":{"bucket":"b"}"#;
+    assert_eq!(users.ask(ann, bucket), r#"{"name":"b","created":true}"#);
+    assert_eq!(users.ask(ann, query), r#"{"name":"q","defined":true}"#);
+    assert_eq!(users.ask(bob, bucket), r#"{"name":"b","created":true,"existed":true}"#);
+    assert_eq!(users.ask(bob, query), r#"{"name":"q","defined":true,"existed":true}"#);
+    for (kind, name) in [("bucket", "b"), ("query", "q")] {
+        let owner = users.admin(&format!(
+            r#""type":"identity.getOwner","resourceType":"{kind}","resourceName":"{name}""#
+        ));
+        assert!(owner.contains(r#""username":"ann""#), "{owner}");
+    }
+}
+
 #[test]
 fn a_system_bucket_is_refused_before_the_type_is_looked_at() {
     let mut users = users(settings());

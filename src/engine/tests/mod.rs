@@ -307,6 +307,6 @@ fn a_definition_that_is_read_otherwise_than_it_is_written_is_warned_about() {
     );
     assert_eq!(
         answer(&mut rig, &add(r#""u":{"type":"number","auto":"never"}"#)),
-        r#"{"name":"b","updated":true}"#
+        r#"{"name":"b","updated":true,"warnings":["addFields.u: unknown member \"auto\""]}"#
     );
 }

@@ -61,6 +61,15 @@ impl Generated {
         ("autoincrement", Generated::Autoincrement),
         ("timestamp", Generated::Timestamp),
     ];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Generated::Uuid => "uuid",
+            Generated::Cuid => "cuid",
+            Generated::Autoincrement => "autoincrement",
+            Generated::Timestamp => "timestamp",
+        }
+    }
 }
 
 /// What happens to a record when the record it refers to is deleted.

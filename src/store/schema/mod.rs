@@ -9,6 +9,8 @@ mod definition;
 mod field;
 mod format;
 mod issues;
+mod known;
+mod normal;
 #[cfg(test)]
 mod tests;
 mod ttl;
@@ -18,5 +20,7 @@ pub use definition::{Definition, DefinitionError, OnDuplicate, warnings};
 pub use field::{Constraints, Field, FieldType, Generated, OnDelete, Reference};
 pub use format::Format;
 pub use issues::{Issues, MAX_ISSUES, MAX_MESSAGE, MAX_TEXT, shortened};
+pub use known::{unknown_in_fields, unknown_members};
+pub use normal::differences;
 pub use ttl::parse_ttl;
 pub use validate::validate;

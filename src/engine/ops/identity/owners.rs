@@ -56,6 +56,23 @@ impl Engine {
         done("transferred")
     }
 
+    /// Whether an operation defines what is there: with `ifMissing` that changes
+    /// nothing, and not whose it is.
+    pub(in crate::engine) fn is_defined_already(
+        &self,
+        operation: Operation,
+        request: &Request<'_>,
+    ) -> bool {
+        let name = || request.str_field("name");
+        match operation {
+            Operation::StoreDefineBucket => {
+                name().is_some_and(|name| self.store.bucket_id(&name).is_some())
+            }
+            Operation::StoreDefineQuery => name().is_some_and(|name| self.views.is_defined(&name)),
+            _ => false,
+        }
+    }
+
     /// What a successful operation means for ownership: who defines something
     /// owns it, what is dropped has neither owner nor access list.
     pub(in crate::engine) fn settle_ownership(

@@ -2,10 +2,14 @@
 
 use crate::budget::OverBudget;
 use crate::engine::Engine;
+use crate::engine::ops::queries::{WARNINGS, flag, write_defined};
 use crate::json::{Json, Object, Raw, write_string};
 use crate::protocol::{ErrorCode, OpError, Request, bounds};
+use crate::spelling::UnknownMember;
 use crate::store::Bucket;
-use crate::store::schema::warnings;
+use crate::store::schema::{
+    Definition, MAX_ISSUES, differences, unknown_in_fields, unknown_members, warnings,
+};
 
 impl Engine {
     /// The buckets that clients may know of: all but the server's own.
@@ -82,12 +86,39 @@ impl Engine {
     ) -> Result<(), OpError> {
         let name = request.require_string("name")?;
         let config = request.require_object("config")?;
+        let if_missing = flag(request, "ifMissing")?.unwrap_or(false);
         bounds::check_name("Bucket", &name)?;
         check_field_names(config.get("schema"))?;
-        let set = self.store.prepare_define(&name, object(config), &self.budget)?;
-        self.commit(set);
-        named_with(out, &name, "created", config.get("schema"));
+        let config = object(config);
+        let mut found = config.get("schema").map(warnings).unwrap_or_default();
+        found.extend(unknown_members(&config, WARNINGS).iter().map(UnknownMember::warning));
+        let existed = if_missing && self.store.bucket_id(&name).is_some();
+        if existed {
+            self.require_same(&name, config)?;
+        } else {
+            let set = self.store.prepare_define(&name, config, &self.budget)?;
+            self.commit(set);
+        }
+        write_defined(out, &name, "created", existed, found);
         Ok(())
+    }
+
+    /// That a bucket is defined as `config` says.
+    fn require_same(&self, name: &str, config: Object) -> Result<(), OpError> {
+        let bucket = self.store.require(name)?;
+        let wanted = Definition::parse_within(name, config, &self.budget)
+            .map_err(|error| error.into_error(name))?;
+        let have = bucket.definition();
+        self.budget.spend(have.fields.len().saturating_add(wanted.fields.len()) as u64)?;
+        self.budget.check()?;
+        let differences = differences(&have.normal(), &wanted.normal(), MAX_ISSUES);
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let paths = differences.into_iter().map(Json::from).collect();
+        let details = [("differences", Json::Array(paths))].into_iter().collect();
+        let text = format!("Bucket \"{name}\" already exists");
+        Err(OpError::new(ErrorCode::AlreadyExists, text).with_details(Json::Object(details)))
     }
 
     pub(in crate::engine::ops) fn store_update_bucket(
@@ -100,7 +131,11 @@ impl Engine {
         check_field_names(updates.get("addFields"))?;
         let set = self.store.prepare_update(&name, &object(updates), &self.budget)?;
         self.commit(set);
-        named_with(out, &name, "updated", updates.get("addFields"));
+        let fields = updates.get("addFields").map(Raw::to_json).unwrap_or(Json::Null);
+        let mut found = warnings(&fields);
+        let unknown = unknown_in_fields("addFields", &fields, WARNINGS);
+        found.extend(unknown.iter().map(UnknownMember::warning));
+        write_defined(out, &name, "updated", false, found);
         Ok(())
     }
 
@@ -114,19 +149,6 @@ impl Engine {
         self.commit(set);
         named(out, &name, "dropped", &Json::Bool(true));
         Ok(())
-    }
-}
-
-/// `{"name": …, "…": true}`, with `warnings` where the fields give reason.
-fn named_with(out: &mut Vec<u8>, name: &str, done: &str, fields: Option<Raw<'_>>) {
-    named(out, name, done, &Json::Bool(true));
-    let found = fields.map(|fields| warnings(&fields.to_json())).unwrap_or_default();
-    if !found.is_empty() {
-        // In front of the closing brace.
-        out.pop();
-        out.extend_from_slice(b",\"warnings\":");
-        Json::Array(found.iter().map(|text| Json::from(text.as_str())).collect()).write(out);
-        out.push(b'}');
     }
 }
 
