@@ -48,7 +48,7 @@ pub struct Question<'a> {
     pub kind: Option<ResourceKind>,
     /// The resource; `None` is `*`.
     pub name: Option<Cow<'a, str>>,
-    /// For `store.subscribe`: the bucket that the declarative query reads.
+    /// For `store.subscribe` and `store.query`: the bucket that the declarative query reads.
     pub source: Option<Cow<'a, str>>,
 }
 

@@ -16,11 +16,18 @@ pub struct Store {
     pub first_push_delay_ms: u64,
     /// Time between looks for expired records; 0 expires none by itself.
     pub ttl_check_interval_ms: u64,
+    /// Whether clients may subscribe to queries without a name.
+    pub ad_hoc_queries: bool,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { coalesce_pushes: false, first_push_delay_ms: 10, ttl_check_interval_ms: 1_000 }
+        Self {
+            coalesce_pushes: false,
+            first_push_delay_ms: 10,
+            ttl_check_interval_ms: 1_000,
+            ad_hoc_queries: true,
+        }
     }
 }
 

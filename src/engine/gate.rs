@@ -61,7 +61,7 @@ impl Engine {
                 let question = self.question(operation, request);
                 self.decide(session.as_ref(), &question)?;
                 match (operation, question.name) {
-                    (Some(Operation::StoreSubscribe), Some(query)) => {
+                    (Some(Operation::StoreSubscribe | Operation::StoreQuery), Some(query)) => {
                         self.require_read_of_orphan(conn, &query)
                     }
                     _ => Ok(()),
@@ -109,7 +109,9 @@ impl Engine {
             }
         };
         let source = match (operation, &name) {
-            (Some(Operation::StoreSubscribe), Some(query)) => self.query_source(query),
+            (Some(Operation::StoreSubscribe | Operation::StoreQuery), Some(query)) => {
+                self.query_source(query)
+            }
             _ => None,
         };
         let operation = Cow::Borrowed(&*request.operation);
@@ -175,6 +177,21 @@ impl Engine {
             .err()
     }
 
+    /// The same for a query without a name, over a bucket.
+    pub(super) fn refusal_to_live(&mut self, conn: ConnId, bucket: &str) -> Option<OpError> {
+        let session = self.session(conn).cloned();
+        let operation = Operation::StoreLive;
+        let question = Question {
+            operation: Cow::Borrowed(operation.name()),
+            tier: operation.tier(),
+            class: operation.tier(),
+            kind: Some(ResourceKind::Bucket),
+            name: Some(Cow::Borrowed(bucket)),
+            source: None,
+        };
+        self.decide(session.as_ref(), &question).err()
+    }
+
     /// The same for a view of logic.
     pub(super) fn refusal_to_subscribe_view(
         &mut self,
@@ -228,7 +245,7 @@ impl Engine {
             return Ok(());
         }
         if operation.family() == Family::Store
-            && operation != Operation::StoreSubscribe
+            && !matches!(operation, Operation::StoreSubscribe | Operation::StoreQuery)
             && let Resource::Bucket(path) | Resource::Query(path) = operation.resource()
             && let Some(name) = string_at(request, path)
         {

@@ -40,6 +40,8 @@ pub struct EngineOptions {
     pub first_push_delay_ms: u64,
     /// A push that has not left yet is superseded by a newer one.
     pub coalesce_pushes: bool,
+    /// Whether clients may subscribe to queries without a name.
+    pub ad_hoc_queries: bool,
     /// Tells how long a procedure has run; `None`: none is ever late.
     pub stopwatch: Option<super::Stopwatch>,
     /// Seed of everything random (ids). The same seed and the same inputs give
@@ -69,6 +71,7 @@ impl Default for EngineOptions {
             expiry_batch: 2000,
             first_push_delay_ms: 10,
             coalesce_pushes: false,
+            ad_hoc_queries: true,
             stopwatch: None,
             seed: [0; 32],
         }

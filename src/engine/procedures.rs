@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use super::Engine;
 use super::many::{Given, Kind as ManyKind, Many};
 use crate::app::ConnId;
-use crate::json::{Json, Object};
+use crate::json::{Json, Object, parse};
 use crate::procedures::{
     Action, Call, Caller, Definition, Host, Outcome, Scope, StepError, json_of, members_of,
 };
 use crate::protocol::bounds::check_topic;
 use crate::protocol::{ErrorCode, OpError};
+use crate::query::AdHoc;
 use crate::rules::NewEvent;
 use crate::store::filter::Term;
 use crate::store::{
@@ -198,6 +199,7 @@ impl Running<'_> {
                 Ok(rows.first().map_or(Json::Null, |row| row.to_json()))
             }
             "store.count" => self.count(bucket, action, scope),
+            "store.find" => self.find(bucket, action, scope),
             "store.insert" => {
                 let data = filled(action, scope, "data")?.as_ref().and_then(json_of);
                 let data = data.as_ref().and_then(Json::as_object).map(Data::from);
@@ -333,6 +335,26 @@ impl Running<'_> {
         // Rows that a walk cut short has not found are none.
         self.engine.budget.check()?;
         Ok(rows)
+    }
+
+    fn find(&self, id: BucketId, action: &Action, scope: &mut Scope) -> Result<Json, OpError> {
+        let mut members = Object::new();
+        for name in ["filter", "sort", "limit", "offset", "fields", "aggregate"] {
+            let value = filled(action, scope, name)?.as_ref().and_then(json_of);
+            value.map(|value| members.insert(name, value));
+        }
+        let query = AdHoc::parse(|name| members.get(name).cloned())?;
+        let (bucket, asking) = (self.bucket(id)?, self.engine.asking());
+        let mut text = Vec::new();
+        match &self.transaction {
+            Some(Transaction { draft, .. }) if draft.has_touched(id) => {
+                query.answer_in(draft, (&self.engine.store, bucket), asking, &mut text)?;
+            }
+            _ => query.answer(bucket, asking, &mut text)?,
+        }
+        let text = std::str::from_utf8(&text).map_err(|_| OpError::internal())?;
+        let answer = parse(text, u32::MAX).map_err(|_| OpError::internal())?;
+        Ok(answer.to_json())
     }
 
     fn count(&self, id: BucketId, action: &Action, scope: &mut Scope) -> Result<Json, OpError> {

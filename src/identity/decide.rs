@@ -51,12 +51,12 @@ impl Directory {
 }
 
 /// What the access lists are asked about: the resource itself, and for a
-/// subscription also the bucket that the query reads and, as clients of the
+/// defined query also the bucket that the query reads and, as clients of the
 /// first server expect, the bucket of the query's name.
 fn resources(question: &Question<'_>) -> Vec<Resource> {
     let (Some(kind), Some(name)) = (question.kind, &question.name) else { return Vec::new() };
     let mut resources = vec![Resource::new(kind, name)];
-    if question.operation == "store.subscribe" {
+    if matches!(&*question.operation, "store.subscribe" | "store.query") {
         resources.push(Resource::new(ResourceKind::Bucket, name));
         let source = question.source.as_deref();
         resources.extend(source.map(|source| Resource::new(ResourceKind::Bucket, source)));

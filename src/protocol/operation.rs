@@ -89,8 +89,12 @@ macro_rules! operation_table {
             StoreAvg "store.avg" Some(Read), Bucket("bucket") => store_avg(request, out);
             StoreMin "store.min" Some(Read), Bucket("bucket") => store_min(request, out);
             StoreMax "store.max" Some(Read), Bucket("bucket") => store_max(request, out);
+            StoreGroupBy "store.groupBy" Some(Read), Bucket("bucket") => store_group_by(request, out);
+            StoreFind "store.find" Some(Read), Bucket("bucket") => store_find(request, out);
+            StoreQuery "store.query" Some(Read), Query("query") => store_query(request, out);
             StoreExplain "store.explain" Some(Read), Bucket("bucket") => store_explain(request, out);
             StoreSubscribe "store.subscribe" Some(Read), Query("query") => store_subscribe(conn, request, out);
+            StoreLive "store.live" Some(Read), Bucket("bucket") => store_live(conn, request, out);
             StoreUnsubscribe "store.unsubscribe" Some(Read), OwnSubscription => store_unsubscribe(conn, request, out);
             StoreResync "store.resync" Some(Read), OwnSubscription => store_resync(conn, request, out);
             StoreBuckets "store.buckets" Some(Read), None => store_buckets(out);

@@ -303,7 +303,7 @@ fn first_rows(plan: &Plan, bucket: &Bucket, most: usize) -> Vec<(u64, Piece)> {
 }
 
 /// The first so many in the order of their keys, in O(n + most log most).
-fn first_sorted<'r>(
+pub(super) fn first_sorted<'r>(
     members: impl Iterator<Item = Member<'r>>,
     sort: &SortSpec,
     most: usize,

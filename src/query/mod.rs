@@ -5,6 +5,7 @@
 //! change, and which views a change concerns. Reads the store and is told every
 //! commit; knows nothing of connections, sessions or envelopes.
 
+mod ad_hoc;
 mod costly;
 mod definition;
 mod derived;
@@ -30,6 +31,7 @@ mod views;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use ad_hoc::AdHoc;
 pub(crate) use definition::unknown_members;
 pub(crate) use derived::{Derivation, Derived};
 pub use program::{

@@ -33,6 +33,8 @@ pub(crate) struct Template {
     /// field, or as the operand of an operator that does not take a list.
     scalars: BTreeSet<Box<str>>,
     strict: bool,
+    /// What looks like a placeholder is that text.
+    is_literal: bool,
 }
 
 /// What the parameters of a subscription are, as far as its query asks for
@@ -64,7 +66,13 @@ impl Template {
         let names = names.into_iter().map(Into::into).collect();
         let mut scalars = BTreeSet::new();
         scalar_places(&filter, &mut scalars);
-        Template { filter, names, scalars, strict }
+        Template { filter, names, scalars, strict, is_literal: false }
+    }
+
+    /// A filter without placeholders, whatever it looks like.
+    pub fn literal(filter: Json) -> Self {
+        let (names, scalars) = Default::default();
+        Template { filter, names, scalars, strict: false, is_literal: true }
     }
 
     /// The parameters it mentions, in alphabetical order.
@@ -86,6 +94,9 @@ impl Template {
     /// undefined. With strict parameters that is an error, as is a list or an
     /// object where a scalar belongs.
     pub fn fill(&self, params: &Params, budget: &Budget) -> Result<Term, OpError> {
+        if self.is_literal {
+            return Ok(Term::of_json(&self.filter));
+        }
         if self.strict {
             for (name, value) in self.names.iter().zip(&params.values) {
                 let message = match value {

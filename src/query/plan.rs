@@ -111,12 +111,21 @@ impl Plan {
     /// The matching records with their places, in candidate order.
     pub fn members<'s>(&'s self, bucket: &'s Bucket) -> impl Iterator<Item = Member<'s>> + Clone {
         let rows = bucket.select_all(Some(&self.filter), &self.budget);
-        rows.map(|(place, row)| {
-            // Used up, the walk ends at its next step.
-            let searched = self.unplaced.saturating_mul(row.text().len() as u64 / 8);
-            let _ = self.budget.spend(self.width.saturating_add(searched));
-            Member { place, row }
-        })
+        rows.map(|(place, row)| self.look(Member { place, row }))
+    }
+
+    /// The same without records whose time is over: what a read shows.
+    pub fn shown<'s>(&'s self, bucket: &'s Bucket) -> impl Iterator<Item = Member<'s>> + Clone {
+        let rows = bucket.select(Some(&self.filter), &self.budget);
+        rows.map(|(place, row)| self.look(Member { place, row }))
+    }
+
+    /// Pays for looking at a member.
+    pub fn look<'s>(&self, member: Member<'s>) -> Member<'s> {
+        // Used up, the walk ends at its next step.
+        let searched = self.unplaced.saturating_mul(member.row.text().len() as u64 / 8);
+        let _ = self.budget.spend(self.width.saturating_add(searched));
+        member
     }
 
     /// What a change means for the members. `None`: nothing, the record
@@ -147,46 +156,55 @@ impl Plan {
 
     /// The result from scratch. What is maintained is at all times equal to it.
     pub fn evaluate(&self, bucket: &Bucket) -> Evaluated {
+        self.evaluate_over(self.members(bucket))
+    }
+
+    /// The result of these members, which come in candidate order.
+    pub fn evaluate_over<'r>(&self, members: impl Iterator<Item = Member<'r>>) -> Evaluated {
         match &self.aggregate {
-            None => Evaluated::List(self.rows(bucket)),
+            None => Evaluated::List(self.rows(members)),
             Some((measure, None)) => {
                 let values: Vec<Option<f64>> =
-                    self.members(bucket).map(|member| measure.number(member.row)).collect();
+                    members.map(|member| measure.number(member.row)).collect();
                 Evaluated::Value(aggregate(measure.function, &values))
             }
-            Some((measure, Some(by))) => Evaluated::List(self.groups(bucket, measure, by)),
+            Some((measure, Some(by))) => Evaluated::List(groups(members, measure, by)),
         }
     }
 
-    fn rows(&self, bucket: &Bucket) -> Vec<Piece> {
-        let mut rows: Vec<&Row> = self.members(bucket).map(|member| member.row).collect();
+    fn rows<'r>(&self, members: impl Iterator<Item = Member<'r>>) -> Vec<Piece> {
+        let limit = self.window.limit.unwrap_or(usize::MAX);
+        let mut rows: Vec<&Row> = members.map(|member| member.row).collect();
         if let Some(sort) = &self.sort {
             sort_like_reference(&mut rows, &mut |a, b| sort.compare(a, b));
         }
         let shown = rows.into_iter().skip(self.window.offset);
-        let limit = self.window.limit.unwrap_or(usize::MAX);
         shown.take(limit).map(|row| Piece::Row(row.clone())).collect()
     }
+}
 
-    fn groups(&self, bucket: &Bucket, measure: &Measure, by: &GroupBy) -> Vec<Piece> {
-        let mut groups: Vec<(String, Box<str>, Vec<Option<f64>>)> = Vec::new();
-        let mut index: HashMap<String, usize> = HashMap::new();
-        for member in self.members(bucket) {
-            let identity = by.identity(member.row);
-            let at = *index.entry(identity.clone()).or_insert_with(|| {
-                groups.push((identity, by.key(member.row), Vec::new()));
-                groups.len() - 1
-            });
-            if let Some((.., values)) = groups.get_mut(at) {
-                values.push(measure.number(member.row));
-            }
-        }
-        let shown = groups.into_iter().map(|(identity, key, values)| {
-            let text = group_text(&key, aggregate(measure.function, &values));
-            Piece::Group(Arc::new(GroupText { identity: identity.into(), text }))
+fn groups<'r>(
+    members: impl Iterator<Item = Member<'r>>,
+    measure: &Measure,
+    by: &GroupBy,
+) -> Vec<Piece> {
+    let mut groups: Vec<(String, Box<str>, Vec<Option<f64>>)> = Vec::new();
+    let mut index: HashMap<String, usize> = HashMap::new();
+    for member in members {
+        let identity = by.identity(member.row);
+        let at = *index.entry(identity.clone()).or_insert_with(|| {
+            groups.push((identity, by.key(member.row), Vec::new()));
+            groups.len() - 1
         });
-        shown.collect()
+        if let Some((.., values)) = groups.get_mut(at) {
+            values.push(measure.number(member.row));
+        }
     }
+    let shown = groups.into_iter().map(|(identity, key, values)| {
+        let text = group_text(&key, aggregate(measure.function, &values));
+        Piece::Group(Arc::new(GroupText { identity: identity.into(), text }))
+    });
+    shown.collect()
 }
 
 /// `values`: one per record, `None` where it is not a number.

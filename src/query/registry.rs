@@ -20,9 +20,20 @@ use crate::store::{BucketId, Filter, Store, not_defined};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct QueryId(u32);
 
+/// Under what a query is found.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Name<'n> {
+    Given(&'n str),
+    /// Its text, and what people are told.
+    Text(&'n str, &'n str),
+}
+
 #[derive(Debug)]
 pub(super) struct Query {
+    /// Of one without a name, what people are told about it.
     pub name: Box<str>,
+    /// The text of one without a name.
+    pub ad_hoc: Option<Box<str>>,
     pub source: Source,
     pub views: HashMap<ViewKey, ViewId>,
     /// What the upkeep of its views has cost: without a limit, but counted.
@@ -72,7 +83,7 @@ impl Views {
     /// `store.defineQuery`: checks a configuration and gives it its name.
     pub fn define(&mut self, store: &Store, name: &str, config: &Json) -> Result<(), OpError> {
         let definition = self.checked(store, name, config, |views| views.require_free(name))?;
-        self.add(name, Source::Declared(Arc::new(definition)));
+        self.add(Name::Given(name), Source::Declared(Arc::new(definition)));
         Ok(())
     }
 
@@ -86,7 +97,7 @@ impl Views {
     ) -> Result<bool, OpError> {
         let definition = self.checked(store, name, config, |_| Ok(()))?;
         let Some(query) = self.query(name) else {
-            self.add(name, Source::Declared(Arc::new(definition)));
+            self.add(Name::Given(name), Source::Declared(Arc::new(definition)));
             return Ok(false);
         };
         // A query of the program says nothing that could be compared.
@@ -130,13 +141,13 @@ impl Views {
     /// Names a query of the program.
     pub fn define_program(&mut self, name: &str, program: Arc<dyn Program>) -> Result<(), OpError> {
         self.require_free(name)?;
-        self.add(name, Source::Program(program));
+        self.add(Name::Given(name), Source::Program(program));
         Ok(())
     }
 
     /// Gives a view of logic its name, among its kind.
     pub fn define_derived(&mut self, name: &str, derivation: Arc<dyn Derivation>) {
-        self.add(name, Source::Derived(derivation));
+        self.add(Name::Given(name), Source::Derived(derivation));
     }
 
     /// Takes it away; its subscriptions end silently.
@@ -144,6 +155,13 @@ impl Views {
         if let Some(id) = self.derived.remove(name) {
             self.end_query(id);
         }
+    }
+
+    /// The bucket of a view whose query has no name.
+    pub fn ad_hoc_bucket(&self, view: ViewId) -> Option<&str> {
+        let query = self.queries.get(&self.entry(view)?.query)?;
+        query.ad_hoc.as_ref()?;
+        query.source.definition().map(|definition| &*definition.bucket)
     }
 
     /// Whether a view belongs to logic.
@@ -163,28 +181,34 @@ impl Views {
     pub fn restore(&mut self, name: &str, config: &Json) -> Result<(), OpError> {
         let definition = Definition::parse(config)
             .map_err(|reason| OpError::validation(format!("Invalid query \"{name}\": {reason}")))?;
-        self.add(name, Source::Declared(Arc::new(definition)));
+        self.add(Name::Given(name), Source::Declared(Arc::new(definition)));
         Ok(())
     }
 
-    fn add(&mut self, name: &str, source: Source) {
+    pub(super) fn add(&mut self, name: Name<'_>, source: Source) -> QueryId {
         self.last_query += 1;
         let id = QueryId(self.last_query);
-        let upkeep = Budget::unlimited();
+        let (found_by, told) = match name {
+            Name::Given(name) => (name, name),
+            Name::Text(text, told) => (text, told),
+        };
+        let names = match (name, &source) {
+            (Name::Text(..), _) => &mut self.ad_hoc,
+            (_, Source::Derived(_)) => &mut self.derived,
+            (_, Source::Declared(_) | Source::Program(_)) => &mut self.names,
+        };
+        names.insert(found_by.into(), id);
         let query = Query {
-            name: name.into(),
+            name: told.into(),
+            ad_hoc: matches!(name, Name::Text(..)).then(|| found_by.into()),
             source,
             views: HashMap::new(),
-            upkeep,
+            upkeep: Budget::unlimited(),
             counted: (0, 0),
             costly: None,
         };
-        let names = match query.source {
-            Source::Derived(_) => &mut self.derived,
-            Source::Declared(_) | Source::Program(_) => &mut self.names,
-        };
-        names.insert(name.into(), id);
         self.queries.insert(id, query);
+        id
     }
 
     /// `store.undefineQuery`: its subscriptions end.
@@ -205,7 +229,8 @@ impl Views {
 
     /// The queries in the order of their definition.
     pub fn list(&self) -> impl Iterator<Item = Listed<'_>> {
-        let own = |query: &&Query| !matches!(query.source, Source::Derived(_));
+        let own =
+            |query: &&Query| query.ad_hoc.is_none() && !matches!(query.source, Source::Derived(_));
         self.queries.values().filter(own).map(|query| Listed {
             name: &query.name,
             subscribers: query
@@ -222,6 +247,13 @@ impl Views {
         self.names.len()
     }
 
+    /// Queries without a name.
+    #[cfg(test)]
+    pub fn ad_hoc_queries(&self) -> usize {
+        assert!(self.ad_hoc.values().all(|id| self.queries.contains_key(id)));
+        self.ad_hoc.len()
+    }
+
     /// Live subscriptions.
     pub fn subscribers(&self) -> usize {
         self.subscribers
@@ -234,6 +266,11 @@ impl Views {
     /// Whether a query is code of the program.
     pub fn is_program(&self, name: &str) -> bool {
         self.query(name).is_some_and(|query| query.source.definition().is_none())
+    }
+
+    /// What computes the results of a query.
+    pub(super) fn source_named(&self, name: &str) -> Option<&Source> {
+        self.query(name).map(|query| &query.source)
     }
 
     pub fn is_defined(&self, name: &str) -> bool {
@@ -254,7 +291,8 @@ impl Views {
     /// The names of the declarative queries that read a bucket.
     pub fn queries_over(&self, bucket: &str) -> Vec<String> {
         let reads = |query: &&Query| {
-            query.source.definition().is_some_and(|definition| &*definition.bucket == bucket)
+            query.ad_hoc.is_none()
+                && query.source.definition().is_some_and(|definition| &*definition.bucket == bucket)
         };
         self.queries.values().filter(reads).map(|query| String::from(&*query.name)).collect()
     }

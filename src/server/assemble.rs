@@ -320,6 +320,7 @@ fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
         first_push_delay_ms: config.store.first_push_delay_ms,
         stopwatch: Some(super::stopwatch),
         coalesce_pushes: config.store.coalesce_pushes,
+        ad_hoc_queries: config.store.ad_hoc_queries,
         seed,
     }
 }

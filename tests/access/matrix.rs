@@ -52,6 +52,10 @@ store.avg                        r  . . + + + + + + . .
 store.min                        r  . . + + + + + + . .
 store.max                        r  . . + + + + + + . .
 store.explain                    r  . . + + + + + + . .
+store.groupBy                    r  . . + + + + + + . .
+store.find                       r  . . + + + + + + . .
+store.query                      r  . . + + + + + + . .
+store.live                       r  . . + + + + + + . .
 store.subscribe                  r  . . + + + + + + . .
 store.unsubscribe                o  . + + + + + + + + +
 store.resync                     o  . + + + + + + + + +
@@ -177,7 +181,7 @@ fn table() -> Vec<Row> {
 fn request(operation: &str) -> Value {
     let nobody = "nobody";
     match operation {
-        "store.subscribe" => json!({"query": "own-maps"}),
+        "store.subscribe" | "store.query" => json!({"query": "own-maps"}),
         "store.transaction" => {
             json!({"operations": [{"op": "insert", "bucket": "own", "data": {"id": "1"}}]})
         }

@@ -164,6 +164,7 @@ const BOOLEANS: &[&str] = &[
     "exposeErrorDetails",
     "auth.required",
     "store.coalescePushes",
+    "store.adHocQueries",
     "rules.chainFacts",
     "audit.auth",
 ];

@@ -14,7 +14,8 @@ use serde_json::Value;
 use tungstenite::{Message, WebSocket};
 
 /// The pages, each with the members of a configuration that it needs.
-const PAGES: &[(&str, &str)] = &[("procedures.md", "{}"), ("logic.md", "{}"), ("records.md", "{}")];
+const PAGES: &[(&str, &str)] =
+    &[("records.md", "{}"), ("queries.md", "{}"), ("procedures.md", "{}"), ("logic.md", "{}")];
 
 fn server(config: &str) -> ServerThread {
     let config: Value = serde_json::from_str(config).expect("a configuration");

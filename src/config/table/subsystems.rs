@@ -22,6 +22,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("store.ttlCheckIntervalMs", int_or_zero("no automatic expiry", 10, 86_400_000),
         |c| Some(&mut c.store.ttl_check_interval_ms),
         "Time between looks for expired records."),
+    Row::new("store.adHocQueries", Kind::Boolean, |c| Some(&mut c.store.ad_hoc_queries),
+        "`false`: `store.live`, a subscription to a query without a name, is refused (`FORBIDDEN`). `store.find` costs only while it runs, and stays."),
     Row::new("dataDir", Kind::Text(non_empty), |c| Some(&mut c.persistence.data_dir),
         "Directory for the data. Absent (and without `db`), everything lives in memory only.")
         .flag("", "data-dir", "DIR", "keep data in this directory"),

@@ -7,8 +7,8 @@ use crate::engine::subscriptions::{
     Mode, subscription_id, subscription_not_found, subscription_number,
 };
 use crate::json::{Json, Raw, write_number, write_string};
-use crate::protocol::{OpError, Request, bounds};
-use crate::query::{ViewId, Want, not_a_query, unknown_members};
+use crate::protocol::{ErrorCode, OpError, Request, bounds};
+use crate::query::{AdHoc, ViewId, Want, not_a_query, unknown_members};
 use crate::spelling::UnknownMember;
 use crate::storage::Origin;
 
@@ -60,7 +60,43 @@ impl Engine {
     ) -> Result<(), OpError> {
         self.check_subscription_limits(conn)?;
         let query = request.require_string("query")?;
-        let delta = match request.field("mode").map(|mode| mode.as_str()) {
+        let wish = self.wish(request)?;
+        let number = self.ids.next_subscription();
+        // A query of the program has no deltas: it is served without them.
+        let has_deltas = !self.views.is_program(&query);
+        let mode = wish.mode(has_deltas, || self.views.is_sorted(&query));
+        let params = request.field("params");
+        bounds::check_params(params)?;
+        let want = wish.want(mode);
+        let id = self.views.subscribe(&self.store, &query, params, None, want, &self.budget)?;
+        self.answer_subscribed(conn, (id, number), (wish, mode), out)
+    }
+
+    /// A subscription to a query without a name.
+    pub(super) fn store_live(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        if !self.options.ad_hoc_queries {
+            let text = "Ad hoc queries are disabled";
+            return Err(OpError::new(ErrorCode::Forbidden, text));
+        }
+        self.check_subscription_limits(conn)?;
+        request.require_string("bucket")?;
+        request.optional_object("filter")?;
+        let query = AdHoc::parse(|name| request.present(name).map(Raw::to_json))?;
+        let wish = self.wish(request)?;
+        let number = self.ids.next_subscription();
+        let mode = wish.mode(true, || query.is_sorted());
+        let id = self.views.live(&self.store, query, None, wish.want(mode), &self.budget)?;
+        self.answer_subscribed(conn, (id, number), (wish, mode), out)
+    }
+
+    /// How a subscriber wants to be served.
+    fn wish(&self, request: &Request<'_>) -> Result<Wish, OpError> {
+        let is_delta = match request.field("mode").map(|mode| mode.as_str()) {
             None => false,
             Some(Some(mode)) if mode == "full" => false,
             Some(Some(mode)) if mode == "delta" => true,
@@ -72,30 +108,24 @@ impl Engine {
         };
         let positions = flag(request, "positions")?;
         let coalesce = flag(request, "coalesce")?.unwrap_or(self.options.coalesce_pushes);
-        let number = self.ids.next_subscription();
-        // A query of the program has no deltas: it is served without them.
-        let has_deltas = delta && !self.views.is_program(&query);
-        let mode = match has_deltas {
-            false => Mode::Full,
-            true => {
-                Mode::Delta { positions: positions.unwrap_or_else(|| self.views.is_sorted(&query)) }
-            }
-        };
-        let want = match mode {
-            Mode::Delta { positions } => Want::Delta { positions },
-            Mode::Full if coalesce => Want::FullLater,
-            Mode::Full => Want::Full,
-        };
-        let params = request.field("params");
-        bounds::check_params(params)?;
-        let id = self.views.subscribe(&self.store, &query, params, None, want, &self.budget)?;
-        let written = self.write_subscribed(id, number, mode, delta && !has_deltas, out);
+        Ok(Wish { is_delta, positions, coalesce })
+    }
+
+    fn answer_subscribed(
+        &mut self,
+        conn: ConnId,
+        (id, number): (ViewId, u64),
+        (wish, mode): (Wish, Mode),
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let without_deltas = wish.is_delta && mode == Mode::Full;
+        let written = self.write_subscribed(id, number, mode, without_deltas, out);
         self.views.settle(id);
         if let Err(over) = written {
-            self.views.unsubscribe(id, want);
+            self.views.unsubscribe(id, wish.want(mode));
             return Err(over);
         }
-        self.add_subscription(conn, number, id, mode, coalesce);
+        self.add_subscription(conn, number, id, mode, wish.coalesce);
         Ok(())
     }
 
@@ -260,6 +290,31 @@ pub(super) fn write_defined(
         Json::Array(warnings.into_iter().map(Json::from).collect()).write(out);
     }
     out.push(b'}');
+}
+
+/// How a subscriber wants to be served.
+#[derive(Clone, Copy, Debug)]
+struct Wish {
+    is_delta: bool,
+    positions: Option<bool>,
+    coalesce: bool,
+}
+
+impl Wish {
+    fn mode(self, has_deltas: bool, is_sorted: impl FnOnce() -> bool) -> Mode {
+        match self.is_delta && has_deltas {
+            false => Mode::Full,
+            true => Mode::Delta { positions: self.positions.unwrap_or_else(is_sorted) },
+        }
+    }
+
+    fn want(self, mode: Mode) -> Want {
+        match mode {
+            Mode::Delta { positions } => Want::Delta { positions },
+            Mode::Full if self.coalesce => Want::FullLater,
+            Mode::Full => Want::Full,
+        }
+    }
 }
 
 /// A field that must be a boolean if it is there.

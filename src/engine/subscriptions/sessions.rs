@@ -23,7 +23,10 @@ impl Engine {
             let Some(query) = self.views.query_of(view).map(str::to_owned) else { continue };
             let refusal = match self.views.is_derived(view) {
                 true => self.refusal_to_subscribe_view(conn, &query),
-                false => self.refusal_to_subscribe(conn, &query),
+                false => match self.views.ad_hoc_bucket(view).map(str::to_owned) {
+                    Some(bucket) => self.refusal_to_live(conn, &bucket),
+                    None => self.refusal_to_subscribe(conn, &query),
+                },
             };
             match refusal {
                 Some(error) => self.cancel_subscription(conn, number, &error.message),

@@ -72,6 +72,8 @@ fn a_read_ends_at_its_steps_and_says_what_would_help() {
         r#""type":"store.findOne","bucket":"b","filter":{"n":{"$lt":0}}"#,
         r#""type":"store.sum","bucket":"b","field":"n","filter":{"n":{"$lt":0}}"#,
         r#""type":"store.explain","bucket":"b","filter":{"n":{"$lt":0}}"#,
+        r#""type":"store.find","bucket":"b","filter":{"n":{"$lt":0}},"limit":1"#,
+        r#""type":"store.live","bucket":"b","filter":{"n":{"$lt":0}}"#,
         r#""type":"store.transaction","operations":[{"op":"count","bucket":"b","filter":{"n":{"$lt":0}}},{"op":"insert","bucket":"b","data":{"id":-1}}]"#,
     ] {
         let (message, details) = refused(&mut below, conn, read);
@@ -91,6 +93,10 @@ fn every_operation_that_walks_records_has_an_end() {
     );
     for request in [
         r#""type":"store.all","bucket":"b""#,
+        r#""type":"store.find","bucket":"b","sort":{"n":"asc"},"limit":1"#,
+        r#""type":"store.groupBy","bucket":"b","field":"n","aggregate":{"function":"count"}"#,
+        r#""type":"store.query","query":"all""#,
+        r#""type":"store.live","bucket":"b""#,
         r#""type":"store.first","bucket":"b","n":1000"#,
         r#""type":"store.last","bucket":"b","n":1000"#,
         r#""type":"store.paginate","bucket":"b","limit":1000"#,

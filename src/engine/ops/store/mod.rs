@@ -2,6 +2,7 @@
 //! Subscriptions and queries are next door.
 
 mod admin;
+mod asked;
 mod many;
 mod reads;
 mod transaction;

@@ -6,6 +6,7 @@ use crate::engine::many::{Given, Kind as ManyKind, Many};
 use crate::ids::IdSource;
 use crate::json::{Json, Kind, Raw, write_number};
 use crate::protocol::{ErrorCode, OpError, Request};
+use crate::query::AdHoc;
 use crate::store::{Apply, BucketId, Data, Draft, Edit, Expect, Filter, Lookup, Mode, Store};
 
 /// One operation of a transaction, checked as far as the request alone allows.
@@ -22,6 +23,7 @@ enum Action<'a> {
     Where(Raw<'a>),
     FindOne(Raw<'a>),
     Count(Option<Raw<'a>>),
+    Find(Box<AdHoc>),
     /// With the filter, where it takes one.
     Many(Many<'a>, Option<Raw<'a>>),
 }
@@ -33,6 +35,7 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let steps = parse(request)?;
+        let text_bytes = self.views.text_bytes();
         let mut draft = Draft::new(Mode::Transaction, self.now.wall, &self.budget);
         out.extend_from_slice(b"{\"results\":[");
         for (at, step) in steps.iter().enumerate() {
@@ -42,7 +45,8 @@ impl Engine {
             out.extend_from_slice(b"{\"index\":");
             write_number(out, at as f64);
             out.extend_from_slice(b",\"data\":");
-            run(step, &mut draft, (&self.store, &self.budget), &mut self.ids, out)
+            let asking = (&self.budget, text_bytes);
+            run(step, &mut draft, (&self.store, asking), &mut self.ids, out)
                 .map_err(|error| with_index(error, at))?;
             out.push(b'}');
             self.budget.spend(1)?;
@@ -73,7 +77,7 @@ fn with_index(mut error: OpError, at: usize) -> OpError {
 fn run(
     step: &Step<'_>,
     draft: &mut Draft,
-    (store, budget): (&Store, &Budget),
+    (store, (budget, text_bytes)): (&Store, (&Budget, usize)),
     ids: &mut IdSource,
     out: &mut Vec<u8>,
 ) -> Result<(), OpError> {
@@ -107,6 +111,9 @@ fn run(
             super::write_row(out, rows.first());
         }
         Action::Count(None) => write_number(out, draft.len(store, id) as f64),
+        Action::Find(query) => {
+            query.answer_in(draft, (store, bucket), (budget, text_bytes), out)?;
+        }
         Action::Many(many, filter) => {
             let filter = filter.as_ref().map(compile).transpose()?;
             let place = (id, filter.as_ref());
@@ -146,7 +153,8 @@ fn parse_step(at: usize, raw: Raw<'_>) -> Result<Step<'_>, OpError> {
     // What is not complete is not known: clients have been recorded that send
     // such operations.
     let many = ManyKind::from_name(&op).filter(|kind| kind.is_complete(has));
-    if many.is_none() && !known.contains(&&*op) {
+    let is_find = op == "find" && has("bucket");
+    if many.is_none() && !is_find && !known.contains(&&*op) {
         return fail(&format!("invalid \"op\" — expected one of: {}", known.join(", ")));
     }
     let bucket = raw.get("bucket").and_then(Raw::as_str).unwrap_or_default();
@@ -164,6 +172,13 @@ fn parse_step(at: usize, raw: Raw<'_>) -> Result<Step<'_>, OpError> {
     let member = |name: &str| raw.get(name).filter(|value| !value.is_null()).map(Raw::to_json);
     let at_step = |error: OpError| located(at, error);
     let expect = || Expect::parse(member("expect").as_ref()).map_err(at_step);
+    if is_find {
+        if has("filter") {
+            object("filter")?;
+        }
+        let query = AdHoc::parse(member).map_err(at_step)?;
+        return Ok(Step { bucket: bucket.into(), action: Action::Find(Box::new(query)) });
+    }
     if let Some(kind) = many {
         let filter = match kind.is_filtered() {
             true => Some(object("filter")?),

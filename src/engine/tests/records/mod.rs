@@ -1,6 +1,7 @@
 //! Everyday operations over the engine: preconditions, operators, many records
 //! at once.
 
+mod asked;
 mod define;
 mod many;
 mod operators;

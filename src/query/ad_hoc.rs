@@ -1,0 +1,208 @@
+//! Declarative queries that are asked once, with a name or without one.
+
+use super::definition::Definition;
+use super::form::first_sorted;
+use super::list::{Window, write_list};
+use super::order::{SortSpec, sort_like_reference};
+use super::params::{Params, Template};
+use super::piece::Piece;
+use super::plan::{Evaluated, Plan};
+use super::program::ProgramView;
+use super::registry::{Source, not_a_query};
+use super::value::Member;
+use super::views::Views;
+use crate::budget::Budget;
+use crate::json::{Json, Object, Raw, write_number};
+use crate::protocol::{OpError, bounds};
+use crate::store::{Bucket, Draft, Row, Store};
+
+/// The members of a query, in the order that makes equal queries equal texts.
+const MEMBERS: [&str; 7] = ["bucket", "filter", "sort", "limit", "offset", "fields", "aggregate"];
+
+/// A query without a name. It has no parameters: its filter is what it says.
+#[derive(Clone, Debug)]
+pub(crate) struct AdHoc {
+    pub(super) definition: Definition,
+}
+
+impl AdHoc {
+    /// Checks everything but the filter, which needs the bucket.
+    pub fn parse(member: impl Fn(&str) -> Option<Json>) -> Result<AdHoc, OpError> {
+        let given = |name: &str| member(name).filter(|value| !value.is_null());
+        let config: Object =
+            MEMBERS.into_iter().filter_map(|name| Some((name, given(name)?))).collect();
+        let config = Json::Object(config);
+        let mut definition = Definition::parse(&config).map_err(|reason| invalid(&reason))?;
+        let filter = config.get("filter").cloned().unwrap_or_else(|| Json::Object(Object::new()));
+        definition.filter = Template::literal(filter);
+        Ok(AdHoc { definition })
+    }
+
+    /// The grouping of a query by its own members: `store.groupBy`.
+    pub fn grouping(
+        field: Json,
+        aggregate: Json,
+        rest: impl Fn(&str) -> Option<Json>,
+    ) -> Result<AdHoc, OpError> {
+        let aggregate = match aggregate {
+            Json::Object(mut members) => {
+                members.insert("groupBy", field);
+                Json::Object(members)
+            }
+            other => other,
+        };
+        AdHoc::parse(|name| match name {
+            "aggregate" => Some(aggregate.clone()),
+            "bucket" | "filter" => rest(name),
+            _ => None,
+        })
+    }
+
+    /// Whether results have positions unless asked otherwise.
+    pub fn is_sorted(&self) -> bool {
+        !self.definition.sort.is_empty()
+    }
+
+    /// Whether the filter is one.
+    pub fn check(&self, bucket: &Bucket) -> Result<(), OpError> {
+        self.plan(bucket, &Budget::unlimited(), usize::MAX).map(drop)
+    }
+
+    fn plan(&self, bucket: &Bucket, budget: &Budget, text_bytes: usize) -> Result<Plan, OpError> {
+        let plan = Plan::new(bucket, &self.definition, &Params::default(), None, budget);
+        let mut plan =
+            plan.map_err(|error| match error.message.strip_prefix("Invalid filter: ") {
+                Some(reason) => invalid(reason),
+                None => error,
+            })?;
+        bounds::check_conditions(plan.filter.conditions())?;
+        plan.projection.text_bytes = text_bytes;
+        Ok(plan)
+    }
+
+    /// Appends the result over what a bucket shows.
+    pub fn answer(
+        &self,
+        bucket: &Bucket,
+        (budget, text_bytes): (&Budget, usize),
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let plan = self.plan(bucket, budget, text_bytes)?;
+        write(&plan, plan.shown(bucket), out)
+    }
+
+    /// The same over what a transaction sees.
+    pub fn answer_in(
+        &self,
+        draft: &Draft,
+        (store, bucket): (&Store, &Bucket),
+        (budget, text_bytes): (&Budget, usize),
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let plan = self.plan(bucket, budget, text_bytes)?;
+        let rows: Vec<Row> = draft.find(store, bucket.id(), Some(&plan.filter), usize::MAX);
+        budget.check()?;
+        let members = rows.iter().enumerate();
+        let members = members.map(|(at, row)| plan.look(Member { place: at as u64, row }));
+        write(&plan, members, out)
+    }
+}
+
+fn invalid(reason: &str) -> OpError {
+    OpError::validation(format!("Invalid query: {reason}"))
+}
+
+/// Appends the result of these members. One that is undefined is null, as that
+/// of `store.min` is.
+fn write<'r>(
+    plan: &Plan,
+    members: impl Iterator<Item = Member<'r>>,
+    out: &mut Vec<u8>,
+) -> Result<(), OpError> {
+    let start = out.len();
+    let result = match (&plan.sort, &plan.aggregate) {
+        (_, Some(_)) => plan.evaluate_over(members),
+        (Some(sort), None) => Evaluated::List(sorted(plan, sort, members)?),
+        (None, None) => {
+            let shown = members.skip(plan.window.offset);
+            let shown = shown.take(plan.window.limit.unwrap_or(usize::MAX));
+            Evaluated::List(shown.map(|member| Piece::Row(member.row.clone())).collect())
+        }
+    };
+    // A walk cut short has not found everything.
+    plan.budget.check()?;
+    match result {
+        Evaluated::Value(Some(value)) => write_number(out, value),
+        Evaluated::Value(None) => out.extend_from_slice(b"null"),
+        Evaluated::List(pieces) => write_list(pieces.iter(), &plan.projection, out),
+    }
+    plan.budget.spend_text_bytes(out.len().saturating_sub(start))?;
+    Ok(plan.budget.reply(out.len() + 1)?)
+}
+
+/// The rows that are shown, in the order of the query: what a view that was
+/// started now would show. A few among many are found in linear time.
+fn sorted<'r>(
+    plan: &Plan,
+    sort: &SortSpec,
+    members: impl Iterator<Item = Member<'r>>,
+) -> Result<Vec<Piece>, OpError> {
+    let mut columns = sort.columns();
+    let members: Vec<Member<'r>> =
+        members.inspect(|member| sort.count(&mut columns, member.row, true)).collect();
+    plan.budget.check()?;
+    let Window { offset, limit, .. } = plan.window;
+    let most = limit.map_or(usize::MAX, |limit| offset.saturating_add(limit));
+    let limit = limit.unwrap_or(usize::MAX);
+    if sort.is_total(&columns) {
+        plan.budget.spend_sort(members.len().min(most))?;
+        let first = first_sorted(members.into_iter(), sort, most);
+        return Ok(first.into_iter().skip(offset).take(limit).map(|(_, piece)| piece).collect());
+    }
+    plan.budget.spend_sort(members.len())?;
+    let mut rows: Vec<&Row> = members.into_iter().map(|member| member.row).collect();
+    sort_like_reference(&mut rows, &mut |a, b| sort.compare(a, b));
+    let shown = rows.into_iter().skip(offset).take(limit);
+    Ok(shown.map(|row| Piece::Row(row.clone())).collect())
+}
+
+impl Views {
+    /// `store.query`: the result that subscribing to a query would begin with.
+    pub fn ask(
+        &self,
+        store: &Store,
+        name: &str,
+        params: Option<Raw<'_>>,
+        budget: &Budget,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let source = self.source_named(name).ok_or_else(|| not_a_query(name))?;
+        let given = super::params::given(params);
+        match source {
+            Source::Declared(definition) => {
+                let bucket = store.require(&definition.bucket)?;
+                let params = definition.filter.params(given);
+                let mut plan = Plan::new(bucket, definition, &params, None, budget)?;
+                bounds::check_conditions(plan.filter.conditions())?;
+                plan.projection.text_bytes = self.limits.text_bytes;
+                write(&plan, plan.shown(bucket), out)
+            }
+            // These have names of their own.
+            Source::Derived(_) => Err(not_a_query(name)),
+            Source::Program(program) => {
+                let params = given.map(Raw::to_json).as_ref().map(serde_json::Value::from);
+                let view = ProgramView::new(store, std::sync::Arc::clone(program), params)?;
+                match view.body() {
+                    Some(body) => out.extend_from_slice(&body),
+                    None => out.extend_from_slice(b"null"),
+                }
+                Ok(budget.reply(out.len() + 1)?)
+            }
+        }
+    }
+
+    /// Bytes of a text that is sent; a longer one is not finished.
+    pub fn text_bytes(&self) -> usize {
+        self.limits.text_bytes
+    }
+}
