@@ -79,6 +79,35 @@ fn subscriptions_end_with_the_right_to_them() {
 }
 
 #[test]
+fn a_query_without_a_name_ends_with_the_right_to_its_bucket() {
+    let server = built_in(json!({"store": {"firstPushDelayMs": 0}}));
+    let mut admin = superadmin(&server);
+    let ann = create_user(&mut admin, "ann", &[]);
+    let read = json!({"subjectType": "user", "subjectId": ann, "resourceType": "bucket",
+                      "resourceName": "maps", "operations": ["read"]});
+    let (mut client, _) = login(&server, "ann");
+    let refusal = "FORBIDDEN No access to store.live on maps";
+    assert_eq!(client.refused("store.live", json!({"bucket": "maps"})), refusal);
+    admin.ok("identity.grant", read.clone());
+    let live = client.ok("store.live", json!({"bucket": "maps"}));
+    insert(&mut admin, "seen");
+    assert_eq!(client.pushes().len(), 1);
+    admin.ok("identity.revoke", read);
+    insert(&mut admin, "hidden");
+    assert_eq!(
+        client.next().expect("a message"),
+        json!({"type": "system", "event": "subscription_cancelled",
+               "subscriptionId": live["subscriptionId"],
+               "reason": "No access to store.live on maps"})
+    );
+    assert_eq!(client.pushes().len(), 0);
+    assert_eq!(client.refused("store.live", json!({"bucket": "maps"})), refusal);
+    // Users and roles are not to be had this way either.
+    let refused = client.refused("store.live", json!({"bucket": "_users"}));
+    assert!(refused.starts_with("FORBIDDEN "), "{refused}");
+}
+
+#[test]
 fn the_end_of_a_role_reaches_every_holder() {
     let server = built_in(json!({"store": {"firstPushDelayMs": 0}}));
     let mut admin = superadmin(&server);
