@@ -2,12 +2,13 @@
 //!
 //! Owns the connection table, the order of checks, the order of output, panic
 //! isolation, heartbeats and shutdown. It is told what happened and when
-//! ([`App`]), and answers with effects. It must not know sockets, files or
+//! ([`crate::app::App`], in `app.rs`), and answers with effects. It must not know sockets, files or
 //! clocks.
 //!
 //! One message: parse, purge what has expired, authorise, limit, route, handle,
 //! queue the response, publish what was committed, audit.
 
+mod app;
 mod audited;
 mod authentication;
 mod budgets;
@@ -57,8 +58,7 @@ pub use rules_bridge::{RulesSetup, StoreEvents};
 
 use crate::access::RateLimiter;
 use crate::app::{
-    App, AskHeld, CommitSeq, ConnId, Effect, Effects, EffectsMark, Flow, HttpAnswer, JobId,
-    JobOutput, Now, Peer, TransportView,
+    AskHeld, CommitSeq, ConnId, Effect, Effects, EffectsMark, Flow, JobId, Now, Peer,
 };
 use crate::audit::{self, AuditLog, Note};
 use crate::budget::Budget;
@@ -496,114 +496,6 @@ impl Engine {
     /// Open connections; those that are closing are not counted.
     pub fn connection_count(&self) -> usize {
         self.conns.len()
-    }
-}
-
-impl App for Engine {
-    fn connected(&mut self, id: ConnId, peer: &Peer, now: Now) {
-        self.take_time(now);
-        self.metrics.connections += 1;
-        if self.phase != Phase::Running {
-            self.effects.list.push(Effect::Close {
-                conn: id,
-                code: 1001,
-                reason: "server_shutting_down",
-            });
-            return;
-        }
-        let conn = self.conns.open(id, peer, now);
-        if let Mode::BuiltIn(_) = self.sessions.mode {
-            // Sessions remember where they were made.
-            conn.user_agent = peer.user_agent.as_deref().map(Box::from);
-        }
-        self.send_welcome(id);
-        self.start_heartbeat(id);
-    }
-
-    fn message(&mut self, conn: ConnId, text: &str, now: Now) -> Flow {
-        self.take_time(now);
-        if self.conns.get(conn).is_none() {
-            return Flow::Continue;
-        }
-        self.handle_message(conn, text)
-    }
-
-    fn closed(&mut self, conn: ConnId, now: Now) {
-        self.take_time(now);
-        self.forget(conn);
-        self.publish();
-    }
-
-    fn wrote(&mut self, id: ConnId, buffered: usize, now: Now) {
-        self.take_time(now);
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        let taken = conn.buffered.saturating_sub(buffered);
-        conn.buffered -= taken;
-        conn.written += taken as u64;
-        self.output_left(id);
-        self.end_oversized();
-        self.report_lost_events(id);
-    }
-
-    fn probed(&mut self, id: ConnId, number: u64, now: Now) {
-        self.take_time(now);
-        self.proof_answered(id, number);
-    }
-
-    fn next_deadline(&self) -> Option<u64> {
-        self.wheel.next_deadline()
-    }
-
-    fn timers(&mut self, now: Now, view: &dyn TransportView) {
-        self.take_time(now);
-        let mut due = std::mem::take(&mut self.due);
-        self.wheel.advance(now.mono, &mut due);
-        for timer in due.drain(..) {
-            let run = catch_unwind(AssertUnwindSafe(|| self.fire(timer, view)));
-            if let Err(panic) = run {
-                self.survive_panic(&format!("{timer:?}"), panic.as_ref());
-                if let Timer::Heartbeat(conn) = timer {
-                    self.close(conn, 1011, "internal_error");
-                }
-            }
-            self.publish();
-        }
-        self.due = due;
-    }
-
-    fn turn_ended(&mut self, now: Now) {
-        self.take_time(now);
-        self.expired_in_turn = 0;
-        self.hand_over_batch();
-    }
-
-    fn takes_messages(&self) -> bool {
-        self.log_keeps_up()
-    }
-
-    fn job_done(&mut self, id: JobId, output: Result<JobOutput, String>, now: Now) {
-        self.take_time(now);
-        if let Some(output) = self.rules_job_done(id, output) {
-            self.complete_job(id, output);
-        }
-    }
-
-    fn shutdown(&mut self, grace_ms: u64, now: Now) {
-        self.take_time(now);
-        self.begin_shutdown(grace_ms);
-    }
-
-    fn http(&mut self, path: &str, _peer: IpAddr, _now: Now) -> Option<HttpAnswer> {
-        if self.options.health_path.as_deref() != Some(path) {
-            return None;
-        }
-        let (status, body) =
-            if self.phase == Phase::Running { (200, "ok") } else { (503, "stopping") };
-        Some(HttpAnswer { status, content_type: "text/plain; charset=utf-8", body: body.into() })
-    }
-
-    fn effects(&mut self) -> &mut Effects {
-        &mut self.effects
     }
 }
 

@@ -14,6 +14,7 @@ mod rig;
 mod simulation;
 
 use super::*;
+use crate::app::App;
 use crate::json::Json;
 pub(crate) use rig::Rig;
 

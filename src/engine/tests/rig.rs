@@ -4,7 +4,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::super::*;
-use crate::app::Job;
+use crate::app::{App, Job, TransportView};
+
 use crate::json::{Json, parse};
 
 /// One connection of the rig: what is queued for it and has not been read.

@@ -1,0 +1,119 @@
+//! What the loop tells the engine, one call each.
+
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::sessions::Mode;
+use super::timers::Timer;
+use super::{Engine, Phase};
+use crate::app::{
+    App, ConnId, Effect, Effects, Flow, HttpAnswer, JobId, JobOutput, Now, Peer, TransportView,
+};
+
+impl App for Engine {
+    fn connected(&mut self, id: ConnId, peer: &Peer, now: Now) {
+        self.take_time(now);
+        self.metrics.connections += 1;
+        if self.phase != Phase::Running {
+            self.effects.list.push(Effect::Close {
+                conn: id,
+                code: 1001,
+                reason: "server_shutting_down",
+            });
+            return;
+        }
+        let conn = self.conns.open(id, peer, now);
+        if let Mode::BuiltIn(_) = self.sessions.mode {
+            // Sessions remember where they were made.
+            conn.user_agent = peer.user_agent.as_deref().map(Box::from);
+        }
+        self.send_welcome(id);
+        self.start_heartbeat(id);
+    }
+
+    fn message(&mut self, conn: ConnId, text: &str, now: Now) -> Flow {
+        self.take_time(now);
+        if self.conns.get(conn).is_none() {
+            return Flow::Continue;
+        }
+        self.handle_message(conn, text)
+    }
+
+    fn closed(&mut self, conn: ConnId, now: Now) {
+        self.take_time(now);
+        self.forget(conn);
+        self.publish();
+    }
+
+    fn wrote(&mut self, id: ConnId, buffered: usize, now: Now) {
+        self.take_time(now);
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let taken = conn.buffered.saturating_sub(buffered);
+        conn.buffered -= taken;
+        conn.written += taken as u64;
+        self.output_left(id);
+        self.end_oversized();
+        self.report_lost_events(id);
+    }
+
+    fn probed(&mut self, id: ConnId, number: u64, now: Now) {
+        self.take_time(now);
+        self.proof_answered(id, number);
+    }
+
+    fn next_deadline(&self) -> Option<u64> {
+        self.wheel.next_deadline()
+    }
+
+    fn timers(&mut self, now: Now, view: &dyn TransportView) {
+        self.take_time(now);
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.advance(now.mono, &mut due);
+        for timer in due.drain(..) {
+            let run = catch_unwind(AssertUnwindSafe(|| self.fire(timer, view)));
+            if let Err(panic) = run {
+                self.survive_panic(&format!("{timer:?}"), panic.as_ref());
+                if let Timer::Heartbeat(conn) = timer {
+                    self.close(conn, 1011, "internal_error");
+                }
+            }
+            self.publish();
+        }
+        self.due = due;
+    }
+
+    fn turn_ended(&mut self, now: Now) {
+        self.take_time(now);
+        self.expired_in_turn = 0;
+        self.hand_over_batch();
+    }
+
+    fn takes_messages(&self) -> bool {
+        self.log_keeps_up()
+    }
+
+    fn job_done(&mut self, id: JobId, output: Result<JobOutput, String>, now: Now) {
+        self.take_time(now);
+        if let Some(output) = self.rules_job_done(id, output) {
+            self.complete_job(id, output);
+        }
+    }
+
+    fn shutdown(&mut self, grace_ms: u64, now: Now) {
+        self.take_time(now);
+        self.begin_shutdown(grace_ms);
+    }
+
+    fn http(&mut self, path: &str, _peer: IpAddr, _now: Now) -> Option<HttpAnswer> {
+        if self.options.health_path.as_deref() != Some(path) {
+            return None;
+        }
+        let (status, body) =
+            if self.phase == Phase::Running { (200, "ok") } else { (503, "stopping") };
+        Some(HttpAnswer { status, content_type: "text/plain; charset=utf-8", body: body.into() })
+    }
+
+    fn effects(&mut self) -> &mut Effects {
+        &mut self.effects
+    }
+}
