@@ -22,20 +22,10 @@ use noexd::procedures::Limits;
 use noexd::protocol::Operation;
 use noexd::store::Store;
 
-use requests::Hostile;
+use requests::{ENVELOPE, Hostile, LENGTH, OVERSHOOT, REPLY_BYTES, REQUESTS, STEPS};
 
 const ATTACKER: ConnId = ConnId { slot: 0, generation: 0 };
 const OTHER: ConnId = ConnId { slot: 1, generation: 0 };
-
-const REQUESTS: usize = 40;
-const STEPS: u64 = 60_000;
-const REPLY_BYTES: usize = 150_000;
-/// Bytes of one request, about.
-const LENGTH: usize = 60_000;
-/// What may be spent at once before anybody looks whether it was there.
-const OVERSHOOT: u64 = 100_000;
-/// What stands around the data of an answer or a push.
-const ENVELOPE: usize = 500;
 
 /// Connections that read everything at once.
 struct Readers;

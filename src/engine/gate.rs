@@ -158,79 +158,59 @@ impl Engine {
         self.views.source(query).map(str::to_owned)
     }
 
-    /// Why the session of a connection may not, or no longer, subscribe to a
-    /// query.
-    pub(super) fn refusal_to_subscribe(&mut self, conn: ConnId, query: &str) -> Option<OpError> {
+    /// Why the session of a connection may not, or no longer, have what it
+    /// subscribed to by this operation.
+    fn refusal(
+        &mut self,
+        conn: ConnId,
+        operation: Operation,
+        (kind, name): (ResourceKind, &str),
+        source: Option<String>,
+    ) -> Result<(), OpError> {
         // One that is over is none: optional mode goes on without.
         let session = self.session(conn).cloned();
-        let operation = Operation::StoreSubscribe;
         let question = Question {
             operation: Cow::Borrowed(operation.name()),
             tier: operation.tier(),
             class: operation.tier(),
-            kind: Some(ResourceKind::Query),
-            name: Some(Cow::Borrowed(query)),
-            source: self.query_source(query).map(Cow::Owned),
+            kind: Some(kind),
+            name: Some(Cow::Borrowed(name)),
+            source: source.map(Cow::Owned),
         };
         self.decide(session.as_ref(), &question)
+    }
+
+    /// A query with a name.
+    pub(super) fn refusal_to_subscribe(&mut self, conn: ConnId, query: &str) -> Option<OpError> {
+        let source = self.query_source(query);
+        self.refusal(conn, Operation::StoreSubscribe, (ResourceKind::Query, query), source)
             .and_then(|()| self.require_read_of_orphan(conn, query))
             .err()
     }
 
-    /// The same for a query without a name, over a bucket.
+    /// A query without a name, over a bucket.
     pub(super) fn refusal_to_live(&mut self, conn: ConnId, bucket: &str) -> Option<OpError> {
-        let session = self.session(conn).cloned();
-        let operation = Operation::StoreLive;
-        let question = Question {
-            operation: Cow::Borrowed(operation.name()),
-            tier: operation.tier(),
-            class: operation.tier(),
-            kind: Some(ResourceKind::Bucket),
-            name: Some(Cow::Borrowed(bucket)),
-            source: None,
-        };
-        self.decide(session.as_ref(), &question).err()
+        self.refusal(conn, Operation::StoreLive, (ResourceKind::Bucket, bucket), None).err()
     }
 
-    /// The same for a view of logic.
+    /// A view of logic.
     pub(super) fn refusal_to_subscribe_view(
         &mut self,
         conn: ConnId,
         view: &str,
     ) -> Option<OpError> {
-        let session = self.session(conn).cloned();
-        let operation = Operation::LogicSubscribeView;
-        let question = Question {
-            operation: Cow::Borrowed(operation.name()),
-            tier: operation.tier(),
-            class: operation.tier(),
-            kind: Some(ResourceKind::Query),
-            name: Some(Cow::Borrowed(view)),
-            source: None,
-        };
-        self.decide(session.as_ref(), &question)
+        self.refusal(conn, Operation::LogicSubscribeView, (ResourceKind::Query, view), None)
             .and_then(|()| self.require_read_of_view(conn, view))
             .err()
     }
 
-    /// Why a connection may not subscribe to the events of a pattern, if so.
+    /// The events of a pattern.
     pub(super) fn refusal_to_subscribe_events(
         &mut self,
         conn: ConnId,
         pattern: &str,
     ) -> Option<OpError> {
-        // One that is over is none: optional mode goes on without.
-        let session = self.session(conn).cloned();
-        let operation = Operation::RulesSubscribe;
-        let question = Question {
-            operation: Cow::Borrowed(operation.name()),
-            tier: operation.tier(),
-            class: operation.tier(),
-            kind: Some(ResourceKind::Topic),
-            name: Some(Cow::Borrowed(pattern)),
-            source: None,
-        };
-        self.decide(session.as_ref(), &question).err()
+        self.refusal(conn, Operation::RulesSubscribe, (ResourceKind::Topic, pattern), None).err()
     }
 
     /// Refuses what reaches for the server's own buckets, in built-in mode and

@@ -65,6 +65,15 @@ pub fn check_params(params: Option<Raw<'_>>) -> Result<(), OpError> {
     }
 }
 
+/// `Invalid query: at most 65536 bytes`: one without a name, which is kept as
+/// long as somebody is subscribed to it.
+pub fn check_query(bytes: usize) -> Result<(), OpError> {
+    match bytes > MAX_PARAMS {
+        true => Err(OpError::validation(format!("Invalid query: at most {MAX_PARAMS} bytes"))),
+        false => Ok(()),
+    }
+}
+
 /// `Invalid filter: too many conditions (maximum 1000)`
 pub fn check_conditions(conditions: usize) -> Result<(), OpError> {
     match conditions > MAX_CONDITIONS {
@@ -108,6 +117,8 @@ mod tests {
         };
         assert_eq!((params(65_536), check_params(None)), (Ok(()), Ok(())));
         assert_eq!(message(params(65_537)), "Invalid \"params\": at most 65536 bytes");
+        assert_eq!(check_query(65_536), Ok(()));
+        assert_eq!(message(check_query(65_537)), "Invalid query: at most 65536 bytes");
         assert_eq!(check_conditions(1000), Ok(()));
         assert_eq!(
             message(check_conditions(1001)),

@@ -1,5 +1,7 @@
 //! Declarative queries that are asked once, with a name or without one.
 
+use std::sync::Arc;
+
 use super::definition::Definition;
 use super::form::first_sorted;
 use super::list::{Window, write_list};
@@ -8,12 +10,13 @@ use super::params::{Params, Template};
 use super::piece::Piece;
 use super::plan::{Evaluated, Plan};
 use super::program::ProgramView;
-use super::registry::{Source, not_a_query};
+use super::registry::{Name, QueryId, Source, not_a_query};
 use super::value::Member;
-use super::views::Views;
+use super::view::Want;
+use super::views::{ViewId, Views};
 use crate::budget::Budget;
 use crate::json::{Json, Object, Raw, write_number};
-use crate::protocol::{OpError, bounds};
+use crate::protocol::{ErrorCode, OpError, bounds};
 use crate::store::{Bucket, Draft, Row, Store};
 
 /// The members of a query, in the order that makes equal queries equal texts.
@@ -63,18 +66,9 @@ impl AdHoc {
         !self.definition.sort.is_empty()
     }
 
-    /// Whether the filter is one.
-    pub fn check(&self, bucket: &Bucket) -> Result<(), OpError> {
-        self.plan(bucket, &Budget::unlimited(), usize::MAX).map(drop)
-    }
-
     fn plan(&self, bucket: &Bucket, budget: &Budget, text_bytes: usize) -> Result<Plan, OpError> {
         let plan = Plan::new(bucket, &self.definition, &Params::default(), None, budget);
-        let mut plan =
-            plan.map_err(|error| match error.message.strip_prefix("Invalid filter: ") {
-                Some(reason) => invalid(reason),
-                None => error,
-            })?;
+        let mut plan = plan.map_err(of_query)?;
         bounds::check_conditions(plan.filter.conditions())?;
         plan.projection.text_bytes = text_bytes;
         Ok(plan)
@@ -100,7 +94,9 @@ impl AdHoc {
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let plan = self.plan(bucket, budget, text_bytes)?;
-        let rows: Vec<Row> = draft.find(store, bucket.id(), Some(&plan.filter), usize::MAX);
+        let is_in_order = plan.sort.is_none() && plan.aggregate.is_none();
+        let most = if is_in_order { plan.window.end() } else { usize::MAX };
+        let rows: Vec<Row> = draft.find(store, bucket.id(), Some(&plan.filter), most);
         budget.check()?;
         let members = rows.iter().enumerate();
         let members = members.map(|(at, row)| plan.look(Member { place: at as u64, row }));
@@ -112,6 +108,14 @@ fn invalid(reason: &str) -> OpError {
     OpError::validation(format!("Invalid query: {reason}"))
 }
 
+/// What is wrong with the filter is wrong with the query.
+fn of_query(error: OpError) -> OpError {
+    match error.message.strip_prefix("Invalid filter: ") {
+        Some(reason) if error.code == ErrorCode::ValidationError => invalid(reason),
+        _ => error,
+    }
+}
+
 /// Appends the result of these members. One that is undefined is null, as that
 /// of `store.min` is.
 fn write<'r>(
@@ -119,9 +123,10 @@ fn write<'r>(
     members: impl Iterator<Item = Member<'r>>,
     out: &mut Vec<u8>,
 ) -> Result<(), OpError> {
-    let start = out.len();
+    // Only what this adds is paid for.
+    plan.budget.reply(out.len())?;
     let result = match (&plan.sort, &plan.aggregate) {
-        (_, Some(_)) => plan.evaluate_over(members),
+        (_, Some(_)) => plan.evaluate_over(members, plan.projection.text_bytes),
         (Some(sort), None) => Evaluated::List(sorted(plan, sort, members)?),
         (None, None) => {
             let shown = members.skip(plan.window.offset);
@@ -136,7 +141,6 @@ fn write<'r>(
         Evaluated::Value(None) => out.extend_from_slice(b"null"),
         Evaluated::List(pieces) => write_list(pieces.iter(), &plan.projection, out),
     }
-    plan.budget.spend_text_bytes(out.len().saturating_sub(start))?;
     Ok(plan.budget.reply(out.len() + 1)?)
 }
 
@@ -148,18 +152,31 @@ fn sorted<'r>(
     members: impl Iterator<Item = Member<'r>>,
 ) -> Result<Vec<Piece>, OpError> {
     let mut columns = sort.columns();
-    let members: Vec<Member<'r>> =
-        members.inspect(|member| sort.count(&mut columns, member.row, true)).collect();
+    let (mut longest, mut bytes) = (0usize, 0usize);
+    let members: Vec<Member<'r>> = members
+        .inspect(|member| {
+            sort.count(&mut columns, member.row, true);
+            let length = sort.text_len(member.row);
+            longest = longest.max(length);
+            bytes = bytes.saturating_add(length);
+        })
+        .collect();
     plan.budget.check()?;
     let Window { offset, limit, .. } = plan.window;
-    let most = limit.map_or(usize::MAX, |limit| offset.saturating_add(limit));
+    let end = plan.window.end();
     let limit = limit.unwrap_or(usize::MAX);
-    if sort.is_total(&columns) {
-        plan.budget.spend_sort(members.len().min(most))?;
-        let first = first_sorted(members.into_iter(), sort, most);
+    let held = members.len().min(end.saturating_mul(2));
+    let keys = bytes.min(longest.saturating_mul(held));
+    if sort.is_total(&columns) && keys <= plan.projection.text_bytes {
+        plan.budget.spend_sort(members.len().min(end))?;
+        let first = first_sorted(members.into_iter(), sort, end);
         return Ok(first.into_iter().skip(offset).take(limit).map(|(_, piece)| piece).collect());
     }
+    // Values without one order, or so long that copies of them would not be in
+    // proportion to what is answered: compared where they are.
     plan.budget.spend_sort(members.len())?;
+    let depth = members.len().checked_ilog2().unwrap_or(0) as usize;
+    plan.budget.spend_text_bytes(bytes.saturating_mul(depth))?;
     let mut rows: Vec<&Row> = members.into_iter().map(|member| member.row).collect();
     sort_like_reference(&mut rows, &mut |a, b| sort.compare(a, b));
     let shown = rows.into_iter().skip(offset).take(limit);
@@ -167,6 +184,44 @@ fn sorted<'r>(
 }
 
 impl Views {
+    /// `store.live`: joins the view of a query without a name, or makes it.
+    /// Those of equal texts are one.
+    pub fn live(
+        &mut self,
+        store: &Store,
+        query: AdHoc,
+        read_filter: Option<Arc<Json>>,
+        want: Want,
+        budget: &Budget,
+    ) -> Result<ViewId, OpError> {
+        let text = query.definition.config.to_text();
+        bounds::check_query(text.len())?;
+        let id = match self.ad_hoc.get(&*text) {
+            Some(id) => *id,
+            None => {
+                let told = format!("live query of {}", query.definition.bucket);
+                self.add(Name::Text(&text, &told), Source::Declared(Arc::new(query.definition)))
+            }
+        };
+        let view = self.join(store, (id, ""), None, read_filter, want, budget);
+        if view.is_err() {
+            self.forget_unused(id);
+        }
+        view.map_err(of_query)
+    }
+
+    /// A query without a name is there as long as somebody has a view of it.
+    pub(super) fn forget_unused(&mut self, id: QueryId) {
+        if let Some(query) = self.queries.get(&id)
+            && let Some(text) = &query.ad_hoc
+            && query.views.is_empty()
+        {
+            self.ad_hoc.remove(text);
+            self.costly.remove(&id);
+            self.queries.remove(&id);
+        }
+    }
+
     /// `store.query`: the result that subscribing to a query would begin with.
     pub fn ask(
         &self,
@@ -191,7 +246,7 @@ impl Views {
             Source::Derived(_) => Err(not_a_query(name)),
             Source::Program(program) => {
                 let params = given.map(Raw::to_json).as_ref().map(serde_json::Value::from);
-                let view = ProgramView::new(store, std::sync::Arc::clone(program), params)?;
+                let view = ProgramView::new(store, Arc::clone(program), params)?;
                 match view.body() {
                     Some(body) => out.extend_from_slice(&body),
                     None => out.extend_from_slice(b"null"),

@@ -1,5 +1,7 @@
 //! What a declarative query is: its configuration, checked once.
 
+use std::collections::HashSet;
+
 use super::order::Direction;
 use super::params::Template;
 use crate::json::js::js_order;
@@ -199,6 +201,7 @@ impl<'j> Members<'j> {
 
     fn fields(&self) -> Result<Vec<Box<str>>, String> {
         let mut fields: Vec<Box<str>> = Vec::new();
+        let mut seen: HashSet<&str> = HashSet::new();
         match self.get("fields") {
             None => {}
             Some(Json::Array(names)) => {
@@ -206,7 +209,7 @@ impl<'j> Members<'j> {
                     let Some(name) = name.as_str() else {
                         return Err("\"fields\" must be an array of strings".into());
                     };
-                    if !fields.iter().any(|have| &**have == name) {
+                    if seen.insert(name) {
                         fields.push(name.into());
                     }
                 }

@@ -5,7 +5,7 @@
 //! absent). So every group keeps the places of its members in order, and a
 //! change touches the group it left and the group it entered.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::list::{List, ListChange, Op, Window};
@@ -19,13 +19,18 @@ use crate::store::{FieldRef, Layout, Row};
 /// The fields by which records are grouped.
 #[derive(Clone, Debug)]
 pub(crate) struct GroupBy {
-    /// Each with its name as a JSON string and a colon.
+    /// Each with its name as a JSON string and a colon; empty where the same
+    /// name came before, which is one member of the key.
     fields: Vec<(Box<str>, FieldRef)>,
 }
 
 impl GroupBy {
     pub fn new(layout: &Layout, names: &[Box<str>]) -> Self {
+        let mut seen: HashSet<&str> = HashSet::new();
         let fields = names.iter().map(|name| {
+            if !seen.insert(name) {
+                return (Box::default(), layout.field(name));
+            }
             let mut text = Vec::with_capacity(name.len() + 3);
             write_string(&mut text, name);
             text.push(b':');
@@ -53,13 +58,10 @@ impl GroupBy {
     /// The `key` of a group whose first member is this row.
     pub fn key(&self, row: &Row) -> Box<str> {
         let mut out = Vec::with_capacity(32);
-        // The same field twice is one member.
-        let mut seen: Vec<&str> = Vec::with_capacity(self.fields.len());
         for (name, field) in &self.fields {
             if let Some(value) = row.field(field)
-                && !seen.contains(&field.name())
+                && !name.is_empty()
             {
-                seen.push(field.name());
                 out.push(if out.is_empty() { b'{' } else { b',' });
                 out.extend_from_slice(name.as_bytes());
                 if row.has_non_finite() {

@@ -41,7 +41,7 @@ impl Window {
     }
 
     /// The rank behind what is shown.
-    fn end(&self) -> usize {
+    pub fn end(&self) -> usize {
         self.limit.map_or(usize::MAX, |limit| self.offset.saturating_add(limit))
     }
 

@@ -59,6 +59,12 @@ impl SortSpec {
         SortSpec { fields }
     }
 
+    /// Bytes of the values by which a row is sorted.
+    pub fn text_len(&self, row: &Row) -> usize {
+        let lengths = self.fields.iter().filter_map(|(field, _)| row.field(field));
+        lengths.map(|value| value.text().len()).sum()
+    }
+
     /// Empty counters for [`SortSpec::count`].
     pub fn columns(&self) -> Columns {
         Columns(vec![Column::default(); self.fields.len()])

@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     width: u64,
     /// Columns that are looked for in the whole record.
     unplaced: u64,
+    /// Values are copied, to sort or to group by them.
+    is_keyed: bool,
 }
 
 /// A result from scratch.
@@ -83,6 +85,7 @@ impl Plan {
             (Measure::new(aggregate, layout), by)
         });
         let grouped = definition.aggregate.as_ref().and_then(|it| it.group_by.as_ref());
+        let is_grouped = grouped.is_some();
         let sorted = definition.sort.iter().map(|(name, _)| &**name);
         let shown = definition.fields.iter().map(|name| &**name);
         let grouped = grouped.into_iter().flatten().map(|name| &**name);
@@ -96,6 +99,7 @@ impl Plan {
             // A few columns are part of looking.
             width: columns.saturating_sub(8) * 4,
             unplaced,
+            is_keyed: !definition.sort.is_empty() || is_grouped,
             bucket: bucket.id(),
             is_never: access == Access::Nothing
                 || (aggregate.is_none() && definition.limit == Some(0)),
@@ -123,8 +127,12 @@ impl Plan {
     /// Pays for looking at a member.
     pub fn look<'s>(&self, member: Member<'s>) -> Member<'s> {
         // Used up, the walk ends at its next step.
-        let searched = self.unplaced.saturating_mul(member.row.text().len() as u64 / 8);
+        let length = member.row.text().len();
+        let searched = self.unplaced.saturating_mul(length as u64 / 8);
         let _ = self.budget.spend(self.width.saturating_add(searched));
+        if self.is_keyed {
+            let _ = self.budget.spend_text_bytes(length);
+        }
         member
     }
 
@@ -156,19 +164,25 @@ impl Plan {
 
     /// The result from scratch. What is maintained is at all times equal to it.
     pub fn evaluate(&self, bucket: &Bucket) -> Evaluated {
-        self.evaluate_over(self.members(bucket))
+        self.evaluate_over(self.members(bucket), usize::MAX)
     }
 
-    /// The result of these members, which come in candidate order.
-    pub fn evaluate_over<'r>(&self, members: impl Iterator<Item = Member<'r>>) -> Evaluated {
+    /// The result of these members, which come in candidate order. Groups whose
+    /// keys are together longer than `most` bytes are not gone on with: nobody
+    /// will be sent them.
+    pub fn evaluate_over<'r>(
+        &self,
+        members: impl Iterator<Item = Member<'r>>,
+        most: usize,
+    ) -> Evaluated {
         match &self.aggregate {
             None => Evaluated::List(self.rows(members)),
             Some((measure, None)) => {
-                let values: Vec<Option<f64>> =
-                    members.map(|member| measure.number(member.row)).collect();
-                Evaluated::Value(aggregate(measure.function, &values))
+                let mut tally = Tally::default();
+                members.for_each(|member| tally.add(measure.number(member.row)));
+                Evaluated::Value(tally.value(measure.function))
             }
-            Some((measure, Some(by))) => Evaluated::List(groups(members, measure, by)),
+            Some((measure, Some(by))) => Evaluated::List(groups(members, measure, by, most)),
         }
     }
 
@@ -187,37 +201,64 @@ fn groups<'r>(
     members: impl Iterator<Item = Member<'r>>,
     measure: &Measure,
     by: &GroupBy,
+    most: usize,
 ) -> Vec<Piece> {
-    let mut groups: Vec<(String, Box<str>, Vec<Option<f64>>)> = Vec::new();
-    let mut index: HashMap<String, usize> = HashMap::new();
+    let mut groups: Vec<(Box<str>, Tally)> = Vec::new();
+    let mut index: HashMap<Box<str>, usize> = HashMap::new();
+    let mut bytes = 0usize;
     for member in members {
-        let identity = by.identity(member.row);
-        let at = *index.entry(identity.clone()).or_insert_with(|| {
-            groups.push((identity, by.key(member.row), Vec::new()));
+        let at = *index.entry(by.identity(member.row).into()).or_insert_with(|| {
+            let key = by.key(member.row);
+            bytes = bytes.saturating_add(key.len());
+            groups.push((key, Tally::default()));
             groups.len() - 1
         });
-        if let Some((.., values)) = groups.get_mut(at) {
-            values.push(measure.number(member.row));
+        if let Some((_, tally)) = groups.get_mut(at) {
+            tally.add(measure.number(member.row));
+        }
+        if bytes > most {
+            break;
         }
     }
-    let shown = groups.into_iter().map(|(identity, key, values)| {
-        let text = group_text(&key, aggregate(measure.function, &values));
+    let mut identities: Vec<(usize, Box<str>)> =
+        index.into_iter().map(|(identity, at)| (at, identity)).collect();
+    identities.sort_unstable_by_key(|(at, _)| *at);
+    let shown = identities.into_iter().zip(groups).map(|((_, identity), (key, tally))| {
+        let text = group_text(&key, tally.value(measure.function));
         Piece::Group(Arc::new(GroupText { identity: identity.into(), text }))
     });
     shown.collect()
 }
 
-/// `values`: one per record, `None` where it is not a number.
-fn aggregate(function: Function, values: &[Option<f64>]) -> Option<f64> {
-    let numbers = || values.iter().flatten().copied();
-    match function {
-        Function::Count => Some(values.len() as f64),
-        Function::Sum => Some(numbers().fold(0.0, |sum, value| sum + value)),
-        Function::Avg => Some(match numbers().count() {
-            0 => 0.0,
-            count => numbers().fold(0.0, |sum, value| sum + value) / count as f64,
-        }),
-        Function::Min => numbers().reduce(f64::min),
-        Function::Max => numbers().reduce(f64::max),
+/// What the functions make of values that come one by one, in this order.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    members: usize,
+    numbers: usize,
+    sum: f64,
+    min: Option<f64>,
+    max: Option<f64>,
+}
+
+impl Tally {
+    /// `None`: the record has no number there.
+    fn add(&mut self, number: Option<f64>) {
+        self.members += 1;
+        let Some(number) = number else { return };
+        self.numbers += 1;
+        self.sum += number;
+        self.min = Some(self.min.map_or(number, |min| min.min(number)));
+        self.max = Some(self.max.map_or(number, |max| max.max(number)));
+    }
+
+    fn value(&self, function: Function) -> Option<f64> {
+        match function {
+            Function::Count => Some(self.members as f64),
+            Function::Sum => Some(self.sum),
+            Function::Avg if self.numbers == 0 => Some(0.0),
+            Function::Avg => Some(self.sum / self.numbers as f64),
+            Function::Min => self.min,
+            Function::Max => self.max,
+        }
     }
 }

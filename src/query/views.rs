@@ -10,12 +10,11 @@ use std::sync::Arc;
 use serde_json::Value;
 use slab::Slab;
 
-use super::ad_hoc::AdHoc;
 use super::form::Fallback;
 use super::live::{Common, Happened, Live};
 use super::params::given;
 use super::program::ProgramView;
-use super::registry::{Name, Query, QueryId, Source, not_a_query};
+use super::registry::{Query, QueryId, Source, not_a_query};
 use super::routing::{Route, Routes};
 use super::view::{Changed, View, ViewLimits, Want};
 use crate::budget::Budget;
@@ -180,45 +179,8 @@ impl Views {
         self.join(store, (id, name), params, read_filter, want, budget)
     }
 
-    /// The same for a query without a name; those of equal texts are one.
-    pub fn live(
-        &mut self,
-        store: &Store,
-        query: AdHoc,
-        read_filter: Option<Arc<Json>>,
-        want: Want,
-        budget: &Budget,
-    ) -> Result<ViewId, OpError> {
-        let bucket = store.require(&query.definition.bucket)?;
-        query.check(bucket)?;
-        let name = format!("live query of {}", bucket.name());
-        let text = query.definition.config.to_text();
-        let id = match self.ad_hoc.get(&*text) {
-            Some(id) => *id,
-            None => {
-                self.add(Name::Text(&text, &name), Source::Declared(Arc::new(query.definition)))
-            }
-        };
-        let view = self.join(store, (id, &name), None, read_filter, want, budget);
-        if view.is_err() {
-            self.forget_unused(id);
-        }
-        view
-    }
-
-    /// A query without a name is there as long as somebody has a view of it.
-    fn forget_unused(&mut self, id: QueryId) {
-        if let Some(query) = self.queries.get(&id)
-            && let Some(text) = &query.ad_hoc
-            && query.views.is_empty()
-        {
-            self.ad_hoc.remove(text);
-            self.costly.remove(&id);
-            self.queries.remove(&id);
-        }
-    }
-
-    fn join(
+    /// Joins the view of a query that is there, or makes it.
+    pub(super) fn join(
         &mut self,
         store: &Store,
         (id, name): (QueryId, &str),

@@ -8,23 +8,13 @@ mod requests;
 
 use std::time::{Duration, Instant};
 
-use requests::Hostile;
+use requests::{ENVELOPE, Hostile, LENGTH, OVERSHOOT, REPLY_BYTES, REQUESTS, STEPS};
 
 use super::*;
 use crate::engine::RulesSetup;
 use crate::ids::IdSource;
 use crate::procedures::Limits;
 use crate::protocol::Operation;
-
-const REQUESTS: usize = 40;
-const STEPS: u64 = 60_000;
-const REPLY_BYTES: usize = 150_000;
-/// Bytes of one request, about.
-const LENGTH: usize = 60_000;
-/// What may be spent at once before anybody looks whether it was there.
-const OVERSHOOT: u64 = 100_000;
-/// What stands around the data of an answer or a push.
-const ENVELOPE: usize = 500;
 
 struct World {
     rig: Rig,

@@ -4,6 +4,18 @@
 //! Knows the operations by name only and nothing else of the crate, because the
 //! fuzz target `hostile` includes this file as well.
 
+/// Requests of one connection.
+pub const REQUESTS: usize = 40;
+/// What a request may take, and how long its answer may be.
+pub const STEPS: u64 = 60_000;
+pub const REPLY_BYTES: usize = 150_000;
+/// Bytes of one request, about.
+pub const LENGTH: usize = 60_000;
+/// What may be spent at once before anybody looks whether it was there.
+pub const OVERSHOOT: u64 = 100_000;
+/// What stands around the data of an answer or a push.
+pub const ENVELOPE: usize = 500;
+
 /// Where the choices come from: a seed, or what a fuzzer mutates.
 pub struct Hostile<D> {
     dice: D,
@@ -248,26 +260,45 @@ impl<D: FnMut() -> u64> Hostile<D> {
         format!("{{\"key\":\"id\",\"schema\":{schema},\"indexes\":[{indexes}]{more}}}")
     }
 
+    /// A name, or many of them.
+    fn names(&mut self) -> String {
+        match self.likely(70) {
+            true => format!("\"{}\"", self.field()),
+            false => format!("[{}]", self.list(3000, &mut |own| format!("\"{}\"", own.field()))),
+        }
+    }
+
+    fn aggregate(&mut self, by: &str) -> String {
+        let function = self.one(&["count", "sum", "avg", "min", "max"]);
+        let of = self.field();
+        format!("{{\"function\":\"{function}\",\"field\":\"{of}\"{by}}}")
+    }
+
     fn query_config(&mut self) -> String {
+        format!("{{{}}}", self.query_members())
+    }
+
+    fn query_members(&mut self) -> String {
         let mut config = format!("\"bucket\":\"{}\"", self.bucket());
         if self.likely(70) {
             config += &format!(",\"filter\":{}", self.filter(3));
         }
         match self.below(4) {
             0 => {
-                let function = self.one(&["count", "sum", "avg", "min", "max"]);
-                let (of, by) = (self.field(), self.field());
-                config += &format!(
-                    ",\"aggregate\":{{\"function\":\"{function}\",\"field\":\"{of}\",\"groupBy\":\"{by}\"}}"
-                );
+                let by = format!(",\"groupBy\":{}", self.names());
+                config += &format!(",\"aggregate\":{}", self.aggregate(&by));
             }
             1 => {
                 let (sort, limit, offset) = (self.sort(), self.size(5000), self.size(5000));
                 config += &format!(",\"sort\":{sort},\"limit\":{limit},\"offset\":{offset}");
             }
+            2 => {
+                let names = self.list(3000, &mut |own| format!("\"{}\"", own.field()));
+                config += &format!(",\"fields\":[{names}],\"sort\":{}", self.sort());
+            }
             _ => {}
         }
-        format!("{{{config}}}")
+        config
     }
 
     fn template(&mut self) -> String {
@@ -387,8 +418,9 @@ impl<D: FnMut() -> u64> Hostile<D> {
 
     fn operation_of_transaction(&mut self) -> String {
         let bucket = self.bucket();
-        match self.below(6) {
-            0 => format!("{{\"op\":\"get\",\"bucket\":\"{bucket}\",\"key\":{}}}", self.key()),
+        match self.below(7) {
+            0 => format!("{{\"op\":\"find\",{}}}", self.query_members()),
+            6 => format!("{{\"op\":\"get\",\"bucket\":\"{bucket}\",\"key\":{}}}", self.key()),
             1 => {
                 format!("{{\"op\":\"insert\",\"bucket\":\"{bucket}\",\"data\":{}}}", self.record())
             }
@@ -436,7 +468,19 @@ impl<D: FnMut() -> u64> Hostile<D> {
             ("store", "defineQuery") => {
                 format!("\"name\":\"{}\",\"config\":{}", self.name(), self.query_config())
             }
-            ("store", "subscribe") => {
+            ("store", "find") => self.query_members(),
+            ("store", "live") => {
+                let mode = self.one(&["full", "delta"]);
+                format!("{},\"mode\":\"{mode}\"", self.query_members())
+            }
+            ("store", "groupBy") => {
+                let (field, aggregate) = (self.names(), self.aggregate(""));
+                format!(
+                    "\"bucket\":\"{bucket}\",\"field\":{field},\"aggregate\":{aggregate},\"filter\":{}",
+                    self.filter(3)
+                )
+            }
+            ("store", "subscribe" | "query") => {
                 format!("\"query\":\"{}\",\"params\":{}", self.name(), self.object(2))
             }
             ("store", _) => format!(

@@ -240,3 +240,70 @@ fn a_procedure_finds_what_it_wrote() {
         assert!(answer.contains(r#"[{"id":"z"}]"#), "{answer}");
     }
 }
+
+#[test]
+fn what_is_kept_of_a_query_is_bounded() {
+    let (mut rig, conn) = with_bucket(PLAIN);
+    let of = |length: usize| {
+        format!(r#""type":"store.live","bucket":"b","filter":{{"id":"{}"}}"#, "x".repeat(length))
+    };
+    // Its text is `{"bucket":"b","filter":{"id":"…"}}`.
+    let around = r#"{"bucket":"b","filter":{"id":""}}"#.len();
+    let refused = ask(&mut rig, conn, &of(65_537 - around));
+    assert_eq!(refused, "VALIDATION_ERROR Invalid query: at most 65536 bytes");
+    assert_eq!(rig.engine.views.ad_hoc_queries(), 0);
+    assert!(ask(&mut rig, conn, &of(65_536 - around)).contains("subscriptionId"));
+}
+
+#[test]
+fn long_values_are_sorted_and_grouped_for_what_they_cost() {
+    let config = r#"{"key":"id","schema":{"id":{"type":"number"},"t":{"type":"string"}}}"#;
+    let mut rig =
+        Rig::new(EngineOptions { request_steps: 20_000, max_reply_bytes: 100_000, ..options() });
+    let conn = rig.connect();
+    rig.received(conn);
+    ask(&mut rig, conn, &format!(r#""type":"store.defineBucket","name":"b","config":{config}"#));
+    for id in 0..50 {
+        let text = "x".repeat(20_000 + (id * 7) % 50);
+        let insert =
+            format!(r#""type":"store.insert","bucket":"b","data":{{"id":{id},"t":"{text}"}}"#);
+        assert!(ask(&mut rig, conn, &insert).contains(r#""id""#));
+    }
+    // Keys of more bytes than an answer may have: compared where they stand.
+    let sorted =
+        r#""type":"store.find","bucket":"b","sort":{"t":"asc"},"offset":45,"fields":["id"]"#;
+    let costly = "VALIDATION_ERROR Request is too costly: more than 20000 steps";
+    assert_eq!(ask(&mut rig, conn, sorted), costly);
+    rig.engine.options.request_steps = 40_000;
+    let mut order: Vec<u64> = (0..50).collect();
+    order.sort_by_key(|id| (id * 7) % 50);
+    let last: Vec<String> = order[45..].iter().map(|id| format!(r#"{{"id":{id}}}"#)).collect();
+    assert_eq!(ask(&mut rig, conn, sorted), format!("[{}]", last.join(",")));
+    let grouped =
+        r#""type":"store.groupBy","bucket":"b","field":"t","aggregate":{"function":"count"}"#;
+    let refused = ask(&mut rig, conn, grouped);
+    assert_eq!(refused, "VALIDATION_ERROR Reply is too large: more than 100000 bytes");
+    // Not because it was looked at to the end: no step of the others was taken.
+    assert!(rig.engine.budget.spent() < 1_500, "{} steps", rig.engine.budget.spent());
+}
+
+#[test]
+fn the_same_name_twice_is_one_member() {
+    let (mut rig, conn) = with_bucket(PLAIN);
+    ask(&mut rig, conn, r#""type":"store.insert","bucket":"b","data":{"id":"1","s":"x"}"#);
+    let grouped = r#""type":"store.groupBy","bucket":"b","field":["s","u","s","s","id"],"aggregate":{"function":"count"}"#;
+    assert_eq!(ask(&mut rig, conn, grouped), r#"[{"key":{"s":"x","id":"1"},"value":1}]"#);
+    let found = r#""type":"store.find","bucket":"b","fields":["s","id","s"]"#;
+    assert_eq!(ask(&mut rig, conn, found), r#"[{"s":"x","id":"1"}]"#);
+}
+
+#[test]
+fn records_whose_time_is_over_are_not_found() {
+    let (mut rig, conn) =
+        with_bucket(r#"{"key":"id","schema":{"id":{"type":"string"}},"ttl":100}"#);
+    ask(&mut rig, conn, r#""type":"store.insert","bucket":"b","data":{"id":"1"}"#);
+    let found = r#""type":"store.find","bucket":"b","fields":["id"]"#;
+    assert_eq!(ask(&mut rig, conn, found), r#"[{"id":"1"}]"#);
+    rig.now.wall += 101;
+    assert_eq!(ask(&mut rig, conn, found), "[]");
+}
