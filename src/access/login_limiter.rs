@@ -24,19 +24,31 @@ pub struct LoginLimiter {
     limit: LoginRateLimit,
     /// How many times the failures of a name an address may have.
     address_factor: u32,
+    /// What somebody who is refused is told.
+    message: &'static str,
     /// In the order of their first failure: later ones do not touch.
     records: AgingMap<RateKey, Failures>,
 }
 
 impl LoginLimiter {
     pub fn new(limit: LoginRateLimit) -> Self {
-        Self { limit, address_factor: 1, records: AgingMap::default() }
+        Self {
+            limit,
+            address_factor: 1,
+            message: "Too many failed login attempts. Try again later.",
+            records: AgingMap::default(),
+        }
     }
 
     /// Where names are counted together with addresses ([`RateKey::Login`]), an
     /// address may fail more often: many people share one (identity.md I27).
     pub fn of_pairs(limit: LoginRateLimit) -> Self {
         Self { address_factor: PER_ADDRESS, ..Self::new(limit) }
+    }
+
+    /// Counts sign-ups of addresses, whatever comes of them.
+    pub fn of_signups(limit: LoginRateLimit) -> Self {
+        Self { message: "Too many sign-ups. Try again later.", ..Self::new(limit) }
     }
 
     /// Refuses while the key is locked, right password or not.
@@ -52,7 +64,7 @@ impl LoginLimiter {
             return Ok(());
         }
         let retry_after = self.limit.window_ms.saturating_sub(elapsed);
-        Err(too_many_attempts("Too many failed login attempts. Try again later.", retry_after))
+        Err(too_many_attempts(self.message, retry_after))
     }
 
     /// Counts one failure.

@@ -200,7 +200,9 @@ fn first_field(request: &Request<'_>) -> Option<String> {
 /// The fields of a request that the entry keeps.
 fn details(operation: Operation, request: &Request<'_>) -> Option<Json> {
     let fields: &[&str] = match operation {
-        Operation::IdentityLogin | Operation::IdentityCreateUser => &["username"],
+        Operation::IdentityLogin | Operation::IdentityCreateUser | Operation::IdentitySignup => {
+            &["username"]
+        }
         Operation::IdentityAssignRole | Operation::IdentityRemoveRole => &["userId", "roleName"],
         Operation::IdentityGrant | Operation::IdentityRevoke => {
             &["subjectType", "subjectId", "resourceType", "resourceName", "operations"]

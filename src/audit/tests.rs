@@ -119,6 +119,7 @@ fn resources() {
 fn no_entry_holds_a_secret() {
     for fields in [
         r#""type":"identity.login","username":"u","password":"HIDDEN""#,
+        r#""type":"identity.signup","username":"u","password":"HIDDEN","email":"HIDDEN""#,
         r#""type":"identity.loginWithSecret","secret":"HIDDEN""#,
         r#""type":"identity.changePassword","userId":"u","currentPassword":"HIDDEN","newPassword":"HIDDEN""#,
         r#""type":"identity.resetPassword","userId":"u","newPassword":"HIDDEN""#,

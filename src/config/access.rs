@@ -48,6 +48,8 @@ pub struct BuiltIn {
     pub login_rate_limit: LoginRateLimit,
     /// Whose failed logins count together.
     pub login_scope: LoginScope,
+    /// Whether people may make users for themselves.
+    pub signup: Option<Signup>,
 }
 
 impl BuiltIn {
@@ -61,6 +63,28 @@ impl BuiltIn {
             max_sessions_per_user: 10,
             login_rate_limit: LoginRateLimit::default(),
             login_scope: LoginScope::default(),
+            signup: None,
+        }
+    }
+}
+
+/// Settings of `identity.signup`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signup {
+    /// Names of the roles that a new user has; none of those with power over
+    /// others.
+    pub roles: Vec<String>,
+    /// Attempts of one address.
+    pub rate_limit: LoginRateLimit,
+    pub require_email: bool,
+}
+
+impl Default for Signup {
+    fn default() -> Self {
+        Self {
+            roles: vec!["writer".into()],
+            rate_limit: LoginRateLimit { max_attempts: 10, window_ms: 3_600_000 },
+            require_email: false,
         }
     }
 }
@@ -75,7 +99,7 @@ pub enum LoginScope {
     Pair,
 }
 
-/// At most `max_attempts` failed logins in `window_ms`.
+/// At most `max_attempts` failed logins, or sign-ups, in `window_ms`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginRateLimit {
     pub max_attempts: u32,

@@ -2,7 +2,7 @@
 
 use super::resolve::is_on;
 use super::table::{Kind, row, rows};
-use super::{Auth, Config, ConfigError, Reader};
+use super::{Auth, BuiltIn, Config, ConfigError, Reader};
 use crate::json::{Json, Object};
 
 /// Shorter admin secrets draw a warning.
@@ -71,6 +71,11 @@ impl Config {
         self.check_origins(reader);
         self.check_input(reader);
         let system = matches!(self.auth, Some(Auth::BuiltIn(_)));
+        if let Some(Auth::BuiltIn(BuiltIn { signup: Some(signup), .. })) = &self.auth
+            && signup.roles.is_empty()
+        {
+            reader.at("auth.signup.roles", |reader| reader.problem("expected at least one role"));
+        }
         check_names("buckets", &self.buckets, system, reader);
         check_names("queries", &self.queries, system, reader);
     }

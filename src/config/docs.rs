@@ -104,7 +104,7 @@ fn default_text(row: &Row) -> String {
         "host" | "maxConnections" => return "see there".into(),
         // These say themselves whether they are on.
         "health" | "rules" | "procedures" | "logic" => return "`true`".into(),
-        "metrics" | "console" | "audit" | "auth" => return "`false`".into(),
+        "metrics" | "console" | "audit" | "auth" | "auth.signup" => return "`false`".into(),
         _ => {}
     }
     let required = ["rateLimit.maxRequests", "rateLimit.windowMs", "tls.cert", "tls.key"];
@@ -116,7 +116,8 @@ fn default_text(row: &Row) -> String {
         login_rate_limit: Some(LoginRateLimit::default()),
         ..External::default()
     };
-    let everything = [Auth::BuiltIn(BuiltIn::new("")), Auth::External(external)];
+    let built_in = BuiltIn { signup: Some(Default::default()), ..BuiltIn::new("") };
+    let everything = [Auth::BuiltIn(built_in), Auth::External(external)];
     let found = everything.into_iter().find_map(|auth| {
         let mut config = Config {
             auth: Some(auth),

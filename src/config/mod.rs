@@ -20,7 +20,7 @@ mod transport;
 
 pub use access::{
     Auth, BuiltIn, CustomRoleTier, External, LoginRateLimit, LoginScope, PermissionDefault,
-    PermissionRule, Permissions, Revocation, Secret, StaticToken, TokenKey,
+    PermissionRule, Permissions, Revocation, Secret, Signup, StaticToken, TokenKey,
 };
 pub use jwt::{Jwt, JwtAlgorithm, JwtKey, JwtKeyMaterial};
 pub use options::Options;

@@ -253,6 +253,11 @@ fn switch(config: &mut Config, path: &str, on: bool) {
         "procedures" => config.procedures = on.then(Default::default),
         "logic" => config.logic = on.then(Default::default),
         "audit" => config.audit = on.then(Default::default),
+        "auth.signup" => {
+            if let Some(Auth::BuiltIn(auth)) = &mut config.auth {
+                auth.signup = on.then(Default::default);
+            }
+        }
         "auth.permissions" => {
             if let Some(Auth::External(auth)) = &mut config.auth {
                 auth.permissions = on.then(Permissions::default);
@@ -289,6 +294,10 @@ pub(super) fn is_on(config: &Config, path: &str) -> Option<bool> {
         "procedures" => config.procedures.is_some(),
         "logic" => config.logic.is_some(),
         "audit" => config.audit.is_some(),
+        "auth.signup" => match &config.auth {
+            Some(Auth::BuiltIn(auth)) => auth.signup.is_some(),
+            _ => return None,
+        },
         "auth.permissions" => external?.permissions.is_some(),
         "auth.loginRateLimit" => external?.login_rate_limit.is_some(),
         _ => return None,

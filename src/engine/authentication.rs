@@ -68,6 +68,7 @@ impl Engine {
         self.sessions.mode = Mode::BuiltIn(Box::new(identity));
         self.restore_revocations(blacklist_ttl_ms);
         self.seed_roles()?;
+        self.check_signup_roles()?;
         self.publish();
         Ok(())
     }

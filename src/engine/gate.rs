@@ -31,7 +31,11 @@ impl Engine {
         let name = &*request.operation;
         let is_login = matches!(
             operation,
-            Some(Operation::IdentityLogin | Operation::IdentityLoginWithSecret)
+            Some(
+                Operation::IdentityLogin
+                    | Operation::IdentityLoginWithSecret
+                    | Operation::IdentitySignup
+            )
         );
         if name.starts_with("auth.") || name == "ping" || is_login {
             return Ok(());
@@ -384,6 +388,14 @@ impl Engine {
             Mode::Open => None,
             Mode::External(external) => external.logins.as_ref(),
             Mode::BuiltIn(identity) => Some(&identity.logins),
+        }
+    }
+
+    /// The counters of those who sign up, if anybody may.
+    pub(super) fn signup_limiter(&self) -> Option<&LoginLimiter> {
+        match &self.sessions.mode {
+            Mode::BuiltIn(identity) => identity.signups.as_ref(),
+            Mode::Open | Mode::External(_) => None,
         }
     }
 

@@ -277,6 +277,7 @@ impl Engine {
         let due = [
             self.limiter.as_ref().and_then(RateLimiter::next_expiry),
             self.login_limiter().and_then(LoginLimiter::next_expiry),
+            self.signup_limiter().and_then(LoginLimiter::next_expiry),
             self.sessions.revocations.next_expiry().map(mono),
             directory.and_then(Directory::next_session_expiry).map(mono),
         ];
@@ -303,6 +304,11 @@ impl Engine {
         }
         if let Some(logins) = self.login_limiter_mut() {
             logins.expire(now.mono);
+        }
+        if let Mode::BuiltIn(identity) = &mut self.sessions.mode
+            && let Some(signups) = &mut identity.signups
+        {
+            signups.expire(now.mono);
         }
         self.expire_revocations();
         let Mode::BuiltIn(identity) = &self.sessions.mode else { return };

@@ -29,6 +29,8 @@ pub struct Identity {
     pub directory: Directory,
     /// Failed logins, see [`Identity::login_key`].
     pub logins: LoginLimiter,
+    /// Attempts to sign up; `None` where nobody may.
+    pub signups: Option<LoginLimiter>,
     secret: [u8; 32],
     /// Verified against where there is no user.
     pub dummy: Arc<str>,
@@ -71,6 +73,10 @@ impl Identity {
                 LoginScope::Separate => LoginLimiter::new(settings.login_rate_limit.clone()),
                 LoginScope::Pair => LoginLimiter::of_pairs(settings.login_rate_limit.clone()),
             },
+            signups: settings
+                .signup
+                .as_ref()
+                .map(|signup| LoginLimiter::of_signups(signup.rate_limit.clone())),
             secret: digest(settings.admin_secret.expose()),
             dummy: password::dummy().into(),
             hashing: Arc::default(),

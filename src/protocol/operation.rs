@@ -149,6 +149,7 @@ macro_rules! operation_table {
             AuditQuery "audit.query" Some(Admin), None => audit_query(request, out);
             IdentityLogin "identity.login" Some(Admin), None => login(conn, request);
             IdentityLoginWithSecret "identity.loginWithSecret" Some(Admin), None => login_with_secret(conn, request);
+            IdentitySignup "identity.signup" Some(Admin), None => signup(conn, request);
             IdentityLogout "identity.logout" Some(Admin), None => logout(conn);
             IdentityCreateUser "identity.createUser" Some(Admin), None => create_user(conn, request);
             IdentityDeleteUser "identity.deleteUser" Some(Admin), None => delete_user(conn, request);

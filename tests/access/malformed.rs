@@ -84,6 +84,7 @@ fn no_value_in_any_field_is_an_internal_error() {
     let server = built_in(json!({
         "audit": {"tiers": ["admin", "write", "read"], "auth": true},
         "auth": {"builtIn": true, "adminSecret": super::client::SECRET,
+                 "signup": {"rateLimit": {"maxAttempts": 1_000_000}},
                  "loginRateLimit": {"maxAttempts": 1_000_000}},
     }));
     let mut client = superadmin(&server);

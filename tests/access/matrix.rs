@@ -125,6 +125,7 @@ logic.listViews                  a  . . . . + + . . . .
 logic.evaluateExpr               r  . . + + + + . . . .
 identity.login                   x  + + + + + + + + + +
 identity.loginWithSecret         x  + + + + + + + + + +
+identity.signup                  x  + + + + + + + + + +
 identity.logout                  a  . + + + + + + + + +
 identity.whoami                  -  . + + + + + + + + +
 identity.refreshSession          -  . + + + + + + + + +
@@ -207,7 +208,7 @@ fn request(operation: &str) -> Value {
         "identity.changePassword" => {
             json!({"userId": nobody, "currentPassword": "x", "newPassword": "y"})
         }
-        "identity.createUser" => json!({"username": "x", "password": "x"}),
+        "identity.createUser" | "identity.signup" => json!({"username": "x", "password": "x"}),
         "server.revokeSessions" | "server.unrevoke" => json!({"userId": nobody}),
         other if other.starts_with("procedures.") => json!({"name": "own-steps"}),
         other if other.starts_with("rules.") => {
@@ -304,6 +305,7 @@ impl World {
 fn built_in_mode() {
     let server = built_in(json!({"audit": true, "auth": {
         "builtIn": true, "adminSecret": super::client::SECRET,
+        "signup": {"rateLimit": {"maxAttempts": 1_000_000}},
         "loginRateLimit": {"maxAttempts": 1_000_000}}}));
     let mut admin = superadmin(&server);
     let mut users = BTreeMap::new();

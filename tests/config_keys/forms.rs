@@ -321,6 +321,26 @@ pub const FORMS: &[Forms] = &[
         &[("\"reader\"", "{path}: expected array of strings, got \"reader\"")],
     ),
     ("auth.loginRateLimit", &["{}"], &[("5", "{path}: expected object, got 5")]),
+    (
+        "auth.signup",
+        &["false", "{}", "true"],
+        &[
+            ("5", "{path}: expected boolean or object, got 5"),
+            ("{\"role\":[]}", "{path}.role: unknown key (did you mean \"roles\"?)"),
+        ],
+    ),
+    (
+        "auth.signup.roles",
+        &["[\"reader\",\"player\"]"],
+        &[
+            ("\"reader\"", "{path}: expected array of strings, got \"reader\""),
+            ("[\"reader\",\"admin\"]", "{path}[1]: must not be admin or superadmin"),
+            ("[\"superadmin\"]", "{path}[0]: must not be admin or superadmin"),
+            ("[\"\"]", "{path}[0]: expected non-empty string"),
+            ("[]", "{path}: expected at least one role"),
+        ],
+    ),
+    ("auth.signup.rateLimit", &["{}"], &[("5", "{path}: expected object, got 5")]),
     ("revocation", &["{}"], &[("5", "{path}: expected object, got 5")]),
     (
         "buckets",

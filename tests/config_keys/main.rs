@@ -33,7 +33,13 @@ fn file(path: &str, value: &str) -> String {
         "auth.sessionTtl"
         | "auth.passwordMinLength"
         | "auth.maxSessionsPerUser"
-        | "auth.loginRateLimit.scope" => {
+        | "auth.loginRateLimit.scope"
+        | "auth.signup"
+        | "auth.signup.roles"
+        | "auth.signup.rateLimit"
+        | "auth.signup.rateLimit.maxAttempts"
+        | "auth.signup.rateLimit.windowMs"
+        | "auth.signup.requireEmail" => {
             &[("auth.builtIn", "true"), ("auth.adminSecret", "\"0123456789abcdef\"")]
         }
         "auth.tokens" => &[],
@@ -105,6 +111,8 @@ const INTEGERS: &[(&str, u64, u64, bool)] = &[
     ("auth.maxSessionsPerUser", 1, NO_LIMIT, false),
     ("auth.loginRateLimit.maxAttempts", 1, NO_LIMIT, false),
     ("auth.loginRateLimit.windowMs", 1, NO_LIMIT, false),
+    ("auth.signup.rateLimit.maxAttempts", 1, 1_000_000, false),
+    ("auth.signup.rateLimit.windowMs", 1, 86_400_000, false),
     ("revocation.blacklistTtlMs", 0, 31_536_000_000, false),
     ("store.firstPushDelayMs", 0, 10_000, false),
     ("store.ttlCheckIntervalMs", 10, 86_400_000, true),
@@ -163,6 +171,7 @@ fn whole_numbers_and_their_limits() {
 const BOOLEANS: &[&str] = &[
     "exposeErrorDetails",
     "auth.required",
+    "auth.signup.requireEmail",
     "store.coalescePushes",
     "store.adHocQueries",
     "rules.chainFacts",

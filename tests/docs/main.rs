@@ -14,8 +14,16 @@ use serde_json::Value;
 use tungstenite::{Message, WebSocket};
 
 /// The pages, each with the members of a configuration that it needs.
-const PAGES: &[(&str, &str)] =
-    &[("records.md", "{}"), ("queries.md", "{}"), ("procedures.md", "{}"), ("logic.md", "{}")];
+const PAGES: &[(&str, &str)] = &[
+    ("records.md", "{}"),
+    ("queries.md", "{}"),
+    ("procedures.md", "{}"),
+    ("logic.md", "{}"),
+    (
+        "identity.md",
+        r#"{"auth":{"builtIn":true,"adminSecret":"a secret of the admin","signup":{"roles":["reader"]}}}"#,
+    ),
+];
 
 fn server(config: &str) -> ServerThread {
     let config: Value = serde_json::from_str(config).expect("a configuration");

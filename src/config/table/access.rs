@@ -3,7 +3,7 @@
 use super::{Kind, Row, UNLIMITED, any_text, int, non_empty};
 use crate::config::setting::Setting;
 use crate::config::{
-    Auth, BuiltIn, Config, CustomRoleTier, External, LoginScope, PermissionDefault,
+    Auth, BuiltIn, Config, CustomRoleTier, External, LoginScope, PermissionDefault, Signup,
 };
 
 fn nowhere(_: &mut Config) -> Option<&mut dyn Setting> {
@@ -18,6 +18,19 @@ fn external(config: &mut Config) -> Option<&mut External> {
     if let Some(Auth::External(auth)) = &mut config.auth { Some(auth) } else { None }
 }
 
+fn signup(config: &mut Config) -> Option<&mut Signup> {
+    built_in(config)?.signup.as_mut()
+}
+
+/// Whoever signs up has no power over others.
+fn role_for_everybody(name: &str) -> Result<(), &'static str> {
+    match name {
+        "" => Err("expected non-empty string"),
+        "admin" | "superadmin" => Err("must not be admin or superadmin"),
+        _ => Ok(()),
+    }
+}
+
 /// Options that only built-in users have. `loginRateLimit` belongs to both.
 pub(crate) const BUILT_IN: &[&str] = &[
     "auth.adminSecret",
@@ -26,6 +39,7 @@ pub(crate) const BUILT_IN: &[&str] = &[
     "auth.passwordMinLength",
     "auth.maxSessionsPerUser",
     "auth.loginRateLimit.scope",
+    "auth.signup",
 ];
 
 /// Options that only external tokens have.
@@ -88,6 +102,17 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("auth.loginRateLimit.scope", Kind::Choice(LoginScope::WORDS),
         |c| Some(&mut built_in(c)?.login_scope),
         "What failures are counted by: `separate` a name and an address for themselves, `pair` a name and an address together, and an address with 20 times as many attempts. With `loginRateLimit` configured `separate` unless this key says otherwise."),
+    Row::new("auth.signup", Kind::Switch, nowhere,
+        "Whether people may make users for themselves (`identity.signup`)."),
+    Row::new("auth.signup.roles", Kind::Texts(role_for_everybody), |c| Some(&mut signup(c)?.roles),
+        "Roles of such a user, at least one. They must exist when the server starts."),
+    Row::new("auth.signup.rateLimit", Kind::Section, nowhere, "Limit on attempts to sign up of one address."),
+    Row::new("auth.signup.rateLimit.maxAttempts", int(1, 1_000_000), |c| Some(&mut signup(c)?.rate_limit.max_attempts),
+        "Attempts in any window, whatever comes of them."),
+    Row::new("auth.signup.rateLimit.windowMs", int(1, 86_400_000), |c| Some(&mut signup(c)?.rate_limit.window_ms),
+        "Length of the window."),
+    Row::new("auth.signup.requireEmail", Kind::Boolean, |c| Some(&mut signup(c)?.require_email),
+        "Whether nobody signs up without an address for mail."),
     Row::new("revocation", Kind::Section, nowhere, "Revoked users."),
     Row::new("revocation.blacklistTtlMs", int(0, 31_536_000_000), |c| Some(&mut c.revocation.blacklist_ttl_ms),
         "How long a revocation is remembered."),

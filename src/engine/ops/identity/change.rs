@@ -67,6 +67,17 @@ impl Change<'_> {
         ids.iter().try_for_each(|id| self.delete(bucket, id))
     }
 
+    /// Gives a role to a user; nobody in particular grants what the
+    /// configuration says.
+    pub fn assign(&mut self, user: &str, role: &str, by: Option<&Id>) -> Result<(), OpError> {
+        let mut record: Object =
+            [("userId", Json::from(user)), ("roleId", Json::from(role))].into_iter().collect();
+        if let Some(by) = by {
+            record.insert("grantedBy", Json::from(&**by));
+        }
+        self.insert(self.buckets.user_roles, record).map(drop)
+    }
+
     /// Deletes all session records of a user.
     pub fn delete_sessions(&mut self, user_id: &str) -> Result<(), OpError> {
         let ids: Vec<Id> = self.directory.sessions_of(user_id).cloned().collect();

@@ -10,6 +10,7 @@ mod owners;
 mod passwords;
 mod roles;
 mod session;
+mod signup;
 mod users;
 
 use change::Change;

@@ -165,14 +165,7 @@ impl Engine {
                 format!("User already has role \"{role_name}\""),
             ));
         }
-        let record: Object = [
-            ("userId", Json::from(&*user_id)),
-            ("roleId", Json::from(&*role_id)),
-            ("grantedBy", Json::from(&*caller)),
-        ]
-        .into_iter()
-        .collect();
-        self.change(|change| change.insert(change.buckets.user_roles, record))?;
+        self.change(|change| change.assign(&user_id, &role_id, Some(&caller)))?;
         done("assigned")
     }
 

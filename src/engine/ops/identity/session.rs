@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{names, object, unauthorized, units};
+use super::{Change, names, object, unauthorized, units};
 use crate::access::{RateKey, Session};
 use crate::app::{ConnId, JobOutput};
 use crate::engine::Engine;
@@ -192,6 +192,16 @@ impl Engine {
     /// Makes a session for a user, binds it to the connection, and answers with
     /// its token.
     fn open_session(&mut self, conn: ConnId, user_id: &str) -> Result<Json, OpError> {
+        self.open_session_with(conn, user_id, |_| Ok(()))
+    }
+
+    /// As [`Engine::open_session`], in one commit with what `prepare` writes.
+    pub(super) fn open_session_with(
+        &mut self,
+        conn: ConnId,
+        user_id: &str,
+        prepare: impl FnOnce(&mut Change<'_>) -> Result<(), OpError>,
+    ) -> Result<Json, OpError> {
         let evicted = self.sessions_to_evict(conn, user_id)?;
         let token = token_text(&self.ids.bytes::<TOKEN_BYTES>());
         let id: Id = token_id(&token).into();
@@ -201,6 +211,7 @@ impl Engine {
         let agent = peer.user_agent.clone().map(Json::String);
         let fields = session_record(&id, user_id, expires_at, ip, agent);
         self.change(|change| {
+            prepare(change)?;
             for old in &evicted {
                 change.delete(change.buckets.sessions, old)?;
             }

@@ -23,7 +23,7 @@ fn already_exists(username: &str) -> OpError {
 }
 
 /// An optional field of this kind; `null` counts as absent.
-fn optional<'r>(
+pub(super) fn optional<'r>(
     request: &Request<'r>,
     name: &str,
     kind: Kind,
@@ -37,7 +37,14 @@ fn optional<'r>(
     }
 }
 
-fn check_email(raw: Option<Raw<'_>>) -> Result<(), OpError> {
+pub(super) fn check_username(username: &str) -> Result<(), OpError> {
+    match (MIN_USERNAME..=MAX_USERNAME).contains(&units(username)) {
+        true => Ok(()),
+        false => Err(OpError::validation("Username must be between 3 and 64 characters")),
+    }
+}
+
+pub(super) fn check_email(raw: Option<Raw<'_>>) -> Result<(), OpError> {
     match raw.and_then(Raw::as_str) {
         Some(text) if !Format::Email.matches(&text) => {
             Err(OpError::validation("Invalid \"email\": expected email address"))
@@ -61,9 +68,7 @@ impl Engine {
             ("enabled", optional(request, "enabled", Kind::Bool, "boolean")?),
             ("metadata", optional(request, "metadata", Kind::Object, "object")?),
         ];
-        if !(MIN_USERNAME..=MAX_USERNAME).contains(&units(&username)) {
-            return Err(OpError::validation("Username must be between 3 and 64 characters"));
-        }
+        check_username(&username)?;
         self.check_password(&password)?;
         self.check_username_free(&username)?;
         check_email(request.present("email"))?;
@@ -93,7 +98,7 @@ impl Engine {
         self.start_job(conn, request.id, &request.operation, run, then)
     }
 
-    fn check_username_free(&self, username: &str) -> Result<(), OpError> {
+    pub(super) fn check_username_free(&self, username: &str) -> Result<(), OpError> {
         let taken = username == VIRTUAL_ADMIN
             || self.identity()?.directory.user_by_name(username).is_some();
         if taken { Err(already_exists(username)) } else { Ok(()) }

@@ -3,6 +3,7 @@
 
 mod logins;
 mod resources;
+mod signup;
 
 use super::*;
 use crate::config::BuiltIn;
