@@ -28,6 +28,7 @@ mod orphans;
 mod output;
 mod procedures;
 mod revocation;
+mod rows;
 mod rules_bridge;
 mod sessions;
 mod shutdown;
@@ -119,6 +120,7 @@ pub struct Engine {
     /// When costly views are looked at next, if a timer is set for that.
     costly_views_at: Option<u64>,
     orphans: orphans::Orphans,
+    rows: rows::RowsSide,
     subscriptions: Subscriptions,
     pub(crate) rules: Option<Box<RulesSide>>,
     procedures: Option<Procedures>,
@@ -179,6 +181,7 @@ impl Engine {
             views: Views::new(options.view_limits()),
             costly_views_at: None,
             orphans: orphans::Orphans::default(),
+            rows: rows::RowsSide::default(),
             subscriptions: Subscriptions::default(),
             rules: None,
             procedures: None,
@@ -224,6 +227,7 @@ impl Engine {
         self.views.apply(&self.store, &commit, self.now.mono);
         self.store.count_beside(self.views.memory());
         self.note_orphans(&commit);
+        self.note_definitions(&commit);
         self.unpublished.push(commit);
         self.log.last()
     }
@@ -437,6 +441,7 @@ impl Engine {
         }
         self.drop_subscriptions(id);
         self.drop_event_subscriptions(id);
+        self.rows.forget(id);
         self.connection_left();
         true
     }

@@ -17,6 +17,7 @@ use crate::protocol::{ErrorCode, OpError};
 use crate::query::AdHoc;
 use crate::rules::NewEvent;
 use crate::store::filter::Term;
+use crate::store::rows::{Bound, Sight};
 use crate::store::{
     Apply, Bucket, BucketId, Data, Draft, Edit, Expect, Filter, Lookup, Mode, Row, Store,
 };
@@ -44,6 +45,10 @@ struct Running<'e> {
     transaction: Option<Transaction>,
     /// On the stopwatch.
     deadline: Option<u64>,
+    /// Whose row rules apply; `None`: nobody's.
+    caller: Option<ConnId>,
+    /// What the caller sees of the bucket of the current step; `None`: everything.
+    sight: Option<Sight>,
 }
 
 impl Engine {
@@ -73,7 +78,8 @@ impl Engine {
         });
         let budget = self.budget.clone();
         let call = Call { definition, input, caller: &caller, budget: &budget };
-        let mut running = Running { engine: self, transaction, deadline };
+        let caller = (!definition.as_definer).then_some(conn);
+        let mut running = Running { engine: self, transaction, deadline, caller, sight: None };
         let outcome = call.run(&mut running).map_err(|error| match error {
             StepError::Late => OpError::new(
                 ErrorCode::InternalError,
@@ -181,6 +187,13 @@ impl Running<'_> {
         // what is a system bucket depends on the mode of this start.
         self.engine.refuse_system_bucket(&action.bucket)?;
         let bucket = self.engine.store.require(&action.bucket)?.id();
+        self.sight = match self.caller {
+            Some(conn) => self.engine.sight(conn, [bucket])?,
+            None => None,
+        };
+        if let Some(Transaction { draft, .. }) = &mut self.transaction {
+            draft.set_sight(self.sight.clone());
+        }
         let key = |term: Option<Term>| match term.as_ref().and_then(json_of) {
             Some(key) => Lookup::from(&key),
             None => Lookup::undefined(),
@@ -209,7 +222,7 @@ impl Running<'_> {
                         let Engine { store, ids, .. } = &mut *self.engine;
                         draft.insert(store, ids, bucket, &data)?
                     }
-                    None => self.engine.write_single(|draft, store, ids| {
+                    None => self.write_step(Mode::Single, |draft, store, ids| {
                         draft.insert(store, ids, bucket, &data)
                     })?,
                 };
@@ -227,9 +240,9 @@ impl Running<'_> {
                     Some(Transaction { draft, .. }) => {
                         draft.edit(&self.engine.store, bucket, &key, edit)?
                     }
-                    None => self
-                        .engine
-                        .write_single(|draft, store, _| draft.edit(store, bucket, &key, edit))?,
+                    None => self.write_step(Mode::Single, |draft, store, _| {
+                        draft.edit(store, bucket, &key, edit)
+                    })?,
                 };
                 Ok(row.to_json())
             }
@@ -243,7 +256,7 @@ impl Running<'_> {
                 match &mut self.transaction {
                     Some(Transaction { draft, .. }) => delete(draft, &self.engine.store)?,
                     None => {
-                        self.engine.write_single(|draft, store, _| delete(draft, store))?;
+                        self.write_step(Mode::Single, |draft, store, _| delete(draft, store))?;
                     }
                 }
                 Ok(Json::Null)
@@ -283,11 +296,31 @@ impl Running<'_> {
                 let Engine { store, ids, .. } = &mut *self.engine;
                 many.run(draft, (store, ids), place, (&budget, 0))?
             }
-            None => self.engine.write_draft(kind.mode(), |draft, store, ids| {
+            None => self.write_step(kind.mode(), |draft, store, ids| {
                 many.run(draft, (store, ids), place, (&budget, 0))
             })?,
         };
         Ok(written.into_json())
+    }
+
+    /// A write of its own, with the rights of the step.
+    fn write_step<T>(
+        &mut self,
+        mode: Mode,
+        prepare: impl FnOnce(&mut Draft, &Store, &mut crate::ids::IdSource) -> Result<T, OpError>,
+    ) -> Result<T, OpError> {
+        let sight = self.sight.clone();
+        self.engine.write_draft(mode, |draft, store, ids| {
+            draft.set_sight(sight);
+            prepare(draft, store, ids)
+        })
+    }
+
+    /// What the step may read of its bucket.
+    fn read(&self, id: BucketId) -> Result<Bound, OpError> {
+        let bucket = self.bucket(id)?;
+        let rules = self.sight.as_ref().and_then(|sight| sight.of(bucket));
+        Ok(rules.map_or(Bound::All, |rules| rules.read.clone()))
     }
 
     fn bucket(&self, id: BucketId) -> Result<&Bucket, OpError> {
@@ -300,7 +333,11 @@ impl Running<'_> {
         budget.spend(1)?;
         Ok(match &self.transaction {
             Some(Transaction { draft, .. }) => draft.get(&self.engine.store, bucket, key),
-            None => key.key().and_then(|key| self.bucket(bucket).ok()?.get(key)).cloned(),
+            None => {
+                let found = key.key().and_then(|key| self.bucket(bucket).ok()?.get(key));
+                let read = self.read(bucket)?;
+                found.filter(|row| read.allows(row, budget)).cloned()
+            }
         })
     }
 
@@ -311,7 +348,8 @@ impl Running<'_> {
         scope: &mut Scope,
     ) -> Result<Filter, OpError> {
         let term = filled(action, scope, "filter")?.unwrap_or(Term::Object(Vec::new()));
-        Filter::from_term(self.bucket(bucket)?.layout(), &term)
+        let filter = Filter::from_term(self.bucket(bucket)?.layout(), &term)?;
+        Ok(self.read(bucket)?.narrow(filter))
     }
 
     fn matching(
@@ -344,13 +382,13 @@ impl Running<'_> {
             value.map(|value| members.insert(name, value));
         }
         let query = AdHoc::parse(|name| members.get(name).cloned())?;
-        let (bucket, asking) = (self.bucket(id)?, self.engine.asking());
+        let (bucket, asking, read) = (self.bucket(id)?, self.engine.asking(), self.read(id)?);
         let mut text = Vec::new();
         match &self.transaction {
             Some(Transaction { draft, .. }) if draft.has_touched(id) => {
                 query.answer_in(draft, (&self.engine.store, bucket), asking, &mut text)?;
             }
-            _ => query.answer(bucket, asking, &mut text)?,
+            _ => query.answer(bucket, read.filter(), asking, &mut text)?,
         }
         let text = std::str::from_utf8(&text).map_err(|_| OpError::internal())?;
         let answer = parse(text, u32::MAX).map_err(|_| OpError::internal())?;

@@ -133,6 +133,12 @@ impl Engine {
         self.sessions.after.push(After::Reauthorise(id));
     }
 
+    /// What these connections are subscribed to is decided anew, before anything
+    /// is pushed.
+    pub(super) fn reauthorise_later(&mut self, conns: impl IntoIterator<Item = ConnId>) {
+        self.sessions.after.extend(conns.into_iter().map(After::Reauthorise));
+    }
+
     /// Takes the session from a connection.
     pub(crate) fn drop_session(&mut self, id: ConnId) -> Option<Bound> {
         let bound = self.unbind(id)?;

@@ -17,7 +17,7 @@ use super::views::{ViewId, Views};
 use crate::budget::Budget;
 use crate::json::{Json, Object, Raw, write_number};
 use crate::protocol::{ErrorCode, OpError, bounds};
-use crate::store::{Bucket, Draft, Row, Store};
+use crate::store::{Bucket, Draft, Filter, Row, Store};
 
 /// The members of a query, in the order that makes equal queries equal texts.
 const MEMBERS: [&str; 7] = ["bucket", "filter", "sort", "limit", "offset", "fields", "aggregate"];
@@ -66,22 +66,32 @@ impl AdHoc {
         !self.definition.sort.is_empty()
     }
 
-    fn plan(&self, bucket: &Bucket, budget: &Budget, text_bytes: usize) -> Result<Plan, OpError> {
+    fn plan(
+        &self,
+        bucket: &Bucket,
+        read: Option<&Arc<Filter>>,
+        (budget, text_bytes): (&Budget, usize),
+    ) -> Result<Plan, OpError> {
         let plan = Plan::new(bucket, &self.definition, &Params::default(), None, budget);
         let mut plan = plan.map_err(of_query)?;
+        if let Some(read) = read {
+            plan.narrow(bucket, read);
+        }
         bounds::check_conditions(plan.filter.conditions())?;
         plan.projection.text_bytes = text_bytes;
         Ok(plan)
     }
 
-    /// Appends the result over what a bucket shows.
+    /// Appends the result over what a bucket shows; `read`: to whom not all is
+    /// shown.
     pub fn answer(
         &self,
         bucket: &Bucket,
-        (budget, text_bytes): (&Budget, usize),
+        read: Option<&Arc<Filter>>,
+        asking: (&Budget, usize),
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        let plan = self.plan(bucket, budget, text_bytes)?;
+        let plan = self.plan(bucket, read, asking)?;
         write(&plan, plan.shown(bucket), out)
     }
 
@@ -93,7 +103,8 @@ impl AdHoc {
         (budget, text_bytes): (&Budget, usize),
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        let plan = self.plan(bucket, budget, text_bytes)?;
+        // The draft shows what may be seen.
+        let plan = self.plan(bucket, None, (budget, text_bytes))?;
         let is_in_order = plan.sort.is_none() && plan.aggregate.is_none();
         let most = if is_in_order { plan.window.end() } else { usize::MAX };
         let rows: Vec<Row> = draft.find(store, bucket.id(), Some(&plan.filter), most);
@@ -226,8 +237,8 @@ impl Views {
     pub fn ask(
         &self,
         store: &Store,
-        name: &str,
-        params: Option<Raw<'_>>,
+        (name, params): (&str, Option<Raw<'_>>),
+        read_filter: Option<Arc<Json>>,
         budget: &Budget,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
@@ -237,7 +248,8 @@ impl Views {
             Source::Declared(definition) => {
                 let bucket = store.require(&definition.bucket)?;
                 let params = definition.filter.params(given);
-                let mut plan = Plan::new(bucket, definition, &params, None, budget)?;
+                let mut plan =
+                    Plan::new(bucket, definition, &params, read_filter.as_deref(), budget)?;
                 bounds::check_conditions(plan.filter.conditions())?;
                 plan.projection.text_bytes = self.limits.text_bytes;
                 write(&plan, plan.shown(bucket), out)

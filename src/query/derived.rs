@@ -1,18 +1,28 @@
 //! The seam for results that are defined and maintained elsewhere (the views of
 //! logic): they share the subscriptions, the routing and the pushes of queries.
 
+use std::sync::Arc;
+
 use super::view::Body;
 use crate::budget::Budget;
+use crate::json::Json;
 use crate::protocol::OpError;
 use crate::store::{BucketId, Change, Store};
 
 /// What makes such results.
 pub(crate) trait Derivation: Send + Sync {
-    /// Evaluates it once. `now`: Unix time in milliseconds.
+    /// Evaluates it once. `read`: what may be seen of its buckets, by name.
+    /// `now`: Unix time in milliseconds.
     ///
     /// # Errors
     /// Why there is no result; the budget is asked by the caller.
-    fn start(&self, store: &Store, now: u64, budget: &Budget) -> Result<Box<dyn Derived>, OpError>;
+    fn start(
+        &self,
+        store: &Store,
+        read: Option<&Arc<Json>>,
+        now: u64,
+        budget: &Budget,
+    ) -> Result<Box<dyn Derived>, OpError>;
 }
 
 /// A result that follows the data.

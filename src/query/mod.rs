@@ -15,6 +15,7 @@ mod groups;
 mod intervals;
 mod list;
 mod live;
+mod moved;
 pub(crate) mod order;
 mod params;
 mod piece;

@@ -11,7 +11,6 @@ use super::value::{Measure, Member, MemberChange};
 use crate::budget::Budget;
 use crate::json::Json;
 use crate::protocol::OpError;
-use crate::store::filter::Term;
 use crate::store::{Access, Bucket, BucketId, Change, Filter, Row};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -65,18 +64,11 @@ impl Plan {
         budget: &Budget,
     ) -> Result<Plan, OpError> {
         let layout = bucket.layout();
-        let mut term = definition.filter.fill(params, budget)?;
-        if let (Some(read), Term::Object(members)) = (read_filter, &mut term) {
-            let read = Term::of_json(read);
-            match members.iter_mut().find(|(name, _)| **name == *"$and") {
-                Some((_, Term::Array(filters))) => filters.push(read),
-                Some((_, undefined @ Term::Undefined)) => *undefined = Term::Array(vec![read]),
-                // Not a list: the filter is refused below.
-                Some(_) => {}
-                None => members.push(("$and".into(), Term::Array(vec![read]))),
-            }
+        let term = definition.filter.fill(params, budget)?;
+        let mut filter = Filter::from_term(layout, &term)?;
+        if let Some(read) = read_filter {
+            filter = filter.and(&Arc::new(Filter::from_json(layout, read)?));
         }
-        let filter = Filter::from_term(layout, &term)?;
         let access = bucket.access(&filter);
         let places = access.order().map_or(Places::Table, Places::Index);
         let sort = definition.sort.iter().map(|(name, way)| (&**name, *way));
@@ -110,6 +102,14 @@ impl Plan {
             sort: (!definition.sort.is_empty()).then(|| SortSpec::new(layout, sort)),
             aggregate,
         })
+    }
+
+    /// Shows only what matches this filter too. The way to the candidates may be
+    /// another one then, their order is not.
+    pub fn narrow(&mut self, bucket: &Bucket, read: &Arc<Filter>) {
+        let filter = std::mem::take(&mut self.filter).and(read);
+        self.is_never |= bucket.access(&filter) == Access::Nothing;
+        self.filter = filter;
     }
 
     /// The matching records with their places, in candidate order.

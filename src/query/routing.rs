@@ -56,25 +56,31 @@ impl Route {
     /// Where a view with this filter is filed: once, or under each of several
     /// values.
     pub fn of(filter: &Filter) -> Vec<Route> {
-        let mut demands: Vec<(&FieldRef, &str)> = filter.equalities().collect();
-        if !demands.is_empty() {
-            demands.sort_by(|a, b| a.0.name().cmp(b.0.name()));
-            demands.dedup_by(|a, b| a.0.name() == b.0.name());
-            let fields = demands.iter().map(|(field, _)| (*field).clone()).collect();
-            let values = demands.into_iter().map(|(_, value)| Some(value));
-            return vec![Route::Values { fields, values: joined(values) }];
-        }
+        let mut demands: Vec<(&FieldRef, &str)> = filter.all_equalities().collect();
+        demands.sort_by(|a, b| a.0.name().cmp(b.0.name()));
+        demands.dedup_by(|a, b| a.0.name() == b.0.name());
         let wanted = filter.wanted();
+        let is_demanded =
+            |field: &FieldRef| demands.iter().any(|(have, _)| have.name() == field.name());
         let lists = wanted.iter().filter_map(|(field, wanted)| match wanted {
-            Wanted::OneOf(values) if values.len() <= MAX_VALUES => Some((field, values)),
+            Wanted::OneOf(values) if values.len() <= MAX_VALUES && !is_demanded(field) => {
+                Some((*field, values))
+            }
             _ => None,
         });
-        if let Some((field, values)) = lists.min_by_key(|(_, values)| values.len()) {
-            let route = |value: &&str| Route::Values {
-                fields: vec![(*field).clone()],
-                values: joined([Some(*value)].into_iter()),
+        // With a list of what somebody may read, also the views of many are told
+        // apart who ask for the same.
+        let list = lists.min_by_key(|(_, values)| values.len());
+        if let Some((field, values)) = list.filter(|_| demands.is_empty() || filter.is_narrowed()) {
+            let route = |value: &&str| {
+                let mut demands = demands.clone();
+                demands.push((field, *value));
+                Route::of_demands(demands)
             };
             return values.iter().map(route).collect();
+        }
+        if !demands.is_empty() {
+            return vec![Route::of_demands(demands)];
         }
         for (field, wanted) in wanted {
             if let Wanted::Within(bounds) = wanted {
@@ -82,6 +88,14 @@ impl Route {
             }
         }
         vec![Route::All]
+    }
+
+    /// Under these values, each of another field.
+    fn of_demands(mut demands: Vec<(&FieldRef, &str)>) -> Route {
+        demands.sort_by(|a, b| a.0.name().cmp(b.0.name()));
+        let fields = demands.iter().map(|(field, _)| (*field).clone()).collect();
+        let values = demands.into_iter().map(|(_, value)| Some(value));
+        Route::Values { fields, values: joined(values) }
     }
 
     /// Where a program's view is filed.

@@ -153,6 +153,15 @@ impl View {
         })
     }
 
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The text of the result, if it was made.
+    pub fn made_body(&self) -> Option<Body> {
+        self.body.clone()
+    }
+
     pub fn bucket(&self) -> BucketId {
         self.plan.bucket
     }

@@ -79,15 +79,15 @@ pub(crate) struct NewsItem {
 pub(super) struct ViewKey {
     /// The text of the parameters: of a declarative query, of those that its
     /// filter mentions.
-    params: Box<str>,
-    read_filter: Option<Box<str>>,
+    pub params: Box<str>,
+    pub read_filter: Option<Box<str>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Entry {
     pub live: Live,
     pub query: QueryId,
-    key: ViewKey,
+    pub key: ViewKey,
     /// Where it is filed.
     pub routes: Vec<(BucketId, Route)>,
     /// Changes of the current commit that concern it, by index.
@@ -131,6 +131,13 @@ pub(crate) struct Views {
     scratch: String,
     #[cfg(any(test, feature = "test-ops"))]
     pub panic_in: Option<Box<str>>,
+}
+
+/// Equal texts mean equal filters.
+pub(super) fn filter_text(filter: &Json) -> Box<str> {
+    let mut text = Vec::new();
+    filter.write_lossless(&mut text);
+    String::from_utf8(text).unwrap_or_default().into()
 }
 
 impl Views {
@@ -191,7 +198,7 @@ impl Views {
     ) -> Result<ViewId, OpError> {
         let query = self.queries.get(&id).ok_or_else(|| not_a_query(name))?;
         let given = given(params);
-        let read = read_filter.as_ref().map(|filter| filter.to_text().into());
+        let read = read_filter.as_ref().map(|filter| filter_text(filter));
         let (key, live) = match &query.source {
             Source::Declared(definition) => {
                 let bucket = store.require(&definition.bucket)?;
@@ -250,17 +257,19 @@ impl Views {
         &mut self,
         store: &Store,
         name: &str,
+        read_filter: Option<Arc<Json>>,
         want: Want,
         budget: &Budget,
     ) -> Result<ViewId, OpError> {
         let id = *self.derived.get(name).ok_or_else(|| not_a_query(name))?;
         let query = self.queries.get(&id).ok_or_else(|| not_a_query(name))?;
         let Source::Derived(derivation) = &query.source else { return Err(not_a_query(name)) };
-        let key = ViewKey { params: Box::default(), read_filter: None };
+        let read = read_filter.as_ref().map(|filter| filter_text(filter));
+        let key = ViewKey { params: Box::default(), read_filter: read };
         let view = match query.views.get(&key) {
             Some(view) => *view,
             None => {
-                let view = derivation.start(store, self.wall, budget)?;
+                let view = derivation.start(store, read_filter.as_ref(), self.wall, budget)?;
                 budget.check()?;
                 self.insert(id, key, Live::Derived(view, Common::default()))
             }
@@ -293,7 +302,7 @@ impl Views {
         self.charge(id, &upkeep);
     }
 
-    fn insert(&mut self, query: QueryId, key: ViewKey, live: Live) -> ViewId {
+    pub(super) fn insert(&mut self, query: QueryId, key: ViewKey, live: Live) -> ViewId {
         let slot = self.views.vacant_entry();
         let id = ViewId(u32::try_from(slot.key()).unwrap_or(u32::MAX));
         let routes = live.routes();
@@ -362,7 +371,7 @@ impl Views {
 
     /// Counts what a view takes. One that takes too much, or grows while all
     /// together do, is evaluated afresh from now on.
-    fn account(&mut self, store: &Store, id: ViewId) {
+    pub(super) fn account(&mut self, store: &Store, id: ViewId) {
         let limits = self.limits;
         let Some(entry) = self.views.get_mut(id.0 as usize) else { return };
         let mut memory = entry.live.memory();
@@ -420,13 +429,23 @@ impl Views {
     /// A bucket is there, or is not any more. What logic derives from one of
     /// that name goes on with it, or without.
     fn rebind(&mut self, store: &Store, name: &str) {
+        for id in self.views_naming(name) {
+            self.maintain(store, id, Happened::StartOver, &[]);
+        }
+    }
+
+    /// The views of logic that name a bucket, there or not.
+    pub(super) fn views_naming(&self, name: &str) -> Vec<ViewId> {
         let concerned = self.views.iter().filter_map(|(slot, entry)| match &entry.live {
             Live::Derived(view, _) if view.names(name) => Some(ViewId(slot as u32)),
             _ => None,
         });
-        for id in concerned.collect::<Vec<_>>() {
-            self.maintain(store, id, Happened::StartOver, &[]);
-        }
+        concerned.collect()
+    }
+
+    /// What has happened and was not told yet.
+    pub(super) fn pending_news(&self) -> impl Iterator<Item = &NewsItem> {
+        self.news.iter()
     }
 
     fn apply_changes(&mut self, store: &Store, changes: &[Change], restarted: &[BucketId]) {
@@ -511,7 +530,7 @@ impl Views {
         }
     }
 
-    fn over(&self, bucket: BucketId) -> Vec<ViewId> {
+    pub(super) fn over(&self, bucket: BucketId) -> Vec<ViewId> {
         let over = self.views.iter().filter(|(_, entry)| entry.live.reads(bucket));
         over.map(|(slot, _)| ViewId(slot as u32)).collect()
     }

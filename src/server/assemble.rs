@@ -18,6 +18,7 @@ use crate::net::{self, Remote, Transport};
 use crate::query::{self, ViewLimits, Views};
 use crate::spelling::UnknownMember;
 use crate::storage::{MAX_BACKLOG_BYTES, Origin};
+use crate::store::rows::unknown_sets;
 use crate::store::schema::{Definition, DefinitionError, MAX_ISSUES, unknown_members, warnings};
 use crate::store::{BucketId, Commit, Store};
 
@@ -83,7 +84,12 @@ pub(super) fn configure(store: &mut Store, config: &Config) -> Result<Vec<Commit
             Err(DefinitionError { path: None, reason, .. }) => {
                 problems.push(Problem { at, text: reason });
             }
-            Ok(_) => {
+            Ok(parsed) => {
+                let unknown = parsed.rows.as_ref().map(|rows| unknown_sets(rows, |_| false));
+                if let Some(issues) = unknown.filter(|issues| !issues.is_empty()) {
+                    problems.push(Problem { at, text: issues.join("; ") });
+                    continue;
+                }
                 for warning in definition.get("schema").map(warnings).unwrap_or_default() {
                     log::warn!("{at}: {warning}");
                 }

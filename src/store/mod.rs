@@ -29,7 +29,9 @@ mod read;
 mod remains;
 mod restore;
 mod row;
+pub mod rows;
 pub mod schema;
+mod shown;
 mod table;
 
 #[cfg(test)]
@@ -102,6 +104,11 @@ impl Store {
     /// The bucket of an operation, or its `BUCKET_NOT_DEFINED`.
     pub fn require(&self, name: &str) -> Result<&Bucket, OpError> {
         self.bucket_named(name).ok_or_else(|| not_defined(name))
+    }
+
+    /// The buckets with a reference to one of that name.
+    pub fn referrers(&self, name: &str) -> impl Iterator<Item = BucketId> {
+        self.incoming.get(name).into_iter().flatten().map(|(bucket, _)| *bucket)
     }
 
     /// Lets somebody take part in the writes to a bucket, or no longer.

@@ -172,8 +172,21 @@ impl Engine {
         let view = self.require_view(&name)?;
         view.require_buckets(&self.store)?;
         self.require_read_of_view(conn, &name)?;
-        view.query(&self.store, self.now.wall, &self.budget, out)?;
+        let read = self.read_of_view(conn, &view)?;
+        view.query(&self.store, read.as_deref(), (self.now.wall, &self.budget), out)?;
         Ok(self.budget.reply(out.len() + 1)?)
+    }
+
+    /// What a connection may see of the buckets of a view.
+    pub(in crate::engine) fn read_of_view(
+        &mut self,
+        conn: ConnId,
+        view: &View,
+    ) -> Result<Option<Arc<Json>>, OpError> {
+        match view.as_definer {
+            true => Ok(None),
+            false => self.read_filters(conn, view.buckets()),
+        }
     }
 
     pub(super) fn explain_view(&self, request: &Request<'_>) -> Result<Json, OpError> {
@@ -181,11 +194,16 @@ impl Engine {
         Ok(view.explain(&self.store, &self.budget))
     }
 
-    pub(super) fn list_views(&self) -> Result<Json, OpError> {
+    pub(super) fn list_views(&mut self, conn: ConnId) -> Result<Json, OpError> {
         let mut rows = Vec::new();
-        let list = self.logic()?.views().map(|view| {
+        let views: Vec<Arc<View>> = self.logic()?.views().map(Arc::clone).collect();
+        let list = views.iter().map(|view| {
             rows.clear();
-            let count = view.query(&self.store, self.now.wall, &self.budget, &mut rows);
+            let read = self.read_of_view(conn, view);
+            let count = read.and_then(|read| {
+                let asking = (self.now.wall, &self.budget);
+                view.query(&self.store, read.as_deref(), asking, &mut rows)
+            });
             self.budget.check()?;
             let from = view.definition.get("from").cloned().unwrap_or_default();
             let members: Object = [
@@ -220,7 +238,8 @@ impl Engine {
         let want = if coalesce { Want::FullLater } else { Want::Full };
         let number = self.ids.next_subscription();
         self.views.wall = self.now.wall;
-        let id = self.views.subscribe_derived(&self.store, &name, want, &self.budget)?;
+        let read = self.read_of_view(conn, &view)?;
+        let id = self.views.subscribe_derived(&self.store, &name, read, want, &self.budget)?;
         out.extend_from_slice(b"{\"subscriptionId\":\"");
         out.extend_from_slice(subscription_id(number, &mut [0; 24]).as_bytes());
         out.extend_from_slice(b"\",\"data\":");

@@ -68,7 +68,8 @@ impl Engine {
         let params = request.field("params");
         bounds::check_params(params)?;
         let want = wish.want(mode);
-        let id = self.views.subscribe(&self.store, &query, params, None, want, &self.budget)?;
+        let read = self.read_of_query(conn, &query)?;
+        let id = self.views.subscribe(&self.store, &query, params, read, want, &self.budget)?;
         self.answer_subscribed(conn, (id, number), (wish, mode), out)
     }
 
@@ -84,13 +85,14 @@ impl Engine {
             return Err(OpError::new(ErrorCode::Forbidden, text));
         }
         self.check_subscription_limits(conn)?;
-        request.require_string("bucket")?;
+        let bucket = request.require_string("bucket")?;
         request.optional_object("filter")?;
         let query = AdHoc::parse(|name| request.present(name).map(Raw::to_json))?;
         let wish = self.wish(request)?;
         let number = self.ids.next_subscription();
         let mode = wish.mode(true, || query.is_sorted());
-        let id = self.views.live(&self.store, query, None, wish.want(mode), &self.budget)?;
+        let read = self.read_filter(conn, &bucket)?;
+        let id = self.views.live(&self.store, query, read, wish.want(mode), &self.budget)?;
         self.answer_subscribed(conn, (id, number), (wish, mode), out)
     }
 
@@ -221,7 +223,8 @@ impl Engine {
 
     /// `store.explain` with `query`: docs/explain.md.
     pub(super) fn explain_query(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
@@ -236,7 +239,18 @@ impl Engine {
                 "Query \"{query}\" does not read bucket \"{bucket}\""
             )));
         }
-        self.views.explain(&query).write(out);
+        let hides = self.read_filter(conn, &bucket)?.is_some();
+        let mut explained = self.views.explain(&query);
+        if let Json::Object(members) = &mut explained
+            && hides
+        {
+            // They count what happens to records of others.
+            for name in ["commits", "changes", "reruns", "refills", "memoryBytes"] {
+                members.remove(name);
+            }
+            members.insert("rowFilter", Json::Bool(true));
+        }
+        explained.write(out);
         Ok(())
     }
 

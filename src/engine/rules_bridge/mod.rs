@@ -57,6 +57,8 @@ pub(crate) struct RulesSide {
     /// What must not be pushed yet.
     waiting: HashMap<ConnId, first_events::Waiting>,
     bridge: Option<Bridge>,
+    /// The change that is an event now is for rules alone, not for clients.
+    hides_store_events: bool,
     /// The timer for the rules' next deadline.
     timer: Option<(u64, TimerId)>,
     jobs: HashMap<JobId, Ticket>,
@@ -112,6 +114,7 @@ impl Engine {
             lost: HashMap::new(),
             waiting: HashMap::new(),
             bridge: setup.store_events.map(Bridge::new),
+            hides_store_events: false,
             timer: None,
             jobs: HashMap::new(),
             stopwatch: setup.stopwatch,

@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::identity::RESERVED;
 use crate::json::{Json, Object};
 use crate::rules::{Chain, NewEvent, Source};
-use crate::store::{Change, ChangeKind, Commit, Key, Row};
+use crate::store::{Bucket, Change, ChangeKind, Commit, Key, Row};
 
 /// Changes that may wait to become events.
 const MAX_QUEUED: usize = 10_000;
@@ -37,11 +37,20 @@ enum What {
     Cleared(usize),
 }
 
+#[derive(Clone, Debug)]
+struct Bridged {
+    name: Arc<str>,
+    hidden: bool,
+}
+
 #[derive(Debug)]
 struct Queued {
     bucket: Arc<str>,
     what: What,
     chain: Option<Chain>,
+    /// Not everybody may see the records of the bucket, and nobody has said that
+    /// their events may be seen all the same.
+    hidden: bool,
 }
 
 /// See the module's description.
@@ -77,7 +86,13 @@ impl Bridge {
             && self.buckets.as_ref().is_none_or(|buckets| buckets.contains(bucket))
     }
 
-    fn push(&mut self, bucket: &Arc<str>, what: What, chain: Option<&Chain>) {
+    /// A bucket that is bridged.
+    fn bridged(&self, bucket: &Bucket) -> Bridged {
+        let hides = bucket.definition().rows.as_ref().is_some_and(|rows| rows.hides());
+        Bridged { name: bucket.name().into(), hidden: hides && self.buckets.is_none() }
+    }
+
+    fn push(&mut self, bucket: &Bridged, what: What, chain: Option<&Chain>) {
         if self.queue.len() >= MAX_QUEUED {
             self.queue.pop_front();
             if !std::mem::replace(&mut self.warned, true) {
@@ -88,10 +103,11 @@ impl Bridge {
                 );
             }
         }
-        self.queue.push_back(Queued { bucket: bucket.clone(), what, chain: chain.cloned() });
+        let Bridged { name, hidden } = bucket.clone();
+        self.queue.push_back(Queued { bucket: name, what, chain: chain.cloned(), hidden });
     }
 
-    fn push_change(&mut self, bucket: &Arc<str>, change: Change, chain: Option<&Chain>) {
+    fn push_change(&mut self, bucket: &Bridged, change: Change, chain: Option<&Chain>) {
         let Change { kind, key, old, new, .. } = change;
         match (kind, old, new) {
             (ChangeKind::Replaced, Some(old), Some(new)) => {
@@ -159,14 +175,14 @@ impl Engine {
                 if let Some(bucket) = self.store.bucket(id).filter(|b| bridge.wants(b.name()))
                     && count > 0
                 {
-                    let name = Arc::from(bucket.name());
-                    bridge.push(&name, What::Cleared(count), chain.as_ref());
+                    let bridged = bridge.bridged(bucket);
+                    bridge.push(&bridged, What::Cleared(count), chain.as_ref());
                 }
             }
             let mut changes = commit.changes;
             // A transaction is committed by buckets and kinds of changes.
             changes.sort_by_key(|change| change.written);
-            let mut last: Option<(crate::store::BucketId, Option<Arc<str>>)> = None;
+            let mut last: Option<(crate::store::BucketId, Option<Bridged>)> = None;
             for change in changes {
                 let bucket_id = change.bucket;
                 let known = last.as_ref().filter(|(id, _)| *id == bucket_id);
@@ -175,7 +191,7 @@ impl Engine {
                     None => {
                         let bucket = self.store.bucket(bucket_id);
                         let wanted = bucket.filter(|bucket| bridge.wants(bucket.name()));
-                        wanted.map(|bucket| Arc::from(bucket.name()))
+                        wanted.map(|bucket| bridge.bridged(bucket))
                     }
                 };
                 if let Some(name) = &name {
@@ -197,7 +213,9 @@ impl Engine {
             return false;
         };
         let chain = queued.chain.clone();
+        let hidden = queued.hidden;
         let event = queued.event(&bridge.prefix);
+        self.hide_store_events(hidden);
         self.with_rules(|core, cx| match &chain {
             Some(chain) => {
                 core.emit_from(chain, event, cx);
@@ -206,6 +224,13 @@ impl Engine {
                 core.emit(event, cx);
             }
         });
+        self.hide_store_events(false);
         true
+    }
+
+    fn hide_store_events(&mut self, hide: bool) {
+        if let Some(side) = &mut self.rules {
+            side.hides_store_events = hide;
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::engine::output::Pushed;
 use crate::engine::subscriptions::subscription_id;
 use crate::json::{write_number, write_string};
-use crate::rules::Event;
+use crate::rules::{Event, Source};
 
 impl Engine {
     /// Enters a subscription whose response is about to be queued.
@@ -94,10 +94,13 @@ impl Engine {
         if side.subscriptions.is_empty() {
             return;
         }
+        // Records that not everybody may see reach rules, and no other client.
+        let hidden = side.hides_store_events && event.source == Source::Store;
         let matching: Vec<(u64, ConnId)> = side
             .subscriptions
             .matching(&event.topic)
             .map(|(number, conn)| (number, *conn))
+            .filter(|(_, conn)| !hidden || self.conns.get(*conn).is_some_and(|it| it.trusted))
             .collect();
         if matching.is_empty() {
             return;

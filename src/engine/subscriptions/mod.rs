@@ -11,6 +11,7 @@
 //! is owed one push (or, in delta mode, the deltas in order or one reset) of
 //! what is newest when it may be sent to again.
 
+mod moved;
 mod proof;
 mod publish;
 mod release;
@@ -233,6 +234,29 @@ impl Subscriptions {
             owner.held.remove(&number);
         }
         Some((view, subscription))
+    }
+
+    /// Takes a subscription from one view to another.
+    fn transfer(&mut self, conn: ConnId, number: u64, from: ViewId, to: ViewId) {
+        let Some(all) = self.of_view.get_mut(&from) else { return };
+        let Ok(at) = all.binary_search_by_key(&number, |have| have.number) else { return };
+        let subscription = all.remove(at);
+        if all.is_empty() {
+            self.of_view.remove(&from);
+        }
+        let held = subscription.hold.is_some();
+        let others = self.of_view.entry(to).or_default();
+        let at = others.partition_point(|have| have.number < number);
+        others.insert(at, subscription);
+        let Some(owner) = self.of_conn.get_mut(&conn) else { return };
+        if let Ok(at) = owner.own.binary_search_by_key(&number, |(have, _)| *have)
+            && let Some(own) = owner.own.get_mut(at)
+        {
+            own.1 = to;
+        }
+        if held {
+            owner.held.insert(number, to);
+        }
     }
 
     /// Nothing holds this one back any more.

@@ -28,9 +28,13 @@ impl Engine {
                     None => self.refusal_to_subscribe(conn, &query),
                 },
             };
-            match refusal {
-                Some(error) => self.cancel_subscription(conn, number, &error.message),
-                None => {
+            let followed = match refusal {
+                Some(error) => Err(error),
+                None => self.follow_rights(conn, number, view),
+            };
+            match followed {
+                Err(error) => self.cancel_subscription(conn, number, &error.message),
+                Ok(view) => {
                     self.subscriptions.hold(view, number, |hold| hold.suspended = false);
                 }
             }

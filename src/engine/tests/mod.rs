@@ -11,6 +11,7 @@ mod logic;
 mod procedures;
 mod records;
 mod rig;
+mod rows;
 mod simulation;
 
 use super::*;

@@ -67,7 +67,8 @@ impl View {
         self.from.iter().try_for_each(|(_, bucket)| store.require(bucket).map(|_| ()))
     }
 
-    fn bind(&self, store: &Store) -> Bound {
+    /// `read`: what may be seen of the buckets, by name.
+    fn bind(&self, store: &Store, read: Option<&Json>) -> Bound {
         let buckets: Vec<Option<BucketId>> =
             self.from.iter().map(|(_, bucket)| store.bucket_id(bucket)).collect();
         let empty = Layout::default();
@@ -79,7 +80,15 @@ impl View {
         // It was compiled before, without layouts: nothing is wrong with it.
         let plan =
             plan::compile(&self.definition, &paths, self.limits.expr, &mut Issues::default());
-        let filters = (0..self.from.len()).map(|at| self.filter_of(at, &layouts)).collect();
+        let filters = (0..self.from.len()).map(|at| {
+            let own = self.filter_of(at, &layouts);
+            let (_, bucket) = self.from.get(at)?;
+            match read.and_then(|read| read.get(bucket)) {
+                None => own,
+                Some(read) => Some(restricted(own, read, layouts.get(at).copied()?)),
+            }
+        });
+        let filters = filters.collect();
         Bound { plan, buckets, filters }
     }
 
@@ -120,7 +129,7 @@ impl View {
             answer.insert("limit", limit);
         }
         answer.insert("reactive", Json::Bool(self.is_reactive));
-        let bound = self.bind(store);
+        let bound = self.bind(store, None);
         let plan = (0..self.from.len()).map(|at| self.explain_source(at, &bound, store, budget));
         answer.insert("plan", Json::Array(plan.collect()));
         Json::Object(answer)
@@ -180,12 +189,12 @@ impl View {
     pub fn query(
         &self,
         store: &Store,
-        now: u64,
-        budget: &Budget,
+        read: Option<&Json>,
+        (now, budget): (u64, &Budget),
         out: &mut Vec<u8>,
     ) -> Result<usize, OpError> {
         self.require_buckets(store)?;
-        let bound = self.bind(store);
+        let bound = self.bind(store, read);
         let with = bound.with(now, budget, self.limits);
         let state = bound.build(store, with);
         budget.check()?;
@@ -193,6 +202,18 @@ impl View {
         state.write(bound.plan.limit, budget, out);
         budget.check()?;
         Ok(state.len(bound.plan.limit))
+    }
+}
+
+/// A filter with what may be seen at all. One that is not right, which it was
+/// when it was made, shows nothing.
+fn restricted(own: Option<Filter>, read: &Json, layout: &Layout) -> Filter {
+    match Filter::from_json(layout, read) {
+        Ok(read) => own.unwrap_or_default().and(&Arc::new(read)),
+        Err(_) => {
+            let none = Json::Object([("$or", Json::Array(Vec::new()))].into_iter().collect());
+            Filter::from_json(layout, &none).unwrap_or_default()
+        }
     }
 }
 
@@ -232,10 +253,17 @@ impl Bound {
 pub(crate) struct Maker(pub Arc<View>);
 
 impl Derivation for Maker {
-    fn start(&self, store: &Store, now: u64, budget: &Budget) -> Result<Box<dyn Derived>, OpError> {
+    fn start(
+        &self,
+        store: &Store,
+        read: Option<&Arc<Json>>,
+        now: u64,
+        budget: &Budget,
+    ) -> Result<Box<dyn Derived>, OpError> {
         let mut live = Live {
             view: Arc::clone(&self.0),
-            bound: self.0.bind(store),
+            bound: self.0.bind(store, read.map(|read| &**read)),
+            read: read.cloned(),
             state: None,
             body: None,
             budget: budget.clone(),
@@ -253,6 +281,8 @@ impl Derivation for Maker {
 #[derive(Debug)]
 struct Live {
     view: Arc<View>,
+    /// What may be seen of the buckets, by name.
+    read: Option<Arc<Json>>,
     bound: Bound,
     /// `None`: more rows than there may be.
     state: Option<State>,
@@ -262,7 +292,7 @@ struct Live {
 
 impl Live {
     fn start_over(&mut self, store: &Store, now: u64) -> bool {
-        self.bound = self.view.bind(store);
+        self.bound = self.view.bind(store, self.read.as_deref());
         // The old rows go before the new ones come.
         self.state = None;
         let with = self.bound.with(now, &self.budget, self.view.limits);
@@ -342,7 +372,7 @@ impl Derived for Live {
             return;
         }
         let budget = Budget::unlimited();
-        let bound = self.view.bind(store);
+        let bound = self.view.bind(store, self.read.as_deref());
         let state = bound.build(store, bound.with(now, &budget, self.view.limits));
         let mut text = Vec::new();
         let Ok(state) = state else { return };

@@ -2,7 +2,7 @@
 //! fields, and then the write.
 
 use super::write::{is_fixed, written_references};
-use super::{Draft, known};
+use super::{Decided, Draft, known};
 use crate::protocol::OpError;
 use crate::store::data::{Data, Members};
 use crate::store::edit::{Apply, Clock, Edit, Expect};
@@ -44,28 +44,41 @@ impl Draft {
             self.check_references(store, bucket, data)?;
         }
         let found = key.key().and_then(|key| Some((key, self.place(bucket, key)?)));
+        // What may not be seen is not there.
+        let found = found.filter(|(_, (old, _))| self.shows(bucket, old));
+        self.budget.check()?;
         let Some((found, (old, slot))) = found else {
             return Err(OpError::not_found(format!(
                 "Record with key \"{key}\" not found in bucket \"{}\"",
                 bucket.name
             )));
         };
+        let rules = self.rules(bucket);
+        if let Some(rules) = &rules {
+            rules.require(Decided::Update, bucket, old, &self.budget)?;
+        }
         if let Some(expect) = edit.expect {
             self.budget.spend(expect.len() as u64)?;
             expect.check(bucket, key, Some(old))?;
         }
         if edit.apply.is_empty() {
             let row = self.merge(bucket, old, data);
+            if let Some(rules) = &rules {
+                rules.check_kept(bucket, old, &row)?;
+            }
             let written = written_references(bucket, data);
-            return self.put_update(store, bucket, (found, slot), row, written);
+            return self.put_update(store, bucket, (found, slot), row, written, rules.as_deref());
         }
         let data = data.with(self.applied(bucket, Some(old), edit.apply)?);
         if self.mode.checks_at_once() {
             self.check_references(store, bucket, &data)?;
         }
         let row = self.merge(bucket, old, &data);
+        if let Some(rules) = &rules {
+            rules.check_kept(bucket, old, &row)?;
+        }
         let written = written_references(bucket, &data);
-        self.put_update(store, bucket, (found, slot), row, written)
+        self.put_update(store, bucket, (found, slot), row, written, rules.as_deref())
     }
 
     /// What operators make of the fields of a record, or of nothing.
@@ -95,6 +108,14 @@ impl Draft {
     pub fn delete(&mut self, store: &Store, bucket: BucketId, key: &Lookup) -> Result<(), OpError> {
         let bucket = known(store, bucket)?;
         let Some(key) = key.key() else { return Ok(()) };
+        if let Some(rules) = self.rules(bucket) {
+            let row = self.row(bucket, key).filter(|row| rules.read.allows(row, &self.budget));
+            let Some(row) = row else {
+                // Nothing tells whether it is hidden or not there.
+                return Ok(self.budget.check()?);
+            };
+            rules.require(Decided::Delete, bucket, row, &self.budget)?;
+        }
         self.check_delete(bucket, key)?;
         if self.mode.checks_at_once() {
             self.follow_references(store, vec![(bucket.id, key.clone())])?;
@@ -118,6 +139,11 @@ impl Draft {
         let known = known(store, bucket)?;
         self.budget.spend(expect.len() as u64)?;
         let row = key.key().and_then(|key| self.row(known, key));
+        let row = row.filter(|row| self.shows(known, row));
+        self.budget.check()?;
+        if let (Some(row), Some(rules)) = (row, self.rules(known)) {
+            rules.require(Decided::Delete, known, row, &self.budget)?;
+        }
         expect.check(known, key, row)?;
         self.delete(store, bucket, key)
     }

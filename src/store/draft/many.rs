@@ -1,7 +1,7 @@
 //! Several records at once, and writes that decide between insert and update:
 //! each made of the single ones, and all of it or nothing.
 
-use super::{Draft, known};
+use super::{Decided, Draft, known};
 use crate::ids::IdSource;
 use crate::protocol::{ErrorCode, OpError};
 use crate::store::data::{Data, Members};
@@ -53,7 +53,11 @@ impl Draft {
     ) -> Result<(Row, bool), OpError> {
         let known = known(store, bucket)?;
         let key = data.get(known.key_field()).map(|value| value.lookup());
-        let there = |key: &Lookup| key.key().is_some_and(|key| self.row(known, key).is_some());
+        // A hidden record is met by the insert, and not told of.
+        let there = |key: &Lookup| {
+            let row = key.key().and_then(|key| self.row(known, key));
+            row.is_some_and(|row| self.shows(known, row))
+        };
         if let Some(key) = key.filter(there) {
             let edit = Edit { data, apply, expect: None };
             return Ok((self.edit(store, bucket, &key, edit)?, false));
@@ -104,7 +108,7 @@ impl Draft {
         (filter, limit): (&Filter, usize),
         (data, apply): (&Data<'_>, &Apply),
     ) -> Result<usize, OpError> {
-        let keys = self.keys(store, bucket, filter, limit)?;
+        let keys = self.keys(store, bucket, filter, limit, Decided::Update)?;
         let count = keys.len();
         for key in keys {
             let edit = Edit { data, apply, expect: None };
@@ -123,7 +127,7 @@ impl Draft {
         bucket: BucketId,
         (filter, limit): (&Filter, usize),
     ) -> Result<usize, OpError> {
-        let keys = self.keys(store, bucket, filter, limit)?;
+        let keys = self.keys(store, bucket, filter, limit, Decided::Delete)?;
         let count = keys.len();
         for key in keys {
             self.delete(store, bucket, &Lookup::from(key))?;
@@ -132,14 +136,20 @@ impl Draft {
         Ok(count)
     }
 
+    /// The first records that match and that may be written; what a row rule
+    /// refuses is passed over.
     fn keys(
         &self,
         store: &Store,
         bucket: BucketId,
         filter: &Filter,
         limit: usize,
+        rule: Decided,
     ) -> Result<Vec<Key>, OpError> {
         let bucket = known(store, bucket)?;
+        let rules = self.rules(bucket);
+        let narrowed = rules.map(|rules| rules.rule(rule).narrow(filter.clone()));
+        let filter = narrowed.as_ref().unwrap_or(filter);
         let rows = self.candidates(store, bucket.id, filter, limit)?;
         Ok(rows.iter().map(|row| bucket.key_of(row)).collect())
     }
@@ -158,7 +168,8 @@ impl Draft {
     ) -> Result<Vec<Row>, OpError> {
         let rows = match store.bucket(bucket) {
             Some(known) if !self.has_touched(bucket) => {
-                let rows = known.select(Some(filter), &self.budget);
+                let narrowed = self.narrowed(known, Some(filter));
+                let rows = known.select(narrowed.as_ref().or(Some(filter)), &self.budget);
                 rows.map(|(_, row)| row.clone()).take(limit).collect()
             }
             _ => self.find(store, bucket, Some(filter), limit),

@@ -17,12 +17,15 @@ mod write;
 pub use many::{Inserted, OnConflict};
 pub(super) use unique::unique_violation;
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 
+use super::rows::{BoundRules, Decided, Sight};
 use super::table::Slot;
 use super::{Bucket, BucketId, ChangeSet, Filter, Key, Lookup, Row, Store};
 use crate::budget::Budget;
-use crate::protocol::OpError;
+use crate::protocol::{ErrorCode, OpError};
 use overlay::Overlay;
 
 /// From this many buckets on they are found through a table.
@@ -68,6 +71,8 @@ pub struct Draft {
     budget: Budget,
     /// Numbers the writes of all buckets in their order.
     writes: u32,
+    /// Whose row rules apply; `None`: nobody's.
+    sight: Option<Sight>,
 }
 
 impl Draft {
@@ -80,7 +85,24 @@ impl Draft {
             places: None,
             budget: budget.clone(),
             writes: 0,
+            sight: None,
         }
+    }
+
+    /// From now on it sees and writes with these rights. What follows from its
+    /// writes (references, room that is made) is the store's own doing.
+    pub fn set_sight(&mut self, sight: Option<Sight>) {
+        self.sight = sight;
+    }
+
+    /// The row rules that apply to a bucket.
+    fn rules(&self, bucket: &Bucket) -> Option<Arc<BoundRules>> {
+        self.sight.as_ref().and_then(|sight| sight.of(bucket))
+    }
+
+    /// Whether a record is there for whoever writes.
+    fn shows(&self, bucket: &Bucket, row: &Row) -> bool {
+        self.rules(bucket).is_none_or(|rules| rules.read.allows(row, &self.budget))
     }
 
     pub fn mode(&self) -> Mode {
@@ -130,7 +152,8 @@ impl Draft {
     /// The record with a key, as this draft sees it.
     pub fn get(&self, store: &Store, bucket: BucketId, key: &Lookup) -> Option<Row> {
         self.budget.spend(1).ok()?;
-        self.row(store.bucket(bucket)?, key.key()?).cloned()
+        let bucket = store.bucket(bucket)?;
+        self.row(bucket, key.key()?).filter(|row| self.shows(bucket, row)).cloned()
     }
 
     /// The records that match, as this draft sees them: the store's in table
@@ -145,6 +168,8 @@ impl Draft {
         limit: usize,
     ) -> Vec<Row> {
         let Some(bucket) = store.bucket(bucket) else { return Vec::new() };
+        let narrowed = self.narrowed(bucket, filter);
+        let filter = narrowed.as_ref().or(filter);
         let matching = |row: &&Row| filter.is_none_or(|filter| filter.matches(row, &self.budget));
         let Some(overlay) = self.overlay(bucket.id) else {
             let rows = bucket.in_table_order(filter, &self.budget);
@@ -178,7 +203,8 @@ impl Draft {
     pub fn count(&self, store: &Store, bucket: BucketId, filter: &Filter) -> usize {
         match store.bucket(bucket) {
             Some(bucket) if self.overlay(bucket.id).is_none() => {
-                bucket.select(Some(filter), &self.budget).count()
+                let narrowed = self.narrowed(bucket, Some(filter));
+                bucket.select(narrowed.as_ref().or(Some(filter)), &self.budget).count()
             }
             _ => self.find(store, bucket, Some(filter), usize::MAX).len(),
         }
@@ -187,6 +213,9 @@ impl Draft {
     /// How many records there are, as this draft sees them.
     pub fn len(&self, store: &Store, bucket: BucketId) -> usize {
         let Some(bucket) = store.bucket(bucket) else { return 0 };
+        if self.rules(bucket).is_some_and(|rules| rules.read.filter().is_some()) {
+            return self.count(store, bucket.id, &Filter::default());
+        }
         match self.overlay(bucket.id) {
             Some(overlay) => {
                 // Used up, the draft has an error in the end.
@@ -195,6 +224,13 @@ impl Draft {
             }
             None => bucket.visible_len(&self.budget),
         }
+    }
+
+    /// The filter with what may be seen at all; `None`: it is as it was.
+    fn narrowed(&self, bucket: &Bucket, filter: Option<&Filter>) -> Option<Filter> {
+        let rules = self.rules(bucket)?;
+        rules.read.filter()?;
+        Some(rules.read.narrow(filter.cloned().unwrap_or_default()))
     }
 
     fn row<'a>(&'a self, bucket: &'a Bucket, key: &Key) -> Option<&'a Row> {
@@ -217,12 +253,41 @@ impl Draft {
     /// Empties a bucket; its counter goes on. References are not looked at.
     ///
     /// # Errors
-    /// Only for an id that is not one of the store's.
+    /// `FORBIDDEN` where a row rule refuses one of the records.
     pub fn clear(&mut self, store: &Store, bucket: BucketId) -> Result<(), OpError> {
         let bucket = known(store, bucket)?;
+        self.require_clear(store, bucket)?;
         self.check_clear(store, bucket)?;
         self.overlay_mut(bucket).clear();
         Ok(())
+    }
+
+    /// Every record that is there must be seen and may be deleted.
+    fn require_clear(&self, store: &Store, bucket: &Bucket) -> Result<(), OpError> {
+        let Some(rules) = self.rules(bucket) else { return Ok(()) };
+        let limits = [&rules.read, &rules.delete];
+        if limits.iter().all(|rule| rule.filter().is_none()) {
+            return Ok(());
+        }
+        // What was written before, the same principal has written.
+        let open = Draft { sight: None, ..self.clone() };
+        let allowed = |row: &Row| limits.iter().all(|rule| rule.allows(row, &self.budget));
+        let refused = match self.overlay(bucket.id) {
+            None => bucket.visible().any(|(_, row)| self.budget.spend(1).is_err() || !allowed(row)),
+            Some(_) => !open.find(store, bucket.id, None, usize::MAX).iter().all(allowed),
+        };
+        self.budget.check()?;
+        match refused {
+            false => Ok(()),
+            true => Err(OpError::new(
+                ErrorCode::Forbidden,
+                format!(
+                    "Row rule \"{}\" of bucket \"{}\" refuses to clear it",
+                    Decided::Delete.as_str(),
+                    bucket.name
+                ),
+            )),
+        }
     }
 
     /// What is left of a draft that failed: the counters that a plain insert

@@ -172,12 +172,15 @@ impl Draft {
             OnDelete::SetNull => {
                 let null: Object = [(field.name(), Json::Null)].into_iter().collect();
                 let row = self.merge(source, row, &Data::from(&null));
-                self.put_update(store, source, (&referrer.key, None), row, Vec::new())?;
+                let key = (&referrer.key, None);
+                self.put_update(store, source, key, row, Vec::new(), None)?;
                 Ok(None)
             }
             OnDelete::Restrict => {
                 let target = store.bucket(target).map_or("", Bucket::name);
-                Err(restricted(source, outgoing, &referrer.key, target, target_key))
+                // A record that is hidden stops the delete and stays hidden.
+                let shown = self.shows(source, row).then_some(&referrer.key);
+                Err(restricted(source, outgoing, shown, target, target_key))
             }
         }
     }
@@ -290,13 +293,14 @@ impl Draft {
 fn restricted(
     source: &Bucket,
     outgoing: &Outgoing,
-    source_key: &Key,
+    source_key: Option<&Key>,
     target: &str,
     target_key: &Key,
 ) -> OpError {
     let field = outgoing.index.field().name();
+    let source_key = source_key.map(|key| format!(" (key \"{key}\")")).unwrap_or_default();
     let message = format!(
-        "Cannot delete from bucket \"{target}\" (key \"{target_key}\"): referenced by bucket \"{}\" (key \"{source_key}\") via field \"{field}\"",
+        "Cannot delete from bucket \"{target}\" (key \"{target_key}\"): referenced by bucket \"{}\"{source_key} via field \"{field}\"",
         source.name
     );
     let details: Object = [

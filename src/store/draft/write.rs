@@ -2,12 +2,13 @@
 
 use super::many::{Inserted, OnConflict, already_exists};
 use super::overlay::Entry;
-use super::{Draft, Mode, known, unique_violation};
+use super::{BoundRules, Decided, Draft, Mode, known, unique_violation};
 use crate::ids::IdSource;
 use crate::json::{Json, Raw};
 use crate::protocol::OpError;
 use crate::store::data::{Data, Datum};
 use crate::store::row::Patch;
+use crate::store::rows::set_by_server;
 use crate::store::schema::{Generated, OnDuplicate, validate};
 use crate::store::table::Slot;
 use crate::store::{
@@ -48,6 +49,12 @@ impl Draft {
         many: Option<(OnConflict, u32)>,
     ) -> Result<Inserted, OpError> {
         let how = many.map(|(how, _)| how);
+        let rules = self.rules(bucket);
+        let filled = match &rules {
+            Some(rules) => fill_in(bucket, data, rules)?,
+            None => None,
+        };
+        let data = filled.as_ref().unwrap_or(data);
         if how == Some(OnConflict::Skip) {
             let key = data.get(bucket.key_field()).map(Datum::lookup);
             let there = |key: &Key| self.row(bucket, key).is_some();
@@ -64,7 +71,11 @@ impl Draft {
         let row = self.compute(bucket, row, None);
         self.check_row(bucket, WriteKind::Insert, &row)?;
         let key = bucket.key_of(&row);
-        let there = self.row(bucket, &key).is_some();
+        let old = self.row(bucket, &key);
+        let there = old.is_some();
+        if let Some(rules) = &rules {
+            self.require_insert(bucket, (&key, old), &row, rules, how)?;
+        }
         match how {
             Some(OnConflict::Error) if there => return Err(already_exists(bucket, &key)),
             Some(OnConflict::Skip) if there => return Ok(Inserted::Skipped),
@@ -101,6 +112,25 @@ impl Draft {
         entry.written = written;
         entry.evicted = false;
         Ok(if there { Inserted::Replaced(row) } else { Inserted::New(row) })
+    }
+
+    /// What row rules say to a new record, and to taking the place of an old one.
+    fn require_insert(
+        &self,
+        bucket: &Bucket,
+        (key, old): (&Key, Option<&Row>),
+        row: &Row,
+        rules: &BoundRules,
+        how: Option<OnConflict>,
+    ) -> Result<(), OpError> {
+        rules.require(Decided::Insert, bucket, row, &self.budget)?;
+        let replaces = matches!(how, None | Some(OnConflict::Replace));
+        let Some(old) = old.filter(|_| replaces) else { return Ok(()) };
+        if !rules.read.allows(old, &self.budget) {
+            self.budget.check()?;
+            return Err(already_exists(bucket, key));
+        }
+        rules.require(Decided::Update, bucket, old, &self.budget)
     }
 
     /// Holds a new row against the definition, and pays for it and for what
@@ -204,10 +234,14 @@ impl Draft {
         (key, slot): (&Key, Option<Slot>),
         row: Row,
         mut written: Vec<usize>,
+        rules: Option<&BoundRules>,
     ) -> Result<Row, OpError> {
         let old = bucket.guard.as_ref().and_then(|_| self.row(bucket, key)).cloned();
         let row = self.compute(bucket, row, old.as_ref());
         self.check_row(bucket, WriteKind::Update, &row)?;
+        if let Some(rules) = rules {
+            rules.require(Decided::Update, bucket, &row, &self.budget)?;
+        }
         if self.mode.checks_at_once() {
             self.check_unique(bucket, key, &row, false)?;
             self.check_computed_references(store, bucket, old.as_ref(), &row)?;
@@ -350,6 +384,28 @@ impl Draft {
         }
         row.finish()
     }
+}
+
+/// The data with what the server writes; `None`: it is all there.
+fn fill_in<'a>(
+    bucket: &Bucket,
+    data: &Data<'a>,
+    rules: &BoundRules,
+) -> Result<Option<Data<'a>>, OpError> {
+    let mut absent = Vec::new();
+    for (name, value) in &rules.set {
+        let Some(given) = data.get(name) else {
+            absent.push((name.clone(), Some(value.clone())));
+            continue;
+        };
+        let (mut mine, mut theirs) = (Vec::new(), Vec::new());
+        value.write_lossless(&mut mine);
+        given.write_lossless(&mut theirs);
+        if mine != theirs {
+            return Err(set_by_server(bucket, name));
+        }
+    }
+    Ok((!absent.is_empty()).then(|| data.with(absent)))
 }
 
 /// A record with the key is there and is to be replaced: not where keys are

@@ -34,7 +34,7 @@ fn invalid(reason: impl std::fmt::Display) -> OpError {
 
 pub(super) fn filter(layout: &Layout, term: &Term) -> Result<Filter, OpError> {
     let mut fields = Fields { layout, numbers: HashMap::new() };
-    Ok(Filter { root: group(&mut fields, term)? })
+    Ok(Filter { root: group(&mut fields, term)?, also: None })
 }
 
 /// The fields that a filter asks for, numbered in the order of their first

@@ -15,6 +15,7 @@ mod tests;
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 pub(crate) use compile::OPERATORS;
 pub use term::{Substitute, Term};
@@ -36,6 +37,8 @@ const TEXT_STEP: usize = 32;
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     root: Group,
+    /// Another filter that must match too.
+    also: Option<Arc<Filter>>,
 }
 
 /// Everything in one object of the filter must hold.
@@ -126,15 +129,37 @@ impl Filter {
     /// Whether every record matches, without looking.
     pub fn is_empty(&self) -> bool {
         let Group { conditions, all, any } = &self.root;
-        conditions.is_empty() && all.is_empty() && any.is_none()
+        conditions.is_empty() && all.is_empty() && any.is_none() && self.also.is_none()
+    }
+
+    /// This and another one. The order of the candidates stays that of this one,
+    /// whatever index serves both together.
+    #[must_use]
+    pub fn and(self, other: &Arc<Filter>) -> Filter {
+        let also = match self.also {
+            None => Arc::clone(other),
+            Some(also) => Arc::new((*also).clone().and(other)),
+        };
+        Filter { also: Some(also), ..self }
+    }
+
+    /// Whether another one must match too.
+    pub(crate) fn is_narrowed(&self) -> bool {
+        self.also.is_some()
+    }
+
+    /// This one, then those that must match too.
+    fn parts(&self) -> impl Iterator<Item = &Filter> {
+        std::iter::successors(Some(self), |part| part.also.as_deref())
     }
 
     /// False also where the budget ends before that is known.
     pub fn matches(&self, row: &Row, budget: &Budget) -> bool {
-        self.root.matches(&mut Look::new(row, budget))
+        self.parts().all(|part| part.root.matches(&mut Look::new(row, budget)))
     }
 
-    /// How many conditions there are to be evaluated.
+    /// How many conditions there are to be evaluated, without those of filters
+    /// that must match too.
     pub fn conditions(&self) -> usize {
         self.root.count()
     }
@@ -143,20 +168,19 @@ impl Filter {
     /// order: the field and the value in storage form. `null` is left out: no
     /// index has it.
     pub fn equalities(&self) -> impl Iterator<Item = (&FieldRef, &str)> {
-        self.root.conditions.iter().filter_map(|condition| match &condition.test {
-            Test::Equals(Literal::Scalar(text)) if **text != *"null" => {
-                Some((&condition.field, &**text))
-            }
-            _ => None,
-        })
+        self.root.equalities()
+    }
+
+    /// The same, and those of the filters that must match too.
+    pub(crate) fn all_equalities(&self) -> impl Iterator<Item = (&FieldRef, &str)> {
+        self.parts().flat_map(|part| part.root.equalities())
     }
 
     /// Whether no record can match: a plain condition on an object or an array.
     pub fn is_never(&self) -> bool {
-        self.root
-            .conditions
-            .iter()
-            .any(|condition| matches!(condition.test, Test::Equals(Literal::Nothing)))
+        let nothing =
+            |condition: &Condition| matches!(condition.test, Test::Equals(Literal::Nothing));
+        self.parts().any(|part| part.root.conditions.iter().any(nothing))
     }
 }
 
@@ -173,12 +197,21 @@ impl Filter {
     /// can serve, in whatever order: equality, `$in`, comparisons.
     pub(crate) fn wanted(&self) -> Vec<(&FieldRef, Wanted<'_>)> {
         let mut wanted = Vec::new();
-        self.root.wanted(&mut wanted);
+        self.parts().for_each(|part| part.root.wanted(&mut wanted));
         wanted
     }
 }
 
 impl Group {
+    fn equalities(&self) -> impl Iterator<Item = (&FieldRef, &str)> {
+        self.conditions.iter().filter_map(|condition| match &condition.test {
+            Test::Equals(Literal::Scalar(text)) if **text != *"null" => {
+                Some((&condition.field, &**text))
+            }
+            _ => None,
+        })
+    }
+
     fn wanted<'f>(&'f self, wanted: &mut Vec<(&'f FieldRef, Wanted<'f>)>) {
         for condition in &self.conditions {
             wanted.extend(condition.wanted().map(|what| (&condition.field, what)));

@@ -1,6 +1,8 @@
 //! The definition of a bucket as a whole.
 
 use super::field::{At, Field, FieldType, automatic, kind_of};
+use std::sync::Arc;
+
 use super::parse_ttl;
 use hashbrown::{HashMap, HashSet};
 
@@ -8,6 +10,7 @@ use crate::budget::Budget;
 use crate::json::js::{js_order, string_of_json};
 use crate::json::{Json, Object};
 use crate::protocol::OpError;
+use crate::store::rows::RowRules;
 
 /// Why a definition is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +69,8 @@ pub struct Definition {
     /// Records kept; at least 1.
     pub max_size: Option<usize>,
     pub on_duplicate: OnDuplicate,
+    /// Which records exist for whom.
+    pub rows: Option<Arc<RowRules>>,
 }
 
 impl Definition {
@@ -131,6 +136,12 @@ impl Definition {
         if supplied.get("validate").is_some_and(|value| !value.is_null()) {
             return Err(DefinitionError::at("validate", "a function cannot be given as JSON"));
         }
+        let rows = supplied.get("rows").map(|rows| RowRules::parse(rows, &key, &fields));
+        let rows = rows.transpose().map_err(|issues| DefinitionError {
+            path: None,
+            reason: issues.join("; "),
+            message: None,
+        })?;
         let mut indexes: Vec<Box<str>> = Vec::new();
         let unique = fields.iter().filter(|field| field.unique).map(|field| field.name.clone());
         let mut known = HashSet::new();
@@ -152,6 +163,7 @@ impl Definition {
             // the cast saturates: no limit in practice.
             max_size: max_size.map(|limit| (limit.ceil() as usize).max(1)),
             on_duplicate: on_duplicate.unwrap_or_default(),
+            rows: rows.map(Arc::new),
             supplied,
         })
     }
@@ -212,6 +224,15 @@ impl Definition {
             }
             Some(ttl) => {
                 merged.insert("ttl", ttl.clone());
+            }
+        }
+        match updates.get("rows") {
+            None => {}
+            Some(Json::Null) => {
+                merged.remove("rows");
+            }
+            Some(rows) => {
+                merged.insert("rows", rows.clone());
             }
         }
         if merged.get("indexes").and_then(Json::as_array).is_some_and(<[_]>::is_empty) {

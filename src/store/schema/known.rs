@@ -16,6 +16,7 @@ const BUCKET: &[&str] = &[
     "maxSize",
     "onDuplicateKey",
     "validate",
+    "rows",
 ];
 
 /// Nested fields may have the same: what has no effect there is not misspelt.
@@ -43,6 +44,9 @@ const FIELD: &[&str] = &[
 pub fn unknown_members(definition: &Object, most: usize) -> Vec<UnknownMember> {
     let mut unknown = Unknown::at_most(most);
     unknown.look("", definition, BUCKET);
+    if let Some(rows) = definition.get("rows").and_then(Json::as_object) {
+        crate::store::rows::unknown_members(rows, &mut unknown);
+    }
     look_at_fields("schema", definition.get("schema"), &mut unknown);
     unknown.found()
 }

@@ -46,6 +46,10 @@ impl Definition {
         if self.on_duplicate == OnDuplicate::Error {
             normal.insert("onDuplicateKey", Json::from("error"));
         }
+        if self.rows.is_some() {
+            let rows = self.supplied().get("rows").cloned();
+            normal.insert("rows", rows.unwrap_or_default());
+        }
         normal
     }
 }

@@ -7,6 +7,7 @@ use crate::json::{Json, Object, Raw, write_string};
 use crate::protocol::{ErrorCode, OpError, Request, bounds};
 use crate::spelling::UnknownMember;
 use crate::store::Bucket;
+use crate::store::rows::unknown_sets;
 use crate::store::schema::{
     Definition, MAX_ISSUES, differences, unknown_in_fields, unknown_members, warnings,
 };
@@ -92,6 +93,7 @@ impl Engine {
         let config = object(config);
         let mut found = config.get("schema").map(warnings).unwrap_or_default();
         found.extend(unknown_members(&config, WARNINGS).iter().map(UnknownMember::warning));
+        self.require_sets(&name, None, &config)?;
         let existed = if_missing && self.store.bucket_id(&name).is_some();
         if existed {
             self.require_same(&name, config)?;
@@ -101,6 +103,33 @@ impl Engine {
         }
         write_defined(out, &name, "created", existed, found);
         Ok(())
+    }
+
+    /// That the sets are there which the row rules of a definition, or of an
+    /// update to one, name.
+    fn require_sets(
+        &self,
+        name: &str,
+        bucket: Option<&Bucket>,
+        config: &Object,
+    ) -> Result<(), OpError> {
+        if config.get("rows").is_none_or(Json::is_null) {
+            return Ok(());
+        }
+        let definition = match bucket {
+            Some(bucket) => bucket.definition().updated(name, config, &self.budget),
+            None => Definition::parse_within(name, config.clone(), &self.budget),
+        };
+        let definition = definition.map_err(|error| error.into_error(name))?;
+        let Some(rows) = &definition.rows else { return Ok(()) };
+        let issues = unknown_sets(rows, |set| self.has_set(set));
+        match issues.is_empty() {
+            true => Ok(()),
+            false => Err(OpError::validation(format!(
+                "Invalid schema for bucket \"{name}\": {}",
+                issues.join("; ")
+            ))),
+        }
     }
 
     /// That a bucket is defined as `config` says.
@@ -129,7 +158,9 @@ impl Engine {
         let name = request.require_string("name")?;
         let updates = request.require_object("updates")?;
         check_field_names(updates.get("addFields"))?;
-        let set = self.store.prepare_update(&name, &object(updates), &self.budget)?;
+        let updates_given = object(updates);
+        self.require_sets(&name, self.store.bucket_named(&name), &updates_given)?;
+        let set = self.store.prepare_update(&name, &updates_given, &self.budget)?;
         self.commit(set);
         let fields = updates.get("addFields").map(Raw::to_json).unwrap_or(Json::Null);
         let mut found = warnings(&fields);

@@ -1,6 +1,7 @@
 //! `store.find`, `store.groupBy`, `store.query`: queries that are asked once.
 
 use super::many::unknown_operation;
+use crate::app::ConnId;
 use crate::engine::Engine;
 use crate::json::Raw;
 use crate::protocol::{OpError, Request, bounds};
@@ -8,18 +9,21 @@ use crate::query::AdHoc;
 
 impl Engine {
     pub(in crate::engine::ops) fn store_find(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let name = request.require_string("bucket")?;
         request.optional_object("filter")?;
         let query = AdHoc::parse(|name| request.present(name).map(Raw::to_json))?;
-        query.answer(self.store.require(&name)?, self.asking(), out)
+        let read = self.readable(conn, &name)?;
+        query.answer(self.store.require(&name)?, read.filter(), self.asking(), out)
     }
 
     pub(in crate::engine::ops) fn store_group_by(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
@@ -42,18 +46,21 @@ impl Engine {
         let aggregate = request.require_object("aggregate")?.to_json();
         request.optional_object("filter")?;
         let query = AdHoc::grouping(field, aggregate, member)?;
-        query.answer(self.store.require(&name)?, self.asking(), out)
+        let read = self.readable(conn, &name)?;
+        query.answer(self.store.require(&name)?, read.filter(), self.asking(), out)
     }
 
     pub(in crate::engine::ops) fn store_query(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let query = request.require_string("query")?;
         let params = request.field("params");
         bounds::check_params(params)?;
-        self.views.ask(&self.store, &query, params, &self.budget, out)
+        let read = self.read_of_query(conn, &query)?;
+        self.views.ask(&self.store, (&query, params), read, &self.budget, out)
     }
 
     /// What an answer is taken from, and how long it may be.

@@ -7,6 +7,7 @@ mod many;
 mod reads;
 mod transaction;
 
+use crate::app::ConnId;
 use crate::budget::{Budget, OverBudget};
 use crate::engine::Engine;
 use crate::json::Raw;
@@ -48,6 +49,7 @@ impl Engine {
 
     pub(in crate::engine::ops) fn store_insert(
         &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
@@ -55,7 +57,7 @@ impl Engine {
         let data = Data::from(request.require_object("data")?);
         let bucket = self.store.require(&name)?.id();
         let budget = self.budget.clone();
-        self.write_single(|draft, store, ids| {
+        self.write_as(conn, bucket, Mode::Single, |draft, store, ids| {
             draft.insert(store, ids, bucket, &data)?.write(out);
             Ok(budget.reply(out.len() + 1)?)
         })
@@ -63,6 +65,7 @@ impl Engine {
 
     pub(in crate::engine::ops) fn store_update(
         &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
@@ -72,7 +75,7 @@ impl Engine {
         let expect = expected(request)?;
         let bucket = self.store.require(&name)?.id();
         let budget = self.budget.clone();
-        self.write_single(|draft, store, _| {
+        self.write_as(conn, bucket, Mode::Single, |draft, store, _| {
             let edit = Edit { data: &data, apply: &apply, expect: expect.as_ref() };
             draft.edit(store, bucket, &key, edit)?.write(out);
             Ok(budget.reply(out.len() + 1)?)
@@ -81,6 +84,7 @@ impl Engine {
 
     pub(in crate::engine::ops) fn store_delete(
         &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
@@ -88,7 +92,7 @@ impl Engine {
         let key = Lookup::from(request.require_value("key")?);
         let expect = expected(request)?;
         let bucket = self.store.require(&name)?.id();
-        self.write_single(|draft, store, _| match &expect {
+        self.write_as(conn, bucket, Mode::Single, |draft, store, _| match &expect {
             Some(expect) => draft.delete_expected(store, bucket, &key, expect),
             None => draft.delete(store, bucket, &key),
         })?;
@@ -98,12 +102,13 @@ impl Engine {
 
     pub(in crate::engine::ops) fn store_clear(
         &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let name = request.require_string("bucket")?;
         let bucket = self.store.require(&name)?.id();
-        self.write_single(|draft, store, _| draft.clear(store, bucket))?;
+        self.write_as(conn, bucket, Mode::Single, |draft, store, _| draft.clear(store, bucket))?;
         out.extend_from_slice(b"{\"cleared\":true}");
         Ok(())
     }

@@ -1,53 +1,80 @@
 //! Reads of one bucket: `get`, `where`, paging, aggregates.
 
 use super::{write_row, write_rows};
+use crate::app::ConnId;
 use crate::budget::Budget;
 use crate::engine::Engine;
-use crate::json::{Json, Object, write_number};
+use crate::json::{Json, Object, Raw, write_number};
 use crate::protocol::{OpError, Request};
+use crate::store::rows::Bound;
 use crate::store::{Access, Aggregate, Bucket, Filter, Lookup, Store};
 
 impl Engine {
+    /// What may be read of the bucket of a request. What is wrong with its fields
+    /// is found by whoever reads them.
+    fn read_rule(&mut self, conn: ConnId, request: &Request<'_>) -> Result<Bound, OpError> {
+        match request.str_field("bucket") {
+            Some(name) if self.store.bucket_id(&name).is_some() => self.readable(conn, &name),
+            _ => Ok(Bound::All),
+        }
+    }
+
     pub(in crate::engine::ops) fn store_get(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let name = request.require_string("bucket")?;
         let key = Lookup::from(request.require_value("key")?);
+        let read = self.readable(conn, &name)?;
         let bucket = self.store.require(&name)?;
         self.budget.spend(1)?;
-        write_row(out, key.key().and_then(|key| bucket.get(key)));
+        let row = key.key().and_then(|key| bucket.get(key));
+        let row = row.filter(|row| read.allows(row, &self.budget));
+        self.budget.check()?;
+        write_row(out, row);
         Ok(())
     }
 
     pub(in crate::engine::ops) fn store_all(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let name = request.require_string("bucket")?;
+        let read = self.readable(conn, &name)?;
         let bucket = self.store.require(&name)?;
+        if read.filter().is_some() {
+            let filter = read.narrow(Filter::default());
+            let rows = bucket.in_table_order(Some(&filter), &self.budget);
+            return Ok(write_rows(out, rows.map(|(_, row)| row), &self.budget)?);
+        }
         let rows = bucket.visible().take_while(|_| self.budget.spend(1).is_ok());
         Ok(write_rows(out, rows.map(|(_, row)| row), &self.budget)?)
     }
 
     pub(in crate::engine::ops) fn store_where(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        let (bucket, filter) = filtered(&self.store, request)?;
+        let read = self.read_rule(conn, request)?;
+        let (bucket, filter) = filtered(&self.store, &read, request)?;
         let rows = bucket.select(Some(&filter), &self.budget);
         Ok(write_rows(out, rows.map(|(_, row)| row), &self.budget)?)
     }
 
     pub(in crate::engine::ops) fn store_find_one(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        let (bucket, filter) = filtered(&self.store, request)?;
+        let read = self.read_rule(conn, request)?;
+        let (bucket, filter) = filtered(&self.store, &read, request)?;
         let first = bucket.select(Some(&filter), &self.budget).next();
         self.budget.check()?;
         write_row(out, first.map(|(_, row)| row));
@@ -55,96 +82,116 @@ impl Engine {
     }
 
     pub(in crate::engine::ops) fn store_first(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
+        let read = self.read_rule(conn, request)?;
         let (bucket, n) = some(&self.store, request, "n")?;
-        let rows = bucket.first(n, &self.budget)?;
+        let rows = bucket.first_shown(n, read.filter().map(|it| &**it), &self.budget)?;
         Ok(write_rows(out, rows.into_iter(), &self.budget)?)
     }
 
     pub(in crate::engine::ops) fn store_last(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
+        let read = self.read_rule(conn, request)?;
         let (bucket, n) = some(&self.store, request, "n")?;
-        let rows = bucket.last(n, &self.budget)?;
+        let rows = bucket.last_shown(n, read.filter().map(|it| &**it), &self.budget)?;
         Ok(write_rows(out, rows.into_iter(), &self.budget)?)
     }
 
     pub(in crate::engine::ops) fn store_count(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        count(&self.store, &self.budget, request, out)
+        let read = self.read_rule(conn, request)?;
+        count(&self.store, (&self.budget, &read), request, out)
     }
 
     pub(in crate::engine::ops) fn store_paginate(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        paginate(&self.store, &self.budget, request, out)
+        let read = self.read_rule(conn, request)?;
+        paginate(&self.store, (&self.budget, &read), request, out)
     }
 
     pub(in crate::engine::ops) fn store_sum(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        aggregate(&self.store, &self.budget, request, Aggregate::Sum, out)
+        let read = self.read_rule(conn, request)?;
+        aggregate(&self.store, (&self.budget, &read), request, Aggregate::Sum, out)
     }
 
     pub(in crate::engine::ops) fn store_avg(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        aggregate(&self.store, &self.budget, request, Aggregate::Avg, out)
+        let read = self.read_rule(conn, request)?;
+        aggregate(&self.store, (&self.budget, &read), request, Aggregate::Avg, out)
     }
 
     pub(in crate::engine::ops) fn store_min(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        aggregate(&self.store, &self.budget, request, Aggregate::Min, out)
+        let read = self.read_rule(conn, request)?;
+        aggregate(&self.store, (&self.budget, &read), request, Aggregate::Min, out)
     }
 
     pub(in crate::engine::ops) fn store_max(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        aggregate(&self.store, &self.budget, request, Aggregate::Max, out)
+        let read = self.read_rule(conn, request)?;
+        aggregate(&self.store, (&self.budget, &read), request, Aggregate::Max, out)
     }
 
     /// With `query`, how that is kept; else how a filter is served.
     pub(in crate::engine::ops) fn store_explain(
-        &self,
+        &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         match request.field("query") {
-            Some(_) => self.explain_query(request, out),
-            None => explain(&self.store, &self.budget, request, out),
+            Some(_) => self.explain_query(conn, request, out),
+            None => {
+                let read = self.read_rule(conn, request)?;
+                explain(&self.store, (&self.budget, &read), request, out)
+            }
         }
     }
 }
 
 fn count(
     store: &Store,
-    budget: &Budget,
+    (budget, read): (&Budget, &Bound),
     request: &Request<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), OpError> {
     let name = request.require_string("bucket")?;
     let filter = request.optional_object("filter")?;
     let bucket = store.require(&name)?;
-    let filter = filter.map(|filter| Filter::compile(bucket.layout(), filter)).transpose()?;
+    let filter = narrowed(bucket, filter, read)?;
     let count = match filter.filter(|filter| !filter.is_empty()) {
         Some(filter) => bucket.select(Some(&filter), budget).count(),
         None => bucket.visible_len(budget),
@@ -154,12 +201,29 @@ fn count(
     Ok(())
 }
 
+/// The filter of a request, with what may be read at all.
+fn narrowed(
+    bucket: &Bucket,
+    filter: Option<Raw<'_>>,
+    read: &Bound,
+) -> Result<Option<Filter>, OpError> {
+    let filter = filter.map(|filter| Filter::compile(bucket.layout(), filter)).transpose()?;
+    Ok(match read.filter() {
+        None => filter,
+        Some(_) => Some(read.narrow(filter.unwrap_or_default())),
+    })
+}
+
 /// The bucket and the filter of a request that must have both.
-fn filtered<'s>(store: &'s Store, request: &Request<'_>) -> Result<(&'s Bucket, Filter), OpError> {
+fn filtered<'s>(
+    store: &'s Store,
+    read: &Bound,
+    request: &Request<'_>,
+) -> Result<(&'s Bucket, Filter), OpError> {
     let name = request.require_string("bucket")?;
     let filter = request.require_object("filter")?;
     let bucket = store.require(&name)?;
-    Ok((bucket, Filter::compile(bucket.layout(), filter)?))
+    Ok((bucket, read.narrow(Filter::compile(bucket.layout(), filter)?)))
 }
 
 /// The bucket and the number of records of a request that must have both.
@@ -175,16 +239,17 @@ fn some<'s>(
 
 fn paginate(
     store: &Store,
-    budget: &Budget,
+    (budget, read): (&Budget, &Bound),
     request: &Request<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), OpError> {
     let (bucket, limit) = some(store, request, "limit")?;
+    let read = read.filter().map(|it| &**it);
     // One more than asked for tells whether there are more.
     let wanted = limit.saturating_add(1);
     let mut rows = match request.field("after") {
-        Some(after) => bucket.after(&Lookup::from(after), wanted, budget)?,
-        None => bucket.first(wanted, budget)?,
+        Some(after) => bucket.after_shown(&Lookup::from(after), wanted, read, budget)?,
+        None => bucket.first_shown(wanted, read, budget)?,
     };
     let has_more = rows.len() > limit;
     rows.truncate(limit);
@@ -202,7 +267,7 @@ fn paginate(
 
 fn aggregate(
     store: &Store,
-    budget: &Budget,
+    (budget, read): (&Budget, &Bound),
     request: &Request<'_>,
     function: Aggregate,
     out: &mut Vec<u8>,
@@ -211,7 +276,7 @@ fn aggregate(
     let field = request.require_string("field")?;
     let filter = request.optional_object("filter")?;
     let bucket = store.require(&name)?;
-    let filter = filter.map(|filter| Filter::compile(bucket.layout(), filter)).transpose()?;
+    let filter = narrowed(bucket, filter, read)?;
     let field = bucket.layout().field(&field);
     let rows = bucket.select(filter.as_ref(), budget).map(|(_, row)| row);
     let rows = rows.take_while(|row| budget.spend_text(row.look_at(&field).1).is_ok());
@@ -227,19 +292,28 @@ fn aggregate(
 /// How a filter is served; docs/explain.md.
 fn explain(
     store: &Store,
-    budget: &Budget,
+    (budget, read): (&Budget, &Bound),
     request: &Request<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), OpError> {
     let name = request.require_string("bucket")?;
     let filter = request.optional_object("filter")?;
     let bucket = store.require(&name)?;
-    let filter = filter.map(|filter| Filter::compile(bucket.layout(), filter)).transpose()?;
+    let filter = narrowed(bucket, filter, read)?;
     let (access, mut selection) = bucket.explain(filter.as_ref(), budget);
     let matched = selection.by_ref().count();
     budget.check()?;
     let mut answer = explain_access(bucket, &access);
-    answer.insert("lookedAt", Json::Number(selection.looked_at() as f64));
+    match read.filter() {
+        None => {
+            answer.insert("lookedAt", Json::Number(selection.looked_at() as f64));
+        }
+        // These count hidden records.
+        Some(_) => {
+            answer.remove("records");
+            answer.insert("rowFilter", Json::Bool(true));
+        }
+    }
     answer.insert("matched", Json::Number(matched as f64));
     Json::Object(answer).write(out);
     Ok(())

@@ -1,5 +1,6 @@
 //! `store.transaction`: checks of the whole request, then one draft.
 
+use crate::app::ConnId;
 use crate::budget::Budget;
 use crate::engine::Engine;
 use crate::engine::many::{Given, Kind as ManyKind, Many};
@@ -31,12 +32,17 @@ enum Action<'a> {
 impl Engine {
     pub(in crate::engine::ops) fn store_transaction(
         &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let steps = parse(request)?;
         let text_bytes = self.views.text_bytes();
+        let touched: Vec<BucketId> =
+            steps.iter().filter_map(|step| self.store.bucket_id(&step.bucket)).collect();
+        let sight = self.sight(conn, touched)?;
         let mut draft = Draft::new(Mode::Transaction, self.now.wall, &self.budget);
+        draft.set_sight(sight);
         out.extend_from_slice(b"{\"results\":[");
         for (at, step) in steps.iter().enumerate() {
             if at > 0 {

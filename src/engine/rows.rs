@@ -1,0 +1,274 @@
+//! Who sees which records: row rules (`crate::store::rows`) for connections.
+//!
+//! The rules of a bucket are made filters for a connection once, and kept until
+//! the definition, the session, its roles or a set is another one. There is no
+//! other place where row rules meet connections.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::Engine;
+use super::sessions::Mode;
+use crate::access::Roles;
+use crate::app::ConnId;
+use crate::identity::{SUPERADMIN, VIRTUAL_ADMIN};
+use crate::json::{Json, Object};
+use crate::protocol::OpError;
+use crate::store::rows::{Bound, BoundRules, Principal, RowRules, Sight};
+use crate::store::{Bucket, BucketId, Commit, DefinitionChange, Mode as DraftMode, not_defined};
+
+/// Who a connection acts for, as far as row rules are concerned.
+#[derive(Clone, Debug)]
+pub(super) struct Who {
+    /// Row rules do not apply.
+    is_exempt: bool,
+    user_id: Option<Arc<str>>,
+    roles: Roles,
+    metadata: Option<Arc<Object>>,
+}
+
+impl PartialEq for Who {
+    fn eq(&self, other: &Who) -> bool {
+        let metadata = match (&self.metadata, &other.metadata) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        metadata
+            && self.is_exempt == other.is_exempt
+            && self.user_id == other.user_id
+            && self.roles == other.roles
+    }
+}
+
+#[derive(Debug)]
+struct Kept {
+    rules: Arc<RowRules>,
+    who: Who,
+    bound: Arc<BoundRules>,
+}
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub(super) struct RowsSide {
+    kept: HashMap<ConnId, HashMap<BucketId, Kept>>,
+}
+
+impl RowsSide {
+    /// A connection has ended.
+    pub fn forget(&mut self, conn: ConnId) {
+        self.kept.remove(&conn);
+    }
+}
+
+impl Engine {
+    fn who(&self, id: ConnId) -> Who {
+        let nobody =
+            || Who { is_exempt: false, user_id: None, roles: Roles::default(), metadata: None };
+        if self.conns.get(id).is_none_or(|conn| conn.trusted) {
+            // The program that embeds the server.
+            return Who { is_exempt: true, ..nobody() };
+        }
+        let Some(session) = self.session(id) else {
+            return match &self.sessions.mode {
+                Mode::External(external) => {
+                    let roles = external.anonymous_roles.clone().unwrap_or_default().into();
+                    Who { roles, ..nobody() }
+                }
+                Mode::Open | Mode::BuiltIn(_) => nobody(),
+            };
+        };
+        let user_id = Some(Arc::clone(&session.user_id));
+        match &self.sessions.mode {
+            Mode::BuiltIn(identity) => {
+                let roles: Roles = identity.directory.role_names(&session.user_id).into();
+                let is_exempt = *session.user_id == *VIRTUAL_ADMIN
+                    || roles.iter().any(|role| **role == *SUPERADMIN);
+                // Users edit their own metadata.
+                Who { is_exempt, user_id, roles, metadata: None }
+            }
+            Mode::Open | Mode::External(_) => Who {
+                is_exempt: false,
+                user_id,
+                roles: Arc::clone(&session.roles),
+                metadata: session.metadata.clone(),
+            },
+        }
+    }
+
+    /// Whether there is a set of that name.
+    pub(super) fn has_set(&self, _: &str) -> bool {
+        false
+    }
+
+    /// The row rules that apply to a connection in a bucket, if any do.
+    ///
+    /// # Errors
+    /// Of a set that cannot be used.
+    pub(super) fn rules_for(
+        &mut self,
+        conn: ConnId,
+        id: BucketId,
+    ) -> Result<Option<Arc<BoundRules>>, OpError> {
+        let Some(bucket) = self.store.bucket(id) else { return Ok(None) };
+        let Some(rules) = bucket.definition().rows.clone() else { return Ok(None) };
+        let who = self.who(conn);
+        if who.is_exempt || rules.bypassed_by(&who.roles).is_some() {
+            return Ok(None);
+        }
+        let kept = self.rows.kept.get(&conn).and_then(|kept| kept.get(&id));
+        if let Some(kept) = kept
+            && Arc::ptr_eq(&kept.rules, &rules)
+            && kept.who == who
+        {
+            return Ok(Some(Arc::clone(&kept.bound)));
+        }
+        let bound = Arc::new(self.bind_rules(bucket, &rules, &who)?);
+        if !rules.uses_now() {
+            let kept = Kept { rules, who, bound: Arc::clone(&bound) };
+            self.rows.kept.entry(conn).or_default().insert(id, kept);
+        }
+        Ok(Some(bound))
+    }
+
+    fn bind_rules(
+        &self,
+        bucket: &Bucket,
+        rules: &RowRules,
+        who: &Who,
+    ) -> Result<BoundRules, OpError> {
+        let principal = Principal {
+            user_id: who.user_id.as_deref(),
+            roles: &who.roles,
+            metadata: who.metadata.as_deref(),
+            now: self.now.wall as f64,
+            sets: &|_| Err(OpError::internal()),
+        };
+        rules.bind(bucket.layout(), bucket.key_field(), &principal)
+    }
+
+    /// What a connection may read of a bucket.
+    ///
+    /// # Errors
+    /// `BUCKET_NOT_DEFINED`, or of a set that cannot be used.
+    pub(super) fn readable(&mut self, conn: ConnId, bucket: &str) -> Result<Bound, OpError> {
+        let id = self.store.bucket_id(bucket).ok_or_else(|| not_defined(bucket))?;
+        Ok(self.rules_for(conn, id)?.map_or(Bound::All, |rules| rules.read.clone()))
+    }
+
+    /// What a connection sees of buckets, and of those that refer to them. `None`:
+    /// everything.
+    ///
+    /// # Errors
+    /// Of a set that cannot be used.
+    pub(super) fn sight(
+        &mut self,
+        conn: ConnId,
+        buckets: impl IntoIterator<Item = BucketId>,
+    ) -> Result<Option<Sight>, OpError> {
+        if self.who(conn).is_exempt {
+            return Ok(None);
+        }
+        let mut sight = Sight::default();
+        let mut open: Vec<BucketId> = buckets.into_iter().collect();
+        let asked = open.clone();
+        while let Some(id) = open.pop() {
+            if sight.knows(id) {
+                continue;
+            }
+            match self.rules_for(conn, id) {
+                Ok(rules) => sight.insert(id, rules),
+                Err(error) if asked.contains(&id) => return Err(error),
+                // Only the messages about its records need to know: closed.
+                Err(_) => continue,
+            }
+            if let Some(bucket) = self.store.bucket(id) {
+                open.extend(self.store.referrers(bucket.name()).filter(|id| !sight.knows(*id)));
+            }
+        }
+        Ok(Some(sight))
+    }
+
+    /// The read filters of a query's or a view's source, as part of the key of
+    /// its view; `None`: everything is shown.
+    ///
+    /// # Errors
+    /// As [`Engine::readable`].
+    pub(super) fn read_filter(
+        &mut self,
+        conn: ConnId,
+        bucket: &str,
+    ) -> Result<Option<Arc<Json>>, OpError> {
+        // A bucket that is not there shows nothing, and whoever asks is told.
+        match self.store.bucket_id(bucket) {
+            None => Ok(None),
+            Some(_) => Ok(self.readable(conn, bucket)?.json().cloned()),
+        }
+    }
+
+    /// The same of a query with a name. A query of the program has none: it sees
+    /// everything.
+    ///
+    /// # Errors
+    /// As [`Engine::readable`].
+    pub(super) fn read_of_query(
+        &mut self,
+        conn: ConnId,
+        query: &str,
+    ) -> Result<Option<Arc<Json>>, OpError> {
+        match self.query_source(query) {
+            Some(bucket) => self.read_filter(conn, &bucket),
+            None => Ok(None),
+        }
+    }
+
+    /// The same of several buckets: by name, those that hide something.
+    ///
+    /// # Errors
+    /// As [`Engine::readable`].
+    pub(super) fn read_filters<'n>(
+        &mut self,
+        conn: ConnId,
+        buckets: impl IntoIterator<Item = &'n str>,
+    ) -> Result<Option<Arc<Json>>, OpError> {
+        let mut filters = Object::new();
+        for bucket in buckets {
+            if let Some(filter) = self.read_filter(conn, bucket)? {
+                filters.insert(bucket, (*filter).clone());
+            }
+        }
+        Ok((!filters.is_empty()).then(|| Arc::new(Json::Object(filters))))
+    }
+
+    /// A commit may have changed what is there for whom.
+    pub(super) fn note_definitions(&mut self, commit: &Commit) {
+        for definition in &commit.definitions {
+            match definition {
+                DefinitionChange::Defined(defined) | DefinitionChange::Updated(defined) => {
+                    self.reauthorise_readers(defined.bucket, &defined.name);
+                }
+                DefinitionChange::Dropped { .. } => {}
+            }
+        }
+    }
+
+    /// As [`Engine::write_draft`], with the rights of a connection.
+    pub(super) fn write_as<T>(
+        &mut self,
+        conn: ConnId,
+        bucket: BucketId,
+        mode: DraftMode,
+        prepare: impl FnOnce(
+            &mut crate::store::Draft,
+            &crate::store::Store,
+            &mut crate::ids::IdSource,
+        ) -> Result<T, OpError>,
+    ) -> Result<T, OpError> {
+        let sight = self.sight(conn, [bucket])?;
+        self.write_draft(mode, |draft, store, ids| {
+            draft.set_sight(sight);
+            prepare(draft, store, ids)
+        })
+    }
+}

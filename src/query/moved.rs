@@ -1,0 +1,99 @@
+//! Subscribers whose rights have changed: from the view of one read filter to
+//! that of another.
+
+use std::sync::Arc;
+
+use super::live::{Common, Live};
+use super::registry::{Source, not_a_query};
+use super::view::{Body, View, Want};
+use super::views::{News, ViewId, ViewKey, Views, filter_text};
+use crate::json::Json;
+use crate::protocol::OpError;
+use crate::store::{BucketId, Store};
+
+impl Views {
+    /// Whether a view shows what this read filter leaves.
+    pub fn shows_through(&self, id: ViewId, read: Option<&Json>) -> bool {
+        let Some(entry) = self.entry(id) else { return false };
+        match (&entry.key.read_filter, read) {
+            (None, None) => true,
+            (Some(have), Some(read)) => **have == *filter_text(read),
+            _ => false,
+        }
+    }
+
+    /// The bucket of a declarative query's view, with or without a name.
+    pub fn bucket_of(&self, id: ViewId) -> Option<&str> {
+        let query = self.queries.get(&self.entry(id)?.query)?;
+        query.source.definition().map(|definition| &*definition.bucket)
+    }
+
+    /// The views that read a bucket, or one of its name.
+    pub fn reading(&self, bucket: BucketId, name: &str) -> Vec<ViewId> {
+        let mut views = self.over(bucket);
+        views.extend(self.views_naming(name));
+        views.sort_unstable();
+        views.dedup();
+        views
+    }
+
+    /// The last result that a subscriber can have been sent who was told
+    /// everything up to `since`. `None`: it is not known any more.
+    pub fn last_told(&self, id: ViewId, since: u64) -> Option<Body> {
+        let mut news = self.pending_news().filter(|item| item.view == id && item.number > since);
+        match news.next().map(|item| &item.news) {
+            Some(News::Changed(changed)) => changed.previous.clone(),
+            Some(News::Ended(_) | News::Failed) => None,
+            None => match self.get(id)? {
+                Live::Declared(view) => view.made_body(),
+                Live::Program(view, _) => Some(view.body()),
+                Live::Derived(view, _) => Some(view.body()),
+            },
+        }
+    }
+
+    /// Joins the view of the same query and parameters through another read
+    /// filter, or makes it. The old one is left by the caller.
+    ///
+    /// # Errors
+    /// Why there is no result.
+    pub fn rejoin(
+        &mut self,
+        store: &Store,
+        from: ViewId,
+        read_filter: Option<Arc<Json>>,
+        want: Want,
+    ) -> Result<ViewId, OpError> {
+        let text_bytes = self.limits.text_bytes;
+        let entry = self.entry(from).ok_or_else(OpError::internal)?;
+        let id = entry.query;
+        let query = self.queries.get(&id).ok_or_else(|| not_a_query(""))?;
+        let upkeep = query.upkeep.clone();
+        let read = read_filter.as_ref().map(|filter| filter_text(filter));
+        let key = ViewKey { params: entry.key.params.clone(), read_filter: read };
+        let found = query.views.get(&key).copied();
+        let view = match (found, &query.source, &entry.live) {
+            (Some(view), ..) => view,
+            (None, Source::Declared(definition), Live::Declared(view)) => {
+                let bucket = store.require(&definition.bucket)?;
+                let (definition, params) = (Arc::clone(definition), view.params().clone());
+                let asking = (&upkeep, text_bytes);
+                let view = View::new(bucket, definition, params, read_filter, want, asking)?;
+                self.insert(id, key, Live::Declared(Box::new(view)))
+            }
+            (None, Source::Derived(derivation), _) => {
+                let view = derivation.start(store, read_filter.as_ref(), self.wall, &upkeep)?;
+                self.insert(id, key, Live::Derived(view, Common::default()))
+            }
+            // What a program shows depends on no read filter.
+            (None, ..) => from,
+        };
+        self.catch_up_for(store, view, &upkeep)?;
+        if let Some(live) = self.get_mut(view) {
+            live.join(store, want);
+            self.subscribers += 1;
+        }
+        self.account(store, view);
+        Ok(view)
+    }
+}
