@@ -65,6 +65,7 @@ pub mod server;
 pub mod spelling;
 pub mod storage;
 pub mod store;
+mod tree;
 pub mod wheel;
 
 pub use config::Config;

@@ -2,14 +2,14 @@
 //! up and evaluates afresh.
 
 use super::groups::GroupsForm;
-use super::list::{List, ListChange, Op, write_keys, write_list};
+use super::list::{List, ListChange, Op, Window, write_keys, write_list};
 use super::order::{Columns, SortKey, SortSpec};
 use super::piece::{Piece, Projection};
 use super::plan::{Evaluated, Plan};
 use super::sum::NeedsColumn;
 use super::value::{Member, MemberChange, ValueForm, same_number};
 use crate::json::write_number;
-use crate::store::Bucket;
+use crate::store::{Bucket, InOrder};
 
 /// Why a view is evaluated afresh at every change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,9 @@ impl Form {
                 Form::Rows(List::new(plan.window, members, first, &plan.projection))
             }
             (None, Some(sort)) => {
+                if let Some(sorted) = Sorted::by_index(plan, bucket, sort) {
+                    return Form::Sorted(Box::new(sorted));
+                }
                 let mut columns = sort.columns();
                 let mut members = 0;
                 let counted = plan.members(bucket).inspect(|member| {
@@ -270,7 +273,25 @@ impl Form {
     }
 }
 
+/// Members that are held behind the window where an index finds more at once.
+const INDEXED_RESERVE: usize = 256;
+
 impl Sorted {
+    /// The beginning, and what is behind it by numbers only, where an ordered
+    /// index knows them.
+    fn by_index(plan: &Plan, bucket: &Bucket, sort: &SortSpec) -> Option<Sorted> {
+        plan.window.limit?;
+        let way = plan.in_order(bucket)?;
+        let columns = Columns::of_one(way.kinds(bucket)?);
+        if !sort.is_total(&columns) {
+            return None;
+        }
+        let window = Window { reserve: INDEXED_RESERVE, ..plan.window };
+        let first = first_on(plan, bucket, sort, &way, window.held());
+        let list = List::new(window, way.len(), first, &plan.projection);
+        Some(Sorted { list, columns })
+    }
+
     fn count(&mut self, sort: &SortSpec, change: MemberChange<'_>) {
         if let Some(old) = change.old {
             sort.count(&mut self.columns, old.row, false);
@@ -292,7 +313,10 @@ impl Sorted {
             old: change.old.map(key),
             new: change.new.map(|new| (key(new), Piece::Row(new.row.clone()))),
         });
-        let refill = &mut |most| first_sorted(plan.members(bucket), sort, most);
+        let refill = &mut |most| match plan.in_order(bucket).filter(InOrder::is_covered) {
+            Some(way) => first_on(plan, bucket, sort, &way, most),
+            None => first_sorted(plan.members(bucket), sort, most),
+        };
         self.list.apply(ops.collect(), &plan.projection, refill)
     }
 }
@@ -300,6 +324,18 @@ impl Sorted {
 fn first_rows(plan: &Plan, bucket: &Bucket, most: usize) -> Vec<(u64, Piece)> {
     let members = plan.members(bucket).take(most);
     members.map(|member| (member.place, Piece::Row(member.row.clone()))).collect()
+}
+
+fn first_on(
+    plan: &Plan,
+    bucket: &Bucket,
+    sort: &SortSpec,
+    way: &InOrder,
+    most: usize,
+) -> Vec<((SortKey, u64), Piece)> {
+    let members = plan.first_on((bucket, way), true, most).into_iter();
+    let key = |member: &Member<'_>| (sort.key(member.row), member.place);
+    members.map(|member| (key(&member), Piece::Row(member.row.clone()))).collect()
 }
 
 /// The first so many in the order of their keys, in O(n + most log most).

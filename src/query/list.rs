@@ -13,7 +13,7 @@ mod change;
 pub(crate) use change::{Gone, How, ListChange, Placed, patch, write_keys, write_list};
 
 use super::piece::{Piece, Projection};
-use super::tree::{Entry, Tree};
+use crate::tree::{Entry, Tree};
 
 /// Reserve of a list that is filled for the first time. With some 60 bytes per
 /// entry it takes a megabyte.

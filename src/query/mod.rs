@@ -24,7 +24,7 @@ mod program;
 mod registry;
 mod routing;
 pub(crate) mod sum;
-mod tree;
+
 mod value;
 mod view;
 mod views;

@@ -10,10 +10,9 @@
 
 use std::cmp::Ordering;
 
-use super::sum::ordered_bits;
 use crate::json::js::Primitive;
 use crate::json::{Kind, Raw};
-use crate::store::{FieldRef, Layout, Row};
+use crate::store::{FieldRef, Kinds, Layout, Row, encode_text, ordered_bits};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -50,6 +49,14 @@ struct Column {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Columns(Vec<Column>);
 
+impl Columns {
+    /// Those of a sort by one field.
+    pub fn of_one(kinds: Kinds) -> Columns {
+        let Kinds { numbers, booleans, strings, structured: others } = kinds;
+        Columns(vec![Column { numbers, booleans, strings, others }])
+    }
+}
+
 impl SortSpec {
     pub fn new<'n>(
         layout: &Layout,
@@ -57,6 +64,12 @@ impl SortSpec {
     ) -> Self {
         let fields = fields.into_iter().map(|(name, way)| (layout.field(name), way)).collect();
         SortSpec { fields }
+    }
+
+    /// The fields and whether each descends.
+    pub fn ways(&self) -> Vec<(&str, bool)> {
+        let ways = self.fields.iter();
+        ways.map(|(field, way)| (field.name(), *way == Direction::Descending)).collect()
     }
 
     /// Bytes of the values by which a row is sorted.
@@ -183,18 +196,6 @@ fn encode(value: Raw<'_>, out: &mut Vec<u8>) {
     } else if let Some(text) = value.as_str() {
         encode_text(&text, out);
     }
-}
-
-fn encode_text(text: &str, out: &mut Vec<u8>) {
-    // UTF-16 puts the characters beyond U+FFFF, as surrogates, before U+E000 to
-    // U+FFFF; UTF-8 puts them behind. The first bytes of these sequences trade
-    // places. One is added so that the end, a zero, comes before everything.
-    out.extend(text.bytes().map(|byte| match byte {
-        0xee | 0xef => byte + 5 + 1,
-        0xf0..=0xf4 => byte - 2 + 1,
-        other => other + 1,
-    }));
-    out.push(0);
 }
 
 /// Compares like the bytes it was made from. A single number needs no

@@ -11,7 +11,7 @@ use super::value::{Measure, Member, MemberChange};
 use crate::budget::Budget;
 use crate::json::Json;
 use crate::protocol::OpError;
-use crate::store::{Access, Bucket, BucketId, Change, Filter, Row};
+use crate::store::{Access, Bucket, BucketId, Change, Filter, InOrder, Row};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -122,6 +122,29 @@ impl Plan {
     pub fn shown<'s>(&'s self, bucket: &'s Bucket) -> impl Iterator<Item = Member<'s>> + Clone {
         let rows = bucket.select(Some(&self.filter), &self.budget);
         rows.map(|(place, row)| self.look(Member { place, row }))
+    }
+
+    /// A way to the rows in the order of the query, if an ordered index has it.
+    pub fn in_order(&self, bucket: &Bucket) -> Option<InOrder> {
+        let sort = self.sort.as_ref().filter(|_| self.aggregate.is_none())?;
+        bucket.in_order(&self.filter, &sort.ways())
+    }
+
+    /// The first members on such a way. `all`: with records that are over.
+    pub fn first_on<'b>(
+        &self,
+        (bucket, way): (&'b Bucket, &InOrder),
+        all: bool,
+        most: usize,
+    ) -> Vec<Member<'b>> {
+        let mut found = Vec::new();
+        if most > 0 {
+            bucket.walk(way, (&self.filter, all), &self.budget, |place, row| {
+                found.push(self.look(Member { place, row }));
+                found.len() < most
+            });
+        }
+        found
     }
 
     /// Pays for looking at a member.

@@ -17,7 +17,8 @@
 //!   block moves `s` by a number of units that can be remembered, as long as no
 //!   partial sum inside it leaves the binade.
 
-use super::tree::Tree;
+pub(crate) use crate::store::ordered_bits;
+use crate::tree::Tree;
 
 /// 2^53: all integers up to here are doubles.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -318,13 +319,6 @@ pub(crate) struct Extremes {
     /// Number and how often it occurs. Numbers are keyed by bits that sort like
     /// them.
     values: Tree<u64, usize>,
-}
-
-/// Bits that sort like the numbers (NaN excepted, which JSON cannot say); `-0`
-/// and `0` are one number.
-pub(crate) fn ordered_bits(value: f64) -> u64 {
-    let bits = (value + 0.0).to_bits();
-    if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
 }
 
 fn from_ordered_bits(bits: u64) -> f64 {

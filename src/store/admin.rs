@@ -11,6 +11,7 @@ use super::draft::unique_violation;
 use super::millis::Millis;
 use super::ordered::OrderedKeys;
 use super::schema::Definition;
+use super::sorted::SortedIndex;
 use super::table::Slot;
 use super::{BucketId, Layout, Store, not_defined};
 use crate::budget::Budget;
@@ -128,6 +129,24 @@ impl Store {
                 }
                 index.add(&bucket.table, slot, bucket.table.order(slot));
             }
+        }
+        for index in &mut parts.sorted {
+            // One that stays is taken over.
+            if bucket.sorted.iter().any(|old| old.is_on(index.fields())) {
+                continue;
+            }
+            budget.spend_sort(bucket.len())?;
+            for field in index.fields() {
+                for (_, row) in bucket.iter() {
+                    budget.spend(1)?;
+                    budget.spend_text(row.look_at(field).1)?;
+                }
+            }
+            let records = bucket
+                .table
+                .iter()
+                .filter_map(|slot| Some((slot, bucket.table.order(slot), bucket.table.row(slot)?)));
+            *index = SortedIndex::build(index.fields().to_vec(), records);
         }
         let before: HashMap<&str, &str> =
             bucket.references.iter().map(|old| (old.index.field().name(), &*old.target)).collect();

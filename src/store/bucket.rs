@@ -9,6 +9,7 @@ use super::index::Index;
 use super::millis::Millis;
 use super::ordered::OrderedKeys;
 use super::schema::{Definition, Generated, OnDelete};
+use super::sorted::SortedIndex;
 use super::table::{NIL, Slot, Table};
 use super::{BucketId, FieldRef, Guard, Key, Layout, Row};
 use crate::budget::Budget;
@@ -36,6 +37,8 @@ pub struct Bucket {
     pub(super) unplaced: usize,
     /// Where the index on a field is among them.
     pub(super) index_places: HashMap<Box<str>, usize>,
+    /// The indexes that have an order.
+    pub(super) sorted: Vec<SortedIndex>,
     /// The outgoing references, one per field that has one.
     pub(super) references: Vec<Outgoing>,
     /// Records whose time came up to then are still here, and gone for readers:
@@ -131,6 +134,12 @@ impl Bucket {
                 .chain(&indexes)
                 .filter(|index| index.field().slot().is_none())
                 .count(),
+            sorted: definition
+                .sorted
+                .iter()
+                .map(|names| names.iter().map(|name| layout.field(name)).collect())
+                .map(SortedIndex::new)
+                .collect(),
             index_places: places(&indexes),
             indexes,
             references,
@@ -292,6 +301,7 @@ impl Bucket {
     pub fn index_memory(&self) -> usize {
         let ordered = |entries: usize, size: usize| entries * size * 3 / 2;
         self.indexes.iter().map(Index::memory).sum::<usize>()
+            + self.sorted.iter().map(SortedIndex::memory).sum::<usize>()
             + self.references.iter().map(|outgoing| outgoing.index.memory()).sum::<usize>()
             + self.expiry.as_ref().map_or(0, |set| ordered(set.len(), 16))
             + self.ordered.as_ref().map_or(0, OrderedKeys::memory)
@@ -304,6 +314,9 @@ impl Bucket {
         let over = |slot| self.table.row(slot).is_some_and(|row| self.is_over(row));
         for index in &self.indexes {
             index.check(&self.table, over);
+        }
+        for index in &self.sorted {
+            index.check(&self.table);
         }
         for outgoing in &self.references {
             outgoing.index.check(&self.table, over);

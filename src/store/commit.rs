@@ -315,12 +315,18 @@ impl Bucket {
         for index in every(&mut self.indexes, &mut self.references) {
             index.add(&self.table, slot, sequence);
         }
+        for index in &mut self.sorted {
+            index.add(&self.table, slot);
+        }
         self.arrive_in_time(slot);
     }
 
     /// Undoes [`Bucket::arrive`]; the row is still the old one.
     fn leave(&mut self, slot: Slot) {
         for index in every(&mut self.indexes, &mut self.references) {
+            index.remove(&self.table, slot);
+        }
+        for index in &mut self.sorted {
             index.remove(&self.table, slot);
         }
         self.leave_in_time(slot);
@@ -333,11 +339,17 @@ impl Bucket {
         for index in every(&mut self.indexes, &mut self.references).filter(|index| moves(index)) {
             index.remove(&self.table, slot);
         }
+        for index in self.sorted.iter_mut().filter(|index| index.moves(&old, row)) {
+            index.remove(&self.table, slot);
+        }
         self.leave_in_time(slot);
         self.table.replace(slot, row.clone());
         self.arrive_in_time(slot);
         for index in every(&mut self.indexes, &mut self.references).filter(|index| moves(index)) {
             index.add(&self.table, slot, sequence);
+        }
+        for index in self.sorted.iter_mut().filter(|index| index.moves(&old, row)) {
+            index.add(&self.table, slot);
         }
     }
 
@@ -389,6 +401,15 @@ impl Bucket {
         self.layout = parts.layout;
         self.fields = parts.fields;
         self.indexes = parts.indexes;
+        // Those that stay depend on nothing that changes.
+        let before = std::mem::replace(&mut self.sorted, parts.sorted);
+        for old in before {
+            if let Some(new) = self.sorted.iter_mut().find(|new| new.is_on(old.fields())) {
+                let fields = new.fields().to_vec();
+                *new = old;
+                new.set_fields(fields);
+            }
+        }
         self.index_places = parts.index_places;
         self.unplaced = parts.unplaced;
         self.meta = parts.meta;

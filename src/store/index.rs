@@ -167,6 +167,11 @@ impl Index {
         self.moved.find(hash, |(of, _)| *of == slot).map(|(_, sequence)| *sequence)
     }
 
+    /// Whether a record acquired its value otherwise than by its insert.
+    pub(super) fn has_moved(&self) -> bool {
+        self.moved.len() > 0
+    }
+
     fn hash_of_slot(&self, slot: Slot) -> u32 {
         fold(self.hasher.hash_one(slot))
     }

@@ -65,7 +65,9 @@ impl Store {
             DefinitionOp::Drop(_) => false,
             DefinitionOp::Update(rebuilt) => self.bucket(rebuilt.bucket).is_some_and(|old| {
                 let new = &rebuilt.parts;
-                new.indexes.len() > old.indexes.len() || new.references.len() > old.references.len()
+                new.indexes.len() > old.indexes.len()
+                    || new.sorted.len() > old.sorted.len()
+                    || new.references.len() > old.references.len()
             }),
         });
         definitions || more > less

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::bucket::Bucket;
 use super::schema::Definition;
+use super::sorted::SortedIndex;
 use super::table::Slot;
 use super::{BucketId, Defined, Index, Store, admin};
 use crate::json::{Json, Object, Raw, parse};
@@ -181,6 +182,13 @@ impl Bucket {
         }
         for outgoing in &mut self.references {
             restore(&mut outgoing.index, "ref", outgoing.since);
+        }
+        for index in &mut self.sorted {
+            let records = self
+                .table
+                .iter()
+                .filter_map(|slot| Some((slot, self.table.order(slot), self.table.row(slot)?)));
+            *index = SortedIndex::build(index.fields().to_vec(), records);
         }
         let slots: Vec<Slot> = self.table.iter().collect();
         for slot in slots {

@@ -32,6 +32,7 @@ mod row;
 pub mod rows;
 pub mod schema;
 mod shown;
+mod sorted;
 mod table;
 
 #[cfg(test)]
@@ -59,6 +60,8 @@ pub use read::{Access, Selection};
 pub use remains::Background;
 pub use restore::Content;
 pub use row::{FieldRef, Layout, Row, RowBuilder};
+pub use sorted::{InOrder, Kinds, SortedIndex};
+pub(crate) use sorted::{encode_text, ordered_bits};
 
 use crate::protocol::{ErrorCode, OpError};
 use millis::Millis;

@@ -29,6 +29,10 @@ pub enum Access {
     /// The records whose value in an index can be within these bounds; in table
     /// order.
     Range(usize, Bounds),
+    /// The records that an ordered index (its position in
+    /// [`Bucket::sorted_indexes`]) has for the filter; in table order, or in the
+    /// order in which they acquired their value in this index.
+    Sorted(usize, Option<usize>),
 }
 
 impl Access {
@@ -37,6 +41,7 @@ impl Access {
     pub fn order(&self) -> Option<usize> {
         match self {
             Access::Index(at, _) => Some(*at),
+            Access::Sorted(_, order) => *order,
             _ => None,
         }
     }
@@ -60,36 +65,76 @@ pub struct Selection<'b> {
 enum Walk {
     Table(Slot),
     Index(usize, Slot),
+    /// In the order of acquisition in an index.
+    Acquired(usize, std::vec::IntoIter<Slot>),
     List(std::vec::IntoIter<Slot>),
 }
 
 impl Bucket {
-    /// The way to the records of a filter. The order of the candidates is what
+    /// Whether a filter has candidates, and in what order they are, which
     /// clients see: the first plain condition on an indexed field decides.
     pub fn access(&self, filter: &Filter) -> Access {
-        self.plan(filter, &Budget::unlimited()).0
+        self.candidates(filter)
     }
 
-    /// The access, and the candidates where finding it meant finding them.
-    fn plan(&self, filter: &Filter, budget: &Budget) -> (Access, Vec<Slot>) {
+    /// How many candidates a filter has by its plain conditions alone.
+    pub fn count_candidates(&self, filter: &Filter) -> usize {
+        match self.candidates(filter) {
+            Access::Nothing => 0,
+            Access::Index(at, value) => {
+                self.indexes.get(at).map_or(0, |index| index.count(&self.table, &value))
+            }
+            Access::Scan => self.len(),
+            _ => 1,
+        }
+    }
+
+    /// What the plain conditions of a filter say about candidates and their
+    /// order; [`Access::Scan`]: nothing.
+    pub(super) fn candidates(&self, filter: &Filter) -> Access {
         if filter.is_never() {
-            return (Access::Nothing, Vec::new());
+            return Access::Nothing;
         }
         let mut index = None;
         for (field, value) in filter.equalities() {
             if field.name() == self.key_field() {
-                let found = self.table.find(value).into_iter().collect();
-                return (Access::Keys(vec![value.into()]), found);
+                return Access::Keys(vec![value.into()]);
             }
             if index.is_none() {
                 let at = self.index_on(field.name());
                 index = at.map(|at| Access::Index(at, value.into()));
             }
         }
-        match index {
-            Some(access) => (access, Vec::new()),
-            None => self.cheapest(filter, budget),
+        index.unwrap_or(Access::Scan)
+    }
+
+    /// The access, and the candidates where finding it meant finding them.
+    fn plan(&self, filter: &Filter, budget: &Budget) -> (Access, Vec<Slot>) {
+        match self.candidates(filter) {
+            Access::Scan => self.cheapest(filter, budget),
+            Access::Keys(keys) => {
+                let found = keys.iter().filter_map(|key| self.table.find(key)).collect();
+                (Access::Keys(keys), found)
+            }
+            Access::Index(at, value) => self.fewer(filter, at, value),
+            access => (access, Vec::new()),
         }
+    }
+
+    /// The records that have a value in an index, in that order, or fewer of
+    /// them where an ordered index knows more of what the filter asks for.
+    fn fewer(&self, filter: &Filter, at: usize, value: Box<str>) -> (Access, Vec<Slot>) {
+        let found = self.indexes.get(at).filter(|_| !self.sorted.is_empty()).and_then(|index| {
+            let limit = (index.count(&self.table, &value) / WORTHWHILE).max(FEW);
+            let (sorted, mut slots) = self.narrowed(filter, limit)?;
+            // What is not in the index has no place in its order.
+            slots.retain(|slot| {
+                self.table.row(*slot).and_then(|row| index.value_of(row)) == Some(&*value)
+            });
+            slots.sort_unstable_by_key(|slot| index.acquired(&self.table, *slot));
+            Some((Access::Sorted(sorted, Some(at)), slots))
+        });
+        found.unwrap_or_else(|| (Access::Index(at, value), Vec::new()))
     }
 
     fn index_on(&self, field: &str) -> Option<usize> {
@@ -100,6 +145,14 @@ impl Bucket {
     fn cheapest(&self, filter: &Filter, budget: &Budget) -> (Access, Vec<Slot>) {
         let mut best = (Access::Scan, Vec::new());
         let mut limit = (self.len() / WORTHWHILE).max(FEW);
+        if let Some((at, slots)) = self.narrowed(filter, limit) {
+            limit = slots.len().saturating_sub(1);
+            best = (Access::Sorted(at, None), slots);
+        }
+        let is_sorted_by = |field: &str| {
+            let mut first = self.sorted.iter().filter_map(|index| index.fields().first());
+            first.any(|first| first.name() == field)
+        };
         for (field, wanted) in filter.wanted() {
             let looked_up = match &wanted {
                 // The first one is part of the condition.
@@ -124,6 +177,8 @@ impl Bucket {
                         (Access::Values(at, owned(values)), slots.collect())
                     })
                 }
+                // What has an order already needs no other one.
+                (Wanted::Within(_), _) if is_sorted_by(field.name()) => None,
                 (Wanted::Within(bounds), Some((at, index))) => index
                     .within(&self.table, bounds, limit, budget)
                     .map(|slots| (Access::Range(at, bounds.clone()), slots)),
@@ -176,6 +231,7 @@ impl Bucket {
                 let first = index.and_then(|index| index.slots(&self.table, value).next());
                 Walk::Index(*at, first.unwrap_or(NIL))
             }
+            Access::Sorted(_, Some(order)) => Walk::Acquired(*order, slots.into_iter()),
             _ => Walk::List(slots.into_iter()),
         };
         (access, Selection { bucket: self, filter, budget, walk, all: false, looked_at: 0 })
@@ -189,7 +245,7 @@ impl Bucket {
         budget: &'b Budget,
     ) -> Box<dyn Iterator<Item = (u64, &'b Row)> + 'b> {
         let mut selection = self.select(filter, budget);
-        if !matches!(selection.walk, Walk::Index(..)) {
+        if !matches!(selection.walk, Walk::Index(..) | Walk::Acquired(..)) {
             return Box::new(selection);
         }
         let mut found: Vec<(u64, &Row)> = Vec::new();
@@ -221,7 +277,7 @@ impl<'b> Selection<'b> {
                 let index = self.bucket.indexes.get(*at);
                 std::mem::replace(next, index.map_or(NIL, |index| index.next(*next)))
             }
-            Walk::List(slots) => slots.next().unwrap_or(NIL),
+            Walk::Acquired(_, slots) | Walk::List(slots) => slots.next().unwrap_or(NIL),
         }
     }
 
@@ -249,7 +305,7 @@ impl<'b> Iterator for Selection<'b> {
         let (slot, row) = self.step()?;
         let table = &self.bucket.table;
         let place = match &self.walk {
-            Walk::Index(at, _) => {
+            Walk::Index(at, _) | Walk::Acquired(at, _) => {
                 self.bucket.indexes.get(*at).map_or(0, |index| index.acquired(table, slot))
             }
             Walk::Table(_) | Walk::List(_) => table.order(slot),

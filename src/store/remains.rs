@@ -10,6 +10,7 @@ use super::bucket::Bucket;
 use super::index::Index;
 use super::millis::Millis;
 use super::ordered::OrderedKeys;
+use super::sorted::SortedIndex;
 use super::table::{Slot, Table};
 
 /// Records whose memory is given back in one turn.
@@ -22,6 +23,7 @@ pub(super) struct Remains {
     total: usize,
     table: Table,
     indexes: Vec<Index>,
+    sorted: Vec<SortedIndex>,
     ordered: Option<OrderedKeys>,
     expiry: Option<BTreeSet<(Millis, Slot)>>,
     ages: Option<BTreeSet<(Millis, u64, Slot)>>,
@@ -62,12 +64,18 @@ impl Remains {
         let mut indexes: Vec<Index> = bucket.indexes.iter_mut().map(emptied).collect();
         let references = bucket.references.iter_mut();
         indexes.extend(references.map(|outgoing| emptied(&mut outgoing.index)));
+        let sorted = bucket.sorted.iter_mut().map(|index| {
+            let empty = index.emptied();
+            std::mem::replace(index, empty)
+        });
+        let sorted: Vec<SortedIndex> = sorted.collect();
         let table = Table::new(bucket.table.key_field().clone());
         Remains {
             bucket: Arc::clone(&bucket.name),
             total: bucket.len(),
             table: std::mem::replace(&mut bucket.table, table),
             indexes,
+            sorted,
             ordered: bucket.ordered.as_mut().map(std::mem::take),
             expiry: bucket.expiry.as_mut().map(std::mem::take),
             ages: bucket.ages.as_mut().map(std::mem::take),
@@ -83,6 +91,13 @@ impl Remains {
                 let released = index.release();
                 if released.is_none() {
                     self.indexes.pop();
+                }
+                Some(released.unwrap_or(0))
+            })
+            .or_else(|| {
+                let released = self.sorted.last_mut()?.release();
+                if released.is_none() {
+                    self.sorted.pop();
                 }
                 Some(released.unwrap_or(0))
             })

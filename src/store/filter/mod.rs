@@ -202,6 +202,13 @@ impl Filter {
     }
 }
 
+impl Filter {
+    /// Whether it is a conjunction that asks for these fields only.
+    pub(crate) fn is_only_about(&self, fields: &[&str]) -> bool {
+        self.parts().all(|part| part.root.is_only_about(fields))
+    }
+}
+
 impl Group {
     fn equalities(&self) -> impl Iterator<Item = (&FieldRef, &str)> {
         self.conditions.iter().filter_map(|condition| match &condition.test {
@@ -210,6 +217,12 @@ impl Group {
             }
             _ => None,
         })
+    }
+
+    fn is_only_about(&self, fields: &[&str]) -> bool {
+        self.any.is_none()
+            && self.conditions.iter().all(|it| fields.contains(&it.field.name()))
+            && self.all.iter().all(|group| group.is_only_about(fields))
     }
 
     fn wanted<'f>(&'f self, wanted: &mut Vec<(&'f FieldRef, Wanted<'f>)>) {

@@ -1,5 +1,6 @@
 //! The definition of a bucket as a whole.
 
+use super::super::sorted::MAX_FIELDS;
 use super::field::{At, Field, FieldType, automatic, kind_of};
 use std::sync::Arc;
 
@@ -61,6 +62,8 @@ pub struct Definition {
     /// Fields with an index that clients know of: the listed ones, then the
     /// unique ones, each once.
     pub indexes: Vec<Box<str>>,
+    /// The fields of each ordered index.
+    pub sorted: Vec<Vec<Box<str>>>,
     /// `etsType: "ordered_set"`.
     pub ordered: bool,
     pub persistent: bool,
@@ -122,7 +125,7 @@ impl Definition {
             .into_iter()
             .map(|(name, definition)| Field::parse(name, definition, budget))
             .collect::<Result<Vec<_>, _>>()?;
-        let listed = listed_indexes(&supplied)?;
+        let Listed { names: listed, sorted } = Listed::parse(&supplied)?;
         check_key_type(&fields, &key)?;
         let max_size = at.number("maxSize").map_err(|error| place("maxSize", error))?;
         let persistent = at.flag("persistent").map_err(|error| place("persistent", error))?;
@@ -156,6 +159,7 @@ impl Definition {
             places: places.collect(),
             fields,
             indexes,
+            sorted,
             ordered: supplied.get("etsType").and_then(Json::as_str) == Some("ordered_set"),
             persistent: persistent.unwrap_or(true),
             ttl,
@@ -257,11 +261,16 @@ pub fn warnings(schema: &Json) -> Vec<String> {
     js_order(schema).into_iter().filter_map(read_as_generated).collect()
 }
 
-/// That every listed index is a field.
+/// That every listed index is a field, or several of them.
 fn check_indexes(bucket: &str, supplied: &Object, schema: &Object) -> Result<(), DefinitionError> {
     for index in supplied.get("indexes").and_then(Json::as_array).unwrap_or_default() {
-        let name = string_of_json(index);
-        if !schema.contains(&name) {
+        let names = match index {
+            Json::Array(names) => names.as_slice(),
+            Json::Object(members) => members.get("field").map(std::slice::from_ref).unwrap_or(&[]),
+            name => std::slice::from_ref(name),
+        };
+        let unknown = names.iter().map(string_of_json).find(|name| !schema.contains(name));
+        if let Some(name) = unknown {
             return Err(DefinitionError::fixed(format!(
                 "Index field \"{name}\" does not exist in schema for bucket \"{bucket}\""
             )));
@@ -284,25 +293,73 @@ fn check_set_null(bucket: &str, schema: &Object) -> Result<(), DefinitionError> 
     Ok(())
 }
 
-fn listed_indexes(supplied: &Object) -> Result<Vec<Box<str>>, DefinitionError> {
-    let Some(listed) = supplied.get("indexes") else { return Ok(Vec::new()) };
-    let listed = listed.as_array().ok_or_else(|| {
-        DefinitionError::at(
-            "indexes",
-            format!("expected an array of field names, got {}", kind_of(listed)),
-        )
-    })?;
-    let mut names: Vec<Box<str>> = Vec::with_capacity(listed.len());
-    for (at, name) in listed.iter().enumerate() {
-        let name = name.as_str().ok_or_else(|| {
+/// What `indexes` asks for.
+#[derive(Default)]
+struct Listed {
+    /// The fields that are to be found by their value.
+    names: Vec<Box<str>>,
+    /// Those that have an order, alone or together; none twice.
+    sorted: Vec<Vec<Box<str>>>,
+}
+
+impl Listed {
+    fn parse(supplied: &Object) -> Result<Listed, DefinitionError> {
+        let mut listed = Listed::default();
+        let Some(given) = supplied.get("indexes") else { return Ok(listed) };
+        let given = given.as_array().ok_or_else(|| {
             DefinitionError::at(
-                format!("indexes[{at}]"),
-                format!("expected a field name, got {}", kind_of(name)),
+                "indexes",
+                format!("expected an array of field names, got {}", kind_of(given)),
             )
         })?;
-        names.push(name.into());
+        for (at, index) in given.iter().enumerate() {
+            listed.add(index, &format!("indexes[{at}]"))?;
+        }
+        Ok(listed)
     }
-    Ok(names)
+
+    fn add(&mut self, index: &Json, path: &str) -> Result<(), DefinitionError> {
+        let field_name = |name: &Json| {
+            name.as_str().map(Box::<str>::from).ok_or_else(|| {
+                DefinitionError::at(path, format!("expected a field name, got {}", kind_of(name)))
+            })
+        };
+        match index {
+            Json::Object(members) => {
+                let name = field_name(members.get("field").unwrap_or(&Json::Null))?;
+                let ordered = match members.get("ordered") {
+                    None | Some(Json::Null) => false,
+                    Some(Json::Bool(ordered)) => *ordered,
+                    Some(other) => {
+                        let reason = format!("expected true or false, got {}", kind_of(other));
+                        return Err(DefinitionError::at(format!("{path}.ordered"), reason));
+                    }
+                };
+                if ordered {
+                    self.sort(vec![name.clone()]);
+                }
+                self.names.push(name);
+            }
+            Json::Array(names) => {
+                let fields: Vec<Box<str>> =
+                    names.iter().map(field_name).collect::<Result<_, _>>()?;
+                let different = fields.iter().collect::<HashSet<_>>().len();
+                if !(1..=MAX_FIELDS).contains(&fields.len()) || different < fields.len() {
+                    let reason = "Index needs 1 to 8 different fields";
+                    return Err(DefinitionError::at(path, reason));
+                }
+                self.sort(fields);
+            }
+            name => self.names.push(field_name(name)?),
+        }
+        Ok(())
+    }
+
+    fn sort(&mut self, fields: Vec<Box<str>>) {
+        if !self.sorted.contains(&fields) {
+            self.sorted.push(fields);
+        }
+    }
 }
 
 fn check_key_type(fields: &[Field], key: &str) -> Result<(), DefinitionError> {

@@ -27,9 +27,13 @@ impl Definition {
         normal.insert("key", Json::from(&*self.key));
         let schema = self.supplied().get("schema").and_then(Json::as_object);
         normal.insert("schema", fields(schema, Place::Top));
-        if !self.indexes.is_empty() {
+        if !self.indexes.is_empty() || !self.sorted.is_empty() {
             let names = self.indexes.iter().map(|name| Json::from(&**name));
-            normal.insert("indexes", Json::Array(names.collect()));
+            let sorted = self
+                .sorted
+                .iter()
+                .map(|fields| Json::Array(fields.iter().map(|name| Json::from(&**name)).collect()));
+            normal.insert("indexes", Json::Array(names.chain(sorted).collect()));
         }
         if self.ordered {
             normal.insert("etsType", Json::from("ordered_set"));

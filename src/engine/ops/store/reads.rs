@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::json::{Json, Object, Raw, write_number};
 use crate::protocol::{OpError, Request};
 use crate::store::rows::Bound;
-use crate::store::{Access, Aggregate, Bucket, Filter, Lookup, Store};
+use crate::store::{Access, Aggregate, Bucket, Filter, Lookup, SortedIndex, Store};
 
 impl Engine {
     /// What may be read of the bucket of a request. What is wrong with its fields
@@ -319,6 +319,14 @@ fn explain(
     Ok(())
 }
 
+/// An ordered index by its fields.
+fn names_of(index: &SortedIndex) -> Json {
+    match index.fields() {
+        [field] => Json::from(field.name()),
+        fields => Json::Array(fields.iter().map(|field| Json::from(field.name())).collect()),
+    }
+}
+
 /// The members that tell the way to the candidates.
 pub(crate) fn explain_access(bucket: &Bucket, access: &Access) -> Object {
     let (word, index) = match access {
@@ -327,6 +335,7 @@ pub(crate) fn explain_access(bucket: &Bucket, access: &Access) -> Object {
         Access::Keys(_) => ("key", None),
         Access::Index(at, _) | Access::Values(at, _) => ("index", Some(*at)),
         Access::Range(at, _) => ("range", Some(*at)),
+        Access::Sorted(..) => ("ordered", None),
     };
     let mut answer = Object::new();
     answer.insert("bucket", Json::from(bucket.name()));
@@ -334,6 +343,11 @@ pub(crate) fn explain_access(bucket: &Bucket, access: &Access) -> Object {
     answer.insert("access", Json::from(word));
     if let Some(index) = index.and_then(|at| bucket.indexes().get(at)) {
         answer.insert("index", Json::from(index.field().name()));
+    }
+    if let Access::Sorted(at, _) = access
+        && let Some(index) = bucket.sorted_indexes().get(*at)
+    {
+        answer.insert("index", names_of(index));
     }
     let order = if access.order().is_some() { "acquired" } else { "table" };
     answer.insert("order", Json::from(order));

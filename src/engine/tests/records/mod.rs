@@ -3,6 +3,7 @@
 
 mod asked;
 mod define;
+mod indexed;
 mod many;
 mod operators;
 

@@ -23,7 +23,7 @@ pub(crate) struct Entry<K, V> {
     pub weight: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Child<K, V> {
     /// Not greater than any key below, and greater than every key below the
     /// children to the left.
@@ -33,14 +33,14 @@ struct Child<K, V> {
     node: Node<K, V>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Node<K, V> {
     Leaf(Vec<Entry<K, V>>),
     Inner(Vec<Child<K, V>>),
 }
 
 /// See the module's description.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tree<K, V> {
     root: Node<K, V>,
     len: usize,
@@ -106,6 +106,13 @@ impl<K: Ord + Clone, V> Tree<K, V> {
 
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Gives back a leaf of a tree that is not used any more; how many entries
+    /// it had, `None` if there is none.
+    pub fn release(&mut self) -> Option<usize> {
+        let released = self.root.release();
+        (released > 0).then_some(released)
     }
 
     /// Sum of all weights.
@@ -402,6 +409,20 @@ impl<K: Ord + Clone, V> Node<K, V> {
                 child.weight = child.weight - u64::from(old_weight) + u64::from(weight);
                 Some((old, old_weight))
             }
+        }
+    }
+
+    /// Drops the last leaf; how many entries it had.
+    fn release(&mut self) -> usize {
+        match self {
+            Node::Leaf(entries) => std::mem::take(entries).len(),
+            Node::Inner(children) => loop {
+                let Some(last) = children.last_mut() else { return 0 };
+                match last.node.release() {
+                    0 => drop(children.pop()),
+                    released => return released,
+                }
+            },
         }
     }
 
