@@ -78,6 +78,7 @@ impl Config {
         }
         check_names("buckets", &self.buckets, system, reader);
         check_names("queries", &self.queries, system, reader);
+        check_names("access.sets", &self.access_sets, false, reader);
     }
 
     /// Asking for what this version cannot do is an error; asking for nothing

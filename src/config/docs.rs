@@ -64,7 +64,7 @@ enum Group {
 
 fn group(row: &Row) -> Group {
     match row.path.split('.').next().unwrap_or_default() {
-        "auth" | "revocation" => Group::Access,
+        "auth" | "access" | "revocation" => Group::Access,
         "buckets"
         | "queries"
         | "store"

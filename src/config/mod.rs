@@ -99,6 +99,8 @@ pub struct Config {
     pub buckets: Object,
     /// Query definitions by name, as `store.defineQuery` takes them.
     pub queries: Object,
+    /// Sets by name, as `access.defineSet` takes them.
+    pub access_sets: Object,
     pub store: Store,
     pub persistence: Persistence,
 
@@ -138,6 +140,7 @@ impl Default for Config {
             audit: None,
             buckets: Object::new(),
             queries: Object::new(),
+            access_sets: Object::new(),
             store: Store::default(),
             persistence: Persistence::default(),
             tls: None,

@@ -31,6 +31,7 @@ mod revocation;
 mod rows;
 mod rules_bridge;
 mod sessions;
+mod sets;
 mod shutdown;
 mod subscriptions;
 mod timers;
@@ -228,6 +229,7 @@ impl Engine {
         self.store.count_beside(self.views.memory());
         self.note_orphans(&commit);
         self.note_definitions(&commit);
+        self.note_sets(&commit);
         self.unpublished.push(commit);
         self.log.last()
     }
@@ -235,6 +237,8 @@ impl Engine {
     /// Tells views and rules about the commits since the last call. Comes after
     /// the response of the request that made them.
     fn publish(&mut self) {
+        // What rights make necessary is owed to many, whatever the request had.
+        self.budget = Budget::unlimited();
         self.settle_sessions();
         // What everything that follows from these commits may cost.
         self.fresh_budget();
@@ -466,6 +470,7 @@ impl Engine {
         self.store.check_invariants();
         self.check_subscriptions();
         self.check_rules_side();
+        self.rows.check_invariants(&self.store);
     }
 
     /// The data.

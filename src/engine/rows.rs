@@ -10,13 +10,15 @@ use hashbrown::HashMap;
 
 use super::Engine;
 use super::sessions::Mode;
+use super::sets::SetUsers;
 use crate::access::Roles;
 use crate::app::ConnId;
 use crate::identity::{SUPERADMIN, VIRTUAL_ADMIN};
 use crate::json::{Json, Object};
 use crate::protocol::OpError;
+use crate::query::ListedSet;
 use crate::store::rows::{Bound, BoundRules, Principal, RowRules, Sight};
-use crate::store::{Bucket, BucketId, Commit, DefinitionChange, Mode as DraftMode, not_defined};
+use crate::store::{BucketId, Commit, DefinitionChange, Mode as DraftMode, Store, not_defined};
 
 /// Who a connection acts for, as far as row rules are concerned.
 #[derive(Clone, Debug)]
@@ -26,6 +28,22 @@ pub(super) struct Who {
     user_id: Option<Arc<str>>,
     roles: Roles,
     metadata: Option<Arc<Object>>,
+}
+
+impl Who {
+    fn principal<'a>(
+        &'a self,
+        now: f64,
+        sets: &'a dyn Fn(&str) -> Result<Vec<Json>, OpError>,
+    ) -> Principal<'a> {
+        Principal {
+            user_id: self.user_id.as_deref(),
+            roles: &self.roles,
+            metadata: self.metadata.as_deref(),
+            now,
+            sets,
+        }
+    }
 }
 
 impl PartialEq for Who {
@@ -53,12 +71,24 @@ struct Kept {
 #[derive(Debug, Default)]
 pub(super) struct RowsSide {
     kept: HashMap<ConnId, HashMap<BucketId, Kept>>,
+    pub sets: SetUsers,
 }
 
 impl RowsSide {
     /// A connection has ended.
     pub fn forget(&mut self, conn: ConnId) {
         self.kept.remove(&conn);
+        self.sets.leave(conn);
+    }
+
+    /// What was made for a connection holds no more.
+    pub fn unbind(&mut self, conn: ConnId) {
+        self.kept.remove(&conn);
+    }
+
+    /// For tests and fuzzing.
+    pub fn check_invariants(&self, store: &Store) {
+        self.sets.sets.check_invariants(store);
     }
 }
 
@@ -97,9 +127,9 @@ impl Engine {
         }
     }
 
-    /// Whether there is a set of that name.
-    pub(super) fn has_set(&self, _: &str) -> bool {
-        false
+    /// The sets in order of definition.
+    pub(super) fn sets(&self) -> impl Iterator<Item = ListedSet<'_>> {
+        self.rows.sets.sets.list()
     }
 
     /// The row rules that apply to a connection in a bucket, if any do.
@@ -124,7 +154,11 @@ impl Engine {
         {
             return Ok(Some(Arc::clone(&kept.bound)));
         }
-        let bound = Arc::new(self.bind_rules(bucket, &rules, &who)?);
+        if kept.is_some_and(|kept| kept.who != who) {
+            // Somebody else: what was used for the one before is let go.
+            self.rows.forget(conn);
+        }
+        let bound = Arc::new(self.bind_rules(conn, id, &rules, &who)?);
         if !rules.uses_now() {
             let kept = Kept { rules, who, bound: Arc::clone(&bound) };
             self.rows.kept.entry(conn).or_default().insert(id, kept);
@@ -133,18 +167,21 @@ impl Engine {
     }
 
     fn bind_rules(
-        &self,
-        bucket: &Bucket,
+        &mut self,
+        conn: ConnId,
+        id: BucketId,
         rules: &RowRules,
         who: &Who,
     ) -> Result<BoundRules, OpError> {
-        let principal = Principal {
-            user_id: who.user_id.as_deref(),
-            roles: &who.roles,
-            metadata: who.metadata.as_deref(),
-            now: self.now.wall as f64,
-            sets: &|_| Err(OpError::internal()),
-        };
+        let principal = who.principal(self.now.wall as f64, &|_| Err(OpError::internal()));
+        let mut values: HashMap<&str, Vec<Json>> = HashMap::new();
+        for name in rules.sets() {
+            let asking = (&self.store, &self.budget);
+            values.insert(name, self.rows.sets.values(conn, name, &principal, asking)?);
+        }
+        let of_set = |name: &str| values.get(name).cloned().ok_or_else(OpError::internal);
+        let principal = who.principal(self.now.wall as f64, &of_set);
+        let bucket = self.store.bucket(id).ok_or_else(OpError::internal)?;
         rules.bind(bucket.layout(), bucket.key_field(), &principal)
     }
 

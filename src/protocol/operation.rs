@@ -49,6 +49,7 @@ families! {
     Procedures "procedures";
     Server "server";
     Logic "logic";
+    Access "access";
 }
 
 /// What an operation touches, taken from exactly one field (a dotted path).
@@ -191,6 +192,9 @@ macro_rules! operation_table {
             LogicListConstraints "logic.listConstraints" Some(Admin), None => list_constraints();
             LogicListComputed "logic.listComputed" Some(Admin), None => list_computed();
             LogicListViews "logic.listViews" Some(Admin), None => list_views(conn);
+            AccessDefineSet "access.defineSet" Some(Admin), None => access_define_set(request);
+            AccessDropSet "access.dropSet" Some(Admin), None => access_drop_set(request);
+            AccessListSets "access.listSets" Some(Admin), None => access_list_sets(out);
             LogicEvaluateExpr "logic.evaluateExpr" Some(Read), None => evaluate_expr(request);
         }
     };

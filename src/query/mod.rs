@@ -23,6 +23,7 @@ mod plan;
 mod program;
 mod registry;
 mod routing;
+mod sets;
 pub(crate) mod sum;
 
 mod value;
@@ -40,6 +41,7 @@ pub use program::{
 };
 pub(crate) use program::{Incremental, Plain, Program};
 pub(crate) use registry::not_a_query;
+pub(crate) use sets::{Listed as ListedSet, SetId, Sets};
 pub use view::ViewLimits;
 pub(crate) use view::{Body, Changed, Want};
 pub(crate) use views::{EndReason, News, NewsItem, ViewId, Views};

@@ -27,6 +27,11 @@ use crate::store::{BucketId, Change, Commit, DefinitionChange, Store};
 pub(crate) struct ViewId(u32);
 
 impl ViewId {
+    /// For what is found as views are, and is none.
+    pub(super) fn numbered(number: usize) -> ViewId {
+        ViewId(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
     pub(super) fn index(self) -> usize {
         self.0 as usize
     }

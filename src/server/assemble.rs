@@ -7,7 +7,7 @@ use super::builder::StartError;
 use super::definitions::{self, Met};
 use super::durable::{self, Durable};
 use super::hosted::Hosted;
-use super::{logic, procedures, rules};
+use super::{logic, procedures, rules, sets};
 use crate::access::External;
 use crate::app::Now;
 use crate::audit::{AuditFile, AuditLog};
@@ -18,7 +18,6 @@ use crate::net::{self, Remote, Transport};
 use crate::query::{self, ViewLimits, Views};
 use crate::spelling::UnknownMember;
 use crate::storage::{MAX_BACKLOG_BYTES, Origin};
-use crate::store::rows::unknown_sets;
 use crate::store::schema::{Definition, DefinitionError, MAX_ISSUES, unknown_members, warnings};
 use crate::store::{BucketId, Commit, Store};
 
@@ -84,12 +83,7 @@ pub(super) fn configure(store: &mut Store, config: &Config) -> Result<Vec<Commit
             Err(DefinitionError { path: None, reason, .. }) => {
                 problems.push(Problem { at, text: reason });
             }
-            Ok(parsed) => {
-                let unknown = parsed.rows.as_ref().map(|rows| unknown_sets(rows, |_| false));
-                if let Some(issues) = unknown.filter(|issues| !issues.is_empty()) {
-                    problems.push(Problem { at, text: issues.join("; ") });
-                    continue;
-                }
+            Ok(_) => {
                 for warning in definition.get("schema").map(warnings).unwrap_or_default() {
                     log::warn!("{at}: {warning}");
                 }
@@ -164,6 +158,7 @@ pub(super) fn transport(
     let configured = configure(&mut store, config)?;
     let mut documents =
         recovered.as_mut().map(|found| std::mem::take(&mut found.documents)).unwrap_or_default();
+    let sets_met = sets::meet(config, &store, &mut documents)?;
     let met = definitions::meet("query", &config.queries, &mut documents)?;
     let views = queries(&met, &store)?;
     let procedures_met = procedures::meet(config, &mut documents)?;
@@ -210,6 +205,7 @@ pub(super) fn transport(
         settle_origins(engine, config, &recovered.origins);
         #[cfg(feature = "sqlite")]
         engine.set_backups(crate::storage::Backups::of_own(&recovered.location));
+        sets_met.log(engine);
         met.log(engine);
         procedures_met.log(engine);
         met_logic.iter().for_each(|(_, met)| met.log(engine));
@@ -222,6 +218,7 @@ pub(super) fn transport(
     let hosted = transport.app_mut();
     hosted.engine.set_held(held);
     authentication(config, external, &mut hosted.engine)?;
+    sets::start(config, &sets_met, &mut hosted.engine)?;
     logic::start(config, &met_logic, &mut hosted.engine)?;
     rules::start(config, &mut hosted.engine)?;
     procedures::start(config, &procedures_met, &mut hosted.engine)?;

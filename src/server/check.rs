@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::io;
 use std::path::Path;
 
-use super::{assemble, logic, procedures, rules};
+use super::{assemble, logic, procedures, rules, sets};
 use crate::access::External;
 use crate::config::{Auth, Config, ConfigError, Problem};
 use crate::json::{Json, Object};
@@ -30,6 +30,7 @@ pub fn check_definitions(config: &Config) -> Result<(), ConfigError> {
     let found = ConfigError::together(external(config), buckets);
     let found = ConfigError::together(found, queries(&store, config));
     let elsewhere = |bucket: &str| is_elsewhere(bucket, &config.buckets, config);
+    let found = ConfigError::together(found, sets::check(&store, config, &elsewhere));
     let found = ConfigError::together(found, logic::check(&mut store, config, &elsewhere));
     let found = ConfigError::together(found, rules::check(config));
     ConfigError::together(found, procedures::check(config))

@@ -26,6 +26,7 @@ mod memory;
 mod offline;
 mod procedures;
 mod rules;
+mod sets;
 mod threaded;
 
 use std::net::SocketAddr;

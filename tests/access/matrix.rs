@@ -123,6 +123,9 @@ logic.listConstraints            a  . . . . + + . . . .
 logic.listComputed               a  . . . . + + . . . .
 logic.listViews                  a  . . . . + + . . . .
 logic.evaluateExpr               r  . . + + + + . . . .
+access.defineSet                 a  . . . . + + . . . .
+access.dropSet                   a  . . . . + + . . . .
+access.listSets                  a  . . . . + + . . . .
 identity.login                   x  + + + + + + + + + +
 identity.loginWithSecret         x  + + + + + + + + + +
 identity.signup                  x  + + + + + + + + + +

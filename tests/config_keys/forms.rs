@@ -351,6 +351,12 @@ pub const FORMS: &[Forms] = &[
             ("{\"\":{}}", "{path}: names must not be empty"),
         ],
     ),
+    ("access", &["{}"], &[("5", "{path}: expected object, got 5")]),
+    (
+        "access.sets",
+        &["{}", "{\"s\":{\"bucket\":\"a\",\"filter\":{},\"field\":\"x\"}}"],
+        &[("{\"s\":[]}", "{path}.s: expected object, got array")],
+    ),
     (
         "queries",
         &["{}", "{\"q\":{\"bucket\":\"a\"}}"],

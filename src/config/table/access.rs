@@ -53,6 +53,9 @@ pub(crate) const EXTERNAL: &[&str] = &[
 ];
 
 pub(super) const ROWS: &[Row] = &[
+    Row::new("access", Kind::Section, nowhere, "Which records whom: see also `rows` of bucket definitions."),
+    Row::new("access.sets", Kind::Object("object of set definitions"), |c| Some(&mut c.access_sets),
+        "Set name to `{\"bucket\", \"filter\", \"field\"}`, as `access.defineSet` takes them: lists of values that belong to a user and follow the data, for the row rules of buckets."),
     Row::new("auth", Kind::Switch, nowhere,
         "Who may connect. Absent or `false`, the server is open to everybody who reaches it. Otherwise either `builtIn` users or external tokens (`tokens`, `jwt`)."),
     Row::new("auth.builtIn", Kind::Boolean, nowhere, "`true`: users, roles and sessions that the server keeps itself.")

@@ -1,6 +1,7 @@
 //! The handlers: one file per family, one function per operation. Which there
 //! are says the table in `protocol::operation`.
 
+mod access;
 mod audit;
 mod auth;
 #[cfg(feature = "sqlite")]
@@ -46,7 +47,7 @@ impl Engine {
     ) -> Result<(), OpError> {
         let unknown = |text| Err(OpError::new(ErrorCode::UnknownOperation, text));
         match family {
-            Family::Store | Family::Server => Ok(()),
+            Family::Store | Family::Server | Family::Access => Ok(()),
             Family::Rules if self.rules.is_some() => Ok(()),
             Family::Rules => {
                 Err(OpError::new(ErrorCode::RulesNotAvailable, "Rule engine is not configured"))

@@ -529,6 +529,13 @@ impl<D: FnMut() -> u64> Hostile<D> {
             ("logic", "evaluateExpr") => {
                 format!("\"expr\":{},\"record\":{}", self.expression(8), self.record())
             }
+            ("access", _) => {
+                let (field, filter) = (self.name(), self.filter(6));
+                format!(
+                    "\"bucket\":\"{bucket}\",\"name\":\"{}\",\"filter\":{filter},\"field\":\"{field}\"",
+                    self.name()
+                )
+            }
             ("logic", _) => format!("\"bucket\":\"{bucket}\",\"name\":\"{}\"", self.name()),
             ("audit" | "server", _) => format!("\"details\":true,\"limit\":{}", self.size(100_000)),
             _ => format!("\"token\":\"{}\",\"userId\":\"{}\"", self.letters(5000), self.name()),

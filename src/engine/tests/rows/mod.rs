@@ -2,6 +2,7 @@
 
 mod live;
 mod matrix;
+mod sets;
 
 use super::rig::Rig;
 use crate::access::External;
