@@ -8,7 +8,7 @@ use crate::query::Sets;
 use crate::spelling::Unknown;
 use crate::storage::{Document, Origin};
 use crate::store::Store;
-use crate::store::rows::unknown_sets;
+use crate::store::rows::{RowRules, unknown_sets};
 
 const MEMBERS: &[&str] = &["bucket", "filter", "field"];
 
@@ -128,6 +128,37 @@ pub(super) fn meet(
     definitions::meet("set", &config.access_sets, stored)
 }
 
+/// What a configuration with row rules may not mean.
+fn warn(config: &Config, store: &Store) {
+    let named = |wanted: &dyn Fn(&RowRules) -> bool| {
+        let buckets = store
+            .buckets()
+            .filter(|bucket| bucket.definition().rows.as_ref().is_some_and(|rows| wanted(rows)));
+        buckets.map(|bucket| format!("\"{}\"", bucket.name())).collect::<Vec<_>>().join(", ")
+    };
+    if config.auth.is_none() {
+        let buckets = named(&|_| true);
+        if !buckets.is_empty() {
+            log::warn!(
+                "without \"auth\" nothing is checked: the row rules of these buckets do not apply: \
+                 {buckets}"
+            );
+        }
+        return;
+    }
+    let events = config.rules.as_ref().and_then(|rules| rules.store_events.as_ref());
+    if events.is_some_and(|events| events.buckets.is_none()) {
+        let buckets = named(&RowRules::hides);
+        if !buckets.is_empty() {
+            log::warn!(
+                "rules.storeEvents: events of these buckets reach rules and no client, because \
+                 not everybody may see their records (name them in \"buckets\" to change that): \
+                 {buckets}"
+            );
+        }
+    }
+}
+
 /// Defines them.
 ///
 /// # Errors
@@ -140,6 +171,7 @@ pub(super) fn start(config: &Config, met: &Met, engine: &mut Engine) -> Result<(
             problems.push(problem(&definition.name, &error.message));
         }
     }
+    warn(config, engine.store());
     let missing = rows_problems(engine.store(), config, |name| engine.has_set(name));
     problems.extend(missing);
     ConfigError::of(problems)

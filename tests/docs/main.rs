@@ -20,6 +20,27 @@ const PAGES: &[(&str, &str)] = &[
     ("procedures.md", "{}"),
     ("logic.md", "{}"),
     (
+        "access.md",
+        r#"{"auth": {"required": false, "tokens": {
+                "t-ann": {"userId": "ann", "roles": ["writer"]},
+                "t-mod": {"userId": "mod", "roles": ["admin", "moderator"]}}},
+            "access": {"sets": {"myRooms":
+                {"bucket": "members", "filter": {"user": "{{ session.userId }}"}, "field": "room"}}},
+            "buckets": {
+                "members": {"key": "id",
+                    "schema": {"id": {"type": "string"}, "user": {"type": "string"}, "room": {"type": "string"}},
+                    "rows": {"read": {"user": "{{ session.userId }}"}, "insert": false, "update": false,
+                             "bypass": ["moderator"]}},
+                "messages": {"key": "id",
+                    "schema": {"id": {"type": "string"}, "room": {"type": "string"},
+                               "author": {"type": "string"}, "text": {"type": "string"}},
+                    "rows": {"set": {"author": "{{ session.userId }}"},
+                             "read": {"room": {"$in": "{{ sets.myRooms }}"}},
+                             "insert": {"room": {"$in": "{{ sets.myRooms }}"}},
+                             "update": {"author": "{{ session.userId }}"},
+                             "bypass": ["moderator"]}}}}"#,
+    ),
+    (
         "identity.md",
         r#"{"auth":{"builtIn":true,"adminSecret":"a secret of the admin","signup":{"roles":["reader"]}}}"#,
     ),

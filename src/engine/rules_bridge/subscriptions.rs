@@ -95,7 +95,8 @@ impl Engine {
             return;
         }
         // Records that not everybody may see reach rules, and no other client.
-        let hidden = side.hides_store_events && event.source == Source::Store;
+        let hidden =
+            side.hides_store_events && event.source == Source::Store && self.auth_enabled();
         let matching: Vec<(u64, ConnId)> = side
             .subscriptions
             .matching(&event.topic)

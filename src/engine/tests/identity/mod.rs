@@ -3,6 +3,7 @@
 
 mod logins;
 mod resources;
+mod rows;
 mod signup;
 
 use super::*;
