@@ -51,7 +51,7 @@ fuzz_target!(|input: &str| {
     engine.set_logic(Some(noexd::logic::Logic::default()));
     engine.connected(CONN, &Peer { address: [127, 0, 0, 1].into(), user_agent: None }, NOW);
     for request in [
-        r#""type":"store.defineBucket","name":"b","config":{"key":"id","schema":{"id":{"type":"string"},"n":{"type":"number"},"t":{"type":"string"}},"indexes":["t"]}"#,
+        r#""type":"store.defineBucket","name":"b","config":{"key":"id","schema":{"id":{"type":"string"},"n":{"type":"number"},"t":{"type":"string","search":true}},"indexes":["t",["t","n"]]}"#,
         r#""type":"store.defineBucket","name":"c","config":{"key":"id","schema":{"id":{"type":"number","generated":"autoincrement"},"b":{"type":"string"}}}"#,
         r#""type":"store.insert","bucket":"b","data":{"id":"x","n":1,"t":"a"}"#,
         r#""type":"store.insert","bucket":"c","data":{"b":"x"}"#,

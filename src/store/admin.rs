@@ -11,6 +11,7 @@ use super::draft::unique_violation;
 use super::millis::Millis;
 use super::ordered::OrderedKeys;
 use super::schema::Definition;
+use super::search::filing_steps;
 use super::sorted::SortedIndex;
 use super::table::Slot;
 use super::{BucketId, Layout, Store, not_defined};
@@ -147,6 +148,18 @@ impl Store {
                 .iter()
                 .filter_map(|slot| Some((slot, bucket.table.order(slot), bucket.table.row(slot)?)));
             *index = SortedIndex::build(index.fields().to_vec(), records);
+        }
+        for index in &mut parts.searched {
+            let name = index.field().name();
+            if bucket.searched.iter().any(|old| old.field().name() == name) {
+                continue;
+            }
+            for slot in bucket.table.iter() {
+                let Some(row) = bucket.table.row(slot) else { continue };
+                budget.spend(1)?;
+                budget.spend(filing_steps(row.look_at(index.field()).1))?;
+                index.add(&bucket.table, slot);
+            }
         }
         let before: HashMap<&str, &str> =
             bucket.references.iter().map(|old| (old.index.field().name(), &*old.target)).collect();

@@ -9,6 +9,7 @@ use super::index::Index;
 use super::millis::Millis;
 use super::ordered::OrderedKeys;
 use super::schema::{Definition, Generated, OnDelete};
+use super::search::SearchIndex;
 use super::sorted::SortedIndex;
 use super::table::{NIL, Slot, Table};
 use super::{BucketId, FieldRef, Guard, Key, Layout, Row};
@@ -39,6 +40,8 @@ pub struct Bucket {
     pub(super) index_places: HashMap<Box<str>, usize>,
     /// The indexes that have an order.
     pub(super) sorted: Vec<SortedIndex>,
+    /// The indexes of words.
+    pub(super) searched: Vec<SearchIndex>,
     /// The outgoing references, one per field that has one.
     pub(super) references: Vec<Outgoing>,
     /// Records whose time came up to then are still here, and gone for readers:
@@ -91,7 +94,7 @@ impl Bucket {
         id: BucketId,
         name: &str,
         definition: Definition,
-        layout: Layout,
+        mut layout: Layout,
         sequence: u64,
     ) -> Self {
         let meta = Metadata {
@@ -100,6 +103,9 @@ impl Bucket {
             updated_at: layout.field("_updatedAt"),
             expires_at: layout.field("_expiresAt"),
         };
+        let searched: Vec<Box<str>> =
+            definition.fields.iter().filter(|it| it.search).map(|it| it.name.clone()).collect();
+        layout.set_searched(searched.clone());
         let fields = definition.fields.iter().map(|field| layout.field(&field.name)).collect();
         let indexes: Vec<Index> = definition
             .indexes
@@ -139,6 +145,11 @@ impl Bucket {
                 .iter()
                 .map(|names| names.iter().map(|name| layout.field(name)).collect())
                 .map(SortedIndex::new)
+                .collect(),
+            searched: searched
+                .iter()
+                .map(|name| layout.field(name))
+                .map(SearchIndex::new)
                 .collect(),
             index_places: places(&indexes),
             indexes,
@@ -302,6 +313,7 @@ impl Bucket {
         let ordered = |entries: usize, size: usize| entries * size * 3 / 2;
         self.indexes.iter().map(Index::memory).sum::<usize>()
             + self.sorted.iter().map(SortedIndex::memory).sum::<usize>()
+            + self.searched.iter().map(SearchIndex::memory).sum::<usize>()
             + self.references.iter().map(|outgoing| outgoing.index.memory()).sum::<usize>()
             + self.expiry.as_ref().map_or(0, |set| ordered(set.len(), 16))
             + self.ordered.as_ref().map_or(0, OrderedKeys::memory)
@@ -316,6 +328,9 @@ impl Bucket {
             index.check(&self.table, over);
         }
         for index in &self.sorted {
+            index.check(&self.table);
+        }
+        for index in &self.searched {
             index.check(&self.table);
         }
         for outgoing in &self.references {

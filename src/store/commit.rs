@@ -8,6 +8,7 @@ use super::admin::Rebuilt;
 use super::bucket::{Bucket, Outgoing};
 use super::change::{Candidates, Change, ChangeKind, Commit, Defined, DefinitionChange};
 use super::remains::Remains;
+use super::search::SearchIndex;
 use super::table::Slot;
 use super::{BucketId, Data, Index, Key, Row, RowBuilder, Store};
 use crate::json::{Json, Object};
@@ -318,6 +319,9 @@ impl Bucket {
         for index in &mut self.sorted {
             index.add(&self.table, slot);
         }
+        for index in &mut self.searched {
+            index.add(&self.table, slot);
+        }
         self.arrive_in_time(slot);
     }
 
@@ -327,6 +331,9 @@ impl Bucket {
             index.remove(&self.table, slot);
         }
         for index in &mut self.sorted {
+            index.remove(&self.table, slot);
+        }
+        for index in &mut self.searched {
             index.remove(&self.table, slot);
         }
         self.leave_in_time(slot);
@@ -342,6 +349,9 @@ impl Bucket {
         for index in self.sorted.iter_mut().filter(|index| index.moves(&old, row)) {
             index.remove(&self.table, slot);
         }
+        for index in self.searched.iter_mut().filter(|index| index.moves(&old, row)) {
+            index.remove(&self.table, slot);
+        }
         self.leave_in_time(slot);
         self.table.replace(slot, row.clone());
         self.arrive_in_time(slot);
@@ -349,6 +359,9 @@ impl Bucket {
             index.add(&self.table, slot, sequence);
         }
         for index in self.sorted.iter_mut().filter(|index| index.moves(&old, row)) {
+            index.add(&self.table, slot);
+        }
+        for index in self.searched.iter_mut().filter(|index| index.moves(&old, row)) {
             index.add(&self.table, slot);
         }
     }
@@ -395,6 +408,15 @@ impl Bucket {
                     outgoing.index = old.index;
                 }
                 None => outgoing.since = sequence,
+            }
+        }
+        let before = std::mem::replace(&mut self.searched, parts.searched);
+        for old in before {
+            let stays = |new: &&mut SearchIndex| new.field().name() == old.field().name();
+            if let Some(new) = self.searched.iter_mut().find(stays) {
+                let field = new.field().clone();
+                *new = old;
+                new.set_field(field);
             }
         }
         self.definition = parts.definition;

@@ -67,6 +67,7 @@ impl Store {
                 let new = &rebuilt.parts;
                 new.indexes.len() > old.indexes.len()
                     || new.sorted.len() > old.sorted.len()
+                    || new.searched.len() > old.searched.len()
                     || new.references.len() > old.references.len()
             }),
         });

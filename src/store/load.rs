@@ -190,6 +190,9 @@ impl Bucket {
                 .filter_map(|slot| Some((slot, self.table.order(slot), self.table.row(slot)?)));
             *index = SortedIndex::build(index.fields().to_vec(), records);
         }
+        for index in &mut self.searched {
+            self.table.iter().for_each(|slot| index.add(&self.table, slot));
+        }
         let slots: Vec<Slot> = self.table.iter().collect();
         for slot in slots {
             self.arrive_in_time(slot);

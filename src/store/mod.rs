@@ -31,6 +31,7 @@ mod restore;
 mod row;
 pub mod rows;
 pub mod schema;
+mod search;
 mod shown;
 mod sorted;
 mod table;
@@ -60,6 +61,7 @@ pub use read::{Access, Selection};
 pub use remains::Background;
 pub use restore::Content;
 pub use row::{FieldRef, Layout, Row, RowBuilder};
+pub use search::SearchIndex;
 pub use sorted::{InOrder, Kinds, SortedIndex};
 pub(crate) use sorted::{encode_text, ordered_bits};
 

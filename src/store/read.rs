@@ -3,7 +3,7 @@
 
 use super::filter::Wanted;
 use super::table::{NIL, Slot};
-use super::{Bounds, Bucket, Filter, Row};
+use super::{Bounds, Bucket, Filter, Row, SearchIndex};
 use crate::budget::Budget;
 
 /// With more candidates than this share of the records, walking the table in
@@ -33,6 +33,9 @@ pub enum Access {
     /// [`Bucket::sorted_indexes`]) has for the filter; in table order, or in the
     /// order in which they acquired their value in this index.
     Sorted(usize, Option<usize>),
+    /// The records with a word, from the index of words of this field (its
+    /// position in [`Bucket::search_indexes`]); in such an order.
+    Words(usize, Option<usize>),
 }
 
 impl Access {
@@ -41,7 +44,7 @@ impl Access {
     pub fn order(&self) -> Option<usize> {
         match self {
             Access::Index(at, _) => Some(*at),
-            Access::Sorted(_, order) => *order,
+            Access::Sorted(_, order) | Access::Words(_, order) => *order,
             _ => None,
         }
     }
@@ -124,17 +127,50 @@ impl Bucket {
     /// The records that have a value in an index, in that order, or fewer of
     /// them where an ordered index knows more of what the filter asks for.
     fn fewer(&self, filter: &Filter, at: usize, value: Box<str>) -> (Access, Vec<Slot>) {
-        let found = self.indexes.get(at).filter(|_| !self.sorted.is_empty()).and_then(|index| {
+        let found = self.indexes.get(at).and_then(|index| {
             let limit = (index.count(&self.table, &value) / WORTHWHILE).max(FEW);
-            let (sorted, mut slots) = self.narrowed(filter, limit)?;
+            let (access, mut slots) = self.narrowed(filter, limit, Some(at))?;
             // What is not in the index has no place in its order.
             slots.retain(|slot| {
                 self.table.row(*slot).and_then(|row| index.value_of(row)) == Some(&*value)
             });
             slots.sort_unstable_by_key(|slot| index.acquired(&self.table, *slot));
-            Some((Access::Sorted(sorted, Some(at)), slots))
+            Some((access, slots))
         });
         found.unwrap_or_else(|| (Access::Index(at, value), Vec::new()))
+    }
+
+    /// The candidates that an ordered index or one of words has, if there are
+    /// at most `limit`.
+    fn narrowed(
+        &self,
+        filter: &Filter,
+        limit: usize,
+        order: Option<usize>,
+    ) -> Option<(Access, Vec<Slot>)> {
+        if self.sorted.is_empty() && self.searched.is_empty() {
+            return None;
+        }
+        let by_words = filter.wanted().into_iter().filter_map(|(field, wanted)| {
+            let Wanted::Words(search) = wanted else { return None };
+            let at = self.searched.iter().position(|it| it.field().name() == field.name())?;
+            Some((at, self.searched.get(at)?.fewest(search)?))
+        });
+        let words = by_words.min_by_key(|(_, range)| range.len());
+        let limit = words.as_ref().map_or(limit, |(_, range)| range.len().min(limit));
+        // Ranges of order are exact, mostly: as many of them are better.
+        let sorted = self.narrowed_in_order(filter, limit.min(self.len() / WORTHWHILE).max(FEW));
+        if let Some((at, slots)) = sorted {
+            return Some((Access::Sorted(at, order), slots));
+        }
+        let (at, range) = words.filter(|(_, range)| range.len() <= limit)?;
+        let slots = self.searched.get(at)?.slots(range);
+        Some((Access::Words(at, order), slots))
+    }
+
+    /// The indexes of words, in the order of the definition.
+    pub fn search_indexes(&self) -> &[SearchIndex] {
+        &self.searched
     }
 
     fn index_on(&self, field: &str) -> Option<usize> {
@@ -145,9 +181,14 @@ impl Bucket {
     fn cheapest(&self, filter: &Filter, budget: &Budget) -> (Access, Vec<Slot>) {
         let mut best = (Access::Scan, Vec::new());
         let mut limit = (self.len() / WORTHWHILE).max(FEW);
-        if let Some((at, slots)) = self.narrowed(filter, limit) {
-            limit = slots.len().saturating_sub(1);
-            best = (Access::Sorted(at, None), slots);
+        // To look for words in a record costs more than to find it.
+        let most = if self.searched.is_empty() { limit } else { self.len() };
+        if let Some((access, slots)) = self.narrowed(filter, most, None) {
+            if budget.spend(slots.len() as u64 / 8).is_err() {
+                return best;
+            }
+            limit = slots.len().saturating_sub(1).min(limit);
+            best = (access, slots);
         }
         let is_sorted_by = |field: &str| {
             let mut first = self.sorted.iter().filter_map(|index| index.fields().first());
@@ -157,7 +198,7 @@ impl Bucket {
             let looked_up = match &wanted {
                 // The first one is part of the condition.
                 Wanted::OneOf(keys) => keys.len().saturating_sub(1),
-                Wanted::Within(_) => 0,
+                Wanted::Within(_) | Wanted::Words(_) => 0,
             };
             if budget.spend(looked_up as u64).is_err() {
                 break;
@@ -182,7 +223,7 @@ impl Bucket {
                 (Wanted::Within(bounds), Some((at, index))) => index
                     .within(&self.table, bounds, limit, budget)
                     .map(|slots| (Access::Range(at, bounds.clone()), slots)),
-                (_, None) => None,
+                (Wanted::Words(_), _) | (_, None) => None,
             };
             if let Some((access, slots)) = found {
                 let slots: Vec<Slot> = slots;
@@ -231,7 +272,9 @@ impl Bucket {
                 let first = index.and_then(|index| index.slots(&self.table, value).next());
                 Walk::Index(*at, first.unwrap_or(NIL))
             }
-            Access::Sorted(_, Some(order)) => Walk::Acquired(*order, slots.into_iter()),
+            Access::Sorted(_, Some(order)) | Access::Words(_, Some(order)) => {
+                Walk::Acquired(*order, slots.into_iter())
+            }
             _ => Walk::List(slots.into_iter()),
         };
         (access, Selection { bucket: self, filter, budget, walk, all: false, looked_at: 0 })

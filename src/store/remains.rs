@@ -10,6 +10,7 @@ use super::bucket::Bucket;
 use super::index::Index;
 use super::millis::Millis;
 use super::ordered::OrderedKeys;
+use super::search::SearchIndex;
 use super::sorted::SortedIndex;
 use super::table::{Slot, Table};
 
@@ -24,6 +25,7 @@ pub(super) struct Remains {
     table: Table,
     indexes: Vec<Index>,
     sorted: Vec<SortedIndex>,
+    searched: Vec<SearchIndex>,
     ordered: Option<OrderedKeys>,
     expiry: Option<BTreeSet<(Millis, Slot)>>,
     ages: Option<BTreeSet<(Millis, u64, Slot)>>,
@@ -69,6 +71,14 @@ impl Remains {
             std::mem::replace(index, empty)
         });
         let sorted: Vec<SortedIndex> = sorted.collect();
+        let searched: Vec<SearchIndex> = bucket
+            .searched
+            .iter_mut()
+            .map(|index| {
+                let empty = index.emptied();
+                std::mem::replace(index, empty)
+            })
+            .collect();
         let table = Table::new(bucket.table.key_field().clone());
         Remains {
             bucket: Arc::clone(&bucket.name),
@@ -76,6 +86,7 @@ impl Remains {
             table: std::mem::replace(&mut bucket.table, table),
             indexes,
             sorted,
+            searched,
             ordered: bucket.ordered.as_mut().map(std::mem::take),
             expiry: bucket.expiry.as_mut().map(std::mem::take),
             ages: bucket.ages.as_mut().map(std::mem::take),
@@ -98,6 +109,13 @@ impl Remains {
                 let released = self.sorted.last_mut()?.release();
                 if released.is_none() {
                     self.sorted.pop();
+                }
+                Some(released.unwrap_or(0))
+            })
+            .or_else(|| {
+                let released = self.searched.last_mut()?.release();
+                if released.is_none() {
+                    self.searched.pop();
                 }
                 Some(released.unwrap_or(0))
             })

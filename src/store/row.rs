@@ -19,6 +19,8 @@ pub struct Layout {
     /// Each name as a row has it: quoted, escaped, with its colon.
     prefixes: Vec<Box<[u8]>>,
     slots: HashMap<Box<str>, u16>,
+    /// Fields whose words can be searched for.
+    searched: Vec<Box<str>>,
 }
 
 /// A field of one layout, resolved once so that rows are not searched by name.
@@ -77,6 +79,15 @@ impl Layout {
         write_string(&mut prefix, name);
         prefix.push(b':');
         self.prefixes.push(prefix.into());
+    }
+
+    /// Says which fields can be searched for words.
+    pub(super) fn set_searched(&mut self, fields: Vec<Box<str>>) {
+        self.searched = fields;
+    }
+
+    pub fn is_searched(&self, name: &str) -> bool {
+        self.searched.iter().any(|field| **field == *name)
     }
 
     pub fn slots(&self) -> usize {

@@ -411,7 +411,7 @@ fn the_way_to_the_candidates_is_the_cheapest_that_keeps_their_order() {
             Access::Values(..) => "values g",
             Access::Range(0, _) => "range n",
             Access::Range(..) => "range g",
-            Access::Sorted(..) => "ordered",
+            Access::Sorted(..) | Access::Words(..) => "ordered",
         };
         (word, selection.looked_at(), matched)
     };

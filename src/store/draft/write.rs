@@ -10,6 +10,7 @@ use crate::store::data::{Data, Datum};
 use crate::store::row::Patch;
 use crate::store::rows::set_by_server;
 use crate::store::schema::{Generated, OnDuplicate, validate};
+use crate::store::search::filing_steps;
 use crate::store::table::Slot;
 use crate::store::{
     Bucket, BucketId, Effect, Key, Lookup, Row, RowBuilder, Store, WriteCx, WriteKind,
@@ -140,8 +141,11 @@ impl Draft {
         self.budget.spend_text_bytes(row.memory())?;
         // Each of these is looked for in the whole text, several times.
         let searched = bucket.unplaced.saturating_mul(row.text().len() / 4);
-        let files = bucket.indexes.len() + bucket.references.len();
+        let files = bucket.indexes.len() + bucket.sorted.len() + bucket.references.len();
         self.budget.spend((searched + files.saturating_sub(8)) as u64)?;
+        for index in &bucket.searched {
+            self.budget.spend(filing_steps(row.look_at(index.field()).1))?;
+        }
         validate(&bucket.name, &bucket.definition, &bucket.fields, row, &self.budget)?;
         match &bucket.guard {
             Some(guard) => guard.check(kind, row, self.write_cx()),

@@ -7,9 +7,10 @@ use crate::json::Json;
 use crate::json::js::Primitive;
 use crate::protocol::OpError;
 use crate::store::Layout;
+use crate::store::search::Search;
 
 /// The operators on a field.
-pub(crate) const OPERATORS: [&str; 13] = [
+pub(crate) const OPERATORS: [&str; 14] = [
     "$eq",
     "$neq",
     "$gt",
@@ -23,6 +24,7 @@ pub(crate) const OPERATORS: [&str; 13] = [
     "$endsWith",
     "$exists",
     "$between",
+    "$search",
 ];
 
 /// Longer lists are looked up in a table.
@@ -62,7 +64,7 @@ fn group<'t>(fields: &mut Fields<'t>, term: &'t Term) -> Result<Group, OpError> 
             ("$or", value) => group.any = Some(groups(fields, "$or", value)?),
             ("$and", value) => group.all = groups(fields, "$and", value)?,
             (name, value) => {
-                let test = condition(name, value)?;
+                let test = condition(name, value, fields.layout.is_searched(name))?;
                 let (field, number) = (fields.layout.field(name), fields.number(name));
                 group.conditions.push(Condition { field, number, test });
             }
@@ -90,7 +92,8 @@ fn groups<'t>(fields: &mut Fields<'t>, name: &str, term: &'t Term) -> Result<Vec
         .collect()
 }
 
-pub(super) fn condition(field: &str, term: &Term) -> Result<Test, OpError> {
+/// `is_searched`: the field has an index of its words.
+pub(super) fn condition(field: &str, term: &Term, is_searched: bool) -> Result<Test, OpError> {
     match term {
         Term::Undefined => Ok(Test::Absent),
         Term::Object(members)
@@ -98,6 +101,9 @@ pub(super) fn condition(field: &str, term: &Term) -> Result<Test, OpError> {
         {
             let mut operators = Vec::with_capacity(members.len());
             for (name, operand) in members {
+                if name.as_ref() == "$search" && !is_searched {
+                    return Err(invalid("\"$search\" needs a field with \"search\""));
+                }
                 operators.extend(operator(field, name, operand)?);
             }
             Ok(Test::Operators(operators))
@@ -119,7 +125,7 @@ fn operator(field: &str, name: &str, operand: &Term) -> Result<Option<Op>, OpErr
     if !OPERATORS.contains(&name) {
         return Err(invalid(format_args!(
             "unknown operator \"{name}\" for \"{field}\", expected one of: $eq, $neq, $gt, $gte, \
-             $lt, $lte, $in, $nin, $contains, $startsWith, $endsWith, $exists, $between"
+             $lt, $lte, $in, $nin, $contains, $startsWith, $endsWith, $exists, $between, $search"
         )));
     }
     if *operand == Term::Undefined {
@@ -137,6 +143,7 @@ fn operator(field: &str, name: &str, operand: &Term) -> Result<Option<Op>, OpErr
         "$contains" => Op::Contains(text()?.to_lowercase().into()),
         "$startsWith" => Op::StartsWith(text()?),
         "$endsWith" => Op::EndsWith(text()?),
+        "$search" => Op::Search(Search::parse(&text()?)),
         "$exists" => match operand {
             Term::Scalar(Json::Bool(wanted)) => Op::Exists(*wanted),
             _ => return Err(wrong("a boolean")),

@@ -22,6 +22,7 @@ pub use term::{Substitute, Term};
 
 use crate::budget::Budget;
 
+use super::search::{Search, search_steps};
 use super::{Bounds, FieldRef, Layout, Row};
 use crate::json::js::Primitive;
 use crate::json::{Json, Raw};
@@ -91,6 +92,7 @@ enum Op {
     StartsWith(Box<str>),
     EndsWith(Box<str>),
     Exists(bool),
+    Search(Search),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +192,8 @@ pub(crate) enum Wanted<'f> {
     /// One of these values, in storage form.
     OneOf(Vec<&'f str>),
     Within(Bounds),
+    /// With these words.
+    Words(&'f Search),
 }
 
 impl Filter {
@@ -272,6 +276,13 @@ impl Condition {
         if let Some(values) = values {
             return Some(Wanted::OneOf(values));
         }
+        let search = operators.iter().find_map(|operator| match operator {
+            Op::Search(search) if search.beginning().is_some() => Some(search),
+            _ => None,
+        });
+        if let Some(search) = search {
+            return Some(Wanted::Words(search));
+        }
         let mut bounds = Bounds::none();
         for operator in operators {
             match operator {
@@ -321,7 +332,7 @@ impl Operand {
     /// # Errors
     /// `Invalid filter: …`
     pub fn compile(path: &str, operand: &Json) -> Result<Operand, OpError> {
-        compile::condition(path, &Term::of_json(operand)).map(Operand)
+        compile::condition(path, &Term::of_json(operand), false).map(Operand)
     }
 
     /// Whether a value in storage form is as it asks.
@@ -389,6 +400,9 @@ impl Op {
                 decoded(found, part, budget).is_some_and(|text| text.ends_with(&**part))
             }
             Op::Exists(wanted) => *wanted == found.present().is_some(),
+            Op::Search(search) => found.present().is_some_and(|value| {
+                budget.spend(search_steps(value.text().len())).is_ok() && search.matches(value)
+            }),
         }
     }
 }

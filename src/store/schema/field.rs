@@ -113,6 +113,18 @@ pub struct Constraints {
 }
 
 impl Constraints {
+    /// Whether values are texts, or lists of them.
+    fn has_words(&self) -> bool {
+        match self.field_type {
+            FieldType::String => true,
+            FieldType::Array => {
+                let of = self.items.as_ref().map(|items| items.field_type);
+                of.is_none_or(|of| of == FieldType::String)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether nothing is asked for but the type.
     pub fn is_only_type(&self) -> bool {
         let Constraints {
@@ -164,6 +176,8 @@ pub struct Field {
     pub default: Option<Json>,
     pub generated: Option<Generated>,
     pub reference: Option<Reference>,
+    /// Its words are indexed.
+    pub search: bool,
     pub constraints: Constraints,
 }
 
@@ -257,8 +271,13 @@ impl Field {
             value.as_str().filter(|name| !name.is_empty())
         })?;
         let on_delete = at.choice("onDelete", "onDelete", &OnDelete::ALL)?.unwrap_or_default();
+        let search = at.flag("search")?.unwrap_or(false);
+        if search && !constraints.has_words() {
+            return Err(at.fail("search", "needs type string, or array of strings"));
+        }
         Ok(Field {
             name: name.into(),
+            search,
             required: at.flag("required")?.unwrap_or(false),
             unique: at.flag("unique")?.unwrap_or(false),
             default: member.get("default").cloned(),

@@ -35,6 +35,7 @@ const FIELD: &[&str] = &[
     "unique",
     "ref",
     "onDelete",
+    "search",
     "properties",
     "items",
     "validate",

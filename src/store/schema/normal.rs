@@ -86,6 +86,9 @@ fn field(body: &Json, place: Place) -> Json {
     if place != Place::Top {
         return Json::Object(normal);
     }
+    if is_on("search") {
+        normal.insert("search", Json::Bool(true));
+    }
     if is_on("unique") {
         normal.insert("unique", Json::Bool(true));
     }

@@ -27,7 +27,7 @@ pub const MAX_FIELDS: usize = 8;
 
 /// The fields of a record's key as one text of bytes, and its place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+pub(super) struct Place {
     /// The first eight bytes: a single number needs no allocation.
     head: u64,
     rest: Box<[u8]>,
@@ -38,7 +38,7 @@ struct Place {
 const ALLOCATION: usize = 16;
 
 impl Place {
-    fn new(bytes: &[u8], order: u64) -> Place {
+    pub(super) fn new(bytes: &[u8], order: u64) -> Place {
         let mut head = [0; 8];
         let (front, rest) = bytes.split_at(bytes.len().min(8));
         for (to, from) in head.iter_mut().zip(front) {
@@ -56,7 +56,7 @@ impl Place {
         bytes
     }
 
-    fn heap(&self) -> usize {
+    pub(super) fn heap(&self) -> usize {
         if self.rest.is_empty() { 0 } else { self.rest.len() + ALLOCATION }
     }
 }

@@ -150,7 +150,7 @@ impl Bucket {
 
     /// Candidates of a filter from an ordered index on several fields, or on
     /// one with a range, if there are at most `limit`.
-    pub(in crate::store) fn narrowed(
+    pub(in crate::store) fn narrowed_in_order(
         &self,
         filter: &Filter,
         limit: usize,

@@ -336,6 +336,7 @@ pub(crate) fn explain_access(bucket: &Bucket, access: &Access) -> Object {
         Access::Index(at, _) | Access::Values(at, _) => ("index", Some(*at)),
         Access::Range(at, _) => ("range", Some(*at)),
         Access::Sorted(..) => ("ordered", None),
+        Access::Words(..) => ("words", None),
     };
     let mut answer = Object::new();
     answer.insert("bucket", Json::from(bucket.name()));
@@ -348,6 +349,11 @@ pub(crate) fn explain_access(bucket: &Bucket, access: &Access) -> Object {
         && let Some(index) = bucket.sorted_indexes().get(*at)
     {
         answer.insert("index", names_of(index));
+    }
+    if let Access::Words(at, _) = access
+        && let Some(index) = bucket.search_indexes().get(*at)
+    {
+        answer.insert("index", Json::from(index.field().name()));
     }
     let order = if access.order().is_some() { "acquired" } else { "table" };
     answer.insert("order", Json::from(order));

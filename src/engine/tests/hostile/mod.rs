@@ -51,7 +51,7 @@ impl World {
     fn prepare(&mut self) {
         for bucket in ["a", "b"] {
             let define = format!(
-                r#"{{"id":1,"type":"store.defineBucket","name":"{bucket}","config":{{"key":"id","indexes":["n"],"schema":{{"id":{{"type":"number"}},"n":{{"type":"number"}},"t":{{"type":"string"}},"u":{{"type":"string"}},"l":{{"type":"array"}},"o":{{"type":"object"}}}}}}}}"#
+                r#"{{"id":1,"type":"store.defineBucket","name":"{bucket}","config":{{"key":"id","indexes":["n",{{"field":"t","ordered":true}},["n","t"]],"schema":{{"id":{{"type":"number"}},"n":{{"type":"number"}},"t":{{"type":"string","search":true}},"u":{{"type":"string"}},"l":{{"type":"array"}},"o":{{"type":"object"}}}}}}}}"#
             );
             self.rig.send(self.other, &define);
             let records: Vec<String> = (0..300)

@@ -184,11 +184,15 @@ impl<D: FnMut() -> u64> Hostile<D> {
             "$endsWith",
             "$exists",
             "$between",
+            "$search",
         ]);
         let operand = match &*operator {
             "$in" | "$nin" => format!("[{}]", self.list(5000, &mut |own| own.value(0))),
             "$contains" | "$startsWith" | "$endsWith" => format!("\"{}\"", self.letters(20_000)),
             "$exists" => "true".into(),
+            "$search" => {
+                format!("\"{}\"", self.list(3000, &mut |own| own.letters(9)).replace(',', " "))
+            }
             "$between" => format!("[{},{}]", self.value(0), self.value(1)),
             _ => self.value(1),
         };
@@ -235,6 +239,7 @@ impl<D: FnMut() -> u64> Hostile<D> {
             ",\"format\":\"email\"",
             ",\"required\":true",
             ",\"maxLength\":10",
+            ",\"search\":true",
         ]);
         format!("{{{kind}{more}}}")
     }
@@ -255,7 +260,11 @@ impl<D: FnMut() -> u64> Hostile<D> {
             2 => "{\"id\":{\"type\":\"number\"}}".into(),
             _ => format!("{{\"id\":{{\"type\":\"number\"}},{}", &fields[1..]),
         };
-        let indexes = self.list(12, &mut |own| format!("\"{}\"", own.field()));
+        let indexes = self.list(12, &mut |own| match own.below(3) {
+            0 => format!("\"{}\"", own.field()),
+            1 => format!("{{\"field\":\"{}\",\"ordered\":true}}", own.field()),
+            _ => format!("[{}]", own.list(10, &mut |own| format!("\"{}\"", own.field()))),
+        });
         let more = self.one(&["", ",\"maxSize\":5", ",\"ttl\":\"1s\""]);
         format!("{{\"key\":\"id\",\"schema\":{schema},\"indexes\":[{indexes}]{more}}}")
     }

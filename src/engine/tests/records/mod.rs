@@ -6,6 +6,7 @@ mod define;
 mod indexed;
 mod many;
 mod operators;
+mod search;
 
 use super::*;
 use crate::engine::RulesSetup;
