@@ -64,8 +64,8 @@ impl SearchIndex {
         }
         words.sort_unstable();
         words.dedup();
-        let place = |word: &Box<str>| Place::new(&[word.as_bytes(), &[0]].concat(), order);
-        words.iter().map(place).collect()
+        let place = |word: &str| Place::new(&[word.as_bytes(), &[0]].concat(), order);
+        words.iter().map(|word| place(word)).collect()
     }
 
     /// Takes in a record that stands in the table already.

@@ -24,12 +24,15 @@ const WORDS: [(&str, &str); 12] = [
 
 const BETWEEN: [&str; 5] = [" ", ", ", "\\n", " — ", "! ("];
 
+/// The words of `t` and those of `l`, and the group.
+type Known = (Words, Words, usize);
+type Words = Vec<&'static str>;
+
 struct World {
     rig: Rig,
     conn: ConnId,
     dice: IdSource,
-    /// The words of `t` and those of `l`, and the group.
-    records: Vec<Option<(Vec<&'static str>, Vec<&'static str>, usize)>>,
+    records: Vec<Option<Known>>,
 }
 
 impl World {
