@@ -4,6 +4,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::Trace;
 #[cfg(feature = "jwt")]
 use super::jwt::JwtVerifier;
 use super::{
@@ -11,7 +12,8 @@ use super::{
     Tokens, Verdict, highest_tier,
 };
 use crate::config::{self, CustomRoleTier, PermissionDefault};
-use crate::protocol::{ErrorCode, OpError};
+use crate::json::Json;
+use crate::protocol::{ErrorCode, OpError, Tier};
 
 /// Reads key files: the file system in the server, a table in tests.
 pub type ReadFile<'f> = &'f dyn Fn(&std::path::Path) -> std::io::Result<Vec<u8>>;
@@ -140,9 +142,27 @@ impl External {
     /// Whether somebody with these roles may do that: tier first, then the
     /// embedder's check, then the rules.
     pub fn decide(&mut self, who: Principal<'_>, question: &Question<'_>) -> Result<(), OpError> {
-        if let Some(tier) = question.tier
-            && highest_tier(who.roles, self.custom_role_tier) < Some(tier)
-        {
+        self.decide_traced(who, question, &mut Trace::off())
+    }
+
+    /// The same, writing down how it came about.
+    pub fn decide_traced(
+        &mut self,
+        who: Principal<'_>,
+        question: &Question<'_>,
+        trace: &mut Trace,
+    ) -> Result<(), OpError> {
+        let has = highest_tier(who.roles, self.custom_role_tier);
+        let enough = question.tier.is_none_or(|tier| has >= Some(tier));
+        let is_last = self.check.is_none() && self.permissions.is_none();
+        let result = match (enough, is_last) {
+            (false, _) => "deny",
+            (true, true) => "allow",
+            (true, false) => "pass",
+        };
+        let word = |tier: Option<Tier>| tier.map_or(Json::Null, |tier| tier.as_str().into());
+        trace.note("tier", result, || vec![("needs", word(question.tier)), ("has", word(has))]);
+        if let Some(tier) = question.tier.filter(|_| !enough) {
             return Err(OpError::new(
                 ErrorCode::Forbidden,
                 format!(
@@ -159,17 +179,37 @@ impl External {
         };
         if let Some(check) = &mut self.check {
             match check.check(who, &question.operation, question.resource()) {
-                Opinion::Allow => return Ok(()),
-                Opinion::Deny => return denied(),
-                Opinion::None => {}
+                Opinion::Allow => {
+                    trace.plain("hook", "allow");
+                    return Ok(());
+                }
+                Opinion::Deny => {
+                    trace.plain("hook", "deny");
+                    return denied();
+                }
+                Opinion::None => trace.plain("hook", "pass"),
             }
         }
-        let Some(permissions) = &self.permissions else { return Ok(()) };
-        let allowed = permissions.default == PermissionDefault::Allow
-            || permissions
-                .rules
-                .iter()
-                .any(|rule| who.roles.contains(&rule.role) && rule.grant.permits(question));
+        let Some(permissions) = &self.permissions else {
+            if !is_last {
+                trace.plain("default", "allow");
+            }
+            return Ok(());
+        };
+        let permits = |rule: &&Rule| who.roles.contains(&rule.role) && rule.grant.permits(question);
+        if let Some(at) = permissions.rules.iter().position(|rule| permits(&rule)) {
+            trace.note("rule", "allow", || {
+                let rule = permissions.rules.get(at);
+                vec![
+                    ("index", Json::Number(at as f64)),
+                    ("role", rule.map_or(Json::Null, |rule| Json::from(&*rule.role))),
+                    ("pattern", rule.map_or(Json::Null, |rule| rule.grant.pattern_for(question))),
+                ]
+            });
+            return Ok(());
+        }
+        let allowed = permissions.default == PermissionDefault::Allow;
+        trace.plain("default", if allowed { "allow" } else { "deny" });
         if allowed { Ok(()) } else { denied() }
     }
 }

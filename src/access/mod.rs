@@ -14,6 +14,7 @@ mod revocation;
 mod session;
 mod tiers;
 mod tokens;
+mod trace;
 mod validator;
 
 pub use aging::AgingMap;
@@ -25,6 +26,7 @@ pub use revocation::Revocations;
 pub use session::{Roles, Session};
 pub use tiers::{builtin_role, highest_tier};
 pub use tokens::{Tokens, digest};
+pub use trace::Trace;
 pub use validator::{
     Answer, Deliver, Opinion, PermissionCheck, Principal, Ticket, TokenValidator, Verdict,
 };

@@ -110,6 +110,13 @@ impl Grant {
             && self.constraint_holds(question)
     }
 
+    /// The first pattern that matches.
+    pub fn pattern_for(&self, question: &Question<'_>) -> Json {
+        let mut patterns = self.allow.iter();
+        let found = patterns.find(|pattern| pattern_matches(pattern, &question.operation));
+        found.map_or(Json::Null, |pattern| Json::from(&**pattern))
+    }
+
     /// Which list applies depends on the family of the operation; a list that
     /// does not apply does not restrict.
     fn constraint_holds(&self, question: &Question<'_>) -> bool {

@@ -31,6 +31,11 @@ pub(super) struct Who {
 }
 
 impl Who {
+    /// Somebody to whom row rules apply.
+    pub fn of(user_id: Option<Arc<str>>, roles: Roles, metadata: Option<Arc<Object>>) -> Who {
+        Who { is_exempt: false, user_id, roles, metadata }
+    }
+
     fn principal<'a>(
         &'a self,
         now: f64,
@@ -102,13 +107,7 @@ impl Engine {
             return Who { is_exempt: true, ..nobody() };
         }
         let Some(session) = self.session(id) else {
-            return match &self.sessions.mode {
-                Mode::External(external) => {
-                    let roles = external.anonymous_roles.clone().unwrap_or_default().into();
-                    Who { roles, ..nobody() }
-                }
-                Mode::Open | Mode::BuiltIn(_) => nobody(),
-            };
+            return Who { roles: self.anonymous_roles(), ..nobody() };
         };
         let user_id = Some(Arc::clone(&session.user_id));
         match &self.sessions.mode {
@@ -184,6 +183,31 @@ impl Engine {
         let principal = who.principal(self.now.wall as f64, &of_set);
         let bucket = self.store.bucket(id).ok_or_else(OpError::internal)?;
         rules.bind(bucket.layout(), bucket.key_field(), &principal)
+    }
+
+    /// The rules for somebody who need not be connected.
+    ///
+    /// # Errors
+    /// Of a set that cannot be used.
+    pub(super) fn bind_for_nobody(
+        &mut self,
+        id: BucketId,
+        rules: &RowRules,
+        who: &Who,
+    ) -> Result<BoundRules, OpError> {
+        // No connection has it: what it uses of sets is let go at once.
+        let nobody = ConnId { slot: u32::MAX, generation: u32::MAX };
+        let bound = self.bind_rules(nobody, id, rules, who);
+        self.rows.forget(nobody);
+        bound
+    }
+
+    /// The roles of connections that are not logged in.
+    pub(super) fn anonymous_roles(&self) -> Roles {
+        match &self.sessions.mode {
+            Mode::External(external) => external.anonymous_roles.clone().unwrap_or_default().into(),
+            Mode::Open | Mode::BuiltIn(_) => Roles::default(),
+        }
     }
 
     /// What a connection may read of a bucket.

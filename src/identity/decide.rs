@@ -1,53 +1,117 @@
 //! The access decision of built-in mode for everything but `identity.*` and
 //! `auth.*` (identity.md section 8).
 
-use super::directory::{Directory, Resource, Role, SUPERADMIN, Subject, VIRTUAL_ADMIN};
-use crate::access::{Question, ResourceKind};
+use super::directory::{AclEntry, Directory, Resource, Role, SUPERADMIN, Subject, VIRTUAL_ADMIN};
+use crate::access::{Question, ResourceKind, Trace};
+use crate::json::Json;
 use crate::protocol::{ErrorCode, OpError};
 
 impl Directory {
     /// `No access to {operation} on {resource}`, unless the user may.
     pub fn decide(&self, user_id: &str, question: &Question<'_>) -> Result<(), OpError> {
-        if self.allows(user_id, question) {
+        let roles = self.roles_of(user_id);
+        self.decided(Some(user_id), &roles, question, &mut Trace::off())
+    }
+
+    /// The same for somebody with these roles, writing down how it came about.
+    pub fn decide_traced(
+        &self,
+        (user_id, roles): (Option<&str>, &[Box<str>]),
+        question: &Question<'_>,
+        trace: &mut Trace,
+    ) -> Result<(), OpError> {
+        let roles: Vec<&Role> = roles.iter().filter_map(|name| self.role_by_name(name)).collect();
+        self.decided(user_id, &roles, question, trace)
+    }
+
+    fn decided(
+        &self,
+        user_id: Option<&str>,
+        roles: &[&Role],
+        question: &Question<'_>,
+        trace: &mut Trace,
+    ) -> Result<(), OpError> {
+        if self.allows(user_id, roles, question, trace) {
             return Ok(());
         }
+        trace.plain("deny", "deny");
         let (operation, resource) = (&question.operation, question.resource());
         Err(OpError::new(ErrorCode::Forbidden, format!("No access to {operation} on {resource}")))
     }
 
     /// The first thing that allows it decides; there are no denials.
-    fn allows(&self, user_id: &str, question: &Question<'_>) -> bool {
-        if user_id == VIRTUAL_ADMIN {
-            return true;
-        }
-        let roles = self.roles_of(user_id);
-        if roles.iter().any(|role| &*role.name == SUPERADMIN) {
-            return true;
-        }
-        resources(question)
-            .iter()
-            .any(|resource| self.is_granted(user_id, &roles, resource, question))
-            || roles.iter().flat_map(|role| &role.grants).any(|grant| grant.permits(question))
+    fn allows(
+        &self,
+        user_id: Option<&str>,
+        roles: &[&Role],
+        question: &Question<'_>,
+        trace: &mut Trace,
+    ) -> bool {
+        let is_superadmin =
+            user_id == Some(VIRTUAL_ADMIN) || roles.iter().any(|role| &*role.name == SUPERADMIN);
+        trace.plain("superadmin", if is_superadmin { "allow" } else { "pass" });
+        is_superadmin
+            || self.is_granted(user_id, roles, question, trace)
+            || is_permitted(roles, question, trace)
     }
 
     /// By an access list of the user or of a role, or by ownership.
     fn is_granted(
         &self,
-        user_id: &str,
+        user_id: Option<&str>,
         roles: &[&Role],
-        resource: &Resource,
         question: &Question<'_>,
+        trace: &mut Trace,
     ) -> bool {
+        let resources = resources(question);
         let listed = |subject: Subject| {
-            question.class.is_some_and(|class| {
-                let entry = self.acl(&subject, resource);
-                entry.is_some_and(|entry| entry.operations.contains(&class))
+            let class = question.class?;
+            resources.iter().find_map(|resource| {
+                let entry = self.acl(&subject, resource)?;
+                entry.operations.contains(&class).then_some(entry)
             })
         };
-        listed(Subject::User(user_id.into()))
-            || roles.iter().any(|role| listed(Subject::Role(role.id.clone())))
-            || self.owns(user_id, resource)
+        let operations = |entry: &AclEntry| {
+            Json::Array(entry.operations.iter().map(|tier| Json::from(tier.as_str())).collect())
+        };
+        if let Some(entry) = user_id.and_then(|user_id| listed(Subject::User(user_id.into()))) {
+            trace.note("aclUser", "allow", || vec![("operations", operations(entry))]);
+            return true;
+        }
+        trace.plain("aclUser", "pass");
+        let of_role = |role: &&Role| listed(Subject::Role(role.id.clone()));
+        if let Some((role, entry)) = roles.iter().find_map(|role| Some((role, of_role(role)?))) {
+            trace.note("aclRole", "allow", || {
+                vec![("role", Json::from(&*role.name)), ("operations", operations(entry))]
+            });
+            return true;
+        }
+        trace.plain("aclRole", "pass");
+        let owns =
+            user_id.is_some_and(|user| resources.iter().any(|resource| self.owns(user, resource)));
+        trace.plain("owner", if owns { "allow" } else { "pass" });
+        owns
     }
+}
+
+/// By a permission of a role.
+fn is_permitted(roles: &[&Role], question: &Question<'_>, trace: &mut Trace) -> bool {
+    for role in roles {
+        let Some(at) = role.grants.iter().position(|grant| grant.permits(question)) else {
+            continue;
+        };
+        trace.note("permission", "allow", || {
+            let pattern = role.grants.get(at).map(|grant| grant.pattern_for(question));
+            vec![
+                ("role", Json::from(&*role.name)),
+                ("index", Json::Number(at as f64)),
+                ("pattern", pattern.unwrap_or_default()),
+            ]
+        });
+        return true;
+    }
+    trace.plain("permission", "pass");
+    false
 }
 
 /// What the access lists are asked about: the resource itself, and for a

@@ -195,6 +195,7 @@ macro_rules! operation_table {
             AccessDefineSet "access.defineSet" Some(Admin), None => access_define_set(request);
             AccessDropSet "access.dropSet" Some(Admin), None => access_drop_set(request);
             AccessListSets "access.listSets" Some(Admin), None => access_list_sets(out);
+            AccessExplain "access.explain" Some(Admin), None => access_explain(request);
             LogicEvaluateExpr "logic.evaluateExpr" Some(Read), None => evaluate_expr(request);
         }
     };

@@ -125,6 +125,7 @@ logic.listViews                  a  . . . . + + . . . .
 logic.evaluateExpr               r  . . + + + + . . . .
 access.defineSet                 a  . . . . + + . . . .
 access.dropSet                   a  . . . . + + . . . .
+access.explain                   a  . . . . + + . . . .
 access.listSets                  a  . . . . + + . . . .
 identity.login                   x  + + + + + + + + + +
 identity.loginWithSecret         x  + + + + + + + + + +

@@ -105,7 +105,37 @@ impl Decided {
     }
 }
 
+/// One of the four rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleName {
+    Read,
+    Insert,
+    Update,
+    Delete,
+}
+
+impl RuleName {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RuleName::Read => "read",
+            RuleName::Insert => "insert",
+            RuleName::Update => "update",
+            RuleName::Delete => "delete",
+        }
+    }
+}
+
 impl BoundRules {
+    /// The rule of that name.
+    pub fn named(&self, name: RuleName) -> &Bound {
+        match name {
+            RuleName::Read => &self.read,
+            RuleName::Insert => &self.insert,
+            RuleName::Update => &self.update,
+            RuleName::Delete => &self.delete,
+        }
+    }
+
     /// Nothing is there, and nothing may be written.
     pub fn closed(layout: &Layout, key: &str) -> BoundRules {
         let none = Bound::nothing(layout, key);

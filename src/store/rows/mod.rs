@@ -10,11 +10,12 @@ mod template;
 use std::collections::BTreeSet;
 
 pub(in crate::store) use bound::set_by_server;
-pub use bound::{Bound, BoundRules, Decided, Sight};
+pub use bound::{Bound, BoundRules, Decided, RuleName, Sight};
 use template::{Check, Place, fill_value, filter_for, sample};
 
 use super::schema::Field;
-use super::{Filter, Layout};
+use super::{Bucket, Filter, Layout, Row};
+use crate::budget::Budget;
 use crate::json::{Json, Object};
 use crate::protocol::{OpError, bounds};
 use crate::spelling::Unknown;
@@ -155,6 +156,42 @@ impl RowRules {
         let set = self.set.iter().map(|(name, value)| Ok((name.clone(), fill_value(value, who)?)));
         let set = set.collect::<Result<_, OpError>>()?;
         Ok(BoundRules { read, insert, update, delete, set })
+    }
+}
+
+impl RowRules {
+    /// Why a rule does not let a record through: the first member of its filter
+    /// that does not hold, as it was defined. `None`: it does.
+    pub fn first_failure(
+        &self,
+        name: RuleName,
+        bound: &BoundRules,
+        (bucket, row): (&Bucket, &Row),
+        budget: &Budget,
+    ) -> Option<Json> {
+        let rule = bound.named(name);
+        if rule.allows(row, budget) {
+            return None;
+        }
+        let update = self.update.as_ref().unwrap_or(&self.read);
+        let defined = match name {
+            RuleName::Read => &self.read,
+            RuleName::Insert => &self.insert,
+            RuleName::Update => update,
+            RuleName::Delete => self.delete.as_ref().unwrap_or(update),
+        };
+        let (Rule::Filter(defined), Some(filled)) = (defined, rule.json()) else {
+            return Some(Json::Bool(false));
+        };
+        let holds = |name: &str| {
+            let member = filled.get(name)?;
+            let alone = Json::Object([(name, member.clone())].into_iter().collect());
+            Some(Filter::from_json(bucket.layout(), &alone).ok()?.matches(row, budget))
+        };
+        let failed = defined.iter().find(|(name, _)| holds(name) != Some(true));
+        Some(failed.map_or(Json::Bool(false), |(name, condition)| {
+            Json::Object([(name, condition.clone())].into_iter().collect())
+        }))
     }
 }
 

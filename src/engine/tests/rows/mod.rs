@@ -1,5 +1,6 @@
 //! Row rules over the engine: who sees and changes which records.
 
+mod explain;
 mod live;
 mod matrix;
 mod sets;
