@@ -4,9 +4,10 @@
 //! the definition, the session, its roles or a set is another one. There is no
 //! other place where row rules meet connections.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::Engine;
 use super::sessions::Mode;
@@ -77,6 +78,37 @@ struct Kept {
 pub(super) struct RowsSide {
     kept: HashMap<ConnId, HashMap<BucketId, Kept>>,
     pub sets: SetUsers,
+    /// Connections whose subscriptions are to follow their rights.
+    pub waiting: Waiting,
+}
+
+/// In the order in which they came, each once.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    queue: VecDeque<ConnId>,
+    known: HashSet<ConnId>,
+}
+
+impl Waiting {
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub fn contains(&self, conn: ConnId) -> bool {
+        self.known.contains(&conn)
+    }
+
+    pub fn push(&mut self, conn: ConnId) {
+        if self.known.insert(conn) {
+            self.queue.push_back(conn);
+        }
+    }
+
+    pub fn pop(&mut self) -> Option<ConnId> {
+        let conn = self.queue.pop_front()?;
+        self.known.remove(&conn);
+        Some(conn)
+    }
 }
 
 impl RowsSide {

@@ -376,9 +376,13 @@ impl Engine {
         conn.suspended = suspended;
         if suspended {
             self.suspend_subscriptions(id);
-        } else {
-            self.reauthorise_subscriptions(id);
-            self.reauthorise_event_subscriptions(id);
+            return;
         }
+        if self.may_follow_now() {
+            self.reauthorise_subscriptions(id);
+        } else {
+            self.follow_later(id);
+        }
+        self.reauthorise_event_subscriptions(id);
     }
 }

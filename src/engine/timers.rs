@@ -30,6 +30,8 @@ pub(crate) enum Timer {
     MoreExpiry,
     /// Memory of dropped and cleared buckets is to be given back.
     Release,
+    /// More subscriptions are to follow the rights of their connections.
+    FollowRights,
 }
 
 impl Engine {
@@ -57,6 +59,7 @@ impl Engine {
             Timer::Rules => self.rules_due(),
             Timer::CostlyViews => self.costly_views_due(),
             Timer::MoreExpiry => self.go_on_expiring(),
+            Timer::FollowRights => self.go_on_following(),
             Timer::Release => {
                 self.releasing = false;
                 self.store.release_remains();

@@ -53,7 +53,8 @@ impl Views {
     }
 
     /// Joins the view of the same query and parameters through another read
-    /// filter, or makes it. The old one is left by the caller.
+    /// filter, or makes it; with the steps that this took. The old one is left by
+    /// the caller.
     ///
     /// # Errors
     /// Why there is no result.
@@ -63,12 +64,13 @@ impl Views {
         from: ViewId,
         read_filter: Option<Arc<Json>>,
         want: Want,
-    ) -> Result<ViewId, OpError> {
+    ) -> Result<(ViewId, u64), OpError> {
         let text_bytes = self.limits.text_bytes;
         let entry = self.entry(from).ok_or_else(OpError::internal)?;
         let id = entry.query;
         let query = self.queries.get(&id).ok_or_else(|| not_a_query(""))?;
         let upkeep = query.upkeep.clone();
+        let before = upkeep.spent();
         let read = read_filter.as_ref().map(|filter| filter_text(filter));
         let key = ViewKey { params: entry.key.params.clone(), read_filter: read };
         let found = query.views.get(&key).copied();
@@ -94,6 +96,6 @@ impl Views {
             self.subscribers += 1;
         }
         self.account(store, view);
-        Ok(view)
+        Ok((view, upkeep.spent().saturating_sub(before)))
     }
 }

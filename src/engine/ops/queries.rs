@@ -199,6 +199,7 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let id = request.require_string("subscriptionId")?;
+        self.follow_before_request(conn);
         let found = subscription_number(&id)
             .and_then(|number| Some((number, self.subscription(conn, number)?)));
         let (number, (view_id, mode, seq)) = found.ok_or_else(|| subscription_not_found(&id))?;

@@ -6,13 +6,60 @@ use std::sync::Arc;
 
 use super::{First, Mode, Owed, Sent};
 use crate::app::ConnId;
+use crate::budget::Budget;
 use crate::engine::{Engine, Timer};
 use crate::json::Json;
 use crate::protocol::OpError;
 use crate::query::ViewId;
 use crate::store::BucketId;
 
+/// Steps that moving one subscription takes by itself.
+const FOLLOW_STEPS: u64 = 50;
+
 impl Engine {
+    /// Whether this turn has done little enough of it, and nobody waits.
+    pub(in crate::engine) fn may_follow_now(&self) -> bool {
+        let most = self.options.view_steps;
+        self.rows.waiting.is_empty() && (most == 0 || self.budget.spent() < most)
+    }
+
+    /// One of many whose rights have changed: from now on nothing of the old
+    /// views leaves, and the new ones are made in one of the next turns.
+    pub(in crate::engine) fn follow_later(&mut self, conn: ConnId) {
+        self.suspend_subscriptions(conn);
+        if self.rows.waiting.is_empty() {
+            self.wheel.insert(self.now.mono, Timer::FollowRights);
+        }
+        self.rows.waiting.push(conn);
+    }
+
+    /// The next of those who wait: as many as one turn may take, at least one.
+    pub(in crate::engine) fn go_on_following(&mut self) {
+        self.budget = Budget::unlimited();
+        let most = self.options.view_steps;
+        while let Some(conn) = self.rows.waiting.pop() {
+            // Without a session it goes on when it has one again.
+            if !self.conns.get(conn).is_none_or(|conn| conn.suspended) {
+                self.reauthorise_subscriptions(conn);
+            }
+            if most > 0 && self.budget.spent() >= most {
+                break;
+            }
+        }
+        if !self.rows.waiting.is_empty() {
+            self.wheel.insert(self.now.mono, Timer::FollowRights);
+        }
+        self.fresh_budget();
+    }
+
+    /// A request is about one of the connection's subscriptions, which may be
+    /// waiting.
+    pub(in crate::engine) fn follow_before_request(&mut self, conn: ConnId) {
+        if self.rows.waiting.contains(conn) {
+            self.reauthorise_subscriptions(conn);
+        }
+    }
+
     /// What a subscription may be shown now.
     fn read_of_subscription(
         &mut self,
@@ -51,7 +98,9 @@ impl Engine {
         let Some(subscription) = self.subscriptions.find(view, number) else { return Ok(view) };
         let (want, since) = (subscription.want(), subscription.since);
         let last = self.views.last_told(view, since);
-        let new = self.views.rejoin(&self.store, view, read, want)?;
+        let (new, spent) = self.views.rejoin(&self.store, view, read, want)?;
+        // Counted where there is no limit: how much one turn does.
+        let _ = self.budget.spend(spent.saturating_add(FOLLOW_STEPS));
         self.views.settle(new);
         let since = self.views.news_number();
         let subscriptions = &mut self.subscriptions;

@@ -122,3 +122,39 @@ fn under_random_writes_each_sees_what_a_naive_filter_leaves() {
         }
     }
 }
+
+#[test]
+fn of_many_whose_rights_change_some_follow_in_each_turn_and_nothing_old_leaves() {
+    let options =
+        EngineOptions { heartbeat_interval_ms: 0, view_steps: 500, ..EngineOptions::default() };
+    let mut rig = external_with(AUTH, options);
+    let moderator = login(&mut rig, "mod");
+    define(&mut rig, moderator, "b", OWN);
+    let conns: Vec<ConnId> = (0..40).map(|_| login(&mut rig, "ann")).collect();
+    for conn in &conns {
+        for mode in ["full", "delta"] {
+            let live = format!(r#""type":"store.live","bucket":"b","mode":"{mode}""#);
+            assert!(ask(&mut rig, *conn, &live).contains("sub-"));
+        }
+    }
+    rig.advance(5_000);
+    let _ = rig.received_by_all();
+    // The rules are others, and directly behind that comes a record of Ann.
+    let update = r#""type":"store.updateBucket","name":"b","updates":{"rows":{"set":{"owner":"{{ session.userId }}"},"read":{"room":"hall"},"insert":true,"update":true}}"#;
+    rig.send(moderator, &format!(r#"{{"id":1,{update}}}"#));
+    let insert =
+        r#""type":"store.insert","bucket":"b","data":{"id":"s","text":"secret","room":"x"}"#;
+    rig.send(conns[0], &format!(r#"{{"id":2,{insert}}}"#));
+    let _ = rig.received(conns[0]);
+    let seen =
+        r#""type":"store.insert","bucket":"b","data":{"id":"v","text":"shown","room":"hall"}"#;
+    rig.send(moderator, &format!(r#"{{"id":3,{seen}}}"#));
+    rig.advance(5_000);
+    rig.engine.check_invariants();
+    for conn in conns {
+        let got: Vec<String> = rig.received(conn).iter().map(Json::to_text).collect();
+        assert!(got.iter().all(|text| !text.contains("secret")), "{got:?}");
+        let last = got.iter().filter(|text| text.contains("shown")).count();
+        assert_eq!(last, 2, "{got:?}");
+    }
+}

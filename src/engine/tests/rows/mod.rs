@@ -28,7 +28,11 @@ const AUTH: &str = r#"{"required":false,"tokens":{
     "mod":{"userId":"mod","roles":["admin","moderator"]}}}"#;
 
 fn external(json: &str) -> Rig {
-    let mut rig = Rig::new(EngineOptions { heartbeat_interval_ms: 0, ..EngineOptions::default() });
+    external_with(json, EngineOptions { heartbeat_interval_ms: 0, ..EngineOptions::default() })
+}
+
+fn external_with(json: &str, options: EngineOptions) -> Rig {
+    let mut rig = Rig::new(options);
     let text = format!(r#"{{"auth":{json}}}"#);
     let mut options = config::Options::new();
     options.read_file(&text).expect("JSON");
