@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 use std::borrow::Cow;
 
+use super::schema::{MAX_TEXT, shortened};
 use super::{Key, RowBuilder};
 use crate::json::js::{string_of, string_of_json};
 use crate::json::{Json, Object, Raw};
@@ -195,11 +196,16 @@ impl Lookup {
     }
 }
 
+/// What cannot be a key may be as long as a request; a message is not.
+fn shown(text: &str) -> Box<str> {
+    shortened(text, MAX_TEXT).into()
+}
+
 impl From<Raw<'_>> for Lookup {
     fn from(raw: Raw<'_>) -> Self {
         match Key::from_raw(raw) {
             Some(key) => key.into(),
-            None => Lookup { key: None, shown: string_of(raw).into() },
+            None => Lookup { key: None, shown: shown(&string_of(raw)) },
         }
     }
 }
@@ -208,7 +214,7 @@ impl From<&Json> for Lookup {
     fn from(json: &Json) -> Self {
         match Key::from_json(json) {
             Some(key) => key.into(),
-            None => Lookup { key: None, shown: string_of_json(json).into() },
+            None => Lookup { key: None, shown: shown(&string_of_json(json)) },
         }
     }
 }
