@@ -156,5 +156,53 @@ fn each_kind_of_user_gets_what_is_his_and_nothing_else() {
     for word in ["whisper", "Hidden room", "behind her back"] {
         assert!(!eve.seen.contains(word), "{word} left the server");
     }
-    server.stop(Duration::ZERO).expect("stopped");
+    server.stop_and_wait(Duration::ZERO).expect("stopped");
+}
+
+#[test]
+fn sets_and_row_rules_defined_over_the_wire_survive_a_restart() {
+    let directory = std::env::temp_dir().join(format!("noexd-rows-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&directory);
+    let start = || {
+        Server::builder()
+            .host("127.0.0.1")
+            .port(0)
+            .set("dataDir", json!(directory))
+            .set(
+                "auth",
+                json!({"builtIn": true, "adminSecret": SECRET, "signup": {"roles": ["writer"]}}),
+            )
+            .start()
+            .expect("the server starts")
+    };
+    let server = start();
+    let mut admin = Client::connect(&server);
+    admin.ask("identity.loginWithSecret", json!({"secret": SECRET}));
+    let fields =
+        json!({"id": {"type": "string"}, "user": {"type": "string"}, "room": {"type": "string"}});
+    admin.ask(
+        "store.defineBucket",
+        json!({"name": "members", "config": {"key": "id", "schema": fields}}),
+    );
+    let set = json!({"name": "mine", "bucket": "members", "filter": {"user": "{{ session.userId }}"}, "field": "room"});
+    assert_eq!(admin.ask("access.defineSet", set), json!({"name": "mine", "defined": true}));
+    let rows = json!({"read": {"room": {"$in": "{{ sets.mine }}"}}});
+    let config = json!({"key": "id", "schema": fields, "rows": rows});
+    admin.ask("store.defineBucket", json!({"name": "notes", "config": config}));
+    assert!(admin.insert("notes", json!({"id": "1", "room": "a"})).is_object());
+    let (_, id) = Client::sign_up(&server, "ann");
+    server.stop_and_wait(Duration::ZERO).expect("stopped");
+
+    let server = start();
+    let mut admin = Client::connect(&server);
+    admin.ask("identity.loginWithSecret", json!({"secret": SECRET}));
+    let mut ann = Client::connect(&server);
+    ann.ask("identity.login", json!({"username": "ann", "password": "long enough"}));
+    assert_eq!(ann.ask("store.count", json!({"bucket": "notes"})), json!(0));
+    assert!(admin.insert("members", json!({"id": "1", "user": id, "room": "a"})).is_object());
+    assert_eq!(ann.ask("store.count", json!({"bucket": "notes"})), json!(1));
+    assert_eq!(admin.ask("access.dropSet", json!({"name": "mine"})), "CONFLICT");
+    assert_eq!(admin.ask("access.listSets", json!({}))["sets"][0]["name"], "mine");
+    server.stop_and_wait(Duration::ZERO).expect("stopped");
+    std::fs::remove_dir_all(&directory).expect("removed");
 }

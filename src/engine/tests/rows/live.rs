@@ -158,3 +158,31 @@ fn of_many_whose_rights_change_some_follow_in_each_turn_and_nothing_old_leaves()
         assert_eq!(last, 2, "{got:?}");
     }
 }
+
+#[test]
+fn a_write_is_led_to_the_views_of_those_who_may_read_it() {
+    let mut rig = external(AUTH);
+    let moderator = login(&mut rig, "mod");
+    let config = r#"{"key":"id","schema":{"id":{"type":"string"},"owner":{"type":"string"},
+        "state":{"type":"string"}},"rows":{"read":{"owner":"{{ session.userId }}"},"bypass":["moderator"]}}"#;
+    define(&mut rig, moderator, "b", config);
+    let query = r#""type":"store.defineQuery","name":"open","config":{"bucket":"b","filter":{"state":"open"}}"#;
+    assert!(ask(&mut rig, moderator, query).contains("defined"));
+    for name in ["ann", "bob"] {
+        let conn = login(&mut rig, name);
+        assert!(ask(&mut rig, conn, r#""type":"store.subscribe","query":"open""#).contains("sub-"));
+        // Whoever is restricted is told no numbers about the records of others.
+        let told = ask(&mut rig, conn, r#""type":"store.explain","bucket":"b","query":"open""#);
+        assert!(told.contains(r#""rowFilter":true"#) && !told.contains("commits"), "{told}");
+    }
+    for at in 0..20 {
+        let insert = format!(
+            r#""type":"store.insert","bucket":"b","data":{{"id":"{at}","owner":"ann","state":"open"}}"#
+        );
+        assert!(ask(&mut rig, moderator, &insert).contains("_version"));
+    }
+    let told = ask(&mut rig, moderator, r#""type":"store.explain","bucket":"b","query":"open""#);
+    // One view of two has followed each commit.
+    assert!(told.contains(r#""views":2"#) && told.contains(r#""commits":20"#), "{told}");
+    assert!(told.contains(r#""routedBy":["owner","state"]"#), "{told}");
+}
