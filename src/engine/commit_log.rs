@@ -67,6 +67,8 @@ pub(crate) struct Log {
     touched: HashMap<BucketId, CommitSeq>,
     /// The batch of this turn.
     ops: Vec<Op>,
+    /// Behind so many steps each of its commits ends.
+    ends: Vec<u32>,
     /// The first commit in it.
     first: CommitSeq,
     /// What was stored and no area has taken yet.
@@ -177,6 +179,7 @@ impl Log {
         if self.first == 0 {
             self.first = self.last;
         }
+        self.ends.push(u32::try_from(self.ops.len()).unwrap_or(u32::MAX));
     }
 
     /// Adds a step that is a commit of its own.
@@ -195,7 +198,8 @@ impl Log {
         }
         let first = std::mem::take(&mut self.first);
         let ops = std::mem::take(&mut self.ops);
-        sink.submit(Batch { first, last: self.last, at: wall, ops });
+        let ends = std::mem::take(&mut self.ends);
+        sink.submit(Batch { first, last: self.last, at: wall, ops, ends });
     }
 }
 

@@ -12,7 +12,8 @@ use rusqlite::{OpenFlags, params};
 
 use super::directory::{MIN_FREE_BYTES, free_bytes, sync_directory, with_suffix};
 use super::sqlite::{
-    Sqlite, SqliteReader, failure, last_commit, meta, open, parent, remove_if_there, set_lineage,
+    Sqlite, SqliteReader, failure, last_commit, meta, note_copied_cookie, open, parent,
+    remove_if_there, set_lineage,
 };
 use super::{Location, StorageError, StorageErrorKind};
 use crate::app::CommitSeq;
@@ -315,7 +316,12 @@ fn copy_into(reader: &SqliteReader, source: &Path, target: &Path) -> Result<(), 
         return Err(refused(format!("{} is no name that SQLite takes", target.display())));
     };
     reader.connection.execute("VACUUM INTO ?1", params![path]).map_err(failed)?;
-    Ok(())
+    // A copy of our own goes on with the epochs of the original.
+    let copy = self::open(target, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let failed = |error: rusqlite::Error| failure("write", target, &error);
+    copy.execute_batch("PRAGMA synchronous = FULL").map_err(failed)?;
+    note_copied_cookie(&copy).map_err(failed)?;
+    copy.close().map_err(|(_, error)| failed(error))
 }
 
 /// What is known of a backup file. Without `name` it is the one in the file.

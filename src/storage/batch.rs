@@ -120,6 +120,8 @@ pub struct Batch {
     /// Unix time in milliseconds.
     pub at: u64,
     pub ops: Vec<Op>,
+    /// Behind so many steps each of the commits ends; empty if that is not known.
+    pub ends: Vec<u32>,
 }
 
 impl Op {
@@ -248,6 +250,30 @@ impl Batch {
         out.push(b']');
     }
 
+    /// Appends [`Batch::ends`] as a JSON array.
+    pub fn write_ends(&self, out: &mut Vec<u8>) {
+        out.push(b'[');
+        for (at, end) in self.ends.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(end.to_string().as_bytes());
+        }
+        out.push(b']');
+    }
+
+    /// The steps, each with the number of its commit: the last one's where the
+    /// ends are not known.
+    pub fn numbered(&self) -> impl Iterator<Item = (CommitSeq, &Op)> {
+        let commits = self.last.saturating_sub(self.first).saturating_add(1);
+        let known = self.ends.len() as u64 == commits;
+        self.ops.iter().enumerate().map(move |(at, op)| {
+            let before = self.ends.partition_point(|end| *end as usize <= at) as u64;
+            let number = self.first.saturating_add(before).min(self.last);
+            (if known { number } else { self.last }, op)
+        })
+    }
+
     /// Appends the whole batch as JSON.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(
@@ -258,7 +284,26 @@ impl Batch {
             .as_bytes(),
         );
         self.write_ops(out);
+        out.extend_from_slice(b",\"ends\":");
+        self.write_ends(out);
         out.push(b'}');
+    }
+
+    /// Reads what is stored of a batch: its steps, and where its commits end.
+    pub fn of_parts(
+        (first, last, at): (CommitSeq, CommitSeq, u64),
+        ops: &str,
+        ends: Option<&str>,
+    ) -> Option<Batch> {
+        let ops = parse(ops, MAX_DEPTH).ok()?;
+        let ends = ends.and_then(|ends| read_ends(parse(ends, MAX_DEPTH).ok()?));
+        Some(Batch {
+            first,
+            last,
+            at,
+            ops: ops.elements().map(Op::read).collect::<Option<Vec<Op>>>()?,
+            ends: ends.unwrap_or_default(),
+        })
     }
 
     /// Reads the JSON form back; `None` for anything else.
@@ -269,8 +314,13 @@ impl Batch {
             last: integer(raw.get("last")?)?,
             at: integer(raw.get("at")?)?,
             ops: raw.get("ops")?.elements().map(Op::read).collect::<Option<Vec<Op>>>()?,
+            ends: raw.get("ends").and_then(read_ends).unwrap_or_default(),
         })
     }
+}
+
+fn read_ends(raw: Raw<'_>) -> Option<Vec<u32>> {
+    raw.elements().map(|end| u32::try_from(integer(end)?).ok()).collect()
 }
 
 /// Deeper than any record can be: messages are bounded by 1024 levels, and a

@@ -8,7 +8,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::checksum::checksum;
-use super::{Batch, State, Storage, StorageError, StorageErrorKind, Visit, Written};
+use super::{
+    Batch, EpochId, Epochs, State, Storage, StorageError, StorageErrorKind, Visit, VisitPast,
+    Written,
+};
 use crate::app::CommitSeq;
 
 /// What a disk writes as a unit.
@@ -36,6 +39,9 @@ struct Content {
     faults: Faults,
     writes: u64,
     syncs: u64,
+    /// Synced when they are begun, before the log grows.
+    epochs: Epochs,
+    opened: u64,
 }
 
 /// A simulated file. Clones are the same file.
@@ -135,6 +141,26 @@ impl Disk {
         Ok(())
     }
 
+    /// A process begins over what has been recovered.
+    fn begin_epoch(&self, last: CommitSeq) {
+        let mut content = self.content();
+        content.opened = content.opened.wrapping_add(1);
+        let mut id = [0; 16];
+        id.iter_mut().zip(content.opened.to_le_bytes()).for_each(|(to, from)| *to = from);
+        content.epochs.begin(EpochId(id), last);
+    }
+
+    /// The whole batches, oldest first.
+    fn batches(&self) -> Vec<Batch> {
+        let content = self.content();
+        let (mut at, mut batches) = (0, Vec::new());
+        while let Some((batch, length)) = read_frame(content.bytes.get(at..).unwrap_or_default()) {
+            batches.push(batch);
+            at += length;
+        }
+        batches
+    }
+
     /// The whole batches from the start; cuts off what follows them.
     fn recover(&self) -> State {
         let mut content = self.content();
@@ -164,7 +190,18 @@ impl Faulty {
 
 impl Storage for Faulty {
     fn load(&mut self, visit: Visit<'_>) -> Result<CommitSeq, StorageError> {
-        self.disk.recover().visit(visit)
+        let last = self.disk.recover().visit(visit)?;
+        self.disk.begin_epoch(last);
+        Ok(last)
+    }
+
+    fn epochs(&self) -> Epochs {
+        self.disk.content().epochs.clone()
+    }
+
+    fn past(&mut self, visit: VisitPast<'_>) -> Result<(), StorageError> {
+        let _ = self.disk.batches().into_iter().rev().all(visit);
+        Ok(())
     }
 
     fn append(&mut self, batches: &[Batch]) -> Result<Written, StorageError> {

@@ -3,7 +3,7 @@
 //! Owns the promise of each policy, without threads and without a clock, so
 //! that the simulation drives the same code as the thread does.
 
-use super::{Batch, Storage, StorageError, Visit, Written};
+use super::{Batch, Epochs, Storage, StorageError, Visit, VisitPast, Written};
 use crate::app::CommitSeq;
 
 /// What must have happened to a batch before it is acknowledged.
@@ -53,6 +53,20 @@ impl Journal {
         let last = self.storage.load(visit)?;
         (self.written, self.synced) = (last, last);
         Ok(last)
+    }
+
+    /// See [`Storage::epochs`].
+    pub fn epochs(&self) -> Epochs {
+        self.storage.epochs()
+    }
+
+    /// See [`Storage::past`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn past(&mut self, visit: VisitPast<'_>) -> Result<(), StorageError> {
+        self.storage.past(visit)
     }
 
     pub fn policy(&self) -> Policy {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Batch, State, Storage, StorageError, Visit, Written};
+use super::{Batch, EpochId, Epochs, State, Storage, StorageError, Visit, VisitPast, Written};
 use crate::app::CommitSeq;
 
 /// Keeps everything in memory. Clones share the state, so that a test can open
@@ -10,6 +10,14 @@ use crate::app::CommitSeq;
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     state: Arc<Mutex<State>>,
+    past: Arc<Mutex<Past>>,
+}
+
+#[derive(Debug, Default)]
+struct Past {
+    epochs: Epochs,
+    opened: u64,
+    batches: Vec<Batch>,
 }
 
 impl Memory {
@@ -25,7 +33,23 @@ impl Memory {
 
 impl Storage for Memory {
     fn load(&mut self, visit: Visit<'_>) -> Result<CommitSeq, StorageError> {
-        self.state().visit(visit)
+        let last = self.state().visit(visit)?;
+        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        past.opened = past.opened.saturating_add(1);
+        let mut id = [0; 16];
+        id.iter_mut().zip(past.opened.to_le_bytes()).for_each(|(to, from)| *to = from);
+        past.epochs.begin(EpochId(id), last);
+        Ok(last)
+    }
+
+    fn epochs(&self) -> Epochs {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner).epochs.clone()
+    }
+
+    fn past(&mut self, visit: VisitPast<'_>) -> Result<(), StorageError> {
+        let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = past.batches.iter().rev().all(|batch| visit(batch.clone()));
+        Ok(())
     }
 
     fn append(&mut self, batches: &[Batch]) -> Result<Written, StorageError> {
@@ -33,6 +57,8 @@ impl Storage for Memory {
         for batch in batches {
             state.apply(batch);
         }
+        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        past.batches.extend_from_slice(batches);
         Ok(Written::Synced)
     }
 

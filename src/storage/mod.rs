@@ -13,6 +13,7 @@
 mod batch;
 mod checksum;
 mod directory;
+mod epochs;
 mod error;
 mod faulty;
 mod journal;
@@ -32,6 +33,7 @@ mod tests;
 
 pub use batch::{Batch, BucketEntry, Document, Op, Origin, RecordEntry, RowText, body_text};
 pub use directory::{Claim, Location, NO_FILE_NAME, free_bytes, is_file_name};
+pub use epochs::{Epoch, EpochId, Epochs, Unknown};
 pub use error::{StorageError, StorageErrorKind};
 pub use faulty::{Disk, Faults, Faulty};
 pub use journal::{Journal, Policy};
@@ -77,6 +79,9 @@ pub enum Stored<'a> {
 /// What a visitor of the stored state answers: an error's text ends the visit.
 pub type Visit<'v> = &'v mut dyn FnMut(Stored<'_>) -> Result<(), String>;
 
+/// What a visitor of recent batches answers: whether it wants the one before.
+pub type VisitPast<'v> = &'v mut dyn FnMut(Batch) -> bool;
+
 /// What keeps batches. Used by one thread at a time.
 ///
 /// An error of `append` or `sync` is final: the caller stops using the storage,
@@ -92,6 +97,18 @@ pub trait Storage: Send {
     ///
     /// What cannot be read, or what `visit` refused.
     fn load(&mut self, visit: Visit<'_>) -> Result<CommitSeq, StorageError>;
+
+    /// The runs whose numbers of commits are known here, the present one last.
+    /// It has begun when the storage was opened or loaded.
+    fn epochs(&self) -> Epochs;
+
+    /// Hands over recent batches, newest first without a gap, until `visit` has
+    /// enough or the next one is not there, or not whole.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be read.
+    fn past(&mut self, visit: VisitPast<'_>) -> Result<(), StorageError>;
 
     /// Writes batches, in order, as one unit: all of them or none.
     ///

@@ -4,6 +4,8 @@ use crate::store::{BucketId, Key};
 #[cfg(feature = "sqlite")]
 mod damage;
 #[cfg(feature = "sqlite")]
+mod epochs;
+#[cfg(feature = "sqlite")]
 mod files;
 #[cfg(feature = "sqlite")]
 mod power;
@@ -128,7 +130,7 @@ impl Load {
         let first = self.seq + 1;
         self.seq += 1 + self.below(3);
         let ops = (0..1 + self.below(12)).map(|_| self.op()).collect();
-        Batch { first, last: self.seq, at: 1_700_000_000_000 + self.seq, ops }
+        Batch { first, last: self.seq, at: 1_700_000_000_000 + self.seq, ops, ends: Vec::new() }
     }
 }
 

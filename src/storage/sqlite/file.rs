@@ -5,11 +5,14 @@ use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure;
-use super::recovery::{log_path, record_path, set_lineage};
-use super::schema::{APPLICATION_ID, DENSE, FORMAT_VERSION, SPARSE, TABLES, UPGRADES};
+use super::recovery::{keep_cookie, log_path, record_path, set_cookie, set_lineage};
+use super::schema::{
+    APPLICATION_ID, DENSE, FORMAT_VERSION, RECORD_TRIGGERS, SPARSE, TABLES, TRIGGERS, UPGRADES,
+};
 use crate::private;
 use crate::storage::directory::{MIN_FREE_BYTES, free_bytes, sync_directory, with_suffix};
 use crate::storage::{StorageError, StorageErrorKind};
@@ -67,9 +70,10 @@ pub fn create_if_missing(path: &Path) -> Result<(), StorageError> {
     connection
         .execute_batch(&format!(
             "PRAGMA synchronous = FULL; BEGIN; PRAGMA application_id = {APPLICATION_ID}; \
-             PRAGMA user_version = {FORMAT_VERSION}; {TABLES} COMMIT;"
+             PRAGMA user_version = {FORMAT_VERSION}; {TABLES} {TRIGGERS} COMMIT;"
         ))
         .and_then(|()| set_lineage(&connection))
+        .and_then(|()| set_cookie(&connection))
         .map_err(failed)?;
     connection.close().map_err(|(_, error)| failed(error))?;
     std::fs::rename(&fresh, path)
@@ -192,6 +196,10 @@ pub fn open(path: &Path, access: OpenFlags) -> Result<Connection, StorageError> 
     let failed = |error: &rusqlite::Error| failure("open", path, error);
     let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(&error))?;
     connection.busy_timeout(BUSY).map_err(|error| failed(&error))?;
+    // They are for other programs, see [`TRIGGERS`].
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)
+        .map_err(|error| failed(&error))?;
     // Nothing of the data lies in a file that is not beside it.
     connection.pragma_update(None, "temp_store", "MEMORY").map_err(|error| failed(&error))?;
     // Every statement of the writer and of the loader, with room.
@@ -225,7 +233,9 @@ pub fn upgrade(connection: &mut Connection, path: &Path) -> Result<(), StorageEr
     for step in steps {
         transaction.execute_batch(step).map_err(failed)?;
     }
+    transaction.execute_batch(TRIGGERS).map_err(failed)?;
     transaction.pragma_update(None, "user_version", FORMAT_VERSION).map_err(failed)?;
+    set_cookie(&transaction).map_err(failed)?;
     transaction.commit().map_err(failed)
 }
 
@@ -241,7 +251,11 @@ pub fn make_dense(connection: &mut Connection, path: &Path) -> Result<(), Storag
     }
     log::info!("{}: its records are laid out more densely, once", path.display());
     let transaction = connection.transaction().map_err(failed)?;
-    transaction.execute_batch(DENSE).map_err(failed)?;
+    keep_cookie(&transaction, |tables| {
+        tables.execute_batch(DENSE)?;
+        tables.execute_batch(RECORD_TRIGGERS)
+    })
+    .map_err(failed)?;
     transaction.commit().map_err(failed)
 }
 

@@ -8,10 +8,10 @@ use rusqlite::Connection;
 use super::failure;
 use super::file::version_of;
 use super::recovery::last_commit;
-use super::schema::{SUMS_SINCE, bucket_sum, document_sum, record_sum};
+use super::schema::{SUMS_SINCE, bucket_sum, commit_sum, document_sum, record_sum};
 use crate::app::CommitSeq;
 use crate::storage::{
-    BucketEntry, Document, Origin, StorageError, StorageErrorKind, Stored, Visit,
+    Batch, BucketEntry, Document, Origin, StorageError, StorageErrorKind, Stored, Visit, VisitPast,
 };
 use crate::store::BucketId;
 
@@ -75,6 +75,31 @@ pub fn load(
     }
     documents(connection, sum, visit, &failed, &refused)?;
     last_commit(connection).map_err(failed)
+}
+
+/// See [`crate::storage::Storage::past`]. What is not whole ends it: nobody is to
+/// believe that he has seen all of what followed.
+pub fn past(connection: &Connection, visit: VisitPast<'_>) -> rusqlite::Result<()> {
+    let mut statement = connection
+        .prepare("SELECT first, last, at, ops, ends, \"check\" FROM commits ORDER BY last DESC")?;
+    let mut rows = statement.query([])?;
+    let mut expected = None;
+    while let Some(row) = rows.next()? {
+        let (Ok(first), Ok(last), Ok(at)) = (row.get(0), row.get(1), row.get(2)) else { break };
+        let Ok(Some(ops)) = row.get::<_, Option<String>>(3) else { break };
+        let (Ok(ends), Ok(sum)) = (row.get::<_, Option<String>>(4), row.get::<_, Option<i64>>(5))
+        else {
+            break;
+        };
+        let whole = sum == Some(commit_sum(first, last, at, &ops))
+            && expected.is_none_or(|expected| expected == last);
+        let Some(batch) = Batch::of_parts((first, last, at), &ops, ends.as_deref()) else { break };
+        if !whole || !visit(batch) {
+            break;
+        }
+        expected = Some(first.saturating_sub(1));
+    }
+    Ok(())
 }
 
 fn changed(what: &str) -> String {

@@ -19,10 +19,12 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 pub(super) use file::{open, parent, remove_if_there};
-pub(super) use recovery::{last_commit, log_path, meta, record_path, set_lineage};
+pub(super) use recovery::{
+    last_commit, log_path, meta, note_copied_cookie, record_path, set_lineage,
+};
 pub use schema::FORMAT_VERSION;
 
-use super::{Batch, Storage, StorageError, StorageErrorKind, Visit, Written};
+use super::{Batch, Epochs, Storage, StorageError, StorageErrorKind, Visit, VisitPast, Written};
 use super::{directory, restore};
 use crate::app::CommitSeq;
 use recovery::Evidence;
@@ -35,6 +37,7 @@ pub struct Sqlite {
     /// Every transaction is on disk when it ends.
     each_synced: bool,
     history: History,
+    epochs: Epochs,
     /// The newest commit that was appended.
     last: CommitSeq,
     /// Something was appended that no sync has followed.
@@ -78,7 +81,7 @@ impl Sqlite {
         }
         file::upgrade(&mut connection, path)?;
         file::make_dense(&mut connection, path)?;
-        let record = recovery::note(&connection, path, synced)?;
+        let (record, epochs) = recovery::note(&connection, path, synced)?;
         let last = record.last;
         let synced_file = Synced::open(record_path(path), record)?;
         synced_file.sync()?;
@@ -87,6 +90,7 @@ impl Sqlite {
             connection,
             each_synced: synced,
             history,
+            epochs,
             last,
             dirty: false,
             synced: synced_file,
@@ -195,6 +199,14 @@ impl Storage for Sqlite {
         let snapshot =
             self.connection.transaction().map_err(|error| failure("read", &path, &error))?;
         load::load(&snapshot, &path, visit)
+    }
+
+    fn epochs(&self) -> Epochs {
+        self.epochs.clone()
+    }
+
+    fn past(&mut self, visit: VisitPast<'_>) -> Result<(), StorageError> {
+        load::past(&self.connection, visit).map_err(|error| failure("read", &self.path(), &error))
     }
 
     fn append(&mut self, batches: &[Batch]) -> Result<Written, StorageError> {

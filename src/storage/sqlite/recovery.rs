@@ -14,7 +14,8 @@ use super::wal::{self, Stop};
 use super::{failure, file};
 use crate::app::CommitSeq;
 use crate::storage::directory::{sync_directory, with_suffix};
-use crate::storage::{StorageError, StorageErrorKind};
+use crate::storage::epochs::MAX_EPOCHS;
+use crate::storage::{Epoch, EpochId, Epochs, StorageError, StorageErrorKind};
 
 /// Names in the table `meta`.
 const LINEAGE: &str = "lineage";
@@ -22,6 +23,9 @@ const LINEAGE: &str = "lineage";
 const PLACE: &str = "place";
 /// Whether each transaction of the log is on disk before the next one begins.
 const EACH_SYNCED: &str = "log.eachSynced";
+/// The cookie of the tables' definitions (`PRAGMA schema_version`) as noexd left
+/// it. Random at first, so that a file that was rebuilt does not have it.
+const SCHEMA: &str = "schema";
 
 /// What was found beside the database before anything was opened.
 #[derive(Debug)]
@@ -131,41 +135,118 @@ pub fn keep_log(connection: &Connection, path: &Path) -> Result<(), StorageError
         .map_err(|error| failure("open", path, &error))
 }
 
-/// Writes down what the next start needs to know before the log grows, and
-/// returns the record of what is on disk.
-pub fn note(connection: &Connection, path: &Path, synced: bool) -> Result<Record, StorageError> {
+/// Writes down what the next start needs to know before the log grows, begins an
+/// epoch, and returns the record of what is on disk with the table of epochs.
+pub fn note(
+    connection: &Connection,
+    path: &Path,
+    synced: bool,
+) -> Result<(Record, Epochs), StorageError> {
     let failed = |error: rusqlite::Error| failure("write", path, &error);
+    let transaction = connection.unchecked_transaction().map_err(failed)?;
     let known: Option<i64> = meta(connection, EACH_SYNCED).map_err(failed)?;
     let lineage: Option<String> = meta(connection, LINEAGE).map_err(failed)?;
     if lineage.is_none() {
         set_lineage(connection).map_err(failed)?;
     }
     if known != Some(i64::from(synced)) {
-        connection
-            .execute(
-                "INSERT OR REPLACE INTO meta(name, value) VALUES(?1, ?2)",
-                params![EACH_SYNCED, i64::from(synced)],
-            )
-            .map_err(failed)?;
+        set_meta(connection, EACH_SYNCED, i64::from(synced)).map_err(failed)?;
     }
     let place = path.to_string_lossy();
     if meta::<String>(connection, PLACE).map_err(failed)?.as_deref() != Some(&*place) {
-        connection
-            .execute(
-                "INSERT OR REPLACE INTO meta(name, value) VALUES(?1, ?2)",
-                params![PLACE, place],
-            )
-            .map_err(failed)?;
+        set_meta(connection, PLACE, place).map_err(failed)?;
     }
+    let last = last_commit(connection).map_err(failed)?;
+    let epochs = begin_epoch(connection, last).map_err(failed)?;
+    transaction.commit().map_err(failed)?;
     // Nothing may follow in the log before this is on disk: the next start
     // judges the log by it.
     file::checkpoint(connection, path)?;
     sync_log(path)?;
     sync_directory(&file::parent(path))?;
-    Ok(Record {
-        lineage: meta(connection, LINEAGE).map_err(failed)?.unwrap_or_default(),
-        last: last_commit(connection).map_err(failed)?,
-    })
+    let lineage = meta(connection, LINEAGE).map_err(failed)?.unwrap_or_default();
+    Ok((Record { lineage, last }, epochs))
+}
+
+/// What was begun by earlier processes ends with the newest commit, and a new
+/// epoch begins behind it. Who altered the tables, or rebuilt the file, may have
+/// altered anything: then no position of before means anything.
+fn begin_epoch(connection: &Connection, last: CommitSeq) -> rusqlite::Result<Epochs> {
+    let cookie = cookie(connection)?;
+    if meta::<i64>(connection, SCHEMA)? != Some(cookie) {
+        connection.execute("DELETE FROM epochs", [])?;
+        set_meta(connection, SCHEMA, cookie)?;
+    }
+    connection.execute("UPDATE epochs SET last = ?1 WHERE last IS NULL", [last])?;
+    connection.execute(
+        "INSERT INTO epochs(id, at, first) VALUES(\
+           lower(hex(randomblob(16))), \
+           CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), ?1)",
+        [last.saturating_add(1)],
+    )?;
+    connection.execute(
+        "DELETE FROM epochs WHERE position <= (SELECT max(position) FROM epochs) - ?1",
+        [MAX_EPOCHS],
+    )?;
+    read_epochs(connection)
+}
+
+fn read_epochs(connection: &Connection) -> rusqlite::Result<Epochs> {
+    let mut statement =
+        connection.prepare("SELECT id, first, last FROM epochs ORDER BY position")?;
+    let mut rows = statement.query([])?;
+    let mut epochs = Vec::new();
+    while let Some(row) = rows.next()? {
+        // What is no name is none that a client could have.
+        if let Some(id) = EpochId::from_hex(&row.get::<_, String>(0)?) {
+            epochs.push(Epoch { id, first: row.get(1)?, last: row.get(2)? });
+        }
+    }
+    Ok(Epochs::new(epochs))
+}
+
+fn cookie(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "schema_version", |row| row.get(0))
+}
+
+/// Gives the definitions of the tables a cookie that no other file has, and
+/// notes it. Positive and well below its bound: every change of a definition
+/// adds one.
+pub fn set_cookie(connection: &Connection) -> rusqlite::Result<()> {
+    let cookie: i64 =
+        connection.query_row("SELECT 1 + abs(random() % 2000000000)", [], |row| row.get(0))?;
+    connection.pragma_update(None, "schema_version", cookie)?;
+    set_meta(connection, SCHEMA, cookie)
+}
+
+/// After a change of the tables of our own: whether `change` was made on tables
+/// as noexd had left them is for the next start to know.
+pub fn keep_cookie(
+    connection: &Connection,
+    change: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let was_ours = meta::<i64>(connection, SCHEMA)? == Some(cookie(connection)?);
+    change(connection)?;
+    if was_ours { set_meta(connection, SCHEMA, cookie(connection)?) } else { Ok(()) }
+}
+
+/// Of a copy that `VACUUM INTO` made, which adds one to the cookie.
+pub fn note_copied_cookie(copy: &Connection) -> rusqlite::Result<()> {
+    let now = cookie(copy)?;
+    if meta::<i64>(copy, SCHEMA)?.is_some_and(|was| was.checked_add(1) == Some(now)) {
+        set_meta(copy, SCHEMA, now)?;
+    }
+    Ok(())
+}
+
+fn set_meta(
+    connection: &Connection,
+    name: &str,
+    value: impl rusqlite::ToSql,
+) -> rusqlite::Result<()> {
+    connection
+        .execute("INSERT OR REPLACE INTO meta(name, value) VALUES(?1, ?2)", params![name, value])
+        .map(drop)
 }
 
 /// A file with a second name (a hard link) may have a log under that name,

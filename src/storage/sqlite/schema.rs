@@ -8,18 +8,33 @@ pub const APPLICATION_ID: i32 = 0x6e6f_6578;
 
 /// The version of the tables below. A file with a higher one is refused, one
 /// with a lower one is brought up to date when it is opened.
-pub const FORMAT_VERSION: i32 = 2;
+pub const FORMAT_VERSION: i32 = 3;
 
 /// The first version with checksums.
 pub const SUMS_SINCE: i32 = 2;
 
 /// What makes a file of each version, from 1 on, one of the next. What was
 /// written before there were checksums has none.
-pub const UPGRADES: [&str; FORMAT_VERSION as usize - 1] = ["
+pub const UPGRADES: [&str; FORMAT_VERSION as usize - 1] = [
+    "
 ALTER TABLE buckets ADD COLUMN sum INTEGER;
 ALTER TABLE records ADD COLUMN sum INTEGER;
 ALTER TABLE documents ADD COLUMN sum INTEGER;
-"];
+",
+    "
+ALTER TABLE commits ADD COLUMN ends TEXT;
+ALTER TABLE commits ADD COLUMN \"check\" INTEGER;
+ALTER TABLE commits ADD COLUMN hash BLOB;
+ALTER TABLE commits ADD COLUMN sum BLOB;
+CREATE TABLE epochs(
+  position INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  at INTEGER NOT NULL,
+  first INTEGER NOT NULL,
+  last INTEGER
+);
+",
+];
 
 /// Created in one transaction.
 ///
@@ -31,7 +46,9 @@ ALTER TABLE documents ADD COLUMN sum INTEGER;
 /// `sum` is a checksum of the texts beside it, of a record also of its place
 /// ([`record_sum`] and so on): SQLite finds damage in the structure of the file,
 /// this finds it in what the file says. NULL: somebody who changed a row with
-/// another program has cleared it.
+/// another program has cleared it. In `commits` the checksum is `check`
+/// ([`commit_sum`]), `ends` says behind which steps a commit ends, and `hash`,
+/// `sum` are for a chain over batches that nobody writes yet.
 pub const TABLES: &str = "
 CREATE TABLE meta(
   name TEXT PRIMARY KEY,
@@ -72,7 +89,19 @@ CREATE TABLE commits(
   last INTEGER PRIMARY KEY,
   first INTEGER NOT NULL,
   at INTEGER NOT NULL,
-  ops TEXT
+  ops TEXT,
+  ends TEXT,
+  \"check\" INTEGER,
+  hash BLOB,
+  sum BLOB
+);
+
+CREATE TABLE epochs(
+  position INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  at INTEGER NOT NULL,
+  first INTEGER NOT NULL,
+  last INTEGER
 );
 
 CREATE VIEW data AS
@@ -83,6 +112,30 @@ CREATE VIEW data AS
 CREATE VIEW history AS
   SELECT first, last, strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch') AS at, ops
   FROM commits ORDER BY last;
+";
+
+/// Switched off on noexd's own connections: they fire when another program
+/// changes what positions of clients speak of, and make all of them void.
+pub const TRIGGERS: &str = "
+CREATE TRIGGER records_inserted AFTER INSERT ON records BEGIN DELETE FROM epochs; END;
+CREATE TRIGGER records_updated AFTER UPDATE ON records BEGIN DELETE FROM epochs; END;
+CREATE TRIGGER records_deleted AFTER DELETE ON records BEGIN DELETE FROM epochs; END;
+CREATE TRIGGER buckets_inserted AFTER INSERT ON buckets BEGIN DELETE FROM epochs; END;
+CREATE TRIGGER buckets_updated AFTER UPDATE ON buckets BEGIN DELETE FROM epochs; END;
+CREATE TRIGGER buckets_deleted AFTER DELETE ON buckets BEGIN DELETE FROM epochs; END;
+CREATE TRIGGER documents_inserted AFTER INSERT ON documents BEGIN DELETE FROM epochs; END;
+CREATE TRIGGER documents_updated AFTER UPDATE ON documents BEGIN DELETE FROM epochs; END;
+CREATE TRIGGER documents_deleted AFTER DELETE ON documents BEGIN DELETE FROM epochs; END;
+CREATE TRIGGER commits_inserted AFTER INSERT ON commits BEGIN DELETE FROM epochs; END;
+CREATE TRIGGER commits_updated AFTER UPDATE ON commits BEGIN DELETE FROM epochs; END;
+CREATE TRIGGER commits_deleted AFTER DELETE ON commits BEGIN DELETE FROM epochs; END;
+";
+
+/// Those on the table that [`DENSE`] makes anew, and that go with the old one.
+pub const RECORD_TRIGGERS: &str = "
+CREATE TRIGGER records_inserted AFTER INSERT ON records BEGIN DELETE FROM epochs; END;
+CREATE TRIGGER records_updated AFTER UPDATE ON records BEGIN DELETE FROM epochs; END;
+CREATE TRIGGER records_deleted AFTER DELETE ON records BEGIN DELETE FROM epochs; END;
 ";
 
 /// How a file of before is laid out that has `records` as an index
@@ -137,6 +190,13 @@ pub fn bucket_sum(entry: &BucketEntry) -> i64 {
 pub fn document_sum(document: &Document) -> i64 {
     let Document { kind, name, origin, body } = document;
     checksum_of(&[kind, name, origin.as_str(), body])
+}
+
+/// The checksum of a row of `commits`: who catches up must not be told less than
+/// has happened.
+pub fn commit_sum(first: u64, last: u64, at: u64, ops: &str) -> i64 {
+    let (mut from, mut to, mut time) = ([0; 20], [0; 20], [0; 20]);
+    checksum_of(&[digits(&mut from, first), digits(&mut to, last), digits(&mut time, at), ops])
 }
 
 /// A number as text, without memory of its own.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use rusqlite::{Connection, Transaction, params};
 
-use super::schema::{bucket_sum, document_sum, record_sum};
+use super::schema::{bucket_sum, commit_sum, document_sum, record_sum};
 use crate::app::CommitSeq;
 use crate::storage::batch::key_text;
 use crate::storage::{Batch, Op};
@@ -68,10 +68,14 @@ pub fn batch(
     let mut ops = Vec::new();
     batch.write_ops(&mut ops);
     let ops = String::from_utf8(ops).ok().filter(|ops| ops.len() <= HISTORY_BYTES);
+    let check = ops.as_deref().map(|ops| commit_sum(batch.first, batch.last, batch.at, ops));
     history.push(batch.last, ops.as_ref().map_or(0, String::len));
     transaction
-        .prepare_cached("INSERT INTO commits(last, first, at, ops) VALUES(?1, ?2, ?3, ?4)")?
-        .execute(params![batch.last, batch.first, batch.at, ops])?;
+        .prepare_cached(
+            "INSERT INTO commits(last, first, at, ops, ends, \"check\") \
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![batch.last, batch.first, batch.at, ops, ends_text(batch), check])?;
     if ops.is_none() {
         history.kept.drain(..history.kept.len().saturating_sub(1));
         history.bytes = 0;
@@ -83,6 +87,13 @@ pub fn batch(
             .execute(params![last])?;
     }
     Ok(())
+}
+
+/// `[2,5]`: behind which steps a commit ends.
+fn ends_text(batch: &Batch) -> String {
+    let mut ends = Vec::new();
+    batch.write_ends(&mut ends);
+    String::from_utf8(ends).unwrap_or_default()
 }
 
 fn write_op(transaction: &Transaction<'_>, op: &Op) -> rusqlite::Result<()> {

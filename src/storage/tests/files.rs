@@ -122,6 +122,7 @@ fn files_of_the_first_format_are_read_and_brought_up_to_date() {
     let scratch = Scratch::new("older");
     let expected = filled(&scratch);
     let connection = rusqlite::Connection::open(scratch.file()).unwrap();
+    super::epochs::make_format_2(&connection);
     connection
         .execute_batch(
             "ALTER TABLE buckets DROP COLUMN sum; ALTER TABLE records DROP COLUMN sum; \
@@ -313,7 +314,9 @@ fn the_views_read_well() {
         put(2, Key::String("M4".into()), "{\"sku\":\"M4\",\"qty\":1e999}"),
         put(1, Key::Number(5.0), "{\"sku\":5}"),
     ];
-    storage.append(&[Batch { first: 1, last: 2, at: 1_700_000_000_123, ops }]).unwrap();
+    storage
+        .append(&[Batch { first: 1, last: 2, at: 1_700_000_000_123, ops, ends: vec![1] }])
+        .unwrap();
     let connection = rusqlite::Connection::open(scratch.file()).unwrap();
     let rows: Vec<(String, String, String)> = connection
         .prepare("SELECT bucket, CAST(key AS TEXT), record FROM data")
@@ -336,7 +339,7 @@ fn the_history_of_commits_is_bounded() {
         let body = format!("\"{}\"", "x".repeat(bytes));
         let name = "n".to_owned();
         let document = Document { kind: "k".to_owned(), name, origin: Origin::Wire, body };
-        Batch { first: last, last, at: last, ops: vec![Op::Document(document)] }
+        Batch { first: last, last, at: last, ops: vec![Op::Document(document)], ends: vec![1] }
     };
     let numbers = || -> Vec<(u64, bool)> {
         rusqlite::Connection::open(scratch.file())
@@ -370,7 +373,7 @@ fn put(at: u64, bytes: usize) -> Batch {
     let row = RowText::Owned(format!("{{\"id\":{at},\"t\":\"{}\"}}", "x".repeat(bytes)).into());
     let (bucket, key) = (BucketId(1), Key::Number(at as f64));
     let ops = vec![Op::Put(RecordEntry { bucket, place: at, key, row, places: None })];
-    Batch { first: at, last: at, at, ops }
+    Batch { first: at, last: at, at, ops, ends: vec![] }
 }
 
 fn bucket_entry() -> Batch {
@@ -382,7 +385,7 @@ fn bucket_entry() -> Batch {
         state: "{}".to_owned(),
         counter: 0,
     };
-    Batch { first: 1, last: 1, at: 1, ops: vec![Op::Bucket(entry)] }
+    Batch { first: 1, last: 1, at: 1, ops: vec![Op::Bucket(entry)], ends: vec![1] }
 }
 
 #[test]

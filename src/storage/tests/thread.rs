@@ -53,6 +53,14 @@ impl Storage for Gate {
         self.inner.load(visit)
     }
 
+    fn epochs(&self) -> Epochs {
+        self.inner.epochs()
+    }
+
+    fn past(&mut self, visit: VisitPast<'_>) -> Result<(), StorageError> {
+        self.inner.past(visit)
+    }
+
     fn append(&mut self, batches: &[Batch]) -> Result<Written, StorageError> {
         let mut passes = self.open.0.lock().unwrap();
         while *passes == 0 {
