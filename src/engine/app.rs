@@ -10,6 +10,9 @@ use crate::app::{
     App, ConnId, Effect, Effects, Flow, HttpAnswer, JobId, JobOutput, Now, Peer, TransportView,
 };
 
+/// Room that is kept for the text of answers from turn to turn.
+const SCRATCH_BYTES: usize = 256 * 1024;
+
 impl App for Engine {
     fn connected(&mut self, id: ConnId, peer: &Peer, now: Now) {
         self.take_time(now);
@@ -83,6 +86,9 @@ impl App for Engine {
     }
 
     fn turn_ended(&mut self, now: Now) {
+        // What one long answer needed is not kept for the short ones.
+        self.scratch.clear();
+        self.scratch.shrink_to(SCRATCH_BYTES);
         self.take_time(now);
         self.expired_in_turn = 0;
         self.hand_over_batch();

@@ -48,6 +48,11 @@ pub const MICROS_PER_TURN: u64 = 10_000;
 /// next one's turn, and its own in a line of those that cost much.
 pub const OUTPUT_PER_CONNECTION: usize = 256 * 1024;
 
+/// Input that one connection may bring in its share of a turn, with the same
+/// consequence: a thousand uploads do not keep those waiting who ask for little.
+/// A deep pipeline is shorter.
+pub const INPUT_PER_CONNECTION: usize = READ_BYTES / 2;
+
 /// Milliseconds of one connection's share of a turn, with the same consequence.
 /// Above the resolution of the clock that is looked at after every message.
 pub const MILLIS_PER_CONNECTION: u64 = 4;

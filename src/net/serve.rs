@@ -6,8 +6,8 @@ use super::clock::Clock;
 use super::conn::{NO_CLOSE_FRAME, Step};
 use super::http::{Method, OPTIONS_ANSWER, Refusal, Request, Site, Verdict, answer, judge};
 use super::limits::{
-    BYTES_PER_CONNECTION, MESSAGES_PER_CONNECTION, MESSAGES_PER_TURN, MICROS_PER_TURN,
-    MILLIS_PER_CONNECTION, OUTPUT_PER_CONNECTION,
+    BYTES_PER_CONNECTION, INPUT_PER_CONNECTION, MESSAGES_PER_CONNECTION, MESSAGES_PER_TURN,
+    MICROS_PER_TURN, MILLIS_PER_CONNECTION, OUTPUT_PER_CONNECTION,
 };
 use super::transport::Transport;
 use crate::app::{App, ConnId, Flow, Peer};
@@ -69,6 +69,11 @@ impl<A: App + 'static> Transport<A> {
             buffered: entry.conn.outbox.buffered(),
         };
         self.serve(slot, &mut budget);
+        if BYTES_PER_CONNECTION - budget.bytes > INPUT_PER_CONNECTION
+            && let Some(entry) = self.table.get_mut(slot as usize)
+        {
+            entry.is_heavy = true;
+        }
         self.note_input(slot);
         self.enqueue_if_ready(slot);
         steps - budget.steps

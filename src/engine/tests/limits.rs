@@ -2,7 +2,7 @@
 //! value and one above it (limits.md).
 
 use super::Rig;
-use crate::app::ConnId;
+use crate::app::{App, ConnId};
 use crate::engine::EngineOptions;
 use crate::json::Json;
 
@@ -125,6 +125,16 @@ fn every_operation_that_walks_records_has_an_end() {
     assert_eq!(message, "Request is too costly: more than 900 steps");
     let row = ok(&mut rig, conn, r#""type":"store.get","bucket":"b","key":150"#);
     assert_eq!(row.get("n").and_then(Json::as_number), Some(150.0), "nothing has changed");
+}
+
+#[test]
+fn what_a_long_answer_needed_is_given_back() {
+    let (mut rig, conn) = rig(options());
+    let reads = vec![r#"{"op":"where","bucket":"b","filter":{}}"#; 60].join(",");
+    call(&mut rig, conn, &format!(r#""type":"store.transaction","operations":[{reads}]"#));
+    assert!(rig.engine.scratch.capacity() > 300_000, "the answer was long");
+    rig.engine.turn_ended(rig.now);
+    assert!(rig.engine.scratch.capacity() < 300_000);
 }
 
 #[test]
