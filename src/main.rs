@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use noexd::config::command_line::{self, Arguments, Command};
 use noexd::config::{Config, ConfigError, Resolved};
-use noexd::server::{self, StartError};
+use noexd::server::{self, StartError, exit};
 use noexd::{Server, logging};
 
 fn main() -> ExitCode {
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Err(error) => {
             complain(&error);
             logging::say("Run \"noexd --help\" for usage information.\n");
-            return ExitCode::FAILURE;
+            return ExitCode::from(exit::CONFIG);
         }
     };
     let done = match command {
@@ -32,10 +32,7 @@ fn main() -> ExitCode {
     };
     let code = match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
+        Err(failure) => failure.complain(),
     };
     logging::flush();
     code
@@ -49,7 +46,7 @@ fn subcommand(args: &[OsString]) -> Option<ExitCode> {
     let done = match cli::help(args) {
         Some(help) => print(help),
         None => match cli::parse(args)? {
-            Ok(tool) => tool.run().map_err(Failure).and_then(|done| match done {
+            Ok(tool) => tool.run().map_err(Failure::of).and_then(|done| match done {
                 Done::Text(text) => print(&text),
                 Done::Quiet => Ok(()),
             }),
@@ -59,37 +56,43 @@ fn subcommand(args: &[OsString]) -> Option<ExitCode> {
                     "Run \"noexd {} --help\" for usage information.\n",
                     args.first().map_or("".into(), |verb| verb.to_string_lossy())
                 ));
-                return Some(ExitCode::FAILURE);
+                return Some(ExitCode::from(exit::CONFIG));
             }
         },
     };
     Some(match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
+        Err(failure) => failure.complain(),
     })
 }
 
-/// Why the program ends with an error: every line is one reason.
-struct Failure(String);
+/// Why the program ends with an error, and the exit code that says so.
+struct Failure {
+    /// Every line is one reason.
+    reasons: String,
+    code: u8,
+}
 
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+impl Failure {
+    fn of(reasons: String) -> Self {
+        Failure { reasons, code: exit::OTHER }
+    }
+
+    fn complain(&self) -> ExitCode {
+        complain(&self.reasons);
+        ExitCode::from(self.code)
     }
 }
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Failure(error.to_string())
+        Failure { reasons: error.to_string(), code: exit::CONFIG }
     }
 }
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
-        Failure(error.to_string())
+        Failure { reasons: error.to_string(), code: error.exit_code() }
     }
 }
 
@@ -104,7 +107,7 @@ fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
-        .map_err(|error| Failure(format!("standard output: {error}")))
+        .map_err(|error| Failure::of(format!("standard output: {error}")))
 }
 
 fn load(arguments: &Arguments) -> Result<Resolved, ConfigError> {
@@ -121,7 +124,7 @@ fn check(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
-    logging::init().map_err(|error| Failure(format!("logs: {error}")))?;
+    logging::init().map_err(|error| Failure::of(format!("logs: {error}")))?;
     let Resolved { config, warnings } = load(arguments)?;
     for warning in warnings {
         log::warn!("{warning}");
@@ -139,7 +142,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             log::info!("data lives in memory only and is gone at the end; --data-dir DIR keeps it");
         }
     }
-    server.run().map_err(|error| Failure(error.to_string()))?;
+    let failed =
+        |error: std::io::Error| Failure { reasons: error.to_string(), code: exit::of_run(&error) };
+    server.run().map_err(failed)?;
     log::info!("stopped");
     Ok(())
 }

@@ -126,7 +126,7 @@ fn flags_that_are_not_understood() {
         (&["serve"], "unexpected argument \"serve\""),
     ] {
         let Output { status, stdout, stderr } = output(args);
-        assert_eq!(status.code(), Some(1), "{args:?}");
+        assert_eq!(status.code(), Some(78), "{args:?}");
         assert_eq!(text(&stdout), "");
         let hint = "Run \"noexd --help\" for usage information.";
         assert_eq!(text(&stderr), format!("Error: {said}\n{hint}\n"), "{args:?}");
@@ -182,7 +182,7 @@ fn every_mistake_has_a_line() {
     );
     for flags in [&["--check", "--config", bad.path()] as &[&str], &["--config", bad.path()]] {
         let Output { status, stdout, stderr } = output(flags);
-        assert_eq!(status.code(), Some(1));
+        assert_eq!(status.code(), Some(78));
         assert_eq!(text(&stdout), "");
         assert_eq!(
             text(&stderr),
@@ -198,7 +198,7 @@ fn every_mistake_has_a_line() {
     );
     for flags in [&["--check", "-c", bucket.path()] as &[&str], &["-c", bucket.path()]] {
         let Output { status, stderr, .. } = output(flags);
-        assert_eq!(status.code(), Some(1));
+        assert_eq!(status.code(), Some(78));
         let said = text(&stderr);
         let lines: Vec<&str> = said.lines().collect();
         let [first, second] = lines.as_slice() else { panic!("{said}") };
@@ -237,7 +237,7 @@ fn definitions_and_keys_are_looked_at_together_and_before_the_data() {
         &["--data-dir", dir, "-c", bad.path()],
     ] {
         let Output { status, stderr, .. } = output(flags);
-        assert_eq!(status.code(), Some(1));
+        assert_eq!(status.code(), Some(78));
         let said = text(&stderr);
         assert_eq!(said.lines().count(), starts.len(), "{said}");
         for (line, start) in said.lines().zip(starts) {
@@ -261,7 +261,7 @@ fn definitions_and_keys_are_looked_at_together_and_before_the_data() {
     ] {
         let file = TempFile::new("keys.json", config);
         let Output { status, stderr, .. } = output(&["--data-dir", dir, "-c", file.path()]);
-        assert_eq!(status.code(), Some(1));
+        assert_eq!(status.code(), Some(78));
         let said = text(&stderr);
         assert!(said.contains(&format!("Error: {says}")), "{said}");
         assert!(!std::path::Path::new(dir).exists(), "{config}");
@@ -271,7 +271,7 @@ fn definitions_and_keys_are_looked_at_together_and_before_the_data() {
 #[test]
 fn a_config_file_that_is_not_there() {
     let Output { status, stderr, .. } = output(&["--config", "/nonexistent/noexd.json"]);
-    assert_eq!(status.code(), Some(1));
+    assert_eq!(status.code(), Some(78));
     let said = text(&stderr);
     assert!(
         said.starts_with("Error: Error loading config file: /nonexistent/noexd.json: "),
@@ -343,7 +343,7 @@ fn without_arguments_it_says_what_it_is() {
 /// A start that must fail, and what it says last.
 fn refused(args: &[&str]) -> String {
     let Output { status, stdout, stderr } = output(args);
-    assert_eq!(status.code(), Some(1), "{args:?}");
+    assert_eq!(status.code(), Some(78), "{args:?}");
     assert_eq!(text(&stdout), "");
     text(&stderr).lines().last().unwrap_or_default().to_owned()
 }

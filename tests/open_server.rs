@@ -117,6 +117,8 @@ fn probes_of_old_tools_are_answered() {
         ("GET /healthz HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n"),
         ("HEAD /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "HTTP/1.1 200 OK\r\n"),
         ("GET /healthz HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n"),
+        ("GET /readyz HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n"),
+        ("GET /readyz HTTP/1.1\r\nHost: evil.example\r\n\r\n", "HTTP/1.1 200 OK\r\n"),
         ("OPTIONS / HTTP/1.0\r\n\r\n", "HTTP/1.1 204 No Content\r\n"),
         ("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 204 No Content\r\n"),
         ("GET / HTTP/2.0\r\n\r\n", "HTTP/1.1 400 Bad Request\r\n"),

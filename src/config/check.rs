@@ -133,6 +133,7 @@ impl Config {
         let paths = [
             ("path", Some(&self.path)),
             ("health.path", self.health.as_ref().map(|health| &health.path)),
+            ("ready.path", self.ready.as_ref().map(|ready| &ready.path)),
             ("metrics.path", metrics.map(|metrics| &metrics.path)),
             ("console.path", self.console.as_ref().map(|console| &console.path)),
         ];

@@ -32,7 +32,7 @@ pub use subsystems::{
 };
 pub use transport::{
     Backpressure, ConnectionLimits, Console, DataLimit, Health, Heartbeat, Limits, Metrics,
-    RateLimit, Tls, TlsVersion,
+    RateLimit, Ready, Tls, TlsVersion,
 };
 
 use crate::json::Object;
@@ -67,6 +67,8 @@ pub struct Config {
     pub close_timeout_ms: u64,
     /// Grace period of a shutdown that a signal asked for.
     pub shutdown_grace_ms: u64,
+    /// Time before that in which only the readiness check says what is coming.
+    pub shutdown_delay_ms: u64,
     /// Whether errors carry `details`.
     pub expose_error_details: bool,
     /// Origins that may connect, compared byte for byte; `None` checks nothing.
@@ -106,6 +108,7 @@ pub struct Config {
 
     pub tls: Option<Tls>,
     pub health: Option<Health>,
+    pub ready: Option<Ready>,
     pub metrics: Option<Metrics>,
     pub console: Option<Console>,
 }
@@ -122,6 +125,7 @@ impl Default for Config {
             handshake_timeout_ms: 10_000,
             close_timeout_ms: 5_000,
             shutdown_grace_ms: 0,
+            shutdown_delay_ms: 0,
             expose_error_details: true,
             allowed_origins: None,
             trusted_proxies: Vec::new(),
@@ -145,6 +149,7 @@ impl Default for Config {
             persistence: Persistence::default(),
             tls: None,
             health: Some(Health::default()),
+            ready: Some(Ready::default()),
             metrics: None,
             console: None,
         }

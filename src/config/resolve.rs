@@ -247,6 +247,7 @@ fn switch(config: &mut Config, path: &str, on: bool) {
             });
         }
         "health" => config.health = on.then(Default::default),
+        "ready" => config.ready = on.then(Default::default),
         "metrics" => config.metrics = on.then(Default::default),
         "console" => config.console = on.then(Default::default),
         "rules" => config.rules = on.then(Default::default),
@@ -288,6 +289,7 @@ pub(super) fn is_on(config: &Config, path: &str) -> Option<bool> {
         "rateLimit" => config.rate_limit.is_some(),
         "tls" => config.tls.is_some(),
         "health" => config.health.is_some(),
+        "ready" => config.ready.is_some(),
         "metrics" => config.metrics.is_some(),
         "console" => config.console.is_some(),
         "rules" => config.rules.is_some(),

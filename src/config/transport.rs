@@ -138,6 +138,18 @@ impl Default for Health {
     }
 }
 
+/// `GET` of `path` answers whether newcomers are welcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ready {
+    pub path: String,
+}
+
+impl Default for Ready {
+    fn default() -> Self {
+        Self { path: "/readyz".into() }
+    }
+}
+
 /// Metrics in the text format of Prometheus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metrics {

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::Engine;
 use super::sessions::Mode;
 use super::timers::Timer;
-use super::{Engine, Phase};
 use crate::app::{
     App, ConnId, Effect, Effects, Flow, HttpAnswer, JobId, JobOutput, Now, Peer, TransportView,
 };
@@ -17,7 +17,7 @@ impl App for Engine {
     fn connected(&mut self, id: ConnId, peer: &Peer, now: Now) {
         self.take_time(now);
         self.metrics.connections += 1;
-        if self.phase != Phase::Running {
+        if !self.serves_newcomers() {
             self.effects.list.push(Effect::Close {
                 conn: id,
                 code: 1001,
@@ -110,13 +110,9 @@ impl App for Engine {
         self.begin_shutdown(grace_ms);
     }
 
-    fn http(&mut self, path: &str, _peer: IpAddr, _now: Now) -> Option<HttpAnswer> {
-        if self.options.health_path.as_deref() != Some(path) {
-            return None;
-        }
-        let (status, body) =
-            if self.phase == Phase::Running { (200, "ok") } else { (503, "stopping") };
-        Some(HttpAnswer { status, content_type: "text/plain; charset=utf-8", body: body.into() })
+    fn http(&mut self, path: &str, _peer: IpAddr, now: Now) -> Option<HttpAnswer> {
+        self.take_time(now);
+        self.probe(path)
     }
 
     fn effects(&mut self) -> &mut Effects {

@@ -342,6 +342,7 @@ impl Engine {
     /// depends on it, and the server ends.
     pub fn storage_failed(&mut self, now: Now) {
         self.take_time(now);
+        self.note_storage_failed();
         self.effects.list.push(Effect::StopAccepting);
         for id in self.conns.ids() {
             self.abandon(id, 1011, "storage_failure");

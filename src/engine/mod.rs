@@ -27,6 +27,7 @@ mod options;
 mod orphans;
 mod output;
 mod procedures;
+mod readiness;
 mod revocation;
 mod rows;
 mod rules_bridge;
@@ -111,6 +112,7 @@ pub struct Engine {
     /// Responses that wait for the audit file: number of the entry, job.
     audit_waiting: VecDeque<(u64, JobId)>,
     phase: Phase,
+    readiness: readiness::Readiness,
     /// What commits become.
     pub(crate) log: Log,
     #[cfg(feature = "sqlite")]
@@ -175,6 +177,7 @@ impl Engine {
             audit: None,
             audit_waiting: VecDeque::new(),
             phase: Phase::Running,
+            readiness: readiness::Readiness::default(),
             log: Log::default(),
             #[cfg(feature = "sqlite")]
             backups: None,
@@ -493,7 +496,7 @@ impl Engine {
     /// requests. False while the server is stopping.
     pub fn connect_local(&mut self, id: ConnId, unlimited: bool, now: Now) -> bool {
         self.take_time(now);
-        if self.phase != Phase::Running {
+        if !self.serves_newcomers() {
             return false;
         }
         let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), user_agent: None };

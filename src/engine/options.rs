@@ -34,6 +34,10 @@ pub struct EngineOptions {
     pub costly_view_ms: u64,
     /// Path of the health check; `None`: off.
     pub health_path: Option<String>,
+    /// Path of the readiness check; `None`: off.
+    pub ready_path: Option<String>,
+    /// Time before a shutdown in which only the readiness check announces it.
+    pub shutdown_delay_ms: u64,
     /// Time between automatic checks for expired records; 0: none.
     pub ttl_check_interval_ms: u64,
     /// Least time between the response to a subscribe and its first push.
@@ -67,6 +71,8 @@ impl Default for EngineOptions {
             view_steps: 2_000_000,
             costly_view_ms: 250,
             health_path: Some("/healthz".into()),
+            ready_path: Some("/readyz".into()),
+            shutdown_delay_ms: 0,
             ttl_check_interval_ms: 1000,
             expiry_batch: 2000,
             first_push_delay_ms: 10,

@@ -9,6 +9,8 @@ const JOBS_MS: u64 = 5000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Running,
+    /// As before, but no longer ready for more.
+    Delay,
     /// Service goes on for those who are connected.
     Grace,
     /// Waiting for the jobs of the connections that are left.
@@ -17,11 +19,17 @@ pub(super) enum Phase {
 }
 
 impl Engine {
-    /// The first call announces and waits for the grace period; a second one
-    /// cuts the period short.
+    /// The first call waits for balancers to notice, announces and waits for the
+    /// grace period; a second one cuts short what is going on.
     pub(super) fn begin_shutdown(&mut self, grace_ms: u64) {
+        let delay_ms = self.options.shutdown_delay_ms;
         match self.phase {
-            Phase::Running => {
+            Phase::Running if delay_ms > 0 => {
+                self.phase = Phase::Delay;
+                let at = self.now.mono.saturating_add(delay_ms);
+                self.wheel.insert(at, Timer::ShutdownDelay(grace_ms));
+            }
+            Phase::Running | Phase::Delay => {
                 self.effects.list.push(Effect::StopAccepting);
                 if grace_ms > 0 && self.conns.len() > 0 {
                     self.phase = Phase::Grace;
@@ -38,6 +46,13 @@ impl Engine {
             }
             Phase::Grace => self.close_everyone(),
             Phase::Draining | Phase::Stopped => {}
+        }
+    }
+
+    /// Whoever balances has had the time to notice.
+    pub(super) fn delay_over(&mut self, grace_ms: u64) {
+        if self.phase == Phase::Delay {
+            self.begin_shutdown(grace_ms);
         }
     }
 
@@ -81,7 +96,7 @@ impl Engine {
             return;
         }
         match self.phase {
-            Phase::Running | Phase::Stopped => {}
+            Phase::Running | Phase::Delay | Phase::Stopped => {}
             Phase::Grace | Phase::Draining => {
                 self.phase = Phase::Stopped;
                 self.effects.list.push(Effect::Stop);
@@ -101,6 +116,11 @@ impl Engine {
     }
 
     /// Whether the engine is still serving newcomers.
+    pub(super) fn serves_newcomers(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Delay)
+    }
+
+    /// Whether nobody has asked it to stop.
     pub fn is_running(&self) -> bool {
         self.phase == Phase::Running
     }

@@ -10,6 +10,8 @@ pub(crate) enum Timer {
     Heartbeat(ConnId),
     /// The periodic check for expired records.
     Expiry,
+    /// A shutdown begins, with this grace period.
+    ShutdownDelay(u64),
     /// The grace period of a shutdown is over.
     GraceOver,
     /// Jobs that a shutdown waits for have had their time.
@@ -50,6 +52,7 @@ impl Engine {
                 let next = self.now.mono.saturating_add(self.options.ttl_check_interval_ms);
                 self.wheel.insert(next, Timer::Expiry);
             }
+            Timer::ShutdownDelay(grace_ms) => self.delay_over(grace_ms),
             Timer::GraceOver => self.close_everyone(),
             Timer::JobsOver => self.close_waiting(),
             Timer::Sessions => self.session_look_due(),

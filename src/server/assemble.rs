@@ -319,6 +319,8 @@ fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
         view_steps: config.limits.view_steps,
         costly_view_ms: config.limits.costly_view_ms,
         health_path: config.health.as_ref().map(|health| health.path.clone()),
+        ready_path: config.ready.as_ref().map(|ready| ready.path.clone()),
+        shutdown_delay_ms: config.shutdown_delay_ms,
         ttl_check_interval_ms: config.store.ttl_check_interval_ms,
         first_push_delay_ms: config.store.first_push_delay_ms,
         stopwatch: Some(super::stopwatch),

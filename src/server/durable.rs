@@ -11,7 +11,8 @@ use crate::config::{Durability as Mode, Persistence};
 use crate::json::{Json, Object, Raw, parse};
 use crate::net::{Durability, Remote};
 use crate::storage::{
-    Claim, Document, Journal, Location, Notify, Origin, Policy, StorageError, Stored, Writer,
+    Claim, Document, Journal, Location, Notify, Origin, Policy, StorageError, StorageErrorKind,
+    Stored, Writer,
 };
 use crate::store::{BucketId, Defined, Loader, Store};
 
@@ -42,7 +43,11 @@ fn key(settings: &Persistence) -> &'static str {
 }
 
 fn failed(settings: &Persistence, error: &StorageError) -> StartError {
-    StartError::Failed { step: key(settings).into(), reason: error.message.clone() }
+    StartError::Storage {
+        step: key(settings).into(),
+        kind: error.kind,
+        reason: error.message.clone(),
+    }
 }
 
 fn definition(text: &str) -> Result<Object, String> {
@@ -60,8 +65,9 @@ fn definition(text: &str) -> Result<Object, String> {
 /// Whatever cannot be opened, read or understood; nothing was changed then.
 pub(super) fn open(settings: &Persistence) -> Result<Option<Recovered>, StartError> {
     let found = Location::find(settings.data_dir.as_deref(), settings.db.as_deref());
-    let Some(mut location) = found.map_err(|error| StartError::Failed {
+    let Some(mut location) = found.map_err(|error| StartError::Storage {
         step: if settings.db.is_some() { "db" } else { "dataDir" }.into(),
+        kind: error.kind,
         reason: error.message,
     })?
     else {
@@ -103,8 +109,9 @@ pub(super) fn open(settings: &Persistence) -> Result<Option<Recovered>, StartErr
             }
         })
         .map_err(|error| failed(settings, &error))?;
-    let store = loader.finish().map_err(|error| StartError::Failed {
+    let store = loader.finish().map_err(|error| StartError::Storage {
         step: key(settings).into(),
+        kind: StorageErrorKind::Damaged,
         reason: format!("{} cannot be loaded: {error}", location.file.display()),
     })?;
     log::info!(

@@ -288,6 +288,9 @@ impl App for Hosted {
 
     fn turn_ended(&mut self, now: Now) {
         self.engine.turn_ended(now);
+        if let Some(durability) = &self.durability {
+            self.engine.note_durable(durability.current());
+        }
         self.settle(now);
     }
 

@@ -15,6 +15,7 @@ mod builder;
 mod check;
 mod definitions;
 mod durable;
+pub mod exit;
 mod handle;
 mod hooks;
 mod hosted;
@@ -158,7 +159,7 @@ impl Server {
         if !matches!(turn, Ok(Running::Continue)) {
             self.shared.running.store(false, Ordering::Release);
             if let Some(durable) = self.durable.take() {
-                let failed = |error| std::io::Error::other(format!("storage: {error}"));
+                let failed = |error| std::io::Error::other(exit::StorageFailed(error));
                 durable.close().map_err(failed)?;
             }
         }

@@ -64,6 +64,12 @@ pub const FORMS: &[Forms] = &[
             ("\"/\"", "{path}: must not be the same path as path"),
         ],
     ),
+    ("ready", &["true", "false", "{}"], &[("1", "{path}: expected boolean or object, got 1")]),
+    (
+        "ready.path",
+        &["\"/ok\""],
+        &[("\"/healthz\"", "{path}: must not be the same path as health.path")],
+    ),
     (
         "metrics",
         &["true", "false", "{}"],

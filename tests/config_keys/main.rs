@@ -90,6 +90,7 @@ const INTEGERS: &[(&str, u64, u64, bool)] = &[
     ("handshakeTimeoutMs", 100, 600_000, false),
     ("closeTimeoutMs", 0, 60_000, false),
     ("shutdownGraceMs", 0, 3_600_000, false),
+    ("shutdownDelayMs", 0, 600_000, false),
     ("maxConnections", 1, NO_LIMIT, false),
     ("maxConnectionsPerIp", 1, NO_LIMIT, false),
     ("connectionLimits.maxSubscriptionsPerConnection", 0, NO_LIMIT, false),

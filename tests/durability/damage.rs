@@ -78,7 +78,7 @@ fn damage_in_the_log_ends_the_start_and_a_restore_helps() {
         }
         fs::write(&log, &damaged).unwrap();
         let (code, errors) = ends(&mut with_data(noexd(), &scratch.data()));
-        assert_eq!(code, Some(1));
+        assert_eq!(code, Some(65));
         let first = format!("Error: dataDir: {} ", scratch.file().display());
         assert!(errors.contains(&first) && errors.contains(&place), "{errors}");
         assert!(errors.contains("Restore a backup (`noexd restore`)"), "{errors}");
@@ -95,7 +95,7 @@ fn damage_in_the_log_ends_the_start_and_a_restore_helps() {
     for (bytes, part) in [(&last[..], "is damaged in frame"), (&whole[..whole.len() / 2], "log")] {
         fs::write(&log, bytes).unwrap();
         let (code, errors) = ends(&mut with_data(noexd(), &scratch.data()));
-        assert!(code == Some(1) && errors.contains("ends with commit"), "{errors}");
+        assert!(code == Some(65) && errors.contains("ends with commit"), "{errors}");
         assert!(errors.contains(part), "{errors}");
     }
     let (good, errors) = tool(&scratch, &["restore", "b"]);
@@ -216,13 +216,13 @@ fn what_may_not_be_written_is_said_and_left_alone() {
     let before: Vec<_> = files.iter().map(|path| fs::read(path).unwrap()).collect();
     files.iter().for_each(|path| mode(path, 0o444));
     let (code, errors) = run();
-    assert_eq!(code, Some(1), "{errors}");
+    assert_eq!(code, Some(74), "{errors}");
     let name = format!("Error: dataDir: cannot open {}", scratch.file().display());
     assert!(errors.contains(&name) && errors.contains("may not write"), "{errors}");
     mode(&scratch.data(), 0o555);
     locks.iter().for_each(|lock| mode(lock, 0o444));
     let (code, errors) = run();
-    assert_eq!(code, Some(1), "{errors}");
+    assert_eq!(code, Some(74), "{errors}");
     let name = format!("Error: dataDir: cannot open {}: ", lock.display());
     assert!(errors.contains(&name) && errors.contains("ermission denied"), "{errors}");
     for (path, bytes) in files.iter().zip(&before) {

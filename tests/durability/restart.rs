@@ -89,7 +89,7 @@ fn two_processes_on_one_directory_are_refused() {
     let scratch = Scratch::new("two");
     let server = Server::start(&scratch.data(), &[]);
     let (code, errors) = ends(&mut with_data(noexd(), &scratch.data()));
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(75));
     assert!(errors.contains("Error: dataDir: in use by another process"), "{errors}");
     server.client().call("store.buckets", json!({}));
 }
@@ -152,7 +152,7 @@ fn configured_and_stored_buckets_meet() {
         ("nique", schema(json!({"n": {"type": "number", "unique": true}}))),
     ] {
         let (code, errors) = ends(&mut configured(&scratch, &config));
-        assert_eq!(code, Some(1));
+        assert_eq!(code, Some(78));
         assert!(errors.contains("Error: buckets.conf: stored data conflicts: "), "{errors}");
         assert!(errors.contains(reason), "{errors}");
     }
@@ -248,7 +248,7 @@ fn files_that_cannot_be_read_are_named_and_left_alone() {
     ] {
         fs::write(scratch.file(), &bytes).unwrap();
         let (code, errors) = ends(&mut with_data(noexd(), &scratch.data()));
-        assert_eq!(code, Some(1), "{reason}: {errors}");
+        assert_eq!(code, Some(65), "{reason}: {errors}");
         assert!(errors.contains("Error: dataDir: "), "{errors}");
         assert!(errors.contains(reason), "{errors}");
         assert!(fs::read(scratch.file()).unwrap() == bytes, "{reason}: the file was changed");
@@ -288,7 +288,7 @@ fn a_full_disk_ends_the_server_and_loses_nothing() {
     let failure = Some((1011, "storage_failure".to_owned()));
     assert_eq!(gone.0, failure, "after {written} writes");
     assert_eq!(other.response().expect_err("closed").0, failure);
-    assert_eq!(server.wait().code(), Some(1));
+    assert_eq!(server.wait().code(), Some(74));
     let server = Server::start(&scratch.data(), &[]);
     let found = server.client().call("store.count", json!({"bucket": "b"}));
     // The one that was refused may be there, whole.

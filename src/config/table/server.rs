@@ -50,6 +50,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("shutdownGraceMs", int(0, 3_600_000), |c| Some(&mut c.shutdown_grace_ms),
         "Time that clients have to leave after SIGTERM or SIGINT.")
         .flag("", "shutdown-grace", "MS", "time for clients to leave on SIGTERM"),
+    Row::new("shutdownDelayMs", int(0, 600_000), |c| Some(&mut c.shutdown_delay_ms),
+        "Time before the shutdown in which the readiness check answers `503` and everything is served as before, for balancers that have to notice."),
     Row::new("exposeErrorDetails", Kind::Boolean, |c| Some(&mut c.expose_error_details),
         "`false` removes `details` from all errors.")
         .switch("no-error-details", false, "leave details out of errors"),
@@ -113,8 +115,10 @@ pub(super) const ROWS: &[Row] = &[
         .flag("", "tls-key", "FILE", "private key of the certificate (PEM)"),
     Row::new("tls.minVersion", Kind::Choice(TlsVersion::WORDS), |c| Some(&mut c.tls.as_mut()?.min_version),
         "Oldest version of TLS that is spoken."),
-    Row::new("health", Kind::Switch, nowhere, "Health check over HTTP on the same port: `200` `ok`, during shutdown `503` `stopping`."),
+    Row::new("health", Kind::Switch, nowhere, "Liveness check over HTTP on the same port: `200` `ok` as long as the server turns, during shutdown too."),
     Row::new("health.path", Kind::Text(url_path), |c| Some(&mut c.health.as_mut()?.path), "Its path."),
+    Row::new("ready", Kind::Switch, nowhere, "Readiness check over HTTP on the same port: `200` `ready`, or `503` `not ready: ` with the reasons."),
+    Row::new("ready.path", Kind::Text(url_path), |c| Some(&mut c.ready.as_mut()?.path), "Its path."),
     Row::new("metrics", Kind::Switch, nowhere, "Metrics in the text format of Prometheus. On the main listener and without `token` they are served to loopback peers only.")
         .missing("the metrics endpoint"),
     Row::new("metrics.path", Kind::Text(url_path), |c| Some(&mut c.metrics.as_mut()?.path), "Their path."),

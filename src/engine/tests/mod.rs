@@ -230,7 +230,45 @@ fn health_tells_whether_newcomers_are_served() {
     assert_eq!(status(&mut rig, "/other"), None);
     rig.connect();
     rig.engine.shutdown(100, rig.now);
-    assert_eq!(status(&mut rig, "/healthz"), Some(503));
+    // Whoever restarts what does not answer must not cut a drain short.
+    assert_eq!(status(&mut rig, "/healthz"), Some(200));
+}
+
+#[test]
+fn readiness_says_why_not() {
+    let mut rig = Rig::new(EngineOptions { shutdown_delay_ms: 500, ..EngineOptions::default() });
+    let peer = [127, 0, 0, 1].into();
+    let ready = |rig: &mut Rig| {
+        let answer = rig.engine.http("/readyz", peer, rig.now).expect("an answer");
+        (answer.status, String::from_utf8(answer.body).expect("text"))
+    };
+    assert_eq!(ready(&mut rig), (200, "ready".into()));
+    let conn = rig.connect();
+    rig.engine.shutdown(0, rig.now);
+    assert_eq!(ready(&mut rig), (503, "not ready: draining".into()));
+    // All else is as before, for newcomers too.
+    let other = rig.connect();
+    assert!(rig.call(other, r#"{"id":1,"type":"server.stats"}"#).get("data").is_some());
+    rig.advance(499);
+    assert_eq!(rig.is_closed(conn), None);
+    rig.advance(1);
+    assert_eq!(rig.is_closed(conn), Some((1000, "server_shutdown")));
+    assert_eq!(rig.is_closed(other), Some((1000, "server_shutdown")));
+    rig.engine.storage_failed(rig.now);
+    assert_eq!(ready(&mut rig), (503, "not ready: draining, storage failed".into()));
+}
+
+#[test]
+fn a_second_request_to_stop_does_not_wait() {
+    let mut rig = Rig::new(EngineOptions { shutdown_delay_ms: 500, ..EngineOptions::default() });
+    let conn = rig.connect();
+    rig.engine.shutdown(10_000, rig.now);
+    assert_eq!(rig.is_closed(conn), None);
+    rig.engine.shutdown(0, rig.now);
+    rig.drain();
+    assert_eq!(rig.is_closed(conn), Some((1000, "server_shutdown")));
+    // What was planned before finds nobody.
+    rig.advance(500);
 }
 
 #[test]

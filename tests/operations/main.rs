@@ -1,0 +1,5 @@
+//! The program as an operator and a service manager meet it.
+
+mod exit_codes;
+mod probes;
+mod support;
