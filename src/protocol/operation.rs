@@ -123,6 +123,7 @@ macro_rules! operation_table {
             RulesGetFact "rules.getFact" Some(Read), Topic("key") => rules_get_fact(request, out);
             RulesQueryFacts "rules.queryFacts" Some(Read), Topic("pattern") => rules_query_facts(request, out);
             RulesGetAllFacts "rules.getAllFacts" Some(Read), None => rules_get_all_facts(out);
+            RulesGetTimers "rules.getTimers" Some(Read), Topic("pattern") => rules_get_timers(request, out);
             RulesSubscribe "rules.subscribe" Some(Read), Topic("pattern") => rules_subscribe(conn, request, out);
             RulesUnsubscribe "rules.unsubscribe" Some(Read), OwnSubscription => rules_unsubscribe(conn, request, out);
             RulesStats "rules.stats" Some(Read), None => write_rules_stats(out);

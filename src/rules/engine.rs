@@ -12,13 +12,13 @@ use super::event::{Budget, Chain, Event, Warning, make_id};
 use super::execution::Execution;
 use super::facts::{Fact, Facts, Source};
 use super::index::PatternIndex;
-use super::pattern::Grammar;
+use super::pattern::{Grammar, Pattern};
 use super::record::{RecordKind, RulesChange, fact_change, rule_change, timer_record};
 use super::regexes::RegexCache;
 use super::rule::Rule;
 use super::service::{LookupCache, RuleService, ServiceError, ServiceJob, Services, Ticket};
 use super::temporal::Temporal;
-use super::timers::Timers;
+use super::timers::{ArmedTimer, Timers};
 
 /// The name of the service that the host provides.
 pub const STORE_SERVICE: &str = "store";
@@ -323,6 +323,24 @@ impl RuleEngine {
     /// All facts in the order of insertion.
     pub fn facts(&self) -> impl Iterator<Item = (&str, &Fact)> {
         self.facts.iter()
+    }
+
+    /// The armed timers whose names match, soonest first; all of them without a
+    /// pattern.
+    pub fn timers(&self, pattern: Option<&str>) -> Vec<ArmedTimer<'_>> {
+        let is_wanted = |name: &str| {
+            pattern.is_none_or(|pattern| Pattern::text_matches(Grammar::Key, pattern, name))
+        };
+        let wanted = self.timers.iter().filter(|(name, _)| is_wanted(name));
+        let mut armed: Vec<_> = wanted
+            .map(|(name, timer)| {
+                // Only a rule that is still there can be looked up.
+                let rule = timer.rule.as_deref().filter(|id| self.by_id.contains_key(*id));
+                ArmedTimer { name, timer, rule }
+            })
+            .collect();
+        armed.sort_unstable_by_key(|armed| (armed.timer.due, armed.name));
+        armed
     }
 
     pub fn stats(&self) -> Stats {

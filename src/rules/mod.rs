@@ -45,4 +45,5 @@ pub use pattern::{Grammar, Pattern};
 pub use record::{RecordKind, RulesChange};
 pub use service::{RuleService, ServiceError, ServiceJob, ServiceReply, Ticket};
 pub use subscriptions::Subscriptions;
+pub use timers::ArmedTimer;
 pub use validate::{Findings, Issue};

@@ -269,6 +269,7 @@ impl RuleEngine {
             topic: self.topic(execution, &spec.topic)?.into(),
             data: Arc::new(Json::Object(self.members(execution, &spec.data)?)),
             correlation_id: execution.cause.correlation_id.clone(),
+            rule: Some(Arc::from(&*execution.rule.id)),
         };
         self.timers.arm(&name, timer, cx.now, &mut self.wheel);
         self.record_timer(&name, cx);

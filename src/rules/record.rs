@@ -140,6 +140,7 @@ pub(super) fn timer_record(timer: &Timer) -> Json {
         ("topic", Json::from(&*timer.topic)),
         ("data", (*timer.data).clone()),
         ("correlationId", optional_text(timer.correlation_id.as_ref())),
+        ("ruleId", optional_text(timer.rule.as_ref())),
     ])
 }
 
@@ -209,6 +210,7 @@ impl Stored {
             topic: self.text("topic")?.into(),
             data: Arc::new(self.member("data")?.clone()),
             correlation_id: self.member("correlationId")?.as_str().map(Arc::from),
+            rule: self.0.get("ruleId").and_then(Json::as_str).map(Arc::from),
         })
     }
 

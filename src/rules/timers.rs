@@ -13,7 +13,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use crate::app::Now;
-use crate::json::Json;
+use crate::json::{Json, write_number, write_string};
 use crate::wheel::{TimerId, Wheel};
 
 use super::engine::Due;
@@ -42,6 +42,8 @@ pub(super) struct Timer {
     pub topic: Arc<str>,
     pub data: Arc<Json>,
     pub correlation_id: Option<Arc<str>>,
+    /// The rule that set it. Records of earlier versions do not say.
+    pub rule: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -261,6 +263,59 @@ impl Timers {
             }
         }
         Some(Expired { name, timer })
+    }
+}
+
+/// An armed timer, as it is shown.
+#[derive(Debug)]
+pub struct ArmedTimer<'t> {
+    pub(super) name: &'t str,
+    pub(super) timer: &'t Timer,
+    pub(super) rule: Option<&'t str>,
+}
+
+impl ArmedTimer<'_> {
+    /// The object of the protocol. `maxCount` is how many expiries are left.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let mut member = |name: &str, text: &str| {
+            out.extend_from_slice(name.as_bytes());
+            write_string(out, text);
+        };
+        member("{\"name\":", self.name);
+        member(",\"id\":", &self.timer.id);
+        out.extend_from_slice(b",\"expiresAt\":");
+        write_number(out, self.timer.due as f64);
+        let left = |out: &mut Vec<u8>| {
+            if let Some(left) = self.timer.left {
+                out.extend_from_slice(b",\"maxCount\":");
+                write_number(out, left as f64);
+            }
+        };
+        match &self.timer.schedule {
+            Schedule::After { interval: Some(interval), .. } => {
+                out.extend_from_slice(b",\"repeat\":{\"interval\":");
+                write_number(out, *interval as f64);
+                left(out);
+                out.push(b'}');
+            }
+            Schedule::After { interval: None, .. } => {}
+            Schedule::Cron { expression, .. } => {
+                out.extend_from_slice(b",\"cron\":");
+                write_string(out, expression);
+                left(out);
+            }
+        }
+        let optional = [
+            (",\"correlationId\":", self.timer.correlation_id.as_deref()),
+            (",\"ruleId\":", self.rule),
+        ];
+        for (name, text) in optional {
+            if let Some(text) = text {
+                out.extend_from_slice(name.as_bytes());
+                write_string(out, text);
+            }
+        }
+        out.push(b'}');
     }
 }
 

@@ -83,6 +83,7 @@ store.restore                    a  . . . . + + . . . .
 store.deleteBackup               a  . . . . + + . . . .
 rules.getFact                    r  . . + + + + . + . .
 rules.queryFacts                 r  . . + + + + . + . .
+rules.getTimers                  r  . . + + + + . + . .
 rules.subscribe                  r  . . + + + + . + . .
 rules.getAllFacts                r  . . + + + + . . . .
 rules.stats                      r  . . + + + + . . . .

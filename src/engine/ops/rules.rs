@@ -204,6 +204,25 @@ impl Engine {
         Ok(write_list(out, &self.budget, facts, |(key, fact), out| fact.write(key, out))?)
     }
 
+    pub(super) fn rules_get_timers(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let core = self.rules_to_read()?;
+        let pattern = match request.present("pattern") {
+            None => None,
+            Some(_) => Some(request.require_string("pattern")?),
+        };
+        if let Some(pattern) = &pattern {
+            bounds::check_topic("pattern", pattern, ':')?;
+        }
+        self.budget.spend(core.stats().timers as u64)?;
+        let timers = core.timers(pattern.as_deref());
+        self.budget.spend_sort(timers.len())?;
+        Ok(write_list(out, &self.budget, timers, |timer, out| timer.write(out))?)
+    }
+
     pub(super) fn write_rules_stats(&self, out: &mut Vec<u8>) -> Result<(), OpError> {
         self.rules_to_read()?.stats().write(out);
         Ok(())

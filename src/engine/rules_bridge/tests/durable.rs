@@ -273,6 +273,28 @@ fn timers_go_on_after_a_restart() {
     // Two are far away, one of them beyond 31 bits of milliseconds.
     let left = |rig: &Rig| rig.engine.rule_engine().map(|core| core.stats().timers);
     assert_eq!(left(&rig), Some(2));
+    // `rules.getTimers`: soonest first, with the rule as long as it is there.
+    // The first connection has answered no ping.
+    let conn = rig.connect();
+    let list = |rig: &mut Rig, pattern: &str| {
+        let timers = ok(rig, conn, &format!(r#""type":"rules.getTimers"{pattern}"#));
+        let timers: Vec<serde_json::Value> = serde_json::from_str(&timers).expect("a list");
+        let members = |timer: &serde_json::Value| {
+            ["name", "cron", "maxCount", "ruleId", "repeat"]
+                .map(|member| timer.get(member).map_or("-".into(), |value| value.to_string()))
+                .join(" ")
+        };
+        timers.iter().map(members).collect::<Vec<String>>()
+    };
+    let far = r#""far" - - "r" -"#;
+    let cron = r#""cron" "0 0 0 1 1 *" 1 "r" -"#;
+    let mut all = list(&mut rig, "");
+    all.sort();
+    assert_eq!(all, [cron, far]);
+    assert_eq!(list(&mut rig, r#","pattern":"f*""#), [far]);
+    assert_eq!(list(&mut rig, r#","pattern":"f""#), [] as [&str; 0]);
+    ok(&mut rig, conn, r#""type":"rules.unregisterRule","ruleId":"r""#);
+    assert_eq!(list(&mut rig, r#","pattern":"far""#), [r#""far" - - - -"#]);
     rig.advance(30 * 86_400_000 - 63_001);
     assert_eq!(left(&rig), Some(2));
     rig.advance(1);
