@@ -45,6 +45,11 @@ impl Engine {
         reasons.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason).collect()
     }
 
+    /// Connections and subscriptions, for whoever minds the process.
+    pub fn service_counts(&self) -> (usize, usize) {
+        (self.conns.len(), self.total_subscriptions)
+    }
+
     /// The answer on the path of a probe.
     pub(super) fn probe(&self, path: &str) -> Option<HttpAnswer> {
         let answer = |status, body: String| {

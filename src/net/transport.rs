@@ -336,11 +336,16 @@ impl<A: App> Drop for Transport<A> {
     }
 }
 
-/// Raises the soft limit of open files to the hard one; returns it.
+/// Raises the soft limit of open files to the hard one, if that is permitted (a
+/// service manager may filter the call); returns what is in force.
 ///
 /// # Errors
 ///
 /// What the system refused with.
 pub fn raise_open_files_limit() -> io::Result<u64> {
-    rlimit::increase_nofile_limit(u64::MAX)
+    rlimit::increase_nofile_limit(u64::MAX).or_else(|error| {
+        let soft = rlimit::Resource::NOFILE.get_soft()?;
+        log::debug!("the limit of open files stays {soft}: {error}");
+        Ok(soft)
+    })
 }

@@ -7,6 +7,7 @@ use super::builder::StartError;
 use super::definitions::{self, Met};
 use super::durable::{self, Durable};
 use super::hosted::Hosted;
+use super::service::Loading;
 use super::{logic, procedures, rules, sets};
 use crate::access::External;
 use crate::app::Now;
@@ -131,6 +132,7 @@ fn settle_origins(engine: &mut Engine, config: &Config, origins: &[(BucketId, Or
 /// The engine with everything that is configured, and the transport around it.
 pub(super) fn transport(
     config: &Config,
+    loading: Loading,
 ) -> Result<(Transport<Hosted>, Option<Durable>), StartError> {
     let failed = |step: &str, error: &dyn std::fmt::Display| StartError::Failed {
         step: step.into(),
@@ -152,7 +154,7 @@ pub(super) fn transport(
     let now = Now { mono: 0, wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) };
     // Key files come before anything that is opened to be written.
     let external = external(config)?;
-    let mut recovered = durable::open(&config.persistence)?;
+    let mut recovered = durable::open(&config.persistence, loading)?;
     let mut store =
         recovered.as_mut().map(|found| std::mem::take(&mut found.store)).unwrap_or_default();
     let configured = configure(&mut store, config)?;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::builder::StartError;
 use super::hosted::Hosted;
+use super::service::Loading;
 use crate::app::{App, CommitSeq, JobId, JobOutput};
 use crate::config::{Durability as Mode, Persistence};
 use crate::json::{Json, Object, Raw, parse};
@@ -63,7 +64,10 @@ fn definition(text: &str) -> Result<Object, String> {
 /// # Errors
 ///
 /// Whatever cannot be opened, read or understood; nothing was changed then.
-pub(super) fn open(settings: &Persistence) -> Result<Option<Recovered>, StartError> {
+pub(super) fn open(
+    settings: &Persistence,
+    mut loading: Loading,
+) -> Result<Option<Recovered>, StartError> {
     let found = Location::find(settings.data_dir.as_deref(), settings.db.as_deref());
     let Some(mut location) = found.map_err(|error| StartError::Storage {
         step: if settings.db.is_some() { "db" } else { "dataDir" }.into(),
@@ -101,6 +105,7 @@ pub(super) fn open(settings: &Persistence) -> Result<Option<Recovered>, StartErr
             }
             Stored::Record { place, row, places, .. } => {
                 records += 1;
+                loading.at(records);
                 loader.record(open, row, place, places).map_err(|error| error.to_string())
             }
             Stored::Document(document) => {

@@ -25,6 +25,13 @@ pub(super) fn of_storage(kind: StorageErrorKind) -> u8 {
     }
 }
 
+/// The system's number for the same; the storage says no more than its kind.
+pub(super) fn errno(kind: StorageErrorKind) -> i32 {
+    const EIO: i32 = 5;
+    const ENOSPC: i32 = 28;
+    if kind == StorageErrorKind::Full { ENOSPC } else { EIO }
+}
+
 /// The storage of a running server failed. What [`std::io::Error::get_ref`] of
 /// the error of [`Server::run`](super::Server::run) is then.
 #[derive(Debug)]

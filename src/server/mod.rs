@@ -27,6 +27,7 @@ mod memory;
 mod offline;
 mod procedures;
 mod rules;
+mod service;
 mod sets;
 mod threaded;
 
@@ -50,6 +51,7 @@ use durable::Durable;
 use handle::Shared;
 use hooks::Hooks;
 use hosted::Hosted;
+use service::{Loading, Notifier, Service};
 
 /// A server that listens. Nothing happens while nobody runs it.
 ///
@@ -80,6 +82,7 @@ pub struct Server {
     url: String,
     /// `None` without storage, and when it was ended.
     durable: Option<Durable>,
+    service: Service,
 }
 
 impl std::fmt::Debug for Server {
@@ -155,12 +158,17 @@ impl Server {
     ///
     /// As [`Server::run`].
     pub fn poll_once(&mut self, timeout: Option<Duration>) -> std::io::Result<bool> {
-        let turn = self.transport.poll_once(timeout);
+        let turn = self.transport.poll_once(self.service.sleep(timeout));
+        let engine = &self.transport.app().engine;
+        self.service.turn_ended(!engine.is_running(), || engine.service_counts());
         if !matches!(turn, Ok(Running::Continue)) {
             self.shared.running.store(false, Ordering::Release);
             if let Some(durable) = self.durable.take() {
-                let failed = |error| std::io::Error::other(exit::StorageFailed(error));
-                durable.close().map_err(failed)?;
+                self.service.last_sync();
+                durable.close().map_err(|error| {
+                    self.service.storage_failed(&error.message, exit::errno(error.kind));
+                    std::io::Error::other(exit::StorageFailed(error))
+                })?;
             }
         }
         Ok(turn? == Running::Continue)
@@ -255,11 +263,14 @@ fn url(host: &str, port: u16, path: &str) -> String {
 /// Everything that [`Builder::build`] makes of a configuration.
 fn launch(config: Config, signals: bool, hooks: Hooks) -> Result<Server, StartError> {
     let started = Instant::now();
-    let (mut transport, durable) = assemble::transport(&config)?;
+    // Whoever minds the signals is the program itself, and the manager's.
+    let notifier = if signals { Notifier::from_environment() } else { Notifier::none() };
+    let (mut transport, durable) = assemble::transport(&config, Loading::new(&notifier))?;
     hooks.install(&mut transport)?;
     let address = listen::listen(&mut transport, &config)?;
     if signals {
-        let reload = |hosted: &mut Hosted, _| hosted.reload();
+        let notifier = notifier.clone();
+        let reload = move |hosted: &mut Hosted, _| notifier.reloading(|| hosted.reload());
         transport.handle_signals(config.shutdown_grace_ms, reload).map_err(|error| {
             StartError::Failed { step: "signals".into(), reason: error.to_string() }
         })?;
@@ -270,7 +281,9 @@ fn launch(config: Config, signals: bool, hooks: Hooks) -> Result<Server, StartEr
     log::debug!("ready after {} microseconds", started.elapsed().as_micros());
     let storage = durable.as_ref().map(|durable| durable.writer().stats());
     let shared = Arc::new(Shared::new(address, transport.counters(), storage));
-    Ok(Server { transport, shared, url, durable })
+    let mut service = Service::new(notifier);
+    service.ready(&url);
+    Ok(Server { transport, shared, url, durable, service })
 }
 
 /// Microseconds since the first call.

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::durable;
+use super::service::{Loading, Notifier};
 use crate::app::{App as _, JobId, Now};
 use crate::config::Persistence;
 use crate::engine::{CommitLog, Engine, EngineOptions};
@@ -46,7 +47,8 @@ impl Offline {
     ///
     /// What a server would not start with, for people.
     pub fn open(persistence: &Persistence, wall: u64) -> Result<Self, String> {
-        let recovered = durable::open(persistence).map_err(|error| error.to_string())?;
+        let recovered = durable::open(persistence, Loading::new(&Notifier::none()))
+            .map_err(|error| error.to_string())?;
         let recovered = recovered.ok_or("nothing is kept here")?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| format!("randomness: {error}"))?;

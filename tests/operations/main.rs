@@ -2,4 +2,5 @@
 
 mod exit_codes;
 mod probes;
+mod service;
 mod support;
