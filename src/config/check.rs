@@ -136,6 +136,7 @@ impl Config {
             ("ready.path", self.ready.as_ref().map(|ready| &ready.path)),
             ("metrics.path", metrics.map(|metrics| &metrics.path)),
             ("console.path", self.console.as_ref().map(|console| &console.path)),
+            ("client.path", self.client.as_ref().map(|client| &client.path)),
         ];
         for (at, (name, path)) in paths.iter().enumerate() {
             let taken = paths.iter().take(at).find(|(_, other)| path.is_some() && other == path);

@@ -103,7 +103,9 @@ fn default_text(row: &Row) -> String {
     match row.path {
         "host" | "maxConnections" => return "see there".into(),
         // These say themselves whether they are on.
-        "health" | "ready" | "rules" | "procedures" | "logic" => return "`true`".into(),
+        "health" | "ready" | "client" | "rules" | "procedures" | "logic" => {
+            return "`true`".into();
+        }
         "metrics" | "console" | "audit" | "auth" | "auth.signup" => return "`false`".into(),
         _ => {}
     }

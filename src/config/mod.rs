@@ -31,7 +31,7 @@ pub use subsystems::{
     Store, StoreEvents,
 };
 pub use transport::{
-    Backpressure, ConnectionLimits, Console, DataLimit, Health, Heartbeat, Limits, Metrics,
+    Backpressure, Client, ConnectionLimits, Console, DataLimit, Health, Heartbeat, Limits, Metrics,
     RateLimit, Ready, Tls, TlsVersion,
 };
 
@@ -111,6 +111,8 @@ pub struct Config {
     pub ready: Option<Ready>,
     pub metrics: Option<Metrics>,
     pub console: Option<Console>,
+    /// The JavaScript client as files.
+    pub client: Option<Client>,
 }
 
 impl Default for Config {
@@ -152,6 +154,7 @@ impl Default for Config {
             ready: Some(Ready::default()),
             metrics: None,
             console: None,
+            client: Some(Client::default()),
         }
     }
 }

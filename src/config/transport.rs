@@ -177,3 +177,15 @@ impl Default for Console {
         Self { path: "/console".into() }
     }
 }
+
+/// Where the JavaScript client is: `{path}.js`, `{path}/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    pub path: String,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self { path: "/client".into() }
+    }
+}

@@ -3,6 +3,8 @@
 //! Owns protocol.md sections 1.1 to 1.4. It must not know sockets or time.
 //! `Host` is looked for, and looked at by the guard of an open server only.
 
+pub mod client;
+
 use super::guard::Guard;
 use super::limits::{COMMON_HEADER_FIELDS, HEAD_BYTES, HEADER_FIELDS, USER_AGENT_CHARS};
 use std::borrow::Cow;
@@ -33,6 +35,9 @@ pub struct Request {
     pub user_agent: Option<String>,
     pub forwarded_for: Option<Vec<u8>>,
     pub real_ip: Option<Vec<u8>>,
+    /// For files only; see [`client`].
+    accept_encoding: Option<Vec<u8>>,
+    if_none_match: Option<Vec<u8>>,
 }
 
 impl Request {
@@ -153,6 +158,8 @@ fn understand(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
             .map(|text| String::from_utf8_lossy(&text).chars().take(USER_AGENT_CHARS).collect()),
         forwarded_for: joined(fields, "x-forwarded-for"),
         real_ip: joined(fields, "x-real-ip"),
+        accept_encoding: joined(fields, "accept-encoding"),
+        if_none_match: joined(fields, "if-none-match"),
     })
 }
 

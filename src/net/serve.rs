@@ -253,15 +253,23 @@ impl<A: App + 'static> Transport<A> {
                 entry.address
             );
         }
-        match verdict {
-            Verdict::Options => {
+        let file = match verdict {
+            Verdict::Page(_) => self.client.as_ref().and_then(|client| client.answer(request)),
+            _ => None,
+        };
+        match (verdict, file) {
+            (Verdict::Page(_), Some(bytes)) => {
+                entry.conn.answer(&bytes);
+                self.begin_drain(slot);
+            }
+            (Verdict::Options, _) => {
                 entry.conn.answer(OPTIONS_ANSWER);
                 self.begin_drain(slot);
             }
-            Verdict::Upgrade(_) if is_full => {
+            (Verdict::Upgrade(_), _) if is_full => {
                 self.refuse(slot, Refusal::TooManyConnections, request.method);
             }
-            Verdict::Upgrade(answer) => {
+            (Verdict::Upgrade(answer), _) => {
                 entry.conn.upgrade(&answer);
                 entry.address = address;
                 if let Some(timer) = entry.timer.take() {
@@ -269,8 +277,8 @@ impl<A: App + 'static> Transport<A> {
                 }
                 self.connect(id, Peer { address, user_agent: request.user_agent.clone() });
             }
-            Verdict::Refuse(refusal) => self.refuse(slot, refusal, request.method),
-            Verdict::Page(path) => match self.app.http(&path, address, self.now) {
+            (Verdict::Refuse(refusal), _) => self.refuse(slot, refusal, request.method),
+            (Verdict::Page(path), _) => match self.app.http(&path, address, self.now) {
                 None => self.refuse(slot, Refusal::NotFound, request.method),
                 Some(page) => {
                     let bytes =

@@ -7,6 +7,7 @@ use super::counters::Counters;
 use super::decode::Rules;
 use super::entry::Entry;
 use super::guard::Guard;
+use super::http::client::ClientFiles;
 use super::limits::{EVENTS, READ_BYTES};
 use super::mailbox::{Durability, Mailbox, Remote};
 use super::signals::Signals;
@@ -29,6 +30,8 @@ use std::time::Duration;
 pub struct Options {
     /// Path of the WebSocket; begins with `/`.
     pub path: String,
+    /// Path of the JavaScript client; `None` serves none.
+    pub client_path: Option<String>,
     /// Longest message of a client.
     pub max_payload_bytes: usize,
     /// From accepting a socket to its complete request head.
@@ -70,6 +73,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             path: "/".to_owned(),
+            client_path: None,
             max_payload_bytes: 1_048_576,
             handshake_timeout_ms: 10_000,
             close_timeout_ms: 5_000,
@@ -101,6 +105,8 @@ pub struct Transport<A: App> {
     pub(super) app: A,
     pub(super) options: Options,
     pub(super) rules: Rules,
+    /// The JavaScript client's files.
+    pub(super) client: Option<ClientFiles>,
     /// Below this many queued bytes a paused connection is read again.
     pub(super) threshold: f64,
 
@@ -198,6 +204,7 @@ impl<A: App + 'static> Transport<A> {
                 max_payload_bytes: options.max_payload_bytes as u64,
                 accept_binary: options.binary.is_some(),
             },
+            client: options.client_path.as_deref().map(ClientFiles::new),
             threshold: options.max_buffered_bytes as f64 * options.high_water_mark,
             poll,
             events: Events::with_capacity(EVENTS),

@@ -170,6 +170,7 @@ pub(super) fn transport(
     engine.limit_data(config.limits.max_data_bytes.and_then(super::memory::bytes_of));
     let options = net::Options {
         path: config.path.clone(),
+        client_path: config.client.as_ref().map(|client| client.path.clone()),
         max_payload_bytes: config.max_payload_bytes,
         handshake_timeout_ms: config.handshake_timeout_ms,
         close_timeout_ms: config.close_timeout_ms,

@@ -106,6 +106,12 @@ pub const FORMS: &[Forms] = &[
     ),
     ("console.path", &["\"/ui\""], &[("\"/\"", "{path}: must not be the same path as path")]),
     (
+        "client",
+        &["true", "false", "{}"],
+        &[("\"on\"", "{path}: expected boolean or object, got \"on\"")],
+    ),
+    ("client.path", &["\"/js\""], &[("\"/\"", "{path}: must not be the same path as path")]),
+    (
         "allowedOrigins",
         &["[]", "[\"https://a.example\"]", "[\"*\"]"],
         &[

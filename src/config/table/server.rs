@@ -128,4 +128,7 @@ pub(super) const ROWS: &[Row] = &[
         "What `Authorization: Bearer` must carry.").secret(),
     Row::new("console", Kind::Switch, nowhere, "Web console.").missing("the web console"),
     Row::new("console.path", Kind::Text(url_path), |c| Some(&mut c.console.as_mut()?.path), "Its path."),
+    Row::new("client", Kind::Switch, nowhere, "The JavaScript client as files that any page may import."),
+    Row::new("client.path", Kind::Text(url_path), |c| Some(&mut c.client.as_mut()?.path),
+        "Where: with `/client` the core is `/client.js`, and `/client/NAME` each file."),
 ];
