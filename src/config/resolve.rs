@@ -88,7 +88,7 @@ impl Options {
 
     fn resolve_row(&mut self, row: &'static Row, config: &mut Config) {
         match row.kind {
-            Kind::Switch => match self.value(row.path) {
+            Kind::Switch | Kind::OffOrSection => match self.value(row.path) {
                 Some(Json::Bool(on)) => switch(config, row.path, *on),
                 Some(_) => switch(config, row.path, true),
                 None => {}

@@ -335,9 +335,10 @@ pub const FORMS: &[Forms] = &[
     ("auth.loginRateLimit", &["{}"], &[("5", "{path}: expected object, got 5")]),
     (
         "auth.signup",
-        &["false", "{}", "true"],
+        &["false", "{}"],
         &[
-            ("5", "{path}: expected boolean or object, got 5"),
+            ("5", "{path}: expected false or object, got 5"),
+            ("true", "{path}: expected false or object, got true"),
             ("{\"role\":[]}", "{path}.role: unknown key (did you mean \"roles\"?)"),
         ],
     ),

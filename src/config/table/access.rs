@@ -105,7 +105,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("auth.loginRateLimit.scope", Kind::Choice(LoginScope::WORDS),
         |c| Some(&mut built_in(c)?.login_scope),
         "What failures are counted by: `separate` a name and an address for themselves, `pair` a name and an address together, and an address with 20 times as many attempts. With `loginRateLimit` configured `separate` unless this key says otherwise."),
-    Row::new("auth.signup", Kind::Switch, nowhere,
+    Row::new("auth.signup", Kind::OffOrSection, nowhere,
         "Whether people may make users for themselves (`identity.signup`)."),
     Row::new("auth.signup.roles", Kind::Texts(role_for_everybody), |c| Some(&mut signup(c)?.roles),
         "Roles of such a user, at least one. They must exist when the server starts."),

@@ -75,6 +75,9 @@ pub(crate) enum Kind {
     OptionalSection,
     /// `false`, `true`, or an object of options, which is as good as `true`.
     Switch,
+    /// `false`, or an object of options: nothing that goes without a word about
+    /// how it is to be.
+    OffOrSection,
 }
 
 /// How an option is given on the command line.
@@ -144,7 +147,10 @@ impl Row {
 
     /// Whether options may stand inside.
     pub fn has_members(&self) -> bool {
-        matches!(self.kind, Kind::Section | Kind::OptionalSection | Kind::Switch)
+        matches!(
+            self.kind,
+            Kind::Section | Kind::OptionalSection | Kind::Switch | Kind::OffOrSection
+        )
     }
 
     /// Checks type and range. What has a form of its own is checked further
@@ -203,6 +209,9 @@ impl Row {
                     Kind::Choice(words) => value.as_str().is_some_and(|word| words.contains(&word)),
                     Kind::Array(_) => value.as_array().is_some(),
                     Kind::Switch => value.as_bool().is_some() || value.as_object().is_some(),
+                    Kind::OffOrSection => {
+                        value.as_bool() == Some(false) || value.as_object().is_some()
+                    }
                     _ => value.as_object().is_some(),
                 };
                 if !fits {
@@ -232,6 +241,7 @@ impl Row {
             Kind::Array(what) | Kind::Object(what) | Kind::Any(what) => what.into(),
             Kind::Section | Kind::OptionalSection => "object".into(),
             Kind::Switch => "boolean or object".into(),
+            Kind::OffOrSection => "false or object".into(),
         }
     }
 }
