@@ -4,52 +4,42 @@ use std::borrow::Cow;
 
 use crate::json::Json;
 
-/// The seventeen codes of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ErrorCode {
-    ParseError,
-    InvalidRequest,
-    UnknownOperation,
-    ValidationError,
-    NotFound,
-    AlreadyExists,
-    Conflict,
-    Unauthorized,
-    Forbidden,
-    RateLimited,
-    /// Reserved; never sent.
-    Backpressure,
-    InternalError,
-    BucketNotDefined,
-    QueryNotDefined,
-    RulesNotAvailable,
-    SessionRevoked,
-    LogicNotAvailable,
+macro_rules! error_codes {
+    ($($(#[$about:meta])* $variant:ident $name:literal;)*) => {
+        /// The codes of the protocol, each explained in docs/protocol.md.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ErrorCode { $($(#[$about])* $variant),* }
+
+        impl ErrorCode {
+            /// Every code there is.
+            pub const ALL: &'static [ErrorCode] = &[$(ErrorCode::$variant),*];
+
+            /// The code as it stands in messages.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(ErrorCode::$variant => $name),* }
+            }
+        }
+    };
 }
 
-impl ErrorCode {
-    /// The code as it stands in messages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ErrorCode::ParseError => "PARSE_ERROR",
-            ErrorCode::InvalidRequest => "INVALID_REQUEST",
-            ErrorCode::UnknownOperation => "UNKNOWN_OPERATION",
-            ErrorCode::ValidationError => "VALIDATION_ERROR",
-            ErrorCode::NotFound => "NOT_FOUND",
-            ErrorCode::AlreadyExists => "ALREADY_EXISTS",
-            ErrorCode::Conflict => "CONFLICT",
-            ErrorCode::Unauthorized => "UNAUTHORIZED",
-            ErrorCode::Forbidden => "FORBIDDEN",
-            ErrorCode::RateLimited => "RATE_LIMITED",
-            ErrorCode::Backpressure => "BACKPRESSURE",
-            ErrorCode::InternalError => "INTERNAL_ERROR",
-            ErrorCode::BucketNotDefined => "BUCKET_NOT_DEFINED",
-            ErrorCode::QueryNotDefined => "QUERY_NOT_DEFINED",
-            ErrorCode::RulesNotAvailable => "RULES_NOT_AVAILABLE",
-            ErrorCode::SessionRevoked => "SESSION_REVOKED",
-            ErrorCode::LogicNotAvailable => "LOGIC_NOT_AVAILABLE",
-        }
-    }
+error_codes! {
+    ParseError "PARSE_ERROR";
+    InvalidRequest "INVALID_REQUEST";
+    UnknownOperation "UNKNOWN_OPERATION";
+    ValidationError "VALIDATION_ERROR";
+    NotFound "NOT_FOUND";
+    AlreadyExists "ALREADY_EXISTS";
+    Conflict "CONFLICT";
+    Unauthorized "UNAUTHORIZED";
+    Forbidden "FORBIDDEN";
+    RateLimited "RATE_LIMITED";
+    Backpressure "BACKPRESSURE";
+    InternalError "INTERNAL_ERROR";
+    BucketNotDefined "BUCKET_NOT_DEFINED";
+    QueryNotDefined "QUERY_NOT_DEFINED";
+    RulesNotAvailable "RULES_NOT_AVAILABLE";
+    SessionRevoked "SESSION_REVOKED";
+    LogicNotAvailable "LOGIC_NOT_AVAILABLE";
 }
 
 impl std::fmt::Display for ErrorCode {

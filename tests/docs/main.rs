@@ -2,9 +2,12 @@
 //!
 //! A block ```` ```json ```` whose lines are messages is a conversation: what has
 //! a dot in its `type` is sent, everything else is what comes back, in this
-//! order. `"…"` stands for any value. The blocks of a page belong to one
-//! connection to one server.
+//! order. `"…"` stands for any value, `"…name"` for one that is the same wherever
+//! it stands. The blocks of a page belong to one connection to one server.
 
+mod reference;
+
+use std::collections::HashMap;
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -15,6 +18,8 @@ use tungstenite::{Message, WebSocket};
 
 /// The pages, each with the members of a configuration that it needs.
 const PAGES: &[(&str, &str)] = &[
+    ("protocol.md", "{}"),
+    ("from-noex-server.md", "{}"),
     ("records.md", "{}"),
     ("queries.md", "{}"),
     ("procedures.md", "{}"),
@@ -39,6 +44,18 @@ const PAGES: &[(&str, &str)] = &[
                              "insert": {"room": {"$in": "{{ sets.myRooms }}"}},
                              "update": {"author": "{{ session.userId }}"},
                              "bypass": ["moderator"]}}}}"#,
+    ),
+    ("reference/store.md", r#"{}"#),
+    ("reference/rules.md", r#"{}"#),
+    ("reference/procedures.md", r#"{}"#),
+    ("reference/logic.md", r#"{}"#),
+    (
+        "reference/identity.md",
+        r#"{"auth": {"builtIn": true, "adminSecret": "a secret of the admin", "signup": {"roles": ["reader"]}}, "audit": true}"#,
+    ),
+    (
+        "reference/server.md",
+        r#"{"auth": {"required": false, "tokens": {"t-ann": {"userId": "ann", "roles": ["writer"]}, "t-ops": {"userId": "ops", "roles": ["admin"]}}}, "audit": true, "buckets": {"members": {"key": "id", "schema": {"id": {"type": "string"}, "user": {"type": "string"}, "room": {"type": "string"}}}}}"#,
     ),
     (
         "identity.md",
@@ -78,17 +95,44 @@ impl Client {
     }
 }
 
-fn matches(expected: &Value, got: &Value) -> bool {
+/// What `"…name"` stands for.
+type Names = HashMap<String, Value>;
+
+fn name_of(value: &Value) -> Option<&str> {
+    value.as_str()?.strip_prefix('…').filter(|name| !name.is_empty())
+}
+
+/// The message with what its names stand for.
+fn filled_in(message: Value, names: &Names) -> Value {
+    let known = name_of(&message).and_then(|name| names.get(name)).cloned();
+    match (known, message) {
+        (Some(value), _) => value,
+        (None, Value::Object(members)) => {
+            let members = members.into_iter();
+            Value::Object(members.map(|(name, value)| (name, filled_in(value, names))).collect())
+        }
+        (None, Value::Array(elements)) => {
+            Value::Array(elements.into_iter().map(|value| filled_in(value, names)).collect())
+        }
+        (None, message) => message,
+    }
+}
+
+fn matches(expected: &Value, got: &Value, names: &mut Names) -> bool {
+    if let Some(name) = name_of(expected) {
+        return names.entry(name.to_owned()).or_insert_with(|| got.clone()) == got;
+    }
     match (expected, got) {
         (Value::String(any), _) if any == "…" => true,
         (Value::Object(expected), Value::Object(got)) => {
             expected.len() == got.len()
-                && expected
-                    .iter()
-                    .all(|(name, value)| got.get(name).is_some_and(|got| matches(value, got)))
+                && expected.iter().all(|(name, value)| {
+                    got.get(name).is_some_and(|got| matches(value, got, names))
+                })
         }
         (Value::Array(expected), Value::Array(got)) => {
-            expected.len() == got.len() && expected.iter().zip(got).all(|(a, b)| matches(a, b))
+            expected.len() == got.len()
+                && expected.iter().zip(got).all(|(a, b)| matches(a, b, names))
         }
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
         _ => expected == got,
@@ -120,14 +164,16 @@ fn conversations_go_as_the_pages_say() {
         assert!(lines.len() > 3, "{page} has no conversation");
         let server = server(config);
         let mut client = Client::connect(&server);
+        let mut names = Names::new();
         for line in lines {
             let message: Value = serde_json::from_str(&line).expect("JSON");
             if message["type"].as_str().is_some_and(|name| name.contains('.')) {
-                client.0.send(Message::text(line)).expect("sent");
+                let message = filled_in(message, &names).to_string();
+                client.0.send(Message::text(message)).expect("sent");
                 continue;
             }
             let got = client.receive();
-            assert!(matches(&message, &got), "{page}\nexpected {line}\n     got {got}");
+            assert!(matches(&message, &got, &mut names), "{page}\nexpected {line}\n     got {got}");
         }
     }
 }
