@@ -813,14 +813,14 @@ export function connect(url, given = {}) {
 
   function pinged({ timestamp, commit }) {
     socket.send(JSON.stringify({ type: "pong", timestamp }));
-    if (lastPing) heartbeatMs ??= timestamp - lastPing;
+    if (lastPing && !heartbeatMs) heartbeatMs = timestamp - lastPing, watch();
     lastPing = timestamp;
     if (commit != null) for (const live of lives.values()) live.bookmark(commit);
   }
 
   function watch() {
     clearTimeout(watchdog);
-    const left = heard + (heartbeatMs ? 2 * heartbeatMs + 5000 : 70000) - Date.now();
+    const left = heard + (heartbeatMs ? 2 * heartbeatMs + 5000 : 75000) - Date.now();
     watchdog = later(() => (left <= 0 ? drop() : watch()), Math.max(left, 50));
   }
 
@@ -859,7 +859,7 @@ export function connect(url, given = {}) {
     isOnce = !why && !!options.queue;
     features = new Set(answer?.features);
     epoch = answer?.epoch;
-    if (answer?.heartbeatMs) heartbeatMs = answer.heartbeatMs;
+    if (answer?.heartbeatMs) heartbeatMs = answer.heartbeatMs, watch();
     if (isOnce) writes.opened();
     else writes.unnumbered();
     clearTimeout(staleTimer);
