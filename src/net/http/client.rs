@@ -26,7 +26,8 @@ macro_rules! files {
 }
 
 files! {
-    "noexd.d.ts" "noexd.js"
+    "noexd.d.ts" "noexd.js" "hooks.d.ts" "hooks.js" "react.d.ts" "react.js"
+    "presence.d.ts" "presence.js" "offline.d.ts" "offline.js" "tanstack.d.ts" "tanstack.js"
 }
 
 /// What `{path}.js` stands for.

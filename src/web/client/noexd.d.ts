@@ -86,6 +86,8 @@ export type Patch = <T>(live: Live<T[]>, change: (rows: readonly T[]) => readonl
 export interface WriteOptions extends RequestOptions {
   /** Show the change before the server has answered. */
   optimistic?: boolean | ((patch: Patch) => void);
+  /** Told the commit of the answer, for `live.reached`; `undefined` from servers without numbers. */
+  onCommit?: (commit: number | undefined) => void;
   /** `false`: not numbered, so a break leaves its outcome unknown. */
   once?: false;
 }

@@ -40,6 +40,9 @@ const canonical = (value) =>
   JSON.stringify(value, (_, v) =>
     v && typeof v == "object" && !Array.isArray(v) ? Object.fromEntries(Object.entries(v).sort()) : v);
 
+/** Servers may hold the first push of a subscription back so long. */
+const FIRST_PUSH_MS = 2200;
+
 /** Keys as members of a Map: `1` is not `"1"`, and groups have arrays. */
 const idOf = (key) => (typeof key == "object" ? JSON.stringify(key) : key);
 
@@ -150,7 +153,7 @@ function createLive(host, name, operation, fields, bucket, takes = {}) {
   let told, toldKeys; // as the listeners know it
   let status = "loading", error, commit, epoch, window, snap;
   let seq, sub, delta, keyField, token, wantsKeys, resyncing, asked = 0;
-  let tries = 0, retryTimer, endTimer, scheduled = false;
+  let tries = 0, since = 0, retryTimer, endTimer, scheduled = false;
   let layers = [];
   const listeners = new Set(), waiting = new Set();
 
@@ -228,6 +231,7 @@ function createLive(host, name, operation, fields, bucket, takes = {}) {
     delta = answer.mode == "delta";
     keyField = answer.key;
     seq = answer.seq;
+    since = Date.now();
     if (answer.window) window = answer.window;
     if (!answer.resumed) adopt(answer.shape == "value" ? answer.data ?? null : answer.data, answer.keys);
     else if (answer.removed || answer.changed) change(answer);
@@ -304,6 +308,13 @@ function createLive(host, name, operation, fields, bucket, takes = {}) {
     if (listeners.delete(fn) && !wanted()) endTimer = later(end, host.options.keepMs);
   }
 
+  /**
+   * For servers without numbers: the pushes of a request stand before the next
+   * answer, but for a subscription that is so young that its first one waits.
+   */
+  const caughtUp = () =>
+    new Promise((resolve) => host.send("ping", {}, () => later(resolve, Math.max(0, since + FIRST_PUSH_MS - Date.now()))));
+
   /** Holds the Live until `test` says so; a refusal rejects. */
   const until = (test) =>
     new Promise((resolve, reject) => {
@@ -336,8 +347,8 @@ function createLive(host, name, operation, fields, bucket, takes = {}) {
     loaded: () => until(() => data !== undefined && status == "live"),
     reached(to) {
       const at = host.epoch();
-      // Without numbers there is nothing to compare with.
-      let due = at == null && later(() => ((due = true), poke()), 500) && false;
+      let due = false;
+      if (at == null) caughtUp().then(() => ((due = true), poke()));
       return until(() => due || (at != null && epoch !== at) || commit >= to).then(() => {});
     },
     retry() { tries = 0; if (!sub) start(); },
@@ -384,7 +395,7 @@ function createLive(host, name, operation, fields, bucket, takes = {}) {
 
   // For `connect` only: not enumerable, and in no declaration.
   const inner = {
-    wanted, start, settle, push, takes: () => takes, take: (o) => Object.assign(takes, o), bucket: () => bucket,
+    wanted, start, settle, push, caughtUp, takes: () => takes, take: (o) => Object.assign(takes, o), bucket: () => bucket,
     keys: () => dataKeys, keyField: () => keyField,
     fields() {
       const all = { ...fields };
@@ -488,6 +499,7 @@ function createWrites(link) {
     if (!w.settled) why ? w.reject(why) : w.resolve(value);
     w.settled = true;
     link.tell("write", { n: w.n, type: w.type, state: why ? "rejected" : "done", error: why });
+    if (message) w.onCommit?.(message.commit);
     w.layer?.(why, message);
   }
 
@@ -516,13 +528,20 @@ function createWrites(link) {
     if (!link.isOnline()) return;
     const user = link.userId();
     let out = queue.filter((w) => w.sent).length;
+    let isBlocked = false;
     for (const w of [...queue]) {
       if (out >= IN_FLIGHT_WRITES || w.heldUntil) return;
       if (w.sent) continue;
-      if (!w.stored) return;
       if (w.user === undefined) w.user = user;
       w.parked = w.user !== user;
       if (w.parked) continue;
+      // That it may have been sent is stored before it is.
+      if (store && w.stored && !w.marked) w.marked = true, keep(w);
+      isBlocked = isBlocked || !w.stored;
+      if (isBlocked) {
+        out++;
+        continue;
+      }
       w.sent = w.wasSent = true;
       out++;
       link.transmit({ type: w.type, fields: w.fields, once: repeats(w) ? w.n : undefined, write: w,
@@ -535,13 +554,13 @@ function createWrites(link) {
     session = newId();
     [known, counter] = [false, 0];
     for (const w of queue.filter((one) => one.wasSent)) finish(w, unknown(w));
-    for (const w of queue) store?.delete(w.n), (w.n = ++counter), keep(w);
     store?.session(session);
+    for (const w of queue) (w.n = ++counter), (w.marked = false), keep(w);
   }
 
   function keep(w) {
     w.stored = !store;
-    store?.put({ n: w.n, type: w.type, fields: w.fields, user: w.user, wasSent: !!w.wasSent })
+    store?.put({ n: w.n, type: w.type, fields: w.fields, user: w.user, wasSent: !!w.marked })
       .then(() => ((w.stored = true), pump()), (why) => finish(w, why));
   }
 
@@ -551,7 +570,7 @@ function createWrites(link) {
       if (queue.length >= QUEUE_ENTRIES || bytes + size > QUEUE_BYTES) {
         return reject(new NoexdError("QUEUE_FULL", "Too many changes wait for the connection", undefined, type));
       }
-      const w = { n: ++counter, type, fields, resolve, reject, bytes: size, user: link.userId(), once: o.once !== false, signal: o.signal };
+      const w = { n: ++counter, type, fields, resolve, reject, bytes: size, user: link.userId(), once: o.once !== false, signal: o.signal, onCommit: o.onCommit };
       bytes += size;
       const cut = (code) => () => {
         if (w.settled) return;
@@ -574,7 +593,8 @@ function createWrites(link) {
     pending: () => queue.map(stateOf),
     session: () => session,
     known: () => known,
-    opened() { known = true; },
+    opened() { known = true; store?.session(session, true); },
+    isEmpty: () => !queue.length,
     /** Without `once` nobody can say what became of what was sent. */
     lost() {
       for (const w of [...queue]) {
@@ -590,7 +610,7 @@ function createWrites(link) {
       if (!old) return;
       [session, known] = [old.session, old.known];
       for (const one of old.writes) {
-        const w = { ...one, resolve() {}, reject() {}, bytes: JSON.stringify(one.fields).length, once: true, stored: true };
+        const w = { ...one, marked: one.wasSent, resolve() {}, reject() {}, bytes: JSON.stringify(one.fields).length, once: true, stored: true };
         queue.push(w);
         bytes += w.bytes;
         counter = Math.max(counter, w.n);
@@ -611,11 +631,12 @@ function createWrites(link) {
 function layOver(link, w, optimistic) {
   const laid = new Map();
   const { type, fields } = w;
-  const end = { commit: undefined, epoch: undefined, answered: false, due: false };
-  const isDone = (commit, epoch, isNews) =>
-    end.answered && (end.due || (end.commit == null ? isNews : epoch !== end.epoch || commit >= end.commit));
+  const end = { commit: undefined, epoch: undefined, answered: false };
+  const isDone = (layer) => (commit, epoch, isNews) =>
+    end.answered && (layer.due || (end.commit == null ? isNews : epoch !== end.epoch || commit >= end.commit));
   const lay = (live, put) => {
-    const layer = { put, isDone };
+    const layer = { put };
+    layer.isDone = isDone(layer);
     laid.set(live, layer);
     live.addLayer(layer);
   };
@@ -641,7 +662,7 @@ function layOver(link, w, optimistic) {
     }
     Object.assign(end, { answered: true, commit: message?.commit, epoch: link.epoch() });
     if (end.commit != null) link.sync();
-    else later(() => ((end.due = true), laid.forEach((_, live) => live.settle())), 500);
+    else laid.forEach((layer, live) => live.caughtUp().then(() => ((layer.due = true), live.settle())));
     for (const live of laid.keys()) live.settle();
   };
 }
@@ -733,7 +754,7 @@ export function connect(url, given = {}) {
       return Promise.reject(new NoexdError("TOO_LARGE", `More than ${options.maxMessageBytes} bytes`, undefined, type));
     }
     wake();
-    if (options.queue && QUEUEABLE.test(type)) return writes.add(type, fields, o);
+    if (options.queue && QUEUEABLE.test(type)) return isRestored ? writes.add(type, fields, o) : restoring.then(() => writes.add(type, fields, o));
     const isRead = READ.test(type);
     if (!isRead && status == "waiting") {
       return Promise.reject(new NoexdError("OFFLINE", "Not connected", undefined, type));
@@ -762,7 +783,7 @@ export function connect(url, given = {}) {
   // The connection
 
   function wake() {
-    if (status == "idle" && Socket) open();
+    if (status == "idle" && Socket) isRestored ? open() : restoring.then(() => status == "idle" && open());
     else if (status == "idle") throw new NoexdError("NO_WEBSOCKET", "There is no WebSocket here: pass { WebSocket } (package ws), or Node 22");
   }
 
@@ -1188,7 +1209,18 @@ export function connect(url, given = {}) {
         ? (fields, o) => request(`${family}.${name}`, fields, o) : undefined,
     });
   }
-  writes.restore().catch(report).then(() => { if (!options.lazy && Socket && status == "idle") open(); });
+  const isStored = typeof options.queue == "object";
+  let isRestored = !isStored;
+  const restoring = isStored ? writes.restore().catch(report).then(() => { isRestored = true; }) : Promise.resolve();
+  if (!options.lazy && Socket) wake();
+  // What other pages left behind goes over connections of its own.
+  if (isStored) ready.then(() => options.queue.adopt?.((queue) => {
+    const other = connect(url, { ...given, queue, lazy: false });
+    other.on("write", (write) => {
+      tell("write", write);
+      if (!other.pending().length) other.close();
+    });
+  }), () => {});
   return client;
 }
 
