@@ -313,6 +313,22 @@ impl Engine {
         identity.directory.decide(&bound.session.user_id, &question)
     }
 
+    /// Whether an operation on a bucket would be allowed beside the one that is
+    /// running.
+    pub(super) fn may(&mut self, conn: ConnId, operation: Operation, bucket: &str) -> bool {
+        let session = self.session(conn).cloned();
+        let tier = operation.tier();
+        let question = Question {
+            operation: Cow::Borrowed(operation.name()),
+            tier,
+            class: tier,
+            kind: Some(ResourceKind::Bucket),
+            name: Some(Cow::Borrowed(bucket)),
+            source: None,
+        };
+        self.decide(session.as_ref(), &question).is_ok()
+    }
+
     /// The `ref` targets in a definition or an update of one.
     fn guard_references(&self, definition: Option<Raw<'_>>) -> Result<(), OpError> {
         let fields = ["schema", "addFields"].into_iter().filter_map(|name| definition?.get(name));

@@ -109,7 +109,7 @@ macro_rules! operation_table {
             StoreUpdateMany "store.updateMany" Some(Write), Bucket("bucket") => store_update_many(conn, request, out);
             StoreDeleteMany "store.deleteMany" Some(Write), Bucket("bucket") => store_delete_many(conn, request, out);
             StoreTransaction "store.transaction" Some(Write), EachOperation => store_transaction(conn, request, out);
-            StoreDefineBucket "store.defineBucket" Some(Admin), Bucket("name") => store_define(request, out);
+            StoreDefineBucket "store.defineBucket" Some(Admin), Bucket("name") => store_define(conn, request, out);
             StoreDropBucket "store.dropBucket" Some(Admin), Bucket("name") => store_drop(request, out);
             StoreUpdateBucket "store.updateBucket" Some(Admin), Bucket("name") => store_update_bucket(request, out);
             StoreGetBucketSchema "store.getBucketSchema" Some(Admin), Bucket("name") => store_schema(request, out);

@@ -171,18 +171,61 @@ impl Draft {
             OnDelete::Cascade => Ok(Some((referrer.bucket, referrer.key.clone()))),
             OnDelete::SetNull => {
                 let null: Object = [(field.name(), Json::Null)].into_iter().collect();
+                let shown = self.shows(source, row);
                 let row = self.merge(source, row, &Data::from(&null));
                 let key = (&referrer.key, None);
-                self.put_update(store, source, key, row, Vec::new(), None)?;
-                Ok(None)
+                match self.put_update(store, source, key, row, Vec::new(), None) {
+                    // What is wrong with a hidden record would tell of it.
+                    Err(_) if !shown && !self.budget.is_over() => {
+                        Err(self.restricted(store, (source, outgoing, None), target, target_key))
+                    }
+                    done => done.map(|_| None),
+                }
             }
             OnDelete::Restrict => {
-                let target = store.bucket(target).map_or("", Bucket::name);
                 // A record that is hidden stops the delete and stays hidden.
                 let shown = self.shows(source, row).then_some(&referrer.key);
-                Err(restricted(source, outgoing, shown, target, target_key))
+                Err(self.restricted(store, (source, outgoing, shown), target, target_key))
             }
         }
+    }
+
+    /// The error for a record that stays because of one that refers to it. The
+    /// keys of records that are hidden, also from a `cascade` on the way, are
+    /// left out.
+    fn restricted(
+        &self,
+        store: &Store,
+        (source, outgoing, source_key): (&Bucket, &Outgoing, Option<&Key>),
+        target: BucketId,
+        target_key: &Key,
+    ) -> OpError {
+        let target = store.bucket(target);
+        // What a transaction has taken out itself, it has seen.
+        let is_shown = |target: &Bucket| {
+            self.row(target, target_key).is_none_or(|row| self.shows(target, row))
+        };
+        let target_key = target.is_none_or(is_shown).then_some(target_key);
+        let target = target.map_or("", Bucket::name);
+        let field = outgoing.index.field().name();
+        let named = |key: Option<&Key>| key.map(|key| format!(" (key \"{key}\")"));
+        let message = format!(
+            "Cannot delete from bucket \"{target}\"{}: referenced by bucket \"{}\"{} via field \"{field}\"",
+            named(target_key).unwrap_or_default(),
+            source.name,
+            named(source_key).unwrap_or_default(),
+        );
+        let mut details: Object = [
+            ("sourceBucket", Json::from(&*source.name)),
+            ("sourceField", Json::from(field)),
+            ("targetBucket", Json::from(target)),
+        ]
+        .into_iter()
+        .collect();
+        if let Some(key) = target_key {
+            details.insert("targetKey", key.to_json());
+        }
+        OpError::new(ErrorCode::Conflict, message).with_details(Json::Object(details))
     }
 
     fn frame(
@@ -288,28 +331,4 @@ impl Draft {
         }
         Ok(written)
     }
-}
-
-fn restricted(
-    source: &Bucket,
-    outgoing: &Outgoing,
-    source_key: Option<&Key>,
-    target: &str,
-    target_key: &Key,
-) -> OpError {
-    let field = outgoing.index.field().name();
-    let source_key = source_key.map(|key| format!(" (key \"{key}\")")).unwrap_or_default();
-    let message = format!(
-        "Cannot delete from bucket \"{target}\" (key \"{target_key}\"): referenced by bucket \"{}\"{source_key} via field \"{field}\"",
-        source.name
-    );
-    let details: Object = [
-        ("sourceBucket", Json::from(&*source.name)),
-        ("sourceField", Json::from(field)),
-        ("targetBucket", Json::from(target)),
-        ("targetKey", target_key.to_json()),
-    ]
-    .into_iter()
-    .collect();
-    OpError::new(ErrorCode::Conflict, message).with_details(Json::Object(details))
 }

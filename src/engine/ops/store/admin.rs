@@ -1,10 +1,11 @@
 //! Buckets as such: defining, changing, dropping, listing.
 
+use crate::app::ConnId;
 use crate::budget::OverBudget;
 use crate::engine::Engine;
 use crate::engine::ops::queries::{WARNINGS, flag, write_defined};
 use crate::json::{Json, Object, Raw, write_string};
-use crate::protocol::{ErrorCode, OpError, Request, bounds};
+use crate::protocol::{ErrorCode, OpError, Operation, Request, bounds};
 use crate::spelling::UnknownMember;
 use crate::store::Bucket;
 use crate::store::rows::unknown_sets;
@@ -82,6 +83,7 @@ impl Engine {
 
     pub(in crate::engine::ops) fn store_define(
         &mut self,
+        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
@@ -96,7 +98,7 @@ impl Engine {
         self.require_sets(&name, None, &config)?;
         let existed = if_missing && self.store.bucket_id(&name).is_some();
         if existed {
-            self.require_same(&name, config)?;
+            self.require_same(conn, &name, config)?;
         } else {
             let set = self.store.prepare_define(&name, config, &self.budget)?;
             self.commit(set);
@@ -132,8 +134,9 @@ impl Engine {
         }
     }
 
-    /// That a bucket is defined as `config` says.
-    fn require_same(&self, name: &str, config: Object) -> Result<(), OpError> {
+    /// That a bucket is defined as `config` says. Where it differs is told to
+    /// those who may read its definition.
+    fn require_same(&mut self, conn: ConnId, name: &str, config: Object) -> Result<(), OpError> {
         let bucket = self.store.require(name)?;
         let wanted = Definition::parse_within(name, config, &self.budget)
             .map_err(|error| error.into_error(name))?;
@@ -144,10 +147,14 @@ impl Engine {
         if differences.is_empty() {
             return Ok(());
         }
+        let text = format!("Bucket \"{name}\" already exists");
+        let error = OpError::new(ErrorCode::AlreadyExists, text);
+        if !self.may(conn, Operation::StoreGetBucketSchema, name) {
+            return Err(error);
+        }
         let paths = differences.into_iter().map(Json::from).collect();
         let details = [("differences", Json::Array(paths))].into_iter().collect();
-        let text = format!("Bucket \"{name}\" already exists");
-        Err(OpError::new(ErrorCode::AlreadyExists, text).with_details(Json::Object(details)))
+        Err(error.with_details(Json::Object(details)))
     }
 
     pub(in crate::engine::ops) fn store_update_bucket(

@@ -1,6 +1,7 @@
 //! Row rules over the engine: who sees and changes which records.
 
 mod explain;
+mod leaks;
 mod live;
 mod matrix;
 mod sets;
