@@ -4,11 +4,12 @@
 //! Usage: `echo [ADDRESS]` (default `127.0.0.1:0`); prints the URL it listens on.
 
 use noexd::app::{
-    App, ConnId, Effect, Effects, Flow, HttpAnswer, JobId, JobOutput, Now, Peer, TransportView,
+    App, ConnId, Effect, Effects, Flow, HttpAnswer, HttpRequest, JobId, JobOutput, Now, Peer,
+    TransportView,
 };
 use noexd::net::{Options, Transport, raise_open_files_limit};
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 #[derive(Default)]
 struct Echo {
@@ -51,7 +52,7 @@ impl App for Echo {
         self.effects.list.push(Effect::Stop);
     }
 
-    fn http(&mut self, _path: &str, _peer: IpAddr, _now: Now) -> Option<HttpAnswer> {
+    fn http(&mut self, _request: &HttpRequest<'_>, _now: Now) -> Option<HttpAnswer> {
         None
     }
 

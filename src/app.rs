@@ -199,6 +199,20 @@ pub struct Held {
 /// Asks the transport for unsent output and unfinished input.
 pub type AskHeld = Box<dyn Fn() -> [Held; 2] + Send>;
 
+/// A plain `GET` or `HEAD`.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpRequest<'a> {
+    pub path: &'a str,
+    pub address: std::net::IpAddr,
+    /// From a program of this machine, and through no proxy that nobody knows.
+    pub is_local: bool,
+    /// It came to the listener for metrics and probes alone.
+    pub is_apart: bool,
+    /// Why everything but probes is refused: a page of elsewhere asks.
+    pub foreign: Option<&'static str>,
+    pub authorization: Option<&'a [u8]>,
+}
+
 /// What is answered to a plain HTTP request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpAnswer {
@@ -240,8 +254,8 @@ pub trait App {
     fn job_done(&mut self, id: JobId, output: Result<JobOutput, String>, now: Now);
     /// Begin to stop: announce, wait for `grace_ms`, close everyone.
     fn shutdown(&mut self, grace_ms: u64, now: Now);
-    /// The answer to `GET path` on the listener, if the app has one.
-    fn http(&mut self, path: &str, peer: std::net::IpAddr, now: Now) -> Option<HttpAnswer>;
+    /// The answer to a plain request, if the app has one.
+    fn http(&mut self, request: &HttpRequest<'_>, now: Now) -> Option<HttpAnswer>;
     /// What the calls since the last drain want done.
     fn effects(&mut self) -> &mut Effects;
 }

@@ -13,6 +13,7 @@ pub mod queue;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::json::js::iso_text;
@@ -23,6 +24,9 @@ const LONGEST: usize = 2_000;
 
 /// How long the end of the process waits for a reader of its last words.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Lines by level, from `error` to `trace`.
+static LINES: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
 
 /// What everything that is said goes through.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
@@ -36,6 +40,10 @@ impl log::Log for Logger {
     }
 
     fn log(&self, record: &log::Record<'_>) {
+        let level = record.level() as usize;
+        if let Some(count) = LINES.get(level.saturating_sub(1)).filter(|_| self.0.matches(record)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         self.0.log(record);
     }
 
@@ -106,6 +114,15 @@ pub fn flush() {
 /// Lines that nobody could be told, because standard error was not read.
 pub fn dropped() -> u64 {
     QUEUE.get().map_or(0, Queue::dropped)
+}
+
+/// How many lines of each level were logged.
+pub fn lines() -> [(&'static str, u64); 5] {
+    const NAMES: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+    std::array::from_fn(|at| {
+        let count = LINES.get(at).map_or(0, |count| count.load(Ordering::Relaxed));
+        (NAMES.get(at).copied().unwrap_or_default(), count)
+    })
 }
 
 fn now() -> String {

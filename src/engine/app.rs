@@ -1,13 +1,13 @@
 //! What the loop tells the engine, one call each.
 
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Engine;
 use super::sessions::Mode;
 use super::timers::Timer;
 use crate::app::{
-    App, ConnId, Effect, Effects, Flow, HttpAnswer, JobId, JobOutput, Now, Peer, TransportView,
+    App, ConnId, Effect, Effects, Flow, HttpAnswer, HttpRequest, JobId, JobOutput, Now, Peer,
+    TransportView,
 };
 
 /// Room that is kept for the text of answers from turn to turn.
@@ -110,9 +110,12 @@ impl App for Engine {
         self.begin_shutdown(grace_ms);
     }
 
-    fn http(&mut self, path: &str, _peer: IpAddr, now: Now) -> Option<HttpAnswer> {
+    fn http(&mut self, request: &HttpRequest<'_>, now: Now) -> Option<HttpAnswer> {
         self.take_time(now);
-        self.probe(path)
+        let (door, answer) =
+            self.answer_probe(request.path).or_else(|| self.answer_metrics(request))?;
+        self.figures.count_http(door, answer.status);
+        Some(answer)
     }
 
     fn effects(&mut self) -> &mut Effects {

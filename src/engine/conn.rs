@@ -135,6 +135,11 @@ impl Conns {
         self.table.len()
     }
 
+    /// In no order.
+    pub fn all(&self) -> impl Iterator<Item = &Conn> {
+        self.table.values().map(|conn| &**conn)
+    }
+
     /// In connect order. Sorts: for administration, not for hot paths.
     pub fn in_order(&self) -> Vec<&Conn> {
         let mut all: Vec<&Conn> = self.table.values().map(|conn| &**conn).collect();

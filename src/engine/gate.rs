@@ -387,7 +387,9 @@ impl Engine {
         }
         let key = self.rate_key(conn);
         let Some(limiter) = &mut self.limiter else { return Ok(()) };
-        limiter.check(&key, self.now.mono).map_err(|retry_after| {
+        let checked = limiter.check(&key, self.now.mono);
+        self.figures.rate_limited_requests += u64::from(checked.is_err());
+        checked.map_err(|retry_after| {
             let details: Object =
                 [("retryAfterMs", Json::Number(retry_after as f64))].into_iter().collect();
             OpError::new(

@@ -22,6 +22,7 @@ mod jobs;
 mod logic;
 mod many;
 mod metrics;
+pub mod metrics_table;
 mod ops;
 mod options;
 mod orphans;
@@ -50,7 +51,7 @@ use crate::ids::IdSource;
 use crate::logic::Logic;
 pub use budgets::Spent;
 pub use metrics::Metrics;
-pub use options::EngineOptions;
+pub use options::{EngineOptions, MetricsPage};
 pub use procedures::Stopwatch;
 
 pub use commit_log::CommitLog;
@@ -113,6 +114,10 @@ pub struct Engine {
     audit_waiting: VecDeque<(u64, JobId)>,
     phase: Phase,
     readiness: readiness::Readiness,
+    pub(crate) figures: metrics_table::Figures,
+    world: Option<metrics_table::AskWorld>,
+    /// Looks at the system, on the worker, once in a while.
+    probe: Option<std::sync::Arc<dyn Fn() + Send + Sync>>,
     /// What commits become.
     pub(crate) log: Log,
     #[cfg(feature = "sqlite")]
@@ -178,6 +183,9 @@ impl Engine {
             audit_waiting: VecDeque::new(),
             phase: Phase::Running,
             readiness: readiness::Readiness::default(),
+            figures: metrics_table::Figures::default(),
+            world: None,
+            probe: None,
             log: Log::default(),
             #[cfg(feature = "sqlite")]
             backups: None,
@@ -329,6 +337,7 @@ impl Engine {
             Ok(Incoming::Request(request)) => request,
         };
         self.metrics.requests += 1;
+        let began = self.stopwatch();
         self.purge_expired();
         self.begin_budget(conn);
         let note = self.audit_note(&request);
@@ -347,6 +356,7 @@ impl Engine {
         let operation = &*request.operation;
         let answered = Answered { id: request.id, operation, note, needs, holds };
         let outcome = self.respond(conn, answered, mark, reply, result);
+        self.figures.count_request(&request.operation, self.stopwatch().saturating_sub(began));
         self.publish();
         self.spent.after = self.budget.spent();
         match outcome {
@@ -374,6 +384,7 @@ impl Engine {
                     self.scratch = reply.discard();
                     return Outcome::Pending;
                 }
+                self.figures.count_outcome(operation, None);
                 let response = reply.finish();
                 self.send_when(conn, &response, None, b"", needs);
                 self.scratch = response;
@@ -390,6 +401,7 @@ impl Engine {
                 if self.hold_response(conn, id, operation, held, Err(&error)) {
                     return Outcome::Pending;
                 }
+                self.figures.count_outcome(operation, Some(&error));
                 self.send_error(conn, id, &error);
             }
             Err(panic) => {

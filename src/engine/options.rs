@@ -36,6 +36,8 @@ pub struct EngineOptions {
     pub health_path: Option<String>,
     /// Path of the readiness check; `None`: off.
     pub ready_path: Option<String>,
+    /// The page of metrics; `None`: off.
+    pub metrics: Option<MetricsPage>,
     /// Time before a shutdown in which only the readiness check announces it.
     pub shutdown_delay_ms: u64,
     /// Time between automatic checks for expired records; 0: none.
@@ -72,6 +74,7 @@ impl Default for EngineOptions {
             costly_view_ms: 250,
             health_path: Some("/healthz".into()),
             ready_path: Some("/readyz".into()),
+            metrics: None,
             shutdown_delay_ms: 0,
             ttl_check_interval_ms: 1000,
             expiry_batch: 2000,
@@ -102,5 +105,20 @@ impl EngineOptions {
     /// `timeoutMs`, but never later than the next ping.
     pub(crate) fn pong_timeout_ms(&self) -> u64 {
         self.heartbeat_timeout_ms.min(self.heartbeat_interval_ms)
+    }
+}
+
+/// Where metrics are shown, and to whom.
+#[derive(Clone)]
+pub struct MetricsPage {
+    pub path: String,
+    /// They have a listener of their own.
+    pub is_apart: bool,
+    pub token: Option<String>,
+}
+
+impl std::fmt::Debug for MetricsPage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MetricsPage").field("path", &self.path).finish_non_exhaustive()
     }
 }

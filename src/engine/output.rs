@@ -68,6 +68,7 @@ impl Engine {
 
     pub(crate) fn send_error(&mut self, conn: ConnId, id: RequestId, error: &OpError) {
         self.metrics.errors += 1;
+        self.figures.count_error(error.code);
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
         write_error(&mut out, id, error, self.options.expose_error_details);
@@ -113,6 +114,7 @@ impl Engine {
         self.send(conn, &head, body, b"}");
         self.scratch = head;
         self.metrics.pushes += 1;
+        self.figures.event_pushes += 1;
         Pushed::Queued
     }
 }

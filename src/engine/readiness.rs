@@ -1,6 +1,7 @@
 //! Whether newcomers are welcome, and why not (operations.md section 5).
 
 use super::Engine;
+use super::metrics_table::Door;
 use crate::app::{CommitSeq, HttpAnswer};
 
 /// How long the storage may take for what it was given before that shows.
@@ -45,27 +46,35 @@ impl Engine {
         reasons.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason).collect()
     }
 
+    pub(super) fn last_durable(&self) -> CommitSeq {
+        self.readiness.durable.min(self.log.last())
+    }
+
+    pub(super) fn last_commit(&self) -> CommitSeq {
+        self.log.last()
+    }
+
     /// Connections and subscriptions, for whoever minds the process.
     pub fn service_counts(&self) -> (usize, usize) {
         (self.conns.len(), self.total_subscriptions)
     }
 
     /// The answer on the path of a probe.
-    pub(super) fn probe(&self, path: &str) -> Option<HttpAnswer> {
-        let answer = |status, body: String| {
+    pub(super) fn answer_probe(&self, path: &str) -> Option<(Door, HttpAnswer)> {
+        let answer = |door, status, body: String| {
             let content_type = "text/plain; charset=utf-8";
-            Some(HttpAnswer { status, content_type, body: body.into_bytes() })
+            Some((door, HttpAnswer { status, content_type, body: body.into_bytes() }))
         };
         if self.options.health_path.as_deref() == Some(path) {
             // Whoever restarts what does not answer must not cut a drain short.
-            return answer(200, "ok".into());
+            return answer(Door::Health, 200, "ok".into());
         }
         if self.options.ready_path.as_deref() != Some(path) {
             return None;
         }
         match self.reasons_not_ready() {
-            reasons if reasons.is_empty() => answer(200, "ready".into()),
-            reasons => answer(503, format!("not ready: {}", reasons.join(", "))),
+            reasons if reasons.is_empty() => answer(Door::Ready, 200, "ready".into()),
+            reasons => answer(Door::Ready, 503, format!("not ready: {}", reasons.join(", "))),
         }
     }
 }

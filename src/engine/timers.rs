@@ -32,6 +32,8 @@ pub(crate) enum Timer {
     MoreExpiry,
     /// Memory of dropped and cleared buckets is to be given back.
     Release,
+    /// Somebody is to look at the system again.
+    Probe,
     /// More subscriptions are to follow the rights of their connections.
     FollowRights,
 }
@@ -60,6 +62,7 @@ impl Engine {
             Timer::FirstPush(conn, number) => self.first_push_due(conn, number),
             Timer::CoalescedPushes => self.release_coalesced(),
             Timer::Rules => self.rules_due(),
+            Timer::Probe => self.look_around(),
             Timer::CostlyViews => self.costly_views_due(),
             Timer::MoreExpiry => self.go_on_expiring(),
             Timer::FollowRights => self.go_on_following(),

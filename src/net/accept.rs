@@ -34,9 +34,16 @@ pub(super) struct Accepting {
 }
 
 struct Listener {
+    /// Its number; tokens count down with it.
+    number: usize,
     socket: TcpListener,
     ready: bool,
+    /// For metrics and probes alone, to the end.
+    is_apart: bool,
 }
+
+/// A socket, its peer, and whether it came to a listener that is apart.
+type Accepted = (TcpStream, SocketAddr, bool);
 
 impl Accepting {
     pub fn new() -> io::Result<Self> {
@@ -44,19 +51,24 @@ impl Accepting {
         Ok(Accepting { listeners: Vec::new(), spare, paused_until: None, is_short: false })
     }
 
-    pub fn listen(&mut self, registry: &Registry, address: SocketAddr) -> io::Result<SocketAddr> {
+    pub fn listen(
+        &mut self,
+        registry: &Registry,
+        address: SocketAddr,
+        is_apart: bool,
+    ) -> io::Result<SocketAddr> {
         let mut socket = TcpListener::bind(address)?;
         let actual = socket.local_addr()?;
-        let token = Token(FIRST_LISTENER - self.listeners.len());
-        registry.register(&mut socket, token, Interest::READABLE)?;
-        self.listeners.push(Listener { socket, ready: false });
+        let number = self.listeners.last().map_or(0, |last| last.number + 1);
+        registry.register(&mut socket, Token(FIRST_LISTENER - number), Interest::READABLE)?;
+        self.listeners.push(Listener { number, socket, ready: false, is_apart });
         Ok(actual)
     }
 
     /// Whether this is the token of a listener; it is ready then.
     pub fn mark_ready(&mut self, token: Token) -> bool {
-        let index = FIRST_LISTENER.checked_sub(token.0);
-        match index.and_then(|index| self.listeners.get_mut(index)) {
+        let number = FIRST_LISTENER.checked_sub(token.0);
+        match self.listeners.iter_mut().find(|listener| Some(listener.number) == number) {
             Some(listener) => {
                 listener.ready = true;
                 true
@@ -69,18 +81,19 @@ impl Accepting {
         self.paused_until.is_none() && self.listeners.iter().any(|listener| listener.ready)
     }
 
-    /// Refuses new connections from now on.
+    /// Refuses new connections from now on; whoever watches goes on watching.
     pub fn close(&mut self) {
-        self.listeners.clear();
+        self.listeners.retain(|listener| listener.is_apart);
         self.paused_until = None;
     }
 
     /// The next socket of any listener.
-    fn next(&mut self, now: u64) -> Option<(TcpStream, SocketAddr)> {
+    fn next(&mut self, now: u64) -> Option<Accepted> {
         loop {
             let listener = self.listeners.iter_mut().find(|listener| listener.ready)?;
             match listener.socket.accept() {
-                Ok(accepted) => {
+                Ok((stream, peer)) => {
+                    let accepted = (stream, peer, listener.is_apart);
                     if std::mem::take(&mut self.is_short) {
                         log::warn!("connections are accepted again");
                         self.spare = self.spare.take().or_else(|| spare().ok());
@@ -110,12 +123,15 @@ impl Accepting {
     /// Accepts one socket in place of the spare descriptor. It is kept if there
     /// is another descriptor by now: the shortage may have passed, and it shows
     /// even when nobody waits to be accepted.
-    fn use_spare(&mut self) -> Option<(TcpStream, SocketAddr)> {
+    fn use_spare(&mut self) -> Option<Accepted> {
         self.spare = None;
-        let accepted = self.listeners.iter().find_map(|listener| listener.socket.accept().ok());
+        let accepted = self.listeners.iter().find_map(|listener| {
+            let (stream, peer) = listener.socket.accept().ok()?;
+            Some((stream, peer, listener.is_apart))
+        });
         self.spare = spare().ok();
         if self.spare.is_none()
-            && let Some((socket, peer)) = accepted
+            && let Some((socket, peer, _)) = accepted
         {
             log::debug!("no descriptor for {peer}");
             drop(socket);
@@ -135,14 +151,15 @@ impl<A: App + 'static> Transport<A> {
             return;
         }
         for _ in 0..ACCEPTS_PER_TURN {
-            let Some((stream, peer)) = self.accepting.next(self.now.mono) else { return };
-            if let Err(error) = self.take_in(stream, peer) {
+            let Some(accepted) = self.accepting.next(self.now.mono) else { return };
+            let peer = accepted.1;
+            if let Err(error) = self.take_in(accepted) {
                 log::debug!("{peer}: {error}");
             }
         }
     }
 
-    fn take_in(&mut self, mut stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
+    fn take_in(&mut self, (mut stream, peer, is_apart): Accepted) -> io::Result<()> {
         let most = self.options.max_connections.unwrap_or(usize::MAX);
         if self.table.len() >= most.saturating_add(SOCKETS_BEYOND_MAXIMUM) {
             let refusal = Refusal::TooManyConnections;
@@ -157,6 +174,7 @@ impl<A: App + 'static> Transport<A> {
         self.next_generation = generation.wrapping_add(1);
         let address = peer.ip().to_canonical();
         let mut entry = Entry::new(stream, generation, address, self.now.mono);
+        entry.is_apart = is_apart;
         let deadline = self.now.mono.saturating_add(self.options.handshake_timeout_ms);
         let id = ConnId { slot: slot as u32, generation };
         entry.timer = Some(self.wheel.insert(deadline, id));

@@ -50,7 +50,7 @@ impl Counters {
     }
 
     pub(super) fn count_closed(&self, code: u16) {
-        let known = matches!(code, 1000..=1014 | 4001..=4003);
+        let known = matches!(code, 1000..=1014 | 4001..=4004);
         let code = if known { code } else { 0 };
         *self.closed.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_insert(0) += 1;
     }

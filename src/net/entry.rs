@@ -24,6 +24,8 @@ pub(super) struct Entry {
     pub reported_input: usize,
     /// Monotonic time at which bytes last arrived.
     pub input_progress: u64,
+    /// It came to the listener for metrics and probes alone.
+    pub is_apart: bool,
     /// The app knows this connection.
     pub announced: bool,
     /// Counted for the limit per client.
@@ -70,6 +72,7 @@ impl Entry {
             reported: 0,
             reported_input: 0,
             input_progress: now,
+            is_apart: false,
             announced: false,
             admitted: false,
             readable: false,

@@ -32,6 +32,7 @@ pub struct Request {
     protocols: Option<Vec<u8>>,
     origin: Option<Vec<u8>>,
     host: Option<Vec<u8>>,
+    pub authorization: Option<Vec<u8>>,
     pub user_agent: Option<String>,
     pub forwarded_for: Option<Vec<u8>>,
     pub real_ip: Option<Vec<u8>>,
@@ -154,6 +155,7 @@ fn understand(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
         version: joined(fields, "sec-websocket-version"),
         protocols: joined(fields, "sec-websocket-protocol"),
         origin: joined(fields, "origin"),
+        authorization: joined(fields, "authorization"),
         user_agent: joined(fields, "user-agent")
             .map(|text| String::from_utf8_lossy(&text).chars().take(USER_AGENT_CHARS).collect()),
         forwarded_for: joined(fields, "x-forwarded-for"),
@@ -261,6 +263,11 @@ impl Refusal {
         }
     }
 
+    /// The line of the body.
+    pub fn text(self) -> &'static str {
+        self.parts().2
+    }
+
     pub fn status(self) -> u16 {
         self.parts().0
     }
@@ -339,7 +346,7 @@ fn phrase(status: u16) -> &'static str {
 /// What a request is compared with.
 #[derive(Clone, Debug)]
 pub struct Site<'a> {
-    /// Path of the WebSocket.
+    /// Path of the WebSocket; empty where there is none.
     pub path: &'a str,
     pub allowed_origins: Option<&'a [String]>,
     pub guard: Option<&'a Guard>,
@@ -377,23 +384,31 @@ pub fn judge(request: &Request, site: &Site<'_>) -> Verdict {
     }
 }
 
-fn upgrade(request: &Request, site: &Site<'_>, is_socket_path: bool) -> Result<Vec<u8>, Refusal> {
-    if !is_socket_path {
-        return Err(Refusal::NotFound);
-    }
+/// Whether a page of elsewhere asks, or under a name that is none of ours.
+pub fn foreign(request: &Request, site: &Site<'_>) -> Option<Refusal> {
     if let (Some(allowed), Some(origin)) = (site.allowed_origins, &request.origin)
         && !allowed.iter().any(|one| one.as_bytes() == origin.as_slice())
     {
-        return Err(Refusal::OriginNotAllowed);
+        return Some(Refusal::OriginNotAllowed);
     }
     if let Some(guard) = site.guard {
         let origin = request.origin.as_deref().filter(|_| site.allowed_origins.is_none());
         if origin.is_some_and(|origin| !guard.allows_origin(origin)) {
-            return Err(Refusal::ForeignOrigin);
+            return Some(Refusal::ForeignOrigin);
         }
         if !guard.allows_host(request.host.as_deref()) {
-            return Err(Refusal::ForeignHost);
+            return Some(Refusal::ForeignHost);
         }
+    }
+    None
+}
+
+fn upgrade(request: &Request, site: &Site<'_>, is_socket_path: bool) -> Result<Vec<u8>, Refusal> {
+    if !is_socket_path {
+        return Err(Refusal::NotFound);
+    }
+    if let Some(refusal) = foreign(request, site) {
+        return Err(refusal);
     }
     if request.method != Method::Get {
         return Err(Refusal::MethodNotAllowed);

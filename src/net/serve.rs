@@ -4,13 +4,16 @@
 use super::address::{client_address, is_untold_proxy};
 use super::clock::Clock;
 use super::conn::{NO_CLOSE_FRAME, Step};
-use super::http::{Method, OPTIONS_ANSWER, Refusal, Request, Site, Verdict, answer, judge};
+use super::guard::is_loopback;
+use super::http::{
+    Method, OPTIONS_ANSWER, Refusal, Request, Site, Verdict, answer, foreign, judge,
+};
 use super::limits::{
     BYTES_PER_CONNECTION, INPUT_PER_CONNECTION, MESSAGES_PER_CONNECTION, MESSAGES_PER_TURN,
     MICROS_PER_TURN, MILLIS_PER_CONNECTION, OUTPUT_PER_CONNECTION,
 };
 use super::transport::Transport;
-use crate::app::{App, ConnId, Flow, Peer};
+use crate::app::{App, ConnId, Flow, HttpRequest, Peer};
 use std::io::{self, Read};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -239,7 +242,13 @@ impl<A: App + 'static> Transport<A> {
         let allowed_origins = self.options.allowed_origins.as_deref();
         let is_full = self.options.max_connections.is_some_and(|most| sockets > most);
         let guard = self.options.guard.as_ref();
-        let site = Site { path: &self.options.path, allowed_origins, guard };
+        let is_apart = entry.is_apart;
+        // A listener for machines of the network has a name that we do not know.
+        let is_public =
+            || entry.stream.local_addr().is_ok_and(|address| !is_loopback(address.ip()));
+        let guard = guard.filter(|_| !is_apart || !is_public());
+        let path = if is_apart { "" } else { &self.options.path };
+        let site = Site { path, allowed_origins, guard };
         let verdict = judge(request, &site);
         if let Verdict::Refuse(refusal @ (Refusal::ForeignOrigin | Refusal::ForeignHost)) = verdict
         {
@@ -278,7 +287,19 @@ impl<A: App + 'static> Transport<A> {
                 self.connect(id, Peer { address, user_agent: request.user_agent.clone() });
             }
             (Verdict::Refuse(refusal), _) => self.refuse(slot, refusal, request.method),
-            (Verdict::Page(path), _) => match self.app.http(&path, address, self.now) {
+            (Verdict::Page(path), _) => match self.app.http(
+                &HttpRequest {
+                    path: &path,
+                    address,
+                    // Whoever is not trusted may pass on anybody's request.
+                    is_local: is_loopback(address)
+                        && (forwarded_for.is_none() || !is_untold_proxy(entry.address, trusted)),
+                    is_apart,
+                    foreign: foreign(request, &site).map(Refusal::text),
+                    authorization: request.authorization.as_deref(),
+                },
+                self.now,
+            ) {
                 None => self.refuse(slot, Refusal::NotFound, request.method),
                 Some(page) => {
                     let bytes =

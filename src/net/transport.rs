@@ -244,7 +244,17 @@ impl<A: App + 'static> Transport<A> {
     ///
     /// What binding failed with.
     pub fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        self.accepting.listen(self.poll.registry(), address)
+        self.accepting.listen(self.poll.registry(), address, false)
+    }
+
+    /// Listens on one more address for metrics and probes alone; it is served
+    /// until the loop ends.
+    ///
+    /// # Errors
+    ///
+    /// What binding failed with.
+    pub fn listen_apart(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        self.accepting.listen(self.poll.registry(), address, true)
     }
 
     /// Gives up the addresses that [`Transport::listen`] was told.

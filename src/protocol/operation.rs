@@ -145,6 +145,7 @@ macro_rules! operation_table {
             ProceduresUpdate "procedures.update" Some(Admin), Procedure("name") => update_procedure(conn, request, out);
             ProceduresList "procedures.list" Some(Admin), None => list_procedures(out);
             ServerStats "server.stats" Some(Admin), None => write_server_stats(request, out);
+            ServerMetrics "server.metrics" Some(Admin), None => server_metrics(request, out);
             ServerConnections "server.connections" Some(Admin), None => server_connections(out);
             ServerRevokeSessions "server.revokeSessions" Some(Admin), None => server_revoke_sessions(request, out);
             ServerUnrevoke "server.unrevoke" Some(Admin), None => server_unrevoke(request, out);

@@ -550,6 +550,11 @@ impl Views {
         self.news_number
     }
 
+    /// Live views.
+    pub fn count(&self) -> usize {
+        self.views.len()
+    }
+
     /// Bytes of the state of all views.
     pub fn memory(&self) -> usize {
         self.memory

@@ -1,6 +1,7 @@
 //! From a configuration to the parts of a server.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::builder::StartError;
@@ -8,12 +9,13 @@ use super::definitions::{self, Met};
 use super::durable::{self, Durable};
 use super::hosted::Hosted;
 use super::service::Loading;
+use super::world::{self, Probe};
 use super::{logic, procedures, rules, sets};
 use crate::access::External;
 use crate::app::Now;
 use crate::audit::{AuditFile, AuditLog};
 use crate::config::{AuditSync, Auth, Config, ConfigError, Durability, Problem};
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::{Engine, EngineOptions, MetricsPage};
 use crate::json::Json;
 use crate::net::{self, Remote, Transport};
 use crate::query::{self, ViewLimits, Views};
@@ -192,6 +194,7 @@ pub(super) fn transport(
     let mut transport = Transport::new(options, Hosted::new(engine))
         .map_err(|error| failed("transport", &error))?;
     let mut durable = None;
+    let database = recovered.as_ref().map(|found| found.location.file.clone());
     if let Some(recovered) = recovered {
         let started = Durable::start(
             recovered.journal,
@@ -218,8 +221,16 @@ pub(super) fn transport(
     }
     let remote = transport.remote();
     let held = transport.held();
+    let counters = transport.counters();
     let hosted = transport.app_mut();
     hosted.engine.set_held(held);
+    let storage = durable.as_ref().map(|durable: &Durable| durable.writer().stats());
+    let probe = Probe::new(database);
+    if config.metrics.is_some() {
+        let probe = probe.clone();
+        hosted.engine.set_probe(Arc::new(move || probe.look()));
+    }
+    hosted.engine.set_world(Box::new(move || world::ask(&counters, storage.as_deref(), &probe)));
     authentication(config, external, &mut hosted.engine)?;
     sets::start(config, &sets_met, &mut hosted.engine)?;
     logic::start(config, &met_logic, &mut hosted.engine)?;
@@ -324,6 +335,11 @@ fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
         health_path: config.health.as_ref().map(|health| health.path.clone()),
         ready_path: config.ready.as_ref().map(|ready| ready.path.clone()),
         shutdown_delay_ms: config.shutdown_delay_ms,
+        metrics: config.metrics.as_ref().map(|metrics| MetricsPage {
+            path: metrics.path.clone(),
+            is_apart: metrics.listen.is_some(),
+            token: metrics.token.as_ref().map(|token| token.expose().to_owned()),
+        }),
         ttl_check_interval_ms: config.store.ttl_check_interval_ms,
         first_push_delay_ms: config.store.first_push_delay_ms,
         stopwatch: Some(super::stopwatch),

@@ -31,7 +31,6 @@ pub(super) struct Recovered {
     pub last: CommitSeq,
     pub journal: Journal,
     pub lock: Claim,
-    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "backups need it"))]
     pub location: Location,
 }
 

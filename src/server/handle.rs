@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::hosted::Hosted;
 use super::local::{Closed, LOCAL_SLOT, Local, Mailslot};
 use crate::app::{App, ConnId};
+use crate::engine::metrics_table::MetricsSnapshot;
 use crate::net::{Counters, Remote};
 use crate::storage::StorageStats;
 
@@ -117,6 +118,20 @@ impl Handle {
     pub fn stop(&self, grace: Duration) -> Result<(), Stopped> {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
         self.run(move |app, now| app.shutdown(grace_ms, now))
+    }
+
+    /// All metrics at this moment, whether they are served or not.
+    ///
+    /// # Errors
+    ///
+    /// The server has stopped.
+    pub fn metrics(&self) -> Result<MetricsSnapshot, Stopped> {
+        let (send, receive) = std::sync::mpsc::channel();
+        self.run(move |hosted, _| {
+            // Whoever asked may have gone.
+            let _ = send.send(hosted.engine.metrics_snapshot(|_| true));
+        })?;
+        receive.recv().map_err(|_| Stopped)
     }
 
     /// What the transport has counted: connections, bytes, the length of turns.

@@ -3,13 +3,11 @@
 //! Passes everything through and takes out what is meant for local connections
 //! before the transport sees it. Must not know operations.
 
-use std::net::IpAddr;
-
 use super::local::{Closed, LOCAL_SLOT, Local};
 use crate::access::Verdict;
 use crate::app::{
-    App, CommitSeq, ConnId, Effect, Effects, Flow, HttpAnswer, JobId, JobOutput, Now, Peer,
-    TransportView,
+    App, CommitSeq, ConnId, Effect, Effects, Flow, HttpAnswer, HttpRequest, JobId, JobOutput, Now,
+    Peer, TransportView,
 };
 use crate::audit::AuditFile;
 use crate::engine::Engine;
@@ -41,8 +39,12 @@ impl Hosted {
     /// Reads again what may have been changed outside: keys, the audit file.
     pub fn reload(&mut self) {
         match self.engine.reload_keys(&super::assemble::read_file) {
-            Ok(()) => log::info!("keys and files are read again"),
+            Ok(()) => {
+                self.engine.count_reload("keys", true);
+                log::info!("keys and files are read again");
+            }
             Err(problems) => {
+                self.engine.count_reload("keys", false);
                 for problem in problems {
                     log::error!("{problem}; the old keys stay");
                 }
@@ -308,8 +310,8 @@ impl App for Hosted {
         self.settle(now);
     }
 
-    fn http(&mut self, path: &str, peer: IpAddr, now: Now) -> Option<HttpAnswer> {
-        self.engine.http(path, peer, now)
+    fn http(&mut self, request: &HttpRequest<'_>, now: Now) -> Option<HttpAnswer> {
+        self.engine.http(request, now)
     }
 
     fn effects(&mut self) -> &mut Effects {

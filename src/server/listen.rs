@@ -49,6 +49,12 @@ pub(super) fn listen(
     for address in rest {
         log::info!("also listening on {address}");
     }
+    if let Some(address) = config.metrics.as_ref().and_then(|metrics| metrics.listen) {
+        let bound =
+            transport.listen_apart(address).map_err(|error| explain_apart(address, &error))?;
+        let path = config.metrics.as_ref().map_or("", |metrics| &metrics.path);
+        log::info!("metrics on http://{bound}{path}");
+    }
     if config.auth.is_none()
         && !config.allows_all_origins()
         && bound.iter().all(|address| is_loopback(address.ip()))
@@ -108,6 +114,13 @@ fn bind(
     match (bound.is_empty(), lacking) {
         (true, Some(lacking)) => Err(lacking),
         _ => Ok(bound),
+    }
+}
+
+fn explain_apart(address: SocketAddr, error: &io::Error) -> StartError {
+    match error.kind() {
+        ErrorKind::AddrInUse => failed("metrics.listen", format!("{address} is in use")),
+        _ => failed("metrics.listen", format!("{address}: {error}")),
     }
 }
 

@@ -30,6 +30,7 @@ mod rules;
 mod service;
 mod sets;
 mod threaded;
+mod world;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -39,7 +39,7 @@ pub use faulty::{Disk, Faults, Faulty};
 pub use journal::{Journal, Policy};
 pub use memory::Memory;
 pub use state::State;
-pub use writer::{MAX_BACKLOG_BYTES, Notify, StorageStats, Task, Writer};
+pub use writer::{DURATION_BOUNDS, MAX_BACKLOG_BYTES, Notify, StorageStats, Task, Writer};
 
 #[cfg(feature = "sqlite")]
 pub use backup::{BackupInfo, Backups, MAX_BACKUPS, check_backup_name, copy_file};

@@ -61,6 +61,24 @@ pub struct StorageStats {
     pub sync_micros: AtomicU64,
     /// Bytes of batches that wait.
     pub backlog: AtomicU64,
+    /// Units and syncs by how long they took: up to each of
+    /// [`DURATION_BOUNDS`], and longer ones.
+    pub write_counts: [AtomicU64; DURATION_BOUNDS.len() + 1],
+    pub sync_counts: [AtomicU64; DURATION_BOUNDS.len() + 1],
+}
+
+/// In microseconds.
+pub const DURATION_BOUNDS: [u64; 12] = [
+    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    10_000_000,
+];
+
+/// Adds to a sum of durations, and to the count of those as long.
+fn count_duration(sum: &AtomicU64, counts: &[AtomicU64], micros: u64) {
+    sum.fetch_add(micros, Ordering::Relaxed);
+    if let Some(count) = counts.get(DURATION_BOUNDS.partition_point(|bound| *bound < micros)) {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 struct Shared {
@@ -248,7 +266,7 @@ fn write_all(
         if !batches.is_empty() {
             let began = Instant::now();
             let synced = journal.write(&batches, milliseconds(start))?;
-            stats.write_micros.fetch_add(micros(began), Ordering::Relaxed);
+            count_duration(&stats.write_micros, &stats.write_counts, micros(began));
             stats.units.fetch_add(1, Ordering::Relaxed);
             stats.batches.fetch_add(batches.len() as u64, Ordering::Relaxed);
             stats.syncs.fetch_add(u64::from(synced), Ordering::Relaxed);
@@ -258,7 +276,7 @@ fn write_all(
         if journal.sync_due().is_some_and(|due| due <= milliseconds(start)) {
             let began = Instant::now();
             journal.sync()?;
-            stats.sync_micros.fetch_add(micros(began), Ordering::Relaxed);
+            count_duration(&stats.sync_micros, &stats.sync_counts, micros(began));
             stats.syncs.fetch_add(1, Ordering::Relaxed);
         }
         for (id, task) in tasks {

@@ -106,6 +106,7 @@ procedures.unregister            a  . . . . + + + . . +
 procedures.update                a  . . . . + + + . . +
 procedures.list                  a  . . . . + + . . . .
 server.stats                     a  . . . . + + . . . .
+server.metrics                   a  . . . . + + . . . .
 server.connections               a  . . . . + + . . . .
 server.revokeSessions            a  . . . . + + . . . .
 server.unrevoke                  a  . . . . + + . . . .

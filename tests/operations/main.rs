@@ -1,6 +1,7 @@
 //! The program as an operator and a service manager meet it.
 
 mod exit_codes;
+mod metrics;
 mod probes;
 mod service;
 mod support;

@@ -2,12 +2,13 @@
 //! its own, and a client that speaks bytes.
 
 use noexd::app::{
-    App, ConnId, Effect, Effects, Flow, HttpAnswer, Job, JobId, JobOutput, Now, Peer, TransportView,
+    App, ConnId, Effect, Effects, Flow, HttpAnswer, HttpRequest, Job, JobId, JobOutput, Now, Peer,
+    TransportView,
 };
 use noexd::net::{Counters, Durability, Options, Remote, Transport};
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, channel};
@@ -171,7 +172,8 @@ impl App for TestApp {
         self.effects.list.push(Effect::Stop);
     }
 
-    fn http(&mut self, path: &str, peer: IpAddr, _now: Now) -> Option<HttpAnswer> {
+    fn http(&mut self, request: &HttpRequest<'_>, _now: Now) -> Option<HttpAnswer> {
+        let (path, peer) = (request.path, request.address);
         let body = format!("hello {peer}").into_bytes();
         (path == "/page").then_some(HttpAnswer { status: 200, content_type: "text/plain", body })
     }

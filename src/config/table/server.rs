@@ -119,13 +119,13 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("health.path", Kind::Text(url_path), |c| Some(&mut c.health.as_mut()?.path), "Its path."),
     Row::new("ready", Kind::Switch, nowhere, "Readiness check over HTTP on the same port: `200` `ready`, or `503` `not ready: ` with the reasons."),
     Row::new("ready.path", Kind::Text(url_path), |c| Some(&mut c.ready.as_mut()?.path), "Its path."),
-    Row::new("metrics", Kind::Switch, nowhere, "Metrics in the text format of Prometheus. On the main listener and without `token` they are served to loopback peers only.")
-        .missing("the metrics endpoint"),
+    Row::new("metrics", Kind::Switch, nowhere, "Metrics in the text format of Prometheus. On the main listener and without `token` they are served to loopback peers only."),
     Row::new("metrics.path", Kind::Text(url_path), |c| Some(&mut c.metrics.as_mut()?.path), "Their path."),
     Row::new("metrics.listen", Kind::Text(any_text), |c| Some(&mut c.metrics.as_mut()?.listen),
-        "Address and port of a listener of their own."),
+        "Address and port of a listener of their own, with the probes and nothing else, open to the end.")
+        .flag("", "metrics-listen", "IP:PORT", "listener for metrics and probes"),
     Row::new("metrics.token", Kind::Text(non_empty), |c| Some(&mut c.metrics.as_mut()?.token),
-        "What `Authorization: Bearer` must carry.").secret(),
+        "What `Authorization: Bearer` must carry.").secret().env("NOEXD_METRICS_TOKEN"),
     Row::new("console", Kind::Switch, nowhere, "Web console.").missing("the web console"),
     Row::new("console.path", Kind::Text(url_path), |c| Some(&mut c.console.as_mut()?.path), "Its path."),
     Row::new("client", Kind::Switch, nowhere, "The JavaScript client as files that any page may import."),

@@ -163,6 +163,7 @@ impl Engine {
         let pushed = self.send_if_taken(conn, &head, text, tail);
         self.subscriptions.scratch = head;
         self.metrics.pushes += u64::from(pushed);
+        self.figures.subscription_pushes += u64::from(pushed);
         pushed
     }
 

@@ -15,7 +15,7 @@ mod rows;
 mod simulation;
 
 use super::*;
-use crate::app::App;
+use crate::app::{App, HttpRequest};
 use crate::json::Json;
 pub(crate) use rig::Rig;
 
@@ -221,11 +221,25 @@ fn a_panic_costs_one_connection() {
     }
 }
 
+/// A plain request of this machine.
+fn plain(path: &str) -> HttpRequest<'_> {
+    HttpRequest {
+        path,
+        address: [127, 0, 0, 1].into(),
+        is_local: true,
+        is_apart: false,
+        foreign: None,
+        authorization: None,
+    }
+}
+
 #[test]
 fn health_tells_whether_newcomers_are_served() {
     let mut rig = Rig::new(EngineOptions::default());
-    let peer = [127, 0, 0, 1].into();
-    let status = |rig: &mut Rig, path: &str| rig.engine.http(path, peer, rig.now).map(|a| a.status);
+    let status = |rig: &mut Rig, path: &str| {
+        let now = rig.now;
+        rig.engine.http(&plain(path), now).map(|answer| answer.status)
+    };
     assert_eq!(status(&mut rig, "/healthz"), Some(200));
     assert_eq!(status(&mut rig, "/other"), None);
     rig.connect();
@@ -237,9 +251,9 @@ fn health_tells_whether_newcomers_are_served() {
 #[test]
 fn readiness_says_why_not() {
     let mut rig = Rig::new(EngineOptions { shutdown_delay_ms: 500, ..EngineOptions::default() });
-    let peer = [127, 0, 0, 1].into();
     let ready = |rig: &mut Rig| {
-        let answer = rig.engine.http("/readyz", peer, rig.now).expect("an answer");
+        let now = rig.now;
+        let answer = rig.engine.http(&plain("/readyz"), now).expect("an answer");
         (answer.status, String::from_utf8(answer.body).expect("text"))
     };
     assert_eq!(ready(&mut rig), (200, "ready".into()));

@@ -1,0 +1,379 @@
+//! The table.
+
+use super::MetricKind::{Counter, Gauge, Histogram as Hist};
+use super::figures::Histogram;
+use super::world::{Process, StorageFigures};
+use super::{Labels, MetricValue, Row, Sources};
+
+type Series = Vec<(Labels, MetricValue)>;
+
+fn one(value: f64) -> Series {
+    vec![(Labels::new(), MetricValue::Number(value))]
+}
+
+fn count(value: u64) -> Series {
+    one(value as f64)
+}
+
+fn size(value: usize) -> Series {
+    one(value as f64)
+}
+
+fn maybe(value: Option<f64>) -> Series {
+    value.map(one).unwrap_or_default()
+}
+
+/// One label, known values.
+fn by(label: &'static str, values: impl IntoIterator<Item = (&'static str, u64)>) -> Series {
+    let series = |(value, count): (&'static str, u64)| {
+        (vec![(label, value.into())], MetricValue::Number(count as f64))
+    };
+    values.into_iter().map(series).collect()
+}
+
+fn process(sources: &Sources<'_>, part: fn(&Process) -> f64) -> Series {
+    maybe(sources.world.process.as_ref().map(part))
+}
+
+fn storage(sources: &Sources<'_>, part: fn(&StorageFigures) -> Option<u64>) -> Series {
+    maybe(sources.world.storage.as_ref().and_then(part).map(|value| value as f64))
+}
+
+fn durations(histogram: Option<&Histogram>) -> Series {
+    let series = |histogram: &Histogram| (Labels::new(), MetricValue::Histogram(histogram.clone()));
+    histogram.map(series).into_iter().collect()
+}
+
+fn rules(sources: &Sources<'_>, part: fn(&crate::rules::Stats) -> f64) -> Series {
+    maybe(sources.engine.rule_engine().map(|engine| part(&engine.stats())))
+}
+
+fn build_info(_: &Sources<'_>) -> Series {
+    let features: Vec<&str> =
+        [("jwt", cfg!(feature = "jwt")), ("sqlite", cfg!(feature = "sqlite"))]
+            .into_iter()
+            .filter_map(|(name, on)| on.then_some(name))
+            .collect();
+    let version = ("version", env!("CARGO_PKG_VERSION").into());
+    vec![(vec![version, ("features", features.join(",").into())], MetricValue::Number(1.0))]
+}
+
+fn closed(sources: &Sources<'_>) -> Series {
+    let series = |&(code, count): &(u16, u64)| {
+        let code = if code == 0 { "other".into() } else { code.to_string().into() };
+        (vec![("code", code)], MetricValue::Number(count as f64))
+    };
+    sources.world.closed.iter().map(series).collect()
+}
+
+fn requests(sources: &Sources<'_>) -> Series {
+    let requests = &sources.engine.figures.requests;
+    by(
+        "family",
+        requests.iter().map(|(family, all)| (*family, all.as_ref().map_or(0, Histogram::total))),
+    )
+}
+
+fn request_durations(sources: &Sources<'_>) -> Series {
+    let series = |(family, all): (&&'static str, &Option<Histogram>)| {
+        let value = MetricValue::Histogram(all.clone()?);
+        Some((vec![("family", (*family).into())], value))
+    };
+    sources.engine.figures.requests.iter().filter_map(series).collect()
+}
+
+fn http(sources: &Sources<'_>) -> Series {
+    let series = |(&(door, class), &count): (&(super::Door, u16), &u64)| {
+        let labels = vec![("door", door.as_str().into()), ("class", format!("{class}xx").into())];
+        (labels, MetricValue::Number(count as f64))
+    };
+    sources.engine.figures.http.iter().map(series).collect()
+}
+
+fn rate_limited(sources: &Sources<'_>) -> Series {
+    let figures = &sources.engine.figures;
+    let too_many = sources.world.closed.iter().find(|(code, _)| *code == 4003);
+    by(
+        "kind",
+        [
+            ("request", figures.rate_limited_requests),
+            ("login", figures.rate_limited_logins.saturating_sub(figures.rate_limited_requests)),
+            ("subscription", figures.rate_limited_subscriptions),
+            ("connection", too_many.map_or(0, |(_, count)| *count)),
+        ],
+    )
+}
+
+fn limits(sources: &Sources<'_>) -> Series {
+    let (engine, world) = (sources.engine, &sources.world);
+    by(
+        "limit",
+        [
+            ("requestSteps", engine.metrics.request_steps_reached),
+            ("maxReplyBytes", engine.metrics.reply_bytes_reached),
+            ("maxDataBytes", engine.metrics.data_bytes_reached),
+            ("maxOutputBytes", world.output_limit_reached),
+            ("maxInputBytes", world.input_limit_reached),
+            ("viewSteps", engine.views.costly_marks),
+        ],
+    )
+}
+
+fn reloads(sources: &Sources<'_>) -> Series {
+    let series = |(&(what, good), &count): (&(&'static str, bool), &u64)| {
+        let result = if good { "ok" } else { "failed" };
+        let labels = vec![("what", what.into()), ("result", result.into())];
+        (labels, MetricValue::Number(count as f64))
+    };
+    sources.engine.figures.reloads.iter().map(series).collect()
+}
+
+const fn row(
+    name: &'static str,
+    kind: super::MetricKind,
+    labels: &'static [&'static str],
+    help: &'static str,
+    get: fn(&Sources<'_>) -> Series,
+) -> Row {
+    Row { name, kind, labels, help, get }
+}
+
+pub(super) static ROWS: &[Row] = &[
+    row("noexd_build_info", Gauge, &["version", "features"], "What runs; always 1.", build_info),
+    row("process_start_time_seconds", Gauge, &[], "Unix time of the start.", |s| {
+        process(s, |p| p.start_seconds)
+    }),
+    row("process_resident_memory_bytes", Gauge, &[], "Resident memory.", |s| {
+        process(s, |p| p.resident_bytes)
+    }),
+    row("process_virtual_memory_bytes", Gauge, &[], "Virtual memory.", |s| {
+        process(s, |p| p.virtual_bytes)
+    }),
+    row("process_open_fds", Gauge, &[], "Open descriptors.", |s| process(s, |p| p.open_files)),
+    row("process_max_fds", Gauge, &[], "Most descriptors.", |s| process(s, |p| p.max_files)),
+    row("process_cpu_seconds_total", Counter, &[], "Processor time of user and system.", |s| {
+        process(s, |p| p.cpu_seconds)
+    }),
+    row(
+        "noexd_sockets",
+        Gauge,
+        &[],
+        "Sockets of all kinds, in handshake and closing ones too.",
+        |s| count(s.world.sockets),
+    ),
+    row("noexd_connections", Gauge, &[], "Open connections.", |s| size(s.totals.connections)),
+    row(
+        "noexd_connections_authenticated",
+        Gauge,
+        &[],
+        "Open connections that are logged in.",
+        |s| size(s.totals.authenticated),
+    ),
+    row(
+        "noexd_slow_connections",
+        Gauge,
+        &[],
+        "Connections over the high-water mark: they get only the newest state.",
+        |s| size(s.totals.slow),
+    ),
+    row(
+        "noexd_outbox_bytes",
+        Gauge,
+        &[],
+        "Output of all connections that no socket has taken.",
+        |s| count(s.world.outbox_bytes),
+    ),
+    row("noexd_outbox_largest_bytes", Gauge, &[], "That of the worst connection.", |s| {
+        size(s.totals.largest)
+    }),
+    row("noexd_input_bytes", Gauge, &[], "Messages that have arrived in part.", |s| {
+        count(s.world.input_bytes)
+    }),
+    row("noexd_received_bytes_total", Counter, &[], "Bytes from sockets.", |s| {
+        count(s.world.received_bytes)
+    }),
+    row("noexd_sent_bytes_total", Counter, &[], "Bytes to sockets.", |s| count(s.world.sent_bytes)),
+    row("noexd_connections_opened_total", Counter, &[], "Upgrades that were completed.", |s| {
+        count(s.world.connections_opened)
+    }),
+    row(
+        "noexd_connections_closed_total",
+        Counter,
+        &["code"],
+        "Ends of connections by close code.",
+        closed,
+    ),
+    row(
+        "noexd_handshakes_refused_total",
+        Counter,
+        &["reason"],
+        "Requests that became no connection.",
+        |s| by("reason", s.world.refused.iter().copied()),
+    ),
+    row(
+        "noexd_requests_total",
+        Counter,
+        &["family"],
+        "Requests by the prefix of their operation.",
+        requests,
+    ),
+    row(
+        "noexd_request_duration_seconds",
+        Hist,
+        &["family"],
+        "Loop time of requests, without jobs.",
+        request_durations,
+    ),
+    row("noexd_request_errors_total", Counter, &["code"], "Error responses.", |s| {
+        by("code", s.engine.figures.errors.iter().map(|(code, count)| (*code, *count)))
+    }),
+    row(
+        "noexd_http_requests_total",
+        Counter,
+        &["door", "class"],
+        "Answers to plain HTTP by what was asked.",
+        http,
+    ),
+    row(
+        "noexd_login_failures_total",
+        Counter,
+        &[],
+        "Logins with wrong credentials or tokens.",
+        |s| count(s.engine.figures.login_failures),
+    ),
+    row(
+        "noexd_rate_limited_total",
+        Counter,
+        &["kind"],
+        "Refusals by a limit on how many.",
+        rate_limited,
+    ),
+    row(
+        "noexd_limits_reached_total",
+        Counter,
+        &["limit"],
+        "How often a limit on cost or memory was met.",
+        limits,
+    ),
+    row("noexd_subscriptions", Gauge, &["kind"], "Open subscriptions.", |s| {
+        by(
+            "kind",
+            [
+                ("store", s.totals.store_subscriptions as u64),
+                ("rules", s.totals.rules_subscriptions as u64),
+            ],
+        )
+    }),
+    row("noexd_views", Gauge, &[], "Live views.", |s| size(s.engine.views.count())),
+    row(
+        "noexd_views_costly",
+        Gauge,
+        &[],
+        "Queries whose views are updated less often, because they cost much.",
+        |s| size(s.engine.views.costly_queries()),
+    ),
+    row("noexd_view_bytes", Gauge, &[], "Memory of live views.", |s| size(s.engine.views.memory())),
+    row("noexd_rules", Gauge, &[], "Rules.", |s| rules(s, |stats| stats.rules as f64)),
+    row("noexd_facts", Gauge, &[], "Facts.", |s| rules(s, |stats| stats.facts as f64)),
+    row("noexd_rule_timers", Gauge, &[], "Timers of rules.", |s| {
+        rules(s, |stats| stats.timers as f64)
+    }),
+    row("noexd_rule_events_total", Counter, &[], "Events that rules were told of.", |s| {
+        rules(s, |stats| stats.events as f64)
+    }),
+    row("noexd_rules_fired_total", Counter, &[], "Executions of rules.", |s| {
+        rules(s, |stats| stats.executed as f64)
+    }),
+    row("noexd_buckets", Gauge, &[], "Buckets.", |s| size(s.engine.store.buckets().len())),
+    row("noexd_records", Gauge, &[], "Records.", |s| size(s.engine.store.records())),
+    row("noexd_data_bytes", Gauge, &[], "Memory of records, indexes and views.", |s| {
+        one(s.engine.store.memory() as f64)
+    }),
+    row("noexd_commits_total", Counter, &[], "Commits.", |s| count(s.engine.metrics.commits)),
+    row(
+        "noexd_last_commit",
+        Gauge,
+        &[],
+        "Number of the newest commit that is kept; 0 without storage.",
+        |s| count(s.engine.last_commit()),
+    ),
+    row(
+        "noexd_last_durable_commit",
+        Gauge,
+        &[],
+        "The newest one that is as durable as promised.",
+        |s| if s.world.storage.is_some() { count(s.engine.last_durable()) } else { Series::new() },
+    ),
+    row("noexd_pushes_total", Counter, &["channel"], "Pushes by channel.", |s| {
+        by(
+            "channel",
+            [
+                ("subscription", s.engine.figures.subscription_pushes),
+                ("event", s.engine.figures.event_pushes),
+            ],
+        )
+    }),
+    row("noexd_panics_total", Counter, &[], "Panics that cost one connection.", |s| {
+        count(s.engine.metrics.panics)
+    }),
+    row(
+        "noexd_procedure_calls_total",
+        Counter,
+        &["result"],
+        "Calls of procedures by clients.",
+        |s| {
+            by(
+                "result",
+                [
+                    ("ok", s.engine.figures.procedures_ok),
+                    ("failed", s.engine.figures.procedures_failed),
+                ],
+            )
+        },
+    ),
+    row("noexd_audit_entries_total", Counter, &[], "Entries of the audit log.", |s| {
+        maybe(s.engine.audit.as_ref().map(|audit| audit.recorded() as f64))
+    }),
+    row(
+        "noexd_reloads_total",
+        Counter,
+        &["what", "result"],
+        "Files that were read again.",
+        reloads,
+    ),
+    row(
+        "noexd_storage_batch_duration_seconds",
+        Hist,
+        &[],
+        "Time to write a batch, its sync included.",
+        |s| durations(s.world.storage.as_ref().and_then(|storage| storage.batches.as_ref())),
+    ),
+    row("noexd_storage_sync_duration_seconds", Hist, &[], "Time of syncs of their own.", |s| {
+        durations(s.world.storage.as_ref().and_then(|storage| storage.syncs.as_ref()))
+    }),
+    row("noexd_storage_backlog_bytes", Gauge, &[], "Writes that wait for the disk.", |s| {
+        storage(s, |figures| Some(figures.backlog_bytes))
+    }),
+    row("noexd_storage_file_bytes", Gauge, &[], "The database file.", |s| {
+        storage(s, |figures| figures.file_bytes)
+    }),
+    row("noexd_storage_log_bytes", Gauge, &[], "Its write-ahead log.", |s| {
+        storage(s, |figures| figures.log_bytes)
+    }),
+    row("noexd_storage_free_bytes", Gauge, &[], "Free space beside it.", |s| {
+        storage(s, |figures| figures.free_bytes)
+    }),
+    row("noexd_loop_turn_duration_seconds", Hist, &[], "Turns of the loop, without sleep.", |s| {
+        durations(s.world.turns.as_ref())
+    }),
+    row("noexd_log_lines_total", Counter, &["level"], "Lines of the log.", |s| {
+        by("level", s.world.log_lines.iter().copied())
+    }),
+    row(
+        "noexd_log_lines_dropped_total",
+        Counter,
+        &[],
+        "Lines that standard error did not take.",
+        |s| count(s.world.log_lines_dropped),
+    ),
+];

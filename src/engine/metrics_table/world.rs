@@ -1,0 +1,50 @@
+//! What the engine's surroundings know: sockets, the disk, the process, logs.
+
+use super::figures::Histogram;
+
+/// Asks the surroundings; on the loop's thread, so it must not wait.
+pub type AskWorld = Box<dyn Fn() -> World + Send>;
+
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    pub sockets: u64,
+    pub outbox_bytes: u64,
+    pub input_bytes: u64,
+    pub received_bytes: u64,
+    pub sent_bytes: u64,
+    pub connections_opened: u64,
+    /// By close code; 0: one that only the peer gives a meaning to.
+    pub closed: Vec<(u16, u64)>,
+    pub refused: Vec<(&'static str, u64)>,
+    /// How often a connection was ended for the memory of all.
+    pub output_limit_reached: u64,
+    pub input_limit_reached: u64,
+    pub turns: Option<Histogram>,
+    pub storage: Option<StorageFigures>,
+    pub process: Option<Process>,
+    /// Lines of the log by level.
+    pub log_lines: Vec<(&'static str, u64)>,
+    pub log_lines_dropped: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct StorageFigures {
+    pub batches: Option<Histogram>,
+    pub syncs: Option<Histogram>,
+    pub backlog_bytes: u64,
+    /// Of the database, its log, and what is free beside them.
+    pub file_bytes: Option<u64>,
+    pub log_bytes: Option<u64>,
+    pub free_bytes: Option<u64>,
+}
+
+/// What the system says of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Process {
+    pub start_seconds: f64,
+    pub resident_bytes: f64,
+    pub virtual_bytes: f64,
+    pub open_files: f64,
+    pub max_files: f64,
+    pub cpu_seconds: f64,
+}
