@@ -263,7 +263,9 @@ impl<A: App + 'static> Transport<A> {
             );
         }
         let file = match verdict {
-            Verdict::Page(_) => self.client.as_ref().and_then(|client| client.answer(request)),
+            Verdict::Page(_) if !is_apart => {
+                self.client.as_ref().and_then(|client| client.answer(request))
+            }
             _ => None,
         };
         match (verdict, file) {
