@@ -1,36 +1,30 @@
 // The served client in Chromium: a page, a worker, two tabs, offline, a restart
 // of the server in the middle. Without a Chromium these say that they skip.
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { createServer } from "node:http";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { launch, page as makePage, skip } from "./chromium.mjs";
 import { serve, until } from "./rig.mjs";
 
-const executablePath = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
-const skip = executablePath && process.env.NOEXD_CLIENT !== "dist" ? false : "no Chromium here, or done already";
-const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const buckets = { kilns: { key: "id", schema: { id: { type: "string", generated: "uuid" }, heat: { type: "number" } } } };
 
-let browser, server, site, origin;
+let browser, server, site, origin, dir;
 before(async () => {
   if (skip) return;
-  const { chromium } = await import("playwright-core");
-  browser = await chromium.launch({ executablePath, args });
+  browser = await launch();
   // The page is of another origin than the server, as in most uses.
-  site = createServer((_, response) => response.setHeader("Content-Type", "text/html").end("<!doctype html><title>t</title><body></body>"));
-  await new Promise((resolve) => site.listen(0, "127.0.0.1", resolve));
-  origin = `http://127.0.0.1:${site.address().port}`;
-  server = await serve({ buckets, allowedOrigins: [origin] });
-  await server.stop();
-  server.end();
-  const { mkdtemp } = await import("node:fs/promises");
-  const dir = await mkdtemp("/tmp/noexd-browser-");
+  site = await makePage();
+  ({ origin } = site);
+  dir = await mkdtemp(join(tmpdir(), "noexd-browser-"));
   server = await serve({ buckets, allowedOrigins: [origin], dataDir: dir });
 });
 after(async () => {
   await browser?.close();
-  site?.close();
+  site?.end();
   await server?.end();
+  if (dir) await rm(dir, { recursive: true, force: true });
 });
 
 async function tab(context, options = {}) {
@@ -112,14 +106,11 @@ test("a killed tab's stored queue is sent by the next one", { skip }, async () =
   const context = await browser.newContext();
   const first = await context.newPage();
   await first.goto(origin);
-  await server.stop("SIGKILL");
   const start = async ([http, ws]) => {
-    // The server is away: the files come from a cache, here from what was read before.
-    const { connect } = await import(globalThis.core ?? `${http}/client.js`);
-    const { offlineQueue } = await import(globalThis.offline ?? `${http}/client/offline.js`);
+    const { connect } = await import(`${http}/client.js`);
+    const { offlineQueue } = await import(`${http}/client/offline.js`);
     globalThis.db = connect(ws, { retry: { minMs: 5, baseMs: 20, maxMs: 100 }, queue: offlineQueue("tab") });
   };
-  await server.start();
   await first.evaluate(start, [server.http, server.url]);
   await first.evaluate(() => db.ready);
   await server.stop("SIGKILL");
