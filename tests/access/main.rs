@@ -5,4 +5,5 @@ mod client;
 mod jwt;
 mod malformed;
 mod matrix;
+mod rows;
 mod sessions;
