@@ -168,7 +168,7 @@ impl Handle {
         Self::answer(&self.connect()?, message.into())
     }
 
-    fn answer(client: &LocalClient, message: String) -> Result<String, Stopped> {
+    pub(super) fn answer(client: &LocalClient, message: String) -> Result<String, Stopped> {
         client.send(message)?;
         loop {
             match client.receive() {

@@ -10,6 +10,7 @@
 //! - [`Server::start`] on a thread of its own.
 
 mod administration;
+mod asking;
 mod assemble;
 mod builder;
 mod check;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+pub use asking::{Ask, Live, RowRules};
 pub use builder::{Builder, StartError};
 pub use check::check_definitions;
 pub use handle::{CallError, Handle, LocalClient, Stopped};
