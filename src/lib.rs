@@ -50,6 +50,7 @@ pub mod budget;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod healthcheck;
 pub mod identity;
 pub mod ids;
 pub mod json;

@@ -7,11 +7,17 @@ use std::process::ExitCode;
 
 use noexd::config::command_line::{self, Arguments, Command};
 use noexd::config::{Config, ConfigError, Resolved};
+use noexd::healthcheck::{self, Unhealthy};
 use noexd::server::{self, StartError, exit};
 use noexd::{Server, logging};
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some(("healthcheck", rest)) =
+        args.split_first().and_then(|(first, rest)| Some((first.to_str()?, rest)))
+    {
+        return healthcheck(rest);
+    }
     #[cfg(feature = "sqlite")]
     if let Some(done) = subcommand(&args) {
         return done;
@@ -36,6 +42,21 @@ fn main() -> ExitCode {
     };
     logging::flush();
     code
+}
+
+fn healthcheck(args: &[OsString]) -> ExitCode {
+    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        return match print(healthcheck::HELP) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.complain(),
+        };
+    }
+    let done = match healthcheck::run(args) {
+        Ok(line) => print(&format!("{}\n", logging::printable(&line))),
+        Err(Unhealthy::Usage(reasons)) => Err(Failure { reasons, code: exit::CONFIG }),
+        Err(Unhealthy::NotReady(reason)) => Err(Failure::of(reason)),
+    };
+    done.map_or_else(|failure| failure.complain(), |()| ExitCode::SUCCESS)
 }
 
 /// Runs a subcommand; `None` if there is none.
@@ -116,7 +137,8 @@ fn load(arguments: &Arguments) -> Result<Resolved, ConfigError> {
 }
 
 fn check(arguments: &Arguments) -> Result<(), Failure> {
-    let Resolved { config, warnings } = load(arguments)?;
+    let Resolved { mut config, warnings } = load(arguments)?;
+    config.load_secrets()?;
     for warning in warnings.into_iter().chain(config.oddities()) {
         logging::say(&format!("Warning: {}\n", logging::printable(&warning)));
     }
@@ -132,7 +154,10 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let summary = config.summary();
     let alone = config == Config::default();
     let in_memory = config.persistence.data_dir.is_none() && config.persistence.db.is_none();
-    let mut server = Server::builder().config(config).signals().build()?;
+    let started = config.clone();
+    let again = arguments.clone();
+    let reloaded = move || tell_changes(&started, load(&again));
+    let mut server = Server::builder().config(config).signals().on_reload(reloaded).build()?;
     print(&format!("noexd {} listening on {}\n", env!("CARGO_PKG_VERSION"), server.url()))?;
     if alone {
         greet(server.url());
@@ -147,6 +172,24 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     server.run().map_err(failed)?;
     log::info!("stopped");
     Ok(())
+}
+
+/// After a reload: what of the configuration is another one by now.
+fn tell_changes(started: &Config, now: Result<Resolved, ConfigError>) {
+    match now {
+        Err(error) => {
+            for line in error.to_string().lines() {
+                log::error!("the configuration would not be accepted any more: {line}");
+            }
+        }
+        Ok(resolved) => match started.changed(&resolved.config) {
+            changed if changed.is_empty() => {}
+            changed => log::warn!(
+                "the configuration has changed in {}: that needs a restart",
+                changed.join(", ")
+            ),
+        },
+    }
 }
 
 /// For somebody who starts the program to see what it is.

@@ -383,7 +383,7 @@ fn the_admin_secret_from_a_file() {
     }
     assert_eq!(
         refused(&["-p", "0", "--auth"]),
-        "Error: --admin-secret is required when --auth is enabled"
+        "Error: --admin-secret is required when --auth is enabled (better --admin-secret-file FILE, auth.adminSecretFile or NOEXD_ADMIN_SECRET: others see a flag)"
     );
 }
 

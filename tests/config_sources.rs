@@ -218,7 +218,7 @@ fn the_admin_secret_flag_over_environment_over_file() {
     let flag: &[&str] = &["--admin-secret", "from-the-flag-0"];
     let file_flag: &[&str] = &["--admin-secret-file", "/flag"];
     let short: &[&str] = &["--auth"];
-    let required = "--admin-secret is required when --auth is enabled";
+    let required = "--admin-secret is required when --auth is enabled (better --admin-secret-file FILE, auth.adminSecretFile or NOEXD_ADMIN_SECRET: others see a flag)";
     let tokens = r#"{"auth":{"tokens":{}}}"#;
     for (file, env, flags, expected) in [
         (built_in, None, &[] as &[&str], Ok("from-the-file-0")),
@@ -271,7 +271,7 @@ fn the_admin_secret_flag_over_environment_over_file() {
 #[test]
 fn the_spellings_of_noex_servers_tool() {
     // What noex-server's tool takes, row by row.
-    let required = "--admin-secret is required when --auth is enabled";
+    let required = "--admin-secret is required when --auth is enabled (better --admin-secret-file FILE, auth.adminSecretFile or NOEXD_ADMIN_SECRET: others see a flag)";
     assert_eq!(secret(r#"{"auth":true}"#, None, &[]), Err(vec![required.to_owned()]));
     let found = secret(r#"{"auth":true,"adminSecret":"0123456789abcdef"}"#, None, &[]);
     assert_eq!(found.as_deref(), Ok("0123456789abcdef"));

@@ -147,6 +147,16 @@ impl Config {
         }
     }
 
+    /// The keys in which `other` differs, such as a file that was changed since.
+    pub fn changed(&self, other: &Config) -> Vec<&'static str> {
+        let (mut mine, mut theirs) = (self.clone(), other.clone());
+        let changed = rows().filter(|row| {
+            let json = |config: &mut Config| (row.slot)(config).map(|setting| setting.json());
+            is_on(self, row.path) != is_on(other, row.path) || json(&mut mine) != json(&mut theirs)
+        });
+        changed.map(|row| row.path).collect()
+    }
+
     /// What differs from the defaults, on one line, without secrets.
     pub fn summary(&self) -> String {
         let (mut mine, mut default) = (self.clone(), Config::default());
@@ -191,6 +201,14 @@ impl Config {
 
     fn look_for_oddities(&self, reader: &mut Reader) {
         self.look_at_exposure(reader);
+        let super::Heartbeat { interval_ms, timeout_ms } = self.heartbeat;
+        let is_chosen = timeout_ms != super::Heartbeat::default().timeout_ms;
+        if is_chosen && interval_ms > 0 && timeout_ms > interval_ms {
+            reader.warn(format!(
+                "heartbeat.timeoutMs: {timeout_ms} is longer than intervalMs ({interval_ms}), \
+                 which counts instead"
+            ));
+        }
         for origin in self.allowed_origins.iter().flatten().filter(|origin| *origin != "*") {
             if let Some(reason) = odd_origin(origin) {
                 reader.warn(format!("allowedOrigins: no browser sends \"{origin}\": {reason}"));

@@ -26,7 +26,7 @@ pub enum Command {
 }
 
 /// Flags that concern the configuration.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Arguments {
     pub config_file: Option<PathBuf>,
     persistence: Option<String>,
@@ -202,7 +202,8 @@ pub fn help() -> String {
         line(short, long, value, help);
     }
     text.push_str(
-        "\nFlags override the environment (NOEXD_ADMIN_SECRET), which overrides the file.\n\
+        "\nCommands, each with --help: backup, restore, export, import, healthcheck.\n\
+         Flags override the environment (NOEXD_ADMIN_SECRET), which overrides the file.\n\
          RUST_LOG sets what is logged: error, warn, info (default), debug, trace.\n",
     );
     text

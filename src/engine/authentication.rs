@@ -112,6 +112,15 @@ impl Engine {
         }
     }
 
+    /// What [`Engine::reload_keys`] reads, for people.
+    pub fn key_files(&self) -> &'static str {
+        match &self.sessions.mode {
+            Mode::Open => "",
+            Mode::External(_) => "keys that stand in files are",
+            Mode::BuiltIn(_) => "secrets that stand in files are",
+        }
+    }
+
     /// Switches the audit log on.
     pub fn set_audit(&mut self, log: AuditLog) {
         self.audit = Some(log);

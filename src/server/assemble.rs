@@ -42,14 +42,20 @@ fn queries(met: &Met, store: &Store) -> Result<Views, ConfigError> {
             Origin::Wire => views.restore(name, body),
         };
         if let Err(error) = defined {
-            problems.push(query_problem(name, &error.message));
+            problems.push(query_problem(name, body, &error.message));
         }
     }
     ConfigError::of(problems).map(|()| views)
 }
 
 /// Why a query cannot be defined, under the path of the setting.
-pub(super) fn query_problem(name: &str, message: &str) -> Problem {
+pub(super) fn query_problem(name: &str, body: &Json, message: &str) -> Problem {
+    // The protocol's word for what is not there is "undefined".
+    if body.as_object().is_some_and(|members| members.get("bucket").is_none())
+        && message.contains("\"undefined\"")
+    {
+        return Problem { at: format!("queries.{name}.bucket"), text: "required".into() };
+    }
     let prefix = format!("Invalid query \"{name}\": ");
     let text = message.strip_prefix(&*prefix).unwrap_or(message);
     Problem { at: format!("queries.{name}"), text: text.to_owned() }

@@ -233,6 +233,14 @@ impl Builder {
         self
     }
 
+    /// Calls `told` after every reload that a signal asked for, on the loop's
+    /// thread. Needs [`Builder::signals`].
+    #[must_use]
+    pub fn on_reload(mut self, told: impl FnMut() + Send + 'static) -> Self {
+        self.hooks.reloaded = Some(Box::new(told));
+        self
+    }
+
     /// Asks `validator` about tokens that neither `auth.tokens` nor `auth.jwt`
     /// knows. Without `auth` in the settings, connections must log in then.
     #[must_use]

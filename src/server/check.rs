@@ -62,7 +62,7 @@ fn queries(store: &Store, config: &Config) -> Result<(), ConfigError> {
             continue;
         }
         if let Err(error) = views.define(store, name, body) {
-            problems.push(assemble::query_problem(name, &error.message));
+            problems.push(assemble::query_problem(name, body, &error.message));
         }
     }
     ConfigError::of(problems)

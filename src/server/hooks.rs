@@ -18,6 +18,8 @@ pub(super) struct Hooks {
     pub audit_sinks: Vec<Box<dyn AuditSink>>,
     pub rule_services: Vec<(String, Box<dyn RuleService>)>,
     pub queries: Vec<(String, Arc<dyn Program>)>,
+    /// Called after a reload.
+    pub reloaded: Option<Box<dyn FnMut() + Send>>,
 }
 
 impl std::fmt::Debug for Hooks {

@@ -41,7 +41,10 @@ impl Hosted {
         match self.engine.reload_keys(&super::assemble::read_file) {
             Ok(()) => {
                 self.engine.count_reload("keys", true);
-                log::info!("keys and files are read again");
+                match self.engine.key_files() {
+                    "" => log::info!("reload: there are no keys to be read again"),
+                    what => log::info!("reload: {what} read again"),
+                }
             }
             Err(problems) => {
                 self.engine.count_reload("keys", false);
@@ -52,6 +55,7 @@ impl Hosted {
         }
         if let Some(file) = &self.audit_file {
             file.reopen();
+            log::info!("reload: audit.file opened again");
         }
     }
 

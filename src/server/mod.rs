@@ -264,16 +264,24 @@ fn url(host: &str, port: u16, path: &str) -> String {
 }
 
 /// Everything that [`Builder::build`] makes of a configuration.
-fn launch(config: Config, signals: bool, hooks: Hooks) -> Result<Server, StartError> {
+fn launch(config: Config, signals: bool, mut hooks: Hooks) -> Result<Server, StartError> {
     let started = Instant::now();
     // Whoever minds the signals is the program itself, and the manager's.
     let notifier = if signals { Notifier::from_environment() } else { Notifier::none() };
     let (mut transport, durable) = assemble::transport(&config, Loading::new(&notifier))?;
+    let mut reloaded = hooks.reloaded.take();
     hooks.install(&mut transport)?;
     let address = listen::listen(&mut transport, &config)?;
     if signals {
         let notifier = notifier.clone();
-        let reload = move |hosted: &mut Hosted, _| notifier.reloading(|| hosted.reload());
+        let reload = move |hosted: &mut Hosted, _| {
+            notifier.reloading(|| {
+                hosted.reload();
+                if let Some(told) = &mut reloaded {
+                    told();
+                }
+            });
+        };
         transport.handle_signals(config.shutdown_grace_ms, reload).map_err(|error| {
             StartError::Failed { step: "signals".into(), reason: error.to_string() }
         })?;

@@ -29,7 +29,10 @@ pub const FORMS: &[Forms] = &[
             ("65536", "Invalid port: 65536 (must be integer 0-65535)"),
             ("-1", "Invalid port: -1 (must be integer 0-65535)"),
             ("80.5", "Invalid port: 80.5 (must be integer 0-65535)"),
-            ("\"8080\"", "Invalid port: 8080 (must be integer 0-65535)"),
+            (
+                "\"8080\"",
+                "Invalid port: \"8080\" is a string (must be integer 0-65535, without quotes)",
+            ),
             ("true", "Invalid port: true (must be integer 0-65535)"),
         ],
     ),
@@ -166,7 +169,10 @@ pub const FORMS: &[Forms] = &[
             ("{}", "{path}: expected \"builtIn\": true, \"tokens\" or \"jwt\""),
             ("{\"builtIn\":false}", "{path}: expected \"builtIn\": true, \"tokens\" or \"jwt\""),
             ("{\"required\":false}", "{path}: expected \"builtIn\": true, \"tokens\" or \"jwt\""),
-            ("true", "--admin-secret is required when --auth is enabled"),
+            (
+                "true",
+                "--admin-secret is required when --auth is enabled (better --admin-secret-file FILE, auth.adminSecretFile or NOEXD_ADMIN_SECRET: others see a flag)",
+            ),
             (
                 "{\"builtIn\":true}",
                 "auth.adminSecret: required (or adminSecretFile, or NOEXD_ADMIN_SECRET)",

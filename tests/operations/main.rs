@@ -3,5 +3,6 @@
 mod exit_codes;
 mod metrics;
 mod probes;
+mod reload;
 mod service;
 mod support;

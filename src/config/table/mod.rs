@@ -163,7 +163,14 @@ impl Row {
             Kind::Integer { .. } if self.path == "port" => {
                 if integer(value).is_none_or(|port| port > 65_535.0) {
                     let given = value.as_str().map_or_else(|| shown(value), str::to_owned);
-                    let text = format!("Invalid port: {given} (must be integer 0-65535)");
+                    // The number is right: it is the quotes that are not.
+                    let is_quoted = value.as_str().is_some_and(|text| text.parse::<u16>().is_ok());
+                    let text = match is_quoted {
+                        true => format!(
+                            "Invalid port: \"{given}\" is a string (must be integer 0-65535, without quotes)"
+                        ),
+                        false => format!("Invalid port: {given} (must be integer 0-65535)"),
+                    };
                     reader.at("", |reader| reader.problem(text));
                 }
             }
