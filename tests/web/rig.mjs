@@ -13,13 +13,16 @@ export const WebSocket = globalThis.WebSocket ?? WsSocket;
 
 export const fast = { retry: { minMs: 5, baseMs: 20, maxMs: 100 } };
 
-/** A server; `restart` takes the same port. */
+/** As `dataDir`: a folder that goes with the server. */
+export const HERE = "here";
+
+/** A server; `stop` and `start` again take the same port. */
 export async function serve(config = {}) {
   const dir = await mkdtemp(join(tmpdir(), "noexd-web-"));
   const server = { port: 0, dir, child: undefined };
   server.start = async () => {
     const file = join(dir, "noexd.json");
-    await writeFile(file, JSON.stringify({ host: "127.0.0.1", port: server.port, ...config }));
+    await writeFile(file, JSON.stringify({ host: "127.0.0.1", port: server.port, ...config, ...(config.dataDir === HERE ? { dataDir: join(dir, "data") } : {}) }));
     const child = spawn(binary, ["--config", file], { stdio: ["ignore", "pipe", "pipe"] });
     server.child = child;
     let said = "";
