@@ -164,6 +164,10 @@ fn resource(operation: Operation, request: &Request<'_>) -> String {
         Operation::LogicDefineView => inside("definition", "name"),
         Operation::LogicDefineConstraint => inside("constraint", "name"),
         Operation::LogicDropConstraint => field("name"),
+        Operation::ServerDisconnect => match field("connectionId") {
+            Some(id) => Some(id.replacen("conn-", "conn:", 1)),
+            None => field("userId").map(|id| format!("user:{id}")),
+        },
         Operation::ServerRevokeSessions => field("userId").map(|id| format!("user:{id}")),
         _ => match (operation.family(), operation.resource()) {
             (

@@ -53,6 +53,8 @@ enum After {
     Reauthorise(ConnId),
     /// Its rights are gone.
     End(ConnId, &'static str),
+    /// An operator ends it.
+    Disconnect(ConnId),
     /// It may be pushed to again.
     Release(ConnId),
 }
@@ -248,6 +250,12 @@ impl Engine {
         self.sessions.after.push(After::End(id, reason));
     }
 
+    /// Ends a connection whose client may come back, after the response of the
+    /// current request.
+    pub(super) fn disconnect_later(&mut self, id: ConnId) {
+        self.sessions.after.push(After::Disconnect(id));
+    }
+
     /// The response that was held back is about to be queued; then come the
     /// results that wait behind it.
     pub(super) fn stop_holding(&mut self, id: ConnId) {
@@ -265,6 +273,7 @@ impl Engine {
             match after {
                 After::Reauthorise(id) => self.reauthorise(id),
                 After::End(id, reason) => self.end(id, reason),
+                After::Disconnect(id) => self.close(id, 1012, "disconnected"),
                 After::Release(id) => self.output_left(id),
             }
         }

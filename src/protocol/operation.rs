@@ -148,6 +148,7 @@ macro_rules! operation_table {
             ServerMetrics "server.metrics" Some(Admin), None => server_metrics(request, out);
             ServerConnections "server.connections" Some(Admin), None => server_connections(out);
             ServerRevokeSessions "server.revokeSessions" Some(Admin), None => server_revoke_sessions(request, out);
+            ServerDisconnect "server.disconnect" Some(Admin), None => server_disconnect(request, out);
             ServerUnrevoke "server.unrevoke" Some(Admin), None => server_unrevoke(request, out);
             AuditQuery "audit.query" Some(Admin), None => audit_query(request, out);
             IdentityLogin "identity.login" Some(Admin), None => login(conn, request);

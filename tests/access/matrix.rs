@@ -109,6 +109,7 @@ server.stats                     a  . . . . + + . . . .
 server.metrics                   a  . . . . + + . . . .
 server.connections               a  . . . . + + . . . .
 server.revokeSessions            a  . . . . + + . . . .
+server.disconnect                a  . . . . + + . . . .
 server.unrevoke                  a  . . . . + + . . . .
 audit.query                      a  . . . . + + . . . .
 logic.defineComputed             a  . . . . + + + . . +
@@ -215,7 +216,9 @@ fn request(operation: &str) -> Value {
             json!({"userId": nobody, "currentPassword": "x", "newPassword": "y"})
         }
         "identity.createUser" | "identity.signup" => json!({"username": "x", "password": "x"}),
-        "server.revokeSessions" | "server.unrevoke" => json!({"userId": nobody}),
+        "server.revokeSessions" | "server.unrevoke" | "server.disconnect" => {
+            json!({"userId": nobody})
+        }
         other if other.starts_with("procedures.") => json!({"name": "own-steps"}),
         other if other.starts_with("rules.") => {
             json!({"key": "map.x", "topic": "map.x", "pattern": "map.x"})

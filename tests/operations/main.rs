@@ -1,5 +1,7 @@
 //! The program as an operator and a service manager meet it.
 
+mod contrib;
+mod disconnect;
 mod exit_codes;
 mod metrics;
 mod probes;

@@ -9,6 +9,7 @@ mod backup;
 #[cfg(not(feature = "sqlite"))]
 #[path = "no_backup.rs"]
 mod backup;
+mod disconnect;
 mod explain;
 mod identity;
 mod logic;
