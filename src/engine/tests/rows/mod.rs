@@ -4,6 +4,7 @@ mod explain;
 mod leaks;
 mod live;
 mod matrix;
+mod random;
 mod sets;
 
 use super::rig::Rig;
