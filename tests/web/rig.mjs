@@ -29,7 +29,8 @@ export async function serve(config = {}) {
     await new Promise((resolve, reject) => {
       const read = (bytes) => {
         said += bytes;
-        const found = /127\.0\.0\.1:(\d+)/.exec(said);
+        // Not any address: the settings it logs may hold some, too.
+        const found = /ws:\/\/127\.0\.0\.1:(\d+)/.exec(said);
         if (found) {
           server.port = Number(found[1]);
           resolve();
