@@ -12,6 +12,7 @@ fn what_a_restart_does_not_mend() {
     let wrong = place.file("wrong.json", r#"{"heartbeat":{"intervalMs":-1}}"#);
     let dangling = place.path().join("dangling");
     std::os::unix::fs::symlink("/nonexistent/noexd", &dangling).expect("a link");
+    #[cfg(feature = "sqlite")]
     let dangling = dangling.to_str().expect("UTF-8");
     let secret = place.file("secret.json", r#"{"auth":{"builtIn":true,"adminSecretFile":"/no"}}"#);
     for args in [

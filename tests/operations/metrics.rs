@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::support::{Place, Server, ask, call};
+#[cfg(feature = "sqlite")]
+use super::support::Place;
+use super::support::{Server, ask, call};
 
 /// Names of families, and values of series, as a scraper reads them.
 fn scrape(answer: &str) -> HashMap<String, f64> {
