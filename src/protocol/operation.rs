@@ -23,7 +23,7 @@ impl Tier {
 macro_rules! families {
     ($($variant:ident $name:literal;)*) => {
         /// The prefix of an operation: the subsystem that it belongs to.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Family { $($variant),* }
 
         impl Family {

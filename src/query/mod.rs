@@ -25,7 +25,7 @@ mod registry;
 mod routing;
 mod sets;
 pub(crate) mod sum;
-
+mod upkeep;
 mod value;
 mod view;
 mod views;

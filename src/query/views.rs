@@ -4,14 +4,13 @@
 //! something, and connections not at all.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::Value;
 use slab::Slab;
 
 use super::form::Fallback;
-use super::live::{Common, Happened, Live};
+use super::live::{Common, Live};
 use super::params::given;
 use super::program::ProgramView;
 use super::registry::{Query, QueryId, Source, not_a_query};
@@ -20,7 +19,7 @@ use super::view::{Changed, View, ViewLimits, Want};
 use crate::budget::Budget;
 use crate::json::{Json, Raw};
 use crate::protocol::OpError;
-use crate::store::{BucketId, Change, Commit, DefinitionChange, Store};
+use crate::store::{BucketId, Store};
 
 /// Names a view while it has subscribers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -96,7 +95,7 @@ pub(super) struct Entry {
     /// Where it is filed.
     pub routes: Vec<(BucketId, Route)>,
     /// Changes of the current commit that concern it, by index.
-    pending: Vec<usize>,
+    pub pending: Vec<usize>,
     /// It has not followed the newest commits.
     pub lagging: bool,
     memory: usize,
@@ -113,7 +112,7 @@ pub(crate) struct Views {
     pub(super) ad_hoc: HashMap<Box<str>, QueryId>,
     pub(super) last_query: u32,
     pub(super) views: Slab<Entry>,
-    routes: HashMap<BucketId, Routes>,
+    pub(super) routes: HashMap<BucketId, Routes>,
     pub(super) limits: ViewLimits,
     memory: usize,
     pub(super) subscribers: usize,
@@ -122,7 +121,7 @@ pub(crate) struct Views {
     news_number: u64,
     pub(super) commits: u64,
     /// Reused.
-    touched: Vec<ViewId>,
+    pub(super) touched: Vec<ViewId>,
     /// Queries whose views followed the current commit.
     pub(super) worked: Vec<QueryId>,
     /// Costly queries, as many as there are.
@@ -133,7 +132,7 @@ pub(crate) struct Views {
     pub(super) now: u64,
     /// Unix time in milliseconds, likewise.
     pub wall: u64,
-    scratch: String,
+    pub(super) scratch: String,
     #[cfg(any(test, feature = "test-ops"))]
     pub panic_in: Option<Box<str>>,
 }
@@ -159,7 +158,7 @@ impl Views {
         self.views.get(id.0 as usize)
     }
 
-    fn entry_mut(&mut self, id: ViewId) -> Option<&mut Entry> {
+    pub(super) fn entry_mut(&mut self, id: ViewId) -> Option<&mut Entry> {
         self.views.get_mut(id.0 as usize)
     }
 
@@ -349,7 +348,7 @@ impl Views {
         self.forget_unused(entry.query);
     }
 
-    fn unroute(&mut self, routes: &[(BucketId, Route)], id: ViewId) {
+    pub(super) fn unroute(&mut self, routes: &[(BucketId, Route)], id: ViewId) {
         for (bucket, route) in routes {
             if let Some(routes) = self.routes.get_mut(bucket) {
                 routes.remove(route, id);
@@ -368,7 +367,7 @@ impl Views {
         self.tell(id, news);
     }
 
-    fn tell(&mut self, view: ViewId, news: News) {
+    pub(super) fn tell(&mut self, view: ViewId, news: News) {
         self.news_number += 1;
         let (number, commit) = (self.news_number, self.commits);
         self.news.push(NewsItem { number, commit, view, news });
@@ -394,51 +393,6 @@ impl Views {
         entry.memory = memory;
     }
 
-    /// Brings all views up to date with a commit. Comes directly after it: the
-    /// store is as the commit left it.
-    /// `now`: monotonic milliseconds.
-    pub fn apply(&mut self, store: &Store, commit: &Commit, now: u64) {
-        self.commits += 1;
-        self.now = now;
-        // Views over these were built anew from what the commit has left.
-        let mut restarted = Vec::new();
-        for definition in &commit.definitions {
-            match definition {
-                DefinitionChange::Defined(defined) => self.rebind(store, &defined.name),
-                DefinitionChange::Dropped { bucket, name, .. } => {
-                    self.rebind(store, name);
-                    for id in self.over(*bucket) {
-                        self.end(id, News::Ended(EndReason::BucketDropped));
-                    }
-                }
-                DefinitionChange::Updated(defined) => restarted.push(defined.bucket),
-            }
-        }
-        let emptied = commit.cleared.iter().filter(|(_, records)| *records > 0);
-        restarted.extend(emptied.map(|(bucket, _)| *bucket));
-        restarted.sort_unstable();
-        restarted.dedup();
-        for bucket in &restarted {
-            for id in self.over(*bucket) {
-                if let Some(entry) = self.entry_mut(id) {
-                    entry.lagging = false;
-                }
-                self.maintain(store, id, Happened::StartOver, &[]);
-                self.route_again(id);
-            }
-        }
-        self.apply_changes(store, &commit.changes, &restarted);
-        self.count_upkeep();
-    }
-
-    /// A bucket is there, or is not any more. What logic derives from one of
-    /// that name goes on with it, or without.
-    fn rebind(&mut self, store: &Store, name: &str) {
-        for id in self.views_naming(name) {
-            self.maintain(store, id, Happened::StartOver, &[]);
-        }
-    }
-
     /// The views of logic that name a bucket, there or not.
     pub(super) fn views_naming(&self, name: &str) -> Vec<ViewId> {
         let concerned = self.views.iter().filter_map(|(slot, entry)| match &entry.live {
@@ -451,88 +405,6 @@ impl Views {
     /// What has happened and was not told yet.
     pub(super) fn pending_news(&self) -> impl Iterator<Item = &NewsItem> {
         self.news.iter()
-    }
-
-    fn apply_changes(&mut self, store: &Store, changes: &[Change], restarted: &[BucketId]) {
-        let mut touched = std::mem::take(&mut self.touched);
-        let Views { routes, views, scratch, .. } = self;
-        for (index, change) in changes.iter().enumerate() {
-            let Some(routes) = routes.get(&change.bucket) else { continue };
-            if restarted.contains(&change.bucket) {
-                continue;
-            }
-            routes.visit(change, scratch, |id| {
-                let Some(entry) = views.get_mut(id.0 as usize) else { return };
-                if entry.pending.is_empty() {
-                    touched.push(id);
-                }
-                if entry.pending.last() != Some(&index) {
-                    entry.pending.push(index);
-                }
-            });
-        }
-        for id in touched.drain(..) {
-            let Some(entry) = self.views.get_mut(id.0 as usize) else { continue };
-            let mut pending = std::mem::take(&mut entry.pending);
-            if !self.put_off(id) {
-                let mine: Vec<&Change> =
-                    pending.iter().filter_map(|index| changes.get(*index)).collect();
-                self.maintain(store, id, Happened::Changes, &mine);
-            }
-            if let Some(entry) = self.views.get_mut(id.0 as usize) {
-                pending.clear();
-                entry.pending = pending;
-            }
-        }
-        self.touched = touched;
-    }
-
-    /// Lets a view follow. A panic ends the view, and nothing else.
-    pub(super) fn maintain(
-        &mut self,
-        store: &Store,
-        id: ViewId,
-        happened: Happened,
-        changes: &[&Change],
-    ) {
-        self.begin_upkeep(id);
-        let (limits, wall) = (self.limits, self.wall);
-        #[cfg(any(test, feature = "test-ops"))]
-        let panics = self.panic_in.is_some() && self.query_of(id) == self.panic_in.as_deref();
-        let Some(entry) = self.views.get_mut(id.0 as usize) else { return };
-        let live = &mut entry.live;
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            #[cfg(any(test, feature = "test-ops"))]
-            assert!(!panics, "a test wants this view to fail");
-            live.follow(store, happened, changes, &limits, wall)
-        }));
-        match result {
-            Ok(changed) => {
-                if matches!(live, Live::Program(..) | Live::Derived(..)) {
-                    self.route_again(id);
-                }
-                if let Some(changed) = changed {
-                    self.tell(id, News::Changed(changed));
-                }
-                self.account(store, id);
-            }
-            Err(_) => self.end(id, News::Failed),
-        }
-    }
-
-    /// Files a view anew: the layout of its bucket has changed, or what it
-    /// reads.
-    fn route_again(&mut self, id: ViewId) {
-        let Some(entry) = self.views.get_mut(id.0 as usize) else { return };
-        let now = entry.live.routes();
-        if now == entry.routes {
-            return;
-        }
-        let before = std::mem::replace(&mut entry.routes, now.clone());
-        self.unroute(&before, id);
-        for (bucket, route) in &now {
-            self.routes.entry(*bucket).or_default().insert(route, id);
-        }
     }
 
     pub(super) fn over(&self, bucket: BucketId) -> Vec<ViewId> {

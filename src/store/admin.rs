@@ -11,7 +11,6 @@ use super::draft::unique_violation;
 use super::millis::Millis;
 use super::ordered::OrderedKeys;
 use super::schema::Definition;
-use super::search::filing_steps;
 use super::sorted::SortedIndex;
 use super::table::Slot;
 use super::{BucketId, Layout, Store, not_defined};
@@ -157,7 +156,7 @@ impl Store {
             for slot in bucket.table.iter() {
                 let Some(row) = bucket.table.row(slot) else { continue };
                 budget.spend(1)?;
-                budget.spend(filing_steps(row.look_at(index.field()).1))?;
+                budget.spend(index.filing_steps(row))?;
                 index.add(&bucket.table, slot);
             }
         }

@@ -60,8 +60,8 @@ impl Door {
 
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
-    /// Loop time of requests, by family.
-    pub requests: BTreeMap<&'static str, Option<Histogram>>,
+    /// Loop time of requests, by family; `None` for what belongs to none.
+    pub requests: BTreeMap<Option<Family>, Histogram>,
     pub errors: BTreeMap<&'static str, u64>,
     /// Answers by door and first digit of the status.
     pub http: BTreeMap<(Door, u16), u64>,
@@ -79,12 +79,8 @@ pub(crate) struct Figures {
 
 impl Figures {
     pub fn count_request(&mut self, operation: &str, micros: u64) {
-        let family = Family::of(operation).map_or("other", Family::as_str);
-        self.requests
-            .entry(family)
-            .or_default()
-            .get_or_insert_with(|| Histogram::new(TURN_BOUNDS))
-            .count(micros);
+        let durations = self.requests.entry(Family::of(operation));
+        durations.or_insert_with(|| Histogram::new(TURN_BOUNDS)).count(micros);
     }
 
     pub fn count_error(&mut self, code: ErrorCode) {

@@ -4,6 +4,7 @@ use super::MetricKind::{Counter, Gauge, Histogram as Hist};
 use super::figures::Histogram;
 use super::world::{Process, StorageFigures};
 use super::{Labels, MetricValue, Row, Sources};
+use crate::protocol::Family;
 
 type Series = Vec<(Labels, MetricValue)>;
 
@@ -66,20 +67,20 @@ fn closed(sources: &Sources<'_>) -> Series {
     sources.world.closed.iter().map(series).collect()
 }
 
+fn family_name(family: Option<Family>) -> &'static str {
+    family.map_or("other", Family::as_str)
+}
+
 fn requests(sources: &Sources<'_>) -> Series {
     let requests = &sources.engine.figures.requests;
-    by(
-        "family",
-        requests.iter().map(|(family, all)| (*family, all.as_ref().map_or(0, Histogram::total))),
-    )
+    by("family", requests.iter().map(|(family, all)| (family_name(*family), all.total())))
 }
 
 fn request_durations(sources: &Sources<'_>) -> Series {
-    let series = |(family, all): (&&'static str, &Option<Histogram>)| {
-        let value = MetricValue::Histogram(all.clone()?);
-        Some((vec![("family", (*family).into())], value))
+    let series = |(family, all): (&Option<Family>, &Histogram)| {
+        (vec![("family", family_name(*family).into())], MetricValue::Histogram(all.clone()))
     };
-    sources.engine.figures.requests.iter().filter_map(series).collect()
+    sources.engine.figures.requests.iter().map(series).collect()
 }
 
 fn http(sources: &Sources<'_>) -> Series {

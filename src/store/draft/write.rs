@@ -3,6 +3,7 @@
 use super::many::{Inserted, OnConflict, already_exists};
 use super::overlay::Entry;
 use super::{BoundRules, Decided, Draft, Mode, known, unique_violation};
+use crate::budget::OverBudget;
 use crate::ids::IdSource;
 use crate::json::{Json, Raw};
 use crate::protocol::OpError;
@@ -10,7 +11,6 @@ use crate::store::data::{Data, Datum};
 use crate::store::row::Patch;
 use crate::store::rows::set_by_server;
 use crate::store::schema::{Generated, OnDuplicate, validate};
-use crate::store::search::filing_steps;
 use crate::store::table::Slot;
 use crate::store::{
     Bucket, BucketId, Effect, Key, Lookup, Row, RowBuilder, Store, WriteCx, WriteKind,
@@ -73,6 +73,7 @@ impl Draft {
         self.check_row(bucket, WriteKind::Insert, &row)?;
         let key = bucket.key_of(&row);
         let old = self.row(bucket, &key);
+        self.pay_for_words(bucket, old, Some(&row))?;
         let there = old.is_some();
         if let Some(rules) = &rules {
             self.require_insert(bucket, (&key, old), &row, rules, how)?;
@@ -143,14 +144,31 @@ impl Draft {
         let searched = bucket.unplaced.saturating_mul(row.text().len() / 4);
         let files = bucket.indexes.len() + bucket.sorted.len() + bucket.references.len();
         self.budget.spend((searched + files.saturating_sub(8)) as u64)?;
-        for index in &bucket.searched {
-            self.budget.spend(filing_steps(row.look_at(index.field()).1))?;
-        }
         validate(&bucket.name, &bucket.definition, &bucket.fields, row, &self.budget)?;
         match &bucket.guard {
             Some(guard) => guard.check(kind, row, self.write_cx()),
             None => Ok(()),
         }
+    }
+
+    /// Pays for the words that the commit takes out and files.
+    pub(super) fn pay_for_words(
+        &self,
+        bucket: &Bucket,
+        old: Option<&Row>,
+        new: Option<&Row>,
+    ) -> Result<(), OverBudget> {
+        for index in &bucket.searched {
+            if let (Some(old), Some(new)) = (old, new)
+                && !index.moves(old, new)
+            {
+                continue;
+            }
+            for row in [old, new].into_iter().flatten() {
+                self.budget.spend(index.filing_steps(row))?;
+            }
+        }
+        Ok(())
     }
 
     fn write_cx(&self) -> WriteCx<'_> {
@@ -243,6 +261,9 @@ impl Draft {
         let old = bucket.guard.as_ref().and_then(|_| self.row(bucket, key)).cloned();
         let row = self.compute(bucket, row, old.as_ref());
         self.check_row(bucket, WriteKind::Update, &row)?;
+        if !bucket.searched.is_empty() {
+            self.pay_for_words(bucket, self.row(bucket, key), Some(&row))?;
+        }
         if let Some(rules) = rules {
             rules.require(Decided::Update, bucket, &row, &self.budget)?;
         }
@@ -282,6 +303,9 @@ impl Draft {
         }
         // Used up, the draft has an error in the end.
         let _ = self.budget.spend_changes(1);
+        if !bucket.searched.is_empty() {
+            let _ = self.pay_for_words(bucket, self.row(bucket, key), None);
+        }
         self.writes += 1;
         let at = self.writes;
         let entry = self.overlay_mut(bucket).entry_mut(bucket, key, None);

@@ -14,7 +14,7 @@ use super::sorted::Place;
 use super::table::{Slot, Table};
 use super::{FieldRef, Row};
 use crate::tree::Tree;
-use words::each_word_of;
+use words::{each_word_of, most_words_of};
 
 /// See the module's description.
 #[derive(Clone, Debug)]
@@ -30,10 +30,8 @@ const MOST_WORDS: usize = 16;
 /// No word has this byte: UTF-8 does not.
 const BEHIND: u8 = 0xff;
 
-/// What it costs to file the words of a text of so many bytes.
-pub(super) fn filing_steps(bytes: usize) -> u64 {
-    bytes as u64
-}
+/// What it costs to file one word, or to take it out: a place in the tree.
+const STEPS_PER_WORD: u64 = 32;
 
 /// What it costs to find them.
 pub(super) fn search_steps(bytes: usize) -> u64 {
@@ -51,6 +49,13 @@ impl SearchIndex {
 
     pub(super) fn set_field(&mut self, field: FieldRef) {
         self.field = field;
+    }
+
+    /// What it costs to file the words of a record, or to take them out.
+    pub(super) fn filing_steps(&self, row: &Row) -> u64 {
+        let (value, bytes) = row.look_at(&self.field);
+        let words = value.map_or(0, most_words_of) as u64;
+        search_steps(bytes).saturating_add(words.saturating_mul(STEPS_PER_WORD))
     }
 
     /// The places of a record's words, each once.

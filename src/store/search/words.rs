@@ -32,14 +32,38 @@ pub(crate) fn each_word(text: &str, visit: &mut dyn FnMut(&str) -> bool) -> bool
 
 /// The words of a string, or of the strings in an array.
 pub(crate) fn each_word_of(value: Raw<'_>, visit: &mut dyn FnMut(&str) -> bool) -> bool {
+    each_text_of(value, &mut |text| each_word(text, visit))
+}
+
+/// A string, or the strings in an array; false from `visit` ends it.
+fn each_text_of(value: Raw<'_>, visit: &mut dyn FnMut(&str) -> bool) -> bool {
     match value.kind() {
-        Kind::String => value.as_str().is_none_or(|text| each_word(&text, visit)),
+        Kind::String => value.as_str().is_none_or(|text| visit(&text)),
         Kind::Array => value
             .elements()
             .filter(|element| element.kind() == Kind::String)
-            .all(|element| element.as_str().is_none_or(|text| each_word(&text, visit))),
+            .all(|element| element.as_str().is_none_or(|text| visit(&text))),
         _ => true,
     }
+}
+
+/// At least as many words as there are, found by looking at each character once:
+/// what it costs to file them has to be known before it is done. Letters and
+/// digits in a row are one word; of scripts that may do without spaces, whose
+/// letters have three bytes or more, each letter is taken for one.
+pub(crate) fn most_words_of(value: Raw<'_>) -> usize {
+    let mut words = 0;
+    each_text_of(value, &mut |text| {
+        let mut within = false;
+        for letter in text.chars() {
+            let is_part = letter.is_alphanumeric();
+            let stands_alone = letter.len_utf8() > 2;
+            words += usize::from(is_part && (stands_alone || !within));
+            within = is_part && !stands_alone;
+        }
+        true
+    });
+    words
 }
 
 /// What `$search` asks for: all of these words, the last one as the beginning
@@ -88,5 +112,36 @@ impl Search {
             missing > 0 || !begun
         });
         missing == 0 && begun
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::IdSource;
+
+    /// What is paid for is never less than what is filed.
+    #[test]
+    fn no_text_has_more_words_than_it_pays_for() {
+        let pieces = [
+            "a", "B", "7", " ", "-", "_", ".", "'", ",", "é", "e\u{301}", "×", "§", "ß", "ж", "א",
+            "\u{5f3}", "ع", "ー", "カ", "あ", "中", "한", "ก", "ा", "क", "\u{200d}", "𝐀", "🦀",
+            "ﬁ",
+        ];
+        let mut dice = IdSource::new([7; 32]);
+        for _ in 0..20_000 {
+            let length = dice.next_u64() % 12;
+            let text: String = (0..length)
+                .map(|_| pieces[(dice.next_u64() % pieces.len() as u64) as usize])
+                .collect();
+            let mut words = 0;
+            each_word(&text, &mut |_| {
+                words += 1;
+                true
+            });
+            let json = serde_json::to_string(&text).expect("JSON");
+            let paid = most_words_of(Raw::checked(&json));
+            assert!(words <= paid, "{text:?}: {words} words, {paid} paid for");
+        }
     }
 }

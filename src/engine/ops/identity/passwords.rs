@@ -83,12 +83,7 @@ impl Engine {
         self.check_password(&new)?;
         self.user_row(&user_id)?;
         self.check_boundary(&caller, &user_id)?;
-        let slot = self.identity()?.hash_slot(self.address_of(conn)?)?;
-        let salt = self.ids.bytes::<SALT_LEN>();
-        let run = Box::new(move || -> JobOutput {
-            let _slot = slot;
-            Box::new(password::hash(&new, &salt))
-        });
+        let run = self.hash_job(conn, new)?;
         let then = Box::new(move |engine: &mut Engine, conn, output, reply: &mut Reply| {
             let new = output_of::<String>(output)?;
             // Rights and target may have gone while the job ran.
@@ -100,6 +95,20 @@ impl Engine {
             Ok(Outcome::Done)
         });
         self.start_job(conn, request.id, &request.operation, run, then)
+    }
+
+    /// Hashes a password, away from the loop; what comes out is a `String`.
+    pub(super) fn hash_job(
+        &mut self,
+        conn: ConnId,
+        password: String,
+    ) -> Result<Box<dyn FnOnce() -> JobOutput + Send>, OpError> {
+        let slot = self.identity()?.hash_slot(self.address_of(conn)?)?;
+        let salt = self.ids.bytes::<SALT_LEN>();
+        Ok(Box::new(move || {
+            let _slot = slot;
+            Box::new(password::hash(&password, &salt))
+        }))
     }
 
     /// Stores a new hash and ends every session of the user. The caller, if it

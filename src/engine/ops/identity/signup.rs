@@ -4,11 +4,10 @@ use super::forbidden;
 use super::session::output_of;
 use super::users::{check_email, check_username, optional};
 use crate::access::RateKey;
-use crate::app::{ConnId, JobOutput};
+use crate::app::ConnId;
 use crate::engine::Engine;
 use crate::engine::ops::Outcome;
 use crate::identity::Id;
-use crate::identity::password::{self, SALT_LEN};
 use crate::json::{Json, Kind, Object};
 use crate::protocol::{OpError, Reply, Request};
 
@@ -47,12 +46,7 @@ impl Engine {
                 record.insert(name, raw.to_json());
             }
         }
-        let slot = self.identity()?.hash_slot(self.address_of(conn)?)?;
-        let salt = self.ids.bytes::<SALT_LEN>();
-        let run = Box::new(move || -> JobOutput {
-            let _slot = slot;
-            Box::new(password::hash(&password, &salt))
-        });
+        let run = self.hash_job(conn, password)?;
         let then = Box::new(move |engine: &mut Engine, conn, output, reply: &mut Reply| {
             let hash = output_of::<String>(output)?;
             // The name may have been taken while the job ran.

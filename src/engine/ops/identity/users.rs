@@ -2,10 +2,9 @@
 
 use super::session::{MAX_USERNAME, output_of};
 use super::{Change, done, forbidden, object, public, units, user_not_found};
-use crate::app::{ConnId, JobOutput};
+use crate::app::ConnId;
 use crate::engine::Engine;
 use crate::engine::ops::Outcome;
-use crate::identity::password::{self, SALT_LEN};
 use crate::identity::{Id, VIRTUAL_ADMIN};
 use crate::json::{Json, Kind, Object, Raw};
 use crate::protocol::{ErrorCode, OpError, Reply, Request};
@@ -79,12 +78,7 @@ impl Engine {
                 record.insert(name, raw.to_json());
             }
         }
-        let slot = self.identity()?.hash_slot(self.address_of(conn)?)?;
-        let salt = self.ids.bytes::<SALT_LEN>();
-        let run = Box::new(move || -> JobOutput {
-            let _slot = slot;
-            Box::new(password::hash(&password, &salt))
-        });
+        let run = self.hash_job(conn, password)?;
         let then = Box::new(move |engine: &mut Engine, conn, output, reply: &mut Reply| {
             let hash = output_of::<String>(output)?;
             // Rights may have gone and the name been taken while the job ran.

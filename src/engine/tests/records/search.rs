@@ -130,6 +130,40 @@ fn searching_is_as_a_naive_tokenizer_has_it() {
     }
 }
 
+/// What the commit does to the index of words, it does at once: whoever writes,
+/// and whoever removes, pays for it before.
+#[test]
+fn words_are_paid_for_when_they_are_filed_and_when_they_are_taken_out() {
+    let (mut rig, conn) = with_bucket(DEFINE);
+    let text = |of: usize| {
+        let words: Vec<String> = (0..500).map(|word| format!("w{of}x{word}")).collect();
+        words.join(" ")
+    };
+    for id in 0..4 {
+        let insert = format!(
+            r#""type":"store.insert","bucket":"b","data":{{"id":{id},"t":"{}","g":"a"}}"#,
+            text(id)
+        );
+        assert!(ask(&mut rig, conn, &insert).contains("_version"));
+    }
+    // Enough for two records' words, not for four.
+    rig.engine.options.request_steps = 40_000;
+    let refused = "VALIDATION_ERROR Request is too costly: more than 40000 steps";
+    let delete = r#""type":"store.deleteMany","bucket":"b","filter":{}"#;
+    assert_eq!(ask(&mut rig, conn, delete), refused);
+    let rewrite = format!(
+        r#""type":"store.updateMany","bucket":"b","filter":{{}},"data":{{"t":"{}"}}"#,
+        text(9)
+    );
+    assert_eq!(ask(&mut rig, conn, &rewrite), refused);
+    // Words that stay cost nothing.
+    let other = r#""type":"store.updateMany","bucket":"b","filter":{},"data":{"g":"c"}"#;
+    assert_eq!(ask(&mut rig, conn, other), "4");
+    let one = r#""type":"store.deleteMany","bucket":"b","filter":{"id":0}"#;
+    assert_eq!(ask(&mut rig, conn, one), "1");
+    assert_eq!(ask(&mut rig, conn, r#""type":"store.count","bucket":"b""#), "3");
+}
+
 #[test]
 fn what_a_search_finds_and_what_it_is_refused() {
     let (mut rig, conn) = with_bucket(DEFINE);
