@@ -232,3 +232,65 @@ fn a_program_reads_what_the_operations_read() {
         })
     );
 }
+
+#[test]
+fn a_query_may_ask_for_the_rows_of_somebody() {
+    let mine = |cx: &QueryCx<'_>, params: Option<&Value>| {
+        let text = |name: &str| params.and_then(|params| params[name].as_str()).unwrap_or_default();
+        let session = noexd::access::Session::new(text("user"), vec![text("role").into()]);
+        let cx = cx.rows_of(&session);
+        let notes = cx.bucket("notes")?;
+        let ids = |records: Vec<Value>| records.iter().map(|row| row["id"].clone()).collect();
+        let all: Vec<Value> = ids(notes.all());
+        let page = notes.paginate(1, None);
+        Ok(Some(json!({
+            "all": all,
+            "first": ids(notes.first(1)) as Vec<Value>,
+            "last": ids(notes.last(1)) as Vec<Value>,
+            "page": ids(page.records) as Vec<Value>, "more": page.has_more,
+            "count": notes.count(None)?,
+            "big": ids(notes.filter(&json!({"id": {"$gte": 3}}))?) as Vec<Value>,
+            "one": notes.get(&json!(1)).is_some(),
+            "sum": notes.sum("id", None)?,
+            "groups": notes.group_by(&["room"], "count", None, None)?.len(),
+        })))
+    };
+    let schema = |fields: &[&str]| -> Value {
+        let fields = fields.iter().map(|name| ((*name).to_owned(), json!({"type": "string"})));
+        let mut fields: serde_json::Map<String, Value> = fields.collect();
+        fields.insert("id".into(), json!({"type": "number"}));
+        Value::Object(fields)
+    };
+    let rows = json!({"read": {"room": {"$in": "{{ sets.rooms }}"}}, "bypass": ["auditor"]});
+    let server = Server::builder()
+        .port(0)
+        .set("store.firstPushDelayMs", 0)
+        .bucket("t", json!({"key": "id", "schema": {"id": {"type": "number"}}}))
+        .bucket("members", json!({"key": "id", "schema": schema(&["user", "room"])}))
+        .bucket("notes", json!({"key": "id", "schema": schema(&["room"]), "rows": rows}))
+        .set(
+            "access.sets",
+            json!({"rooms": {"bucket": "members", "filter": {"user": "{{ session.userId }}"}, "field": "room"}}),
+        )
+        .program_query("mine", mine)
+        .build()
+        .expect("starts");
+    let mut session = Session::new(server);
+    for (id, room) in [(1, "a"), (2, "b"), (3, "b"), (4, "c")] {
+        session.insert("notes", json!({"id": id, "room": room}));
+    }
+    session.insert("members", json!({"id": 1, "user": "ann", "room": "b"}));
+    let auditor = session.subscribe("mine", json!({"user": "joe", "role": "auditor"}));
+    assert_eq!(auditor["data"]["data"]["all"], json!([1, 2, 3, 4]));
+    let ann = session.subscribe("mine", json!({"user": "ann", "role": "reader"}));
+    let expected = json!({"all": [2, 3], "first": [2], "last": [3], "page": [2], "more": true,
+        "count": 2, "big": [3], "one": false, "sum": 5, "groups": 1});
+    assert_eq!(ann["data"]["data"], expected);
+    // The result follows the records, the set's bucket and the set itself.
+    session.insert("members", json!({"id": 2, "user": "ann", "room": "a"}));
+    assert_eq!(session.pushes()[0]["all"], json!([1, 2, 3]));
+    let redefined = session.call(json!({"type": "access.defineSet", "name": "rooms",
+        "bucket": "members", "filter": {"user": "{{ session.userId }}", "id": 1}, "field": "room"}));
+    assert_eq!(redefined["type"], "result", "{redefined}");
+    assert_eq!(session.pushes()[0]["all"], json!([2, 3]));
+}

@@ -37,6 +37,8 @@ pub struct External {
     jwt: Option<JwtVerifier>,
     validator: Option<Box<dyn TokenValidator>>,
     check: Option<Box<dyn PermissionCheck>>,
+    /// The check is asked about records, too.
+    pub looks_at_records: bool,
     permissions: Option<Permissions>,
     custom_role_tier: CustomRoleTier,
     /// Whether a connection must log in before it may do anything else.
@@ -94,6 +96,7 @@ impl External {
             jwt,
             validator: None,
             check: None,
+            looks_at_records: false,
             permissions,
             custom_role_tier: settings.custom_role_tier,
             required: settings.required,
@@ -107,6 +110,7 @@ impl External {
     }
 
     pub fn set_permission_check(&mut self, check: Box<dyn PermissionCheck>) {
+        self.looks_at_records = check.looks_at_records();
         self.check = Some(check);
     }
 
@@ -178,7 +182,7 @@ impl External {
             Err(OpError::new(ErrorCode::Forbidden, text))
         };
         if let Some(check) = &mut self.check {
-            match check.check(who, &question.operation, question.resource()) {
+            match opinion_of(&mut **check, who, question) {
                 Opinion::Allow => {
                     trace.plain("hook", "allow");
                     return Ok(());
@@ -223,5 +227,20 @@ fn rule(rule: &config::PermissionRule) -> Rule {
             buckets: rule.buckets.as_ref().map(boxed),
             topics: rule.topics.as_ref().map(boxed),
         },
+    }
+}
+/// What a check says: about the record first, where there is one.
+fn opinion_of(
+    check: &mut dyn PermissionCheck,
+    who: Principal<'_>,
+    question: &Question<'_>,
+) -> Opinion {
+    let (operation, resource) = (&*question.operation, question.resource());
+    let about_record = question.record.as_ref().map(|row| {
+        check.check_record(who, operation, resource, &serde_json::Value::from(&row.to_json()))
+    });
+    match about_record {
+        Some(opinion @ (Opinion::Allow | Opinion::Deny)) => opinion,
+        Some(Opinion::None) | None => check.check(who, operation, resource),
     }
 }

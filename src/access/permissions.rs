@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use crate::json::Json;
 use crate::protocol::{Family, Tier};
+use crate::store::Row;
 
 /// What kind of thing a resource is: `resourceType` of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +51,8 @@ pub struct Question<'a> {
     pub name: Option<Cow<'a, str>>,
     /// For `store.subscribe` and `store.query`: the bucket that the declarative query reads.
     pub source: Option<Cow<'a, str>>,
+    /// The record that it names, for a check that looks at records.
+    pub record: Option<Row>,
 }
 
 impl Question<'_> {
@@ -150,6 +153,7 @@ mod tests {
             kind: Some(ResourceKind::Bucket),
             name: (name != "*").then_some(name.into()),
             source: None,
+            record: None,
         }
     }
 

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::Session;
 use crate::app::JobId;
 use crate::json::Object;
@@ -120,4 +122,27 @@ pub trait PermissionCheck: Send {
     /// `resource` is `*` where the operation touches nothing that has a name.
     /// Called on the loop's thread for every request; must return quickly.
     fn check(&mut self, who: Principal<'_>, operation: &str, resource: &str) -> Opinion;
+
+    /// Whether [`PermissionCheck::check_record`] is to be asked at all; looked at
+    /// once, when the check is installed.
+    fn looks_at_records(&self) -> bool {
+        false
+    }
+
+    /// The same about one record, where a request names one that is there:
+    /// `store.get`, `update`, `delete`, `upsert`, and an insert that would replace
+    /// it, also as steps of a transaction. `record` is what it was before the
+    /// request. Asked before [`PermissionCheck::check`]; without an opinion that one
+    /// decides. Row rules hold besides, and a record that they hide is not asked
+    /// about.
+    fn check_record(
+        &mut self,
+        who: Principal<'_>,
+        operation: &str,
+        bucket: &str,
+        record: &Value,
+    ) -> Opinion {
+        let _ = (who, operation, bucket, record);
+        Opinion::None
+    }
 }

@@ -59,10 +59,11 @@ impl Engine {
         }
         match operation {
             Some(Operation::StoreTransaction) => {
-                self.authorise_transaction(session.as_ref(), request)
+                self.authorise_transaction(conn, session.as_ref(), request)
             }
             _ => {
-                let question = self.question(operation, request);
+                let mut question = self.question(operation, request);
+                question.record = self.record_asked(conn, operation, request);
                 self.decide(session.as_ref(), &question)?;
                 match (operation, question.name) {
                     (Some(Operation::StoreSubscribe | Operation::StoreQuery), Some(query)) => {
@@ -119,7 +120,8 @@ impl Engine {
             _ => None,
         };
         let operation = Cow::Borrowed(&*request.operation);
-        Question { operation, tier, class: tier, kind, name, source: source.map(Cow::Owned) }
+        let source = source.map(Cow::Owned);
+        Question { operation, tier, class: tier, kind, name, source, record: None }
     }
 
     /// A transaction is decided bucket by bucket, before any of it runs. What
@@ -128,6 +130,7 @@ impl Engine {
     /// forbidden.
     fn authorise_transaction(
         &mut self,
+        conn: ConnId,
         session: Option<&Session>,
         request: &Request<'_>,
     ) -> Result<(), OpError> {
@@ -139,6 +142,7 @@ impl Engine {
             kind: Some(ResourceKind::Bucket),
             name,
             source: None,
+            record: None,
         };
         let mut decided = HashSet::new();
         for element in request.field("operations").into_iter().flat_map(Raw::elements) {
@@ -147,8 +151,9 @@ impl Engine {
                 Some("get" | "where" | "findOne" | "count" | "find") => Some(Tier::Read),
                 _ => tier,
             };
-            if decided.insert((bucket.clone(), class)) {
-                self.decide(session, &question(bucket, class))?;
+            let record = self.record_of_step(conn, element);
+            if record.is_some() || decided.insert((bucket.clone(), class)) {
+                self.decide(session, &Question { record, ..question(bucket, class) })?;
             }
         }
         if decided.is_empty() {
@@ -180,6 +185,7 @@ impl Engine {
             kind: Some(kind),
             name: Some(Cow::Borrowed(name)),
             source: source.map(Cow::Owned),
+            record: None,
         };
         self.decide(session.as_ref(), &question)
     }
@@ -309,6 +315,7 @@ impl Engine {
             kind: Some(ResourceKind::Bucket),
             name: Some(Cow::Borrowed(bucket)),
             source: None,
+            record: None,
         };
         identity.directory.decide(&bound.session.user_id, &question)
     }
@@ -325,6 +332,7 @@ impl Engine {
             kind: Some(ResourceKind::Bucket),
             name: Some(Cow::Borrowed(bucket)),
             source: None,
+            record: None,
         };
         self.decide(session.as_ref(), &question).is_ok()
     }

@@ -23,6 +23,7 @@ mod logic;
 mod many;
 mod metrics;
 pub mod metrics_table;
+mod named_records;
 mod ops;
 mod options;
 mod orphans;

@@ -161,7 +161,7 @@ impl Engine {
 
     /// The sets in order of definition.
     pub(super) fn sets(&self) -> impl Iterator<Item = ListedSet<'_>> {
-        self.rows.sets.sets.list()
+        self.rows.sets.sets.list(&self.store)
     }
 
     /// The row rules that apply to a connection in a bucket, if any do.

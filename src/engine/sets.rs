@@ -78,7 +78,7 @@ impl SetUsers {
 impl Engine {
     /// Whether there is a set of that name.
     pub(crate) fn has_set(&self, name: &str) -> bool {
-        self.rows.sets.sets.is_defined(name)
+        self.store.set(name).is_some()
     }
 
     /// A commit may have changed what is in sets. From now on nobody is shown
@@ -115,9 +115,13 @@ impl Engine {
         body: &Object,
         origin: Origin,
     ) -> Result<(), OpError> {
-        self.rows.sets.sets.define(&self.store, name, body)?;
+        let before = self.store.set(name).map(|set| set.bucket.clone());
+        self.store.define_set(name, body)?;
         self.log_document(STORED, name, origin, &Json::Object(body.clone()));
         self.set_replaced(name);
+        if let Some(bucket) = before.and_then(|bucket| self.store.bucket_id(&bucket)) {
+            self.views.rerun_programs(&self.store, bucket);
+        }
         Ok(())
     }
 
@@ -135,8 +139,8 @@ impl Engine {
         let bucket = body.get("bucket").and_then(Json::as_str).unwrap_or_default();
         self.refuse_system_bucket(bucket)?;
         match origin {
-            Origin::File => self.rows.sets.sets.define(&self.store, name, body),
-            Origin::Wire => self.rows.sets.sets.restore(&self.store, name, body),
+            Origin::File => self.store.define_set(name, body),
+            Origin::Wire => self.store.restore_set(name, body),
         }
     }
 
@@ -168,7 +172,7 @@ impl Engine {
             return Err(OpError::new(ErrorCode::Conflict, text));
         }
         self.set_replaced(name);
-        self.rows.sets.sets.undefine(name);
+        self.store.undefine_set(name);
         self.log_forget(STORED, name);
         Ok(true)
     }

@@ -11,30 +11,16 @@ use slab::Slab;
 use super::routing::{Route, Routes};
 use super::views::ViewId;
 use crate::budget::Budget;
-use crate::json::{Json, Object, parse};
-use crate::protocol::{ErrorCode, OpError, bounds};
-use crate::store::rows::{Principal, SetFilter};
+use crate::json::{Json, Object};
+use crate::protocol::{ErrorCode, OpError};
+use crate::store::rows::{Principal, SetDefinition, set_value, set_values};
 use crate::store::{
     BucketId, Change, Commit, DefinitionChange, FieldRef, Filter, Row, Store, not_defined,
 };
 
-/// How many sets there may be.
-const MAX_SETS: usize = 100;
-/// How many values one may have.
-const MAX_VALUES: usize = 10_000;
-
 /// One list that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SetId(usize);
-
-#[derive(Clone, Debug)]
-struct Defined {
-    bucket: Box<str>,
-    filter: SetFilter,
-    field: Box<str>,
-    /// As it is stored.
-    body: Object,
-}
 
 #[derive(Debug)]
 struct List {
@@ -53,8 +39,6 @@ struct List {
 /// See the module's description.
 #[derive(Debug, Default)]
 pub(crate) struct Sets {
-    /// In order of definition.
-    defined: Vec<(Box<str>, Defined)>,
     lists: Slab<List>,
     by_text: HashMap<(Box<str>, Box<str>), SetId>,
     routes: HashMap<BucketId, Routes>,
@@ -71,10 +55,7 @@ pub(crate) struct Listed<'s> {
 
 impl List {
     fn value_of<'r>(&self, row: Option<&'r Row>, budget: &Budget) -> Option<&'r str> {
-        let row = row.filter(|row| self.filter.matches(row, budget))?;
-        let value = row.field(&self.field)?;
-        use crate::json::Kind::{Array, Null, Object};
-        (!matches!(value.kind(), Null | Array | Object)).then(|| value.text())
+        set_value(row.filter(|row| self.filter.matches(row, budget))?, &self.field)
     }
 
     fn add(&mut self, value: &str) -> bool {
@@ -123,75 +104,12 @@ impl List {
 }
 
 impl Sets {
-    pub fn is_defined(&self, name: &str) -> bool {
-        self.find(name).is_some()
-    }
-
-    fn find(&self, name: &str) -> Option<&Defined> {
-        self.defined.iter().find(|(have, _)| **have == *name).map(|(_, defined)| defined)
-    }
-
     /// The sets in order of definition.
-    pub fn list(&self) -> impl Iterator<Item = Listed<'_>> {
-        self.defined.iter().map(|(name, defined)| {
-            let of_it = self.lists.iter().filter(|(_, list)| list.name == *name);
+    pub fn list<'s>(&'s self, store: &'s Store) -> impl Iterator<Item = Listed<'s>> {
+        store.sets().map(|(name, defined)| {
+            let of_it = self.lists.iter().filter(|(_, list)| *list.name == *name);
             Listed { name, body: &defined.body, views: of_it.count() }
         })
-    }
-
-    /// Defines a set, or another one of its name. `body` has `bucket`, `filter`
-    /// and `field`, each of its type.
-    ///
-    /// # Errors
-    /// `BUCKET_NOT_DEFINED`, `Invalid set "{name}": {reason}`, too many sets.
-    pub fn define(&mut self, store: &Store, name: &str, body: &Object) -> Result<(), OpError> {
-        let text = |member: &str| body.get(member).and_then(Json::as_str).unwrap_or_default();
-        let bucket = store.require(text("bucket"))?;
-        let filter = body.get("filter").and_then(Json::as_object).cloned().unwrap_or_default();
-        let filter = SetFilter::parse(bucket.layout(), &filter)
-            .map_err(|reason| OpError::validation(format!("Invalid set \"{name}\": {reason}")))?;
-        let defined = Defined {
-            bucket: text("bucket").into(),
-            filter,
-            field: text("field").into(),
-            body: body.clone(),
-        };
-        let count = self.defined.len();
-        match self.defined.iter_mut().find(|(have, _)| **have == *name) {
-            Some((_, have)) => *have = defined,
-            None if count >= MAX_SETS => {
-                let text = format!("Too many sets (maximum {MAX_SETS})");
-                return Err(OpError::validation(text));
-            }
-            None => self.defined.push((name.into(), defined)),
-        }
-        Ok(())
-    }
-
-    /// Puts back one that was stored; its bucket may be gone since.
-    ///
-    /// # Errors
-    /// `Invalid set "{name}": {reason}`
-    pub fn restore(&mut self, store: &Store, name: &str, body: &Object) -> Result<(), OpError> {
-        let bucket = body.get("bucket").and_then(Json::as_str).unwrap_or_default();
-        if store.bucket_id(bucket).is_some() {
-            return self.define(store, name, body);
-        }
-        let filter = body.get("filter").and_then(Json::as_object).cloned().unwrap_or_default();
-        let filter = SetFilter::parse(&crate::store::Layout::default(), &filter)
-            .map_err(|reason| OpError::validation(format!("Invalid set \"{name}\": {reason}")))?;
-        let field = body.get("field").and_then(Json::as_str).unwrap_or_default();
-        let defined =
-            Defined { bucket: bucket.into(), filter, field: field.into(), body: body.clone() };
-        self.defined.push((name.into(), defined));
-        Ok(())
-    }
-
-    /// True if it was there.
-    pub fn undefine(&mut self, name: &str) -> bool {
-        let before = self.defined.len();
-        self.defined.retain(|(have, _)| **have != *name);
-        before != self.defined.len()
     }
 
     /// The lists of a set.
@@ -212,18 +130,17 @@ impl Sets {
         who: &Principal<'_>,
         budget: &Budget,
     ) -> Result<SetId, OpError> {
-        let defined = self.find(name).ok_or_else(|| {
+        let defined = store.set(name).ok_or_else(|| {
             OpError::new(ErrorCode::InternalError, format!("Set \"{name}\" is not defined"))
         })?;
         let bucket = store.bucket_named(&defined.bucket);
         let bucket = bucket.ok_or_else(|| not_defined(&defined.bucket))?;
-        let json = Json::Object(defined.filter.fill(who)?);
+        let json = defined.fill(who)?;
         let key = (Box::from(name), json.to_text().into());
         if let Some(id) = self.by_text.get(&key) {
             return Ok(*id);
         }
-        let filter = Filter::from_json(bucket.layout(), &json)?;
-        bounds::check_conditions(filter.conditions())?;
+        let filter = SetDefinition::compile(bucket, &json)?;
         let routes = match filter.is_never() {
             true => Vec::new(),
             false => Route::of(&filter),
@@ -255,14 +172,7 @@ impl Sets {
     /// `Set "{n}" has too many values (maximum 10000)`
     pub fn values(&self, id: SetId) -> Result<Vec<Json>, OpError> {
         let list = self.lists.get(id.0).ok_or_else(OpError::internal)?;
-        if list.values.len() > MAX_VALUES {
-            return Err(OpError::validation(format!(
-                "Set \"{}\" has too many values (maximum {MAX_VALUES})",
-                list.name
-            )));
-        }
-        let value = |text: &str| parse(text, 1).map(|raw| raw.to_json()).unwrap_or_default();
-        Ok(list.values.keys().map(|text| value(text)).collect())
+        set_values(&list.name, list.values.keys().map(|text| &**text))
     }
 
     /// Whether the bucket of a list is there.

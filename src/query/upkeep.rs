@@ -52,6 +52,16 @@ impl Views {
         }
     }
 
+    /// Programs that read a bucket run again: a set over it is another one.
+    pub fn rerun_programs(&mut self, store: &Store, bucket: BucketId) {
+        for id in self.over(bucket) {
+            let live = self.entry_mut(id).map(|entry| &entry.live);
+            if matches!(live, Some(Live::Program(..))) {
+                self.maintain(store, id, Happened::StartOver, &[]);
+            }
+        }
+    }
+
     fn apply_changes(&mut self, store: &Store, changes: &[Change], restarted: &[BucketId]) {
         let mut touched = std::mem::take(&mut self.touched);
         let Views { routes, views, scratch, .. } = self;

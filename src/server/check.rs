@@ -30,7 +30,7 @@ pub fn check_definitions(config: &Config) -> Result<(), ConfigError> {
     let found = ConfigError::together(external(config), buckets);
     let found = ConfigError::together(found, queries(&store, config));
     let elsewhere = |bucket: &str| is_elsewhere(bucket, &config.buckets, config);
-    let found = ConfigError::together(found, sets::check(&store, config, &elsewhere));
+    let found = ConfigError::together(found, sets::check(&mut store, config, &elsewhere));
     let found = ConfigError::together(found, logic::check(&mut store, config, &elsewhere));
     let found = ConfigError::together(found, rules::check(config));
     ConfigError::together(found, procedures::check(config))

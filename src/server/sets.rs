@@ -4,7 +4,6 @@ use super::definitions::{self, Met};
 use crate::config::{Config, ConfigError, Problem};
 use crate::engine::Engine;
 use crate::json::{Json, Object};
-use crate::query::Sets;
 use crate::spelling::Unknown;
 use crate::storage::{Document, Origin};
 use crate::store::Store;
@@ -61,11 +60,10 @@ fn rows_problems(store: &Store, config: &Config, is_set: impl Fn(&str) -> bool) 
 /// # Errors
 /// Every one that would be refused.
 pub(super) fn check(
-    store: &Store,
+    store: &mut Store,
     config: &Config,
     is_elsewhere: &dyn Fn(&str) -> bool,
 ) -> Result<(), ConfigError> {
-    let mut sets = Sets::default();
     let mut problems = Vec::new();
     for (name, body) in config.access_sets.iter() {
         let own = problems_of(name, body);
@@ -78,7 +76,7 @@ pub(super) fn check(
         if store.bucket_id(bucket).is_none() && is_elsewhere(bucket) {
             continue;
         }
-        if let Err(error) = sets.define(store, name, &body) {
+        if let Err(error) = store.define_set(name, &body) {
             problems.push(problem(name, &error.message));
         }
     }

@@ -87,6 +87,7 @@ pub struct Store {
     /// What is to be given back.
     graveyard: remains::Graveyard,
     limit: limit::DataLimit,
+    sets: rows::SetDefinitions,
 }
 
 impl Store {

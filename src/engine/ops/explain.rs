@@ -58,6 +58,7 @@ impl Engine {
             kind,
             name: (*resource != *"*").then(|| Cow::Borrowed(&*resource)),
             source: source.map(Cow::Owned),
+            record: self.record_explained(&resource, request),
         };
         let mut trace = Trace::on();
         let mut decided = self.explain_gate(&asked, &question, &mut trace);

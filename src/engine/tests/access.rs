@@ -21,7 +21,7 @@ fn settings(json: &str) -> config::External {
     }
 }
 
-fn rig(json: &str) -> Rig {
+pub(super) fn rig(json: &str) -> Rig {
     rig_with(json, EngineOptions { heartbeat_interval_ms: 0, ..EngineOptions::default() })
 }
 
@@ -34,7 +34,7 @@ fn rig_with(json: &str, options: EngineOptions) -> Rig {
 }
 
 /// `CODE message` of an error, the JSON of anything else.
-fn answer(rig: &mut Rig, conn: ConnId, request: &str) -> String {
+pub(super) fn answer(rig: &mut Rig, conn: ConnId, request: &str) -> String {
     outcome(&rig.call(conn, &format!(r#"{{"id":1,{request}}}"#)))
 }
 
@@ -53,7 +53,7 @@ const TOKENS: &str = r#"{"tokens":{
     "t-short":{"userId":"sam","roles":["admin"],"expiresAt":1800000001000},
     "t-old":{"userId":"old","roles":["admin"],"expiresAt":1799999999999}},"#;
 
-fn tokens(rest: &str) -> String {
+pub(super) fn tokens(rest: &str) -> String {
     format!("{TOKENS}{rest}}}")
 }
 
@@ -398,36 +398,6 @@ fn an_embedded_validator_may_answer_later() {
     given.try_recv().expect("a ticket").complete(Verdict::Invalid);
     deliver_one(&mut rig);
     assert_eq!(rig.received(other).len(), 0);
-}
-
-struct Check;
-
-impl PermissionCheck for Check {
-    fn check(&mut self, who: Principal<'_>, operation: &str, resource: &str) -> Opinion {
-        match (who.user_id, operation, resource) {
-            (Some("bob"), "store.get", "secret") => Opinion::Deny,
-            (_, "store.get", "open") => Opinion::Allow,
-            _ => Opinion::None,
-        }
-    }
-}
-
-#[test]
-fn an_embedded_check_comes_before_the_rules() {
-    let rules = r#""permissions":{"default":"deny","rules":[{"role":"writer","allow":"*"}]}"#;
-    let mut rig = rig(&tokens(rules));
-    rig.engine.set_permission_check(Box::new(Check));
-    let conn = rig.connect();
-    let is_allowed = |rig: &mut Rig, bucket: &str| {
-        let request = format!(r#""type":"store.get","bucket":"{bucket}""#);
-        !answer(rig, conn, &request).starts_with("FORBIDDEN")
-    };
-    answer(&mut rig, conn, r#""type":"auth.login","token":"t-bob""#);
-    assert!(!is_allowed(&mut rig, "secret"));
-    assert!(is_allowed(&mut rig, "anything"));
-    answer(&mut rig, conn, r#""type":"auth.login","token":"t-ann""#);
-    assert!(is_allowed(&mut rig, "open"));
-    assert!(!is_allowed(&mut rig, "anything"));
 }
 
 #[test]

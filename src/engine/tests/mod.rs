@@ -1,6 +1,7 @@
 //! The engine over simulated time: no sockets, no clock, no sleeps.
 
 mod access;
+mod access_checks;
 mod bounds;
 pub(crate) mod durability;
 mod expiry;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use serde_json::Value;
 
@@ -9,9 +10,11 @@ use super::super::definition::Definition;
 use super::super::params::Params;
 use super::super::plan::{Evaluated, Plan};
 use super::value_of;
+use crate::access::Session;
 use crate::budget::Budget;
 use crate::json::{Json, Object};
 use crate::protocol::OpError;
+use crate::store::rows::{Bound, Principal};
 use crate::store::{Aggregate, Bucket, BucketId, Filter, Key, Lookup, Store};
 
 /// What a result depends on.
@@ -31,38 +34,98 @@ impl Dependencies {
     }
 }
 
-/// The data as the current commit has left it.
+/// The data as the current commit has left it: everything, unless
+/// [`QueryCx::rows_of`] somebody is asked for.
 #[derive(Debug)]
 pub struct QueryCx<'s> {
     store: &'s Store,
-    read: RefCell<Dependencies>,
+    read: Rc<RefCell<Dependencies>>,
+    /// Whose row rules hold.
+    whose: Option<Session>,
 }
 
 impl<'s> QueryCx<'s> {
     pub(crate) fn new(store: &'s Store) -> Self {
-        QueryCx { store, read: RefCell::default() }
+        QueryCx { store, read: Rc::default(), whose: None }
     }
 
     pub(crate) fn into_dependencies(self) -> Dependencies {
-        self.read.into_inner()
+        self.read.take()
+    }
+
+    /// The same data, of which only the records that the `read` rules of their
+    /// buckets show to this user are there, with his roles, metadata and sets. A
+    /// query has no user of its own: those who subscribe with equal parameters
+    /// share one result, so whose rows they are comes from the parameters or from
+    /// what the program knows.
+    ///
+    /// ```
+    /// use noexd::access::Session;
+    /// use noexd::query::QueryCx;
+    /// use serde_json::{Value, json};
+    ///
+    /// let unread = |cx: &QueryCx<'_>, params: Option<&Value>| {
+    ///     let user = params.and_then(|params| params["user"].as_str()).unwrap_or_default();
+    ///     let his = cx.rows_of(&Session::new(user, vec!["reader".into()]));
+    ///     let count = his.bucket("messages")?.count(Some(&json!({"read": false})))?;
+    ///     Ok(Some(json!(count)))
+    /// };
+    /// let server = noexd::Server::builder().port(0).program_query("unread", unread);
+    /// # drop(server);
+    /// ```
+    #[must_use]
+    pub fn rows_of(&self, session: &Session) -> QueryCx<'s> {
+        QueryCx { store: self.store, read: Rc::clone(&self.read), whose: Some(session.clone()) }
     }
 
     /// A bucket to read from.
     ///
     /// # Errors
     ///
-    /// `Bucket "{name}" is not defined`
+    /// `Bucket "{name}" is not defined`; with row rules also of a set that cannot
+    /// be used.
     pub fn bucket(&self, name: &str) -> Result<QueryBucket<'_>, OpError> {
-        Ok(QueryBucket { bucket: self.store.require(name)?, read: &self.read })
+        let bucket = self.store.require(name)?;
+        let shown = match &self.whose {
+            None => Bound::All,
+            Some(session) => self.shown_to(session, bucket)?,
+        };
+        Ok(QueryBucket { bucket, read: &self.read, shown })
+    }
+
+    /// What somebody may read of a bucket. The result depends on the buckets of
+    /// the sets that decide it.
+    fn shown_to(&self, session: &Session, bucket: &Bucket) -> Result<Bound, OpError> {
+        let Some(rules) = &bucket.definition().rows else { return Ok(Bound::All) };
+        if rules.bypassed_by(&session.roles).is_some() {
+            return Ok(Bound::All);
+        }
+        let who = |sets| Principal {
+            user_id: Some(&*session.user_id),
+            roles: &session.roles,
+            metadata: session.metadata.as_deref(),
+            // `read` cannot use it.
+            now: 0.0,
+            sets,
+        };
+        let values = |name: &str| {
+            let set = self.store.set(name).ok_or_else(OpError::internal)?;
+            let without = who(&|_| Err(OpError::internal()));
+            let (from, values) = set.read(self.store, name, &without, &Budget::unlimited())?;
+            self.read.borrow_mut().buckets.insert(from);
+            Ok(values)
+        };
+        Ok(rules.bind(bucket.layout(), bucket.key_field(), &who(&values))?.read)
     }
 }
 
 /// One bucket, read-only. What the methods mean is what the operations of the
 /// same names mean.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct QueryBucket<'c> {
     bucket: &'c Bucket,
     read: &'c RefCell<Dependencies>,
+    shown: Bound,
 }
 
 /// A page of [`QueryBucket::paginate`].
@@ -90,7 +153,21 @@ impl<'c> QueryBucket<'c> {
     }
 
     fn compile(&self, filter: &Value) -> Result<Filter, OpError> {
-        Filter::from_json(self.bucket.layout(), &Json::from(filter.clone()))
+        let filter = Filter::from_json(self.bucket.layout(), &Json::from(filter.clone()))?;
+        Ok(self.shown.narrow(filter))
+    }
+
+    /// A filter of those that are there; `None`: every record.
+    fn filter_or_seen(&self, filter: Option<&Value>) -> Result<Option<Filter>, OpError> {
+        match filter {
+            Some(filter) => self.compile(filter).map(Some),
+            None => Ok(self.seen().cloned()),
+        }
+    }
+
+    /// The filter of those that are there at all; `None`: all are.
+    fn seen(&self) -> Option<&Filter> {
+        self.shown.filter().map(|filter| &**filter)
     }
 
     /// The record with a key. The result then depends on that record and not on
@@ -98,12 +175,20 @@ impl<'c> QueryBucket<'c> {
     pub fn get(&self, key: &Value) -> Option<Value> {
         let key = Key::from_json(&Json::from(key.clone()))?;
         self.read.borrow_mut().records.insert((self.bucket.id(), key.clone()));
-        self.bucket.get(&key).map(value_of)
+        let row = self.bucket.get(&key);
+        row.filter(|row| self.shown.allows(row, &Budget::unlimited())).map(value_of)
     }
 
     /// All records in table order.
     pub fn all(&self) -> Vec<Value> {
-        self.all_of_it().iter().map(|(_, row)| value_of(row)).collect()
+        let bucket = self.all_of_it();
+        match self.seen() {
+            None => bucket.iter().map(|(_, row)| value_of(row)).collect(),
+            Some(seen) => {
+                let free = Budget::unlimited();
+                bucket.in_table_order(Some(seen), &free).map(|(_, row)| value_of(row)).collect()
+            }
+        }
     }
 
     /// The records that match.
@@ -137,19 +222,17 @@ impl<'c> QueryBucket<'c> {
     /// As [`QueryBucket::filter`].
     pub fn count(&self, filter: Option<&Value>) -> Result<usize, OpError> {
         let bucket = self.all_of_it();
-        match filter {
-            None => Ok(bucket.len()),
-            Some(filter) => {
-                let filter = self.compile(filter)?;
-                Ok(bucket.select(Some(&filter), &Budget::unlimited()).count())
-            }
-        }
+        let filter = self.filter_or_seen(filter)?;
+        Ok(match &filter {
+            None => bucket.len(),
+            Some(filter) => bucket.select(Some(filter), &Budget::unlimited()).count(),
+        })
     }
 
     /// The first `n` records.
     pub fn first(&self, n: usize) -> Vec<Value> {
         self.all_of_it()
-            .first(n, &Budget::unlimited())
+            .first_shown(n, self.seen(), &Budget::unlimited())
             .into_iter()
             .flatten()
             .map(value_of)
@@ -158,7 +241,12 @@ impl<'c> QueryBucket<'c> {
 
     /// The last `n` records, in ascending order.
     pub fn last(&self, n: usize) -> Vec<Value> {
-        self.all_of_it().last(n, &Budget::unlimited()).into_iter().flatten().map(value_of).collect()
+        self.all_of_it()
+            .last_shown(n, self.seen(), &Budget::unlimited())
+            .into_iter()
+            .flatten()
+            .map(value_of)
+            .collect()
     }
 
     /// At most `limit` records, from the first or from behind a key.
@@ -167,8 +255,11 @@ impl<'c> QueryBucket<'c> {
         let wanted = limit.saturating_add(1);
         let free = Budget::unlimited();
         let rows = match after {
-            Some(after) => bucket.after(&Lookup::from(&Json::from(after.clone())), wanted, &free),
-            None => bucket.first(wanted, &free),
+            Some(after) => {
+                let after = Lookup::from(&Json::from(after.clone()));
+                bucket.after_shown(&after, wanted, self.seen(), &free)
+            }
+            None => bucket.first_shown(wanted, self.seen(), &free),
         };
         let mut rows = rows.unwrap_or_default();
         let has_more = rows.len() > limit;
@@ -184,7 +275,7 @@ impl<'c> QueryBucket<'c> {
         filter: Option<&Value>,
     ) -> Result<Option<f64>, OpError> {
         let bucket = self.all_of_it();
-        let filter = filter.map(|filter| self.compile(filter)).transpose()?;
+        let filter = self.filter_or_seen(filter)?;
         let free = Budget::unlimited();
         let rows = bucket.select(filter.as_ref(), &free).map(|(_, row)| row);
         Ok(function.over(rows, &bucket.layout().field(field)))
@@ -255,6 +346,13 @@ impl<'c> QueryBucket<'c> {
         // As the reading restriction and not as the filter of the definition,
         // in which strings could be placeholders.
         let filter = filter.map(|filter| Json::from(filter.clone()));
+        let filter = match (filter, self.shown.json()) {
+            (Some(filter), Some(seen)) => {
+                let both = Json::Array(vec![filter, (**seen).clone()]);
+                Some(Json::Object([("$and", both)].into_iter().collect()))
+            }
+            (filter, seen) => filter.or_else(|| seen.map(|seen| (**seen).clone())),
+        };
         let plan = Plan::new(
             bucket,
             &definition,

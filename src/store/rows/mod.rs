@@ -5,12 +5,15 @@
 //! and no sessions; who somebody is comes as a [`Principal`].
 
 mod bound;
+mod set;
 mod template;
 
 use std::collections::BTreeSet;
 
 pub(in crate::store) use bound::set_by_server;
 pub use bound::{Bound, BoundRules, Decided, RuleName, Sight};
+pub(in crate::store) use set::SetDefinitions;
+pub use set::{SetDefinition, set_value, set_values};
 use template::{Check, Place, fill_value, filter_for, sample};
 
 use super::schema::Field;
