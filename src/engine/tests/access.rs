@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::access::{
-    Answer, External, Opinion, PermissionCheck, Principal, Session, Ticket, TokenValidator, Verdict,
-};
+use crate::access::{Answer, External, Session, Ticket, TokenValidator, Verdict};
 use crate::audit::AuditLog;
 use crate::config;
 use crate::protocol::Tier;
