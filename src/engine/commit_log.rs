@@ -1,5 +1,5 @@
-//! What a turn's commits become: a batch for whoever keeps it, and what each
-//! answer has to wait for.
+//! What a turn's commits become: their numbers, a batch for whoever keeps it, and
+//! what each answer has to wait for.
 //!
 //! Knows which buckets are kept and where definitions came from. Must not know
 //! files or threads: batches are values, handed to a [`CommitLog`].
@@ -8,12 +8,17 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::Engine;
+use sha2::{Digest as _, Sha256};
+
+use super::continuity::{Past, Ring};
+use super::{Engine, EngineOptions};
 use crate::app::{CommitSeq, Effect, JobId, Now};
 use crate::json::{Json, Raw};
+use crate::logic::COMPUTED;
 use crate::protocol::{Operation, Request, Resource, Tier};
 use crate::storage::{
-    Batch, BucketEntry, Document, Op, Origin, RecordEntry, RowText, StorageStats, Task, Writer,
+    Batch, BucketEntry, Document, EpochId, Epochs, Op, Origin, RecordEntry, RowText, StorageError,
+    StorageStats, Task, VisitPast, Writer,
 };
 use crate::store::{Bucket, BucketId, Change, Commit, Defined, DefinitionChange, Store};
 
@@ -51,7 +56,6 @@ impl CommitLog for Arc<Writer> {
 }
 
 /// The engine's end of the log.
-#[derive(Default)]
 pub(crate) struct Log {
     sink: Option<Box<dyn CommitLog>>,
     /// Queued bytes from which on no requests are read.
@@ -60,11 +64,13 @@ pub(crate) struct Log {
     origin: Origin,
     /// Where the definition of each stored bucket came from.
     origins: HashMap<BucketId, Origin>,
-    /// The number of the newest commit that is to be kept.
-    last: CommitSeq,
-    /// The newest commit that touched a bucket; nothing for those that were
-    /// not touched since the start.
-    touched: HashMap<BucketId, CommitSeq>,
+    /// The number of the newest commit: with storage, of those that are to be
+    /// kept, else of all.
+    newest: CommitSeq,
+    /// What changed recently.
+    ring: Ring,
+    /// The runs whose numbers mean something.
+    epochs: Epochs,
     /// The batch of this turn.
     ops: Vec<Op>,
     /// Behind so many steps each of its commits ends.
@@ -75,7 +81,33 @@ pub(crate) struct Log {
     documents: Vec<Document>,
 }
 
+/// The present run of a server that keeps nothing: as random as its seed, which
+/// it tells nothing of.
+fn epoch_of(seed: &[u8; 32]) -> EpochId {
+    let digest = Sha256::new().chain_update(b"noexd epoch").chain_update(seed).finalize();
+    let mut id = EpochId::default();
+    id.0.iter_mut().zip(digest).for_each(|(byte, digit)| *byte = digit);
+    id
+}
+
 impl Log {
+    /// One that keeps nothing: commits are counted from 1.
+    pub fn new(options: &EngineOptions) -> Log {
+        Log {
+            sink: None,
+            max_backlog: 0,
+            origin: Origin::default(),
+            origins: HashMap::new(),
+            newest: 0,
+            ring: Ring::new(options.ring_bytes, 0),
+            epochs: Epochs::begun(epoch_of(&options.seed)),
+            ops: Vec::new(),
+            ends: Vec::new(),
+            first: 0,
+            documents: Vec::new(),
+        }
+    }
+
     /// Whether anything is kept.
     pub fn is_on(&self) -> bool {
         self.sink.is_some()
@@ -91,19 +123,46 @@ impl Log {
 
     /// What an answer that may reveal anything waits for.
     pub fn last(&self) -> CommitSeq {
-        self.last
+        if self.is_on() { self.newest } else { 0 }
+    }
+
+    /// The number of the newest commit that has one.
+    pub fn newest(&self) -> CommitSeq {
+        self.newest
     }
 
     /// What an answer that reveals nothing but this bucket waits for.
     fn last_of(&self, bucket: BucketId) -> CommitSeq {
-        self.touched.get(&bucket).copied().unwrap_or_default()
+        // What was before the start is durable.
+        self.ring.known_touch(bucket).unwrap_or_default()
     }
 
-    /// Adds a commit to the batch. `store` is as the commit left it.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    pub fn epochs(&self) -> &Epochs {
+        &self.epochs
+    }
+
+    pub fn check_invariants(&self) {
+        self.ring.check_invariants();
+    }
+
+    /// Gives a commit its number, if it has one, and adds it to the batch. `store`
+    /// is as the commit left it.
     fn add(&mut self, store: &Store, commit: &Commit) {
-        if self.sink.is_none() {
+        let is_on = self.is_on();
+        if is_on && !self.add_steps(store, commit) {
             return;
         }
+        self.count();
+        let is_kept = |id: BucketId| !is_on || store.bucket(id).is_some_and(is_persistent);
+        self.ring.follow(self.newest, commit, is_kept);
+    }
+
+    /// Whether there is anything to be stored.
+    fn add_steps(&mut self, store: &Store, commit: &Commit) -> bool {
         let before = self.ops.len();
         for definition in &commit.definitions {
             self.add_definition(definition);
@@ -117,26 +176,7 @@ impl Log {
         for &(bucket, value) in counters.iter().filter(|(id, _)| is_kept(*id)) {
             self.ops.push(Op::Counter { bucket, value });
         }
-        if self.ops.len() == before {
-            return;
-        }
-        self.count();
-        let touched = cleared.iter().map(|(id, _)| *id);
-        let touched = touched.chain(changes.iter().map(|change| change.bucket));
-        let touched = touched.chain(counters.iter().map(|(id, _)| *id));
-        for bucket in touched.filter(|id| is_kept(*id)) {
-            self.touched.insert(bucket, self.last);
-        }
-        for definition in &commit.definitions {
-            match definition {
-                DefinitionChange::Defined(bucket) | DefinitionChange::Updated(bucket) => {
-                    self.touched.insert(bucket.bucket, self.last);
-                }
-                DefinitionChange::Dropped { bucket, .. } => {
-                    self.touched.remove(bucket);
-                }
-            }
-        }
+        self.ops.len() > before
     }
 
     fn add_definition(&mut self, change: &DefinitionChange) {
@@ -173,21 +213,16 @@ impl Log {
         }));
     }
 
-    /// One more commit is in the batch.
+    /// One more commit; with storage, it ends here in the batch.
     fn count(&mut self) {
-        self.last += 1;
+        self.newest += 1;
+        if self.sink.is_none() {
+            return;
+        }
         if self.first == 0 {
-            self.first = self.last;
+            self.first = self.newest;
         }
         self.ends.push(u32::try_from(self.ops.len()).unwrap_or(u32::MAX));
-    }
-
-    /// Adds a step that is a commit of its own.
-    fn add_step(&mut self, op: Op) {
-        if self.sink.is_some() {
-            self.ops.push(op);
-            self.count();
-        }
     }
 
     /// Hands over what this turn has changed.
@@ -199,7 +234,7 @@ impl Log {
         let first = std::mem::take(&mut self.first);
         let ops = std::mem::take(&mut self.ops);
         let ends = std::mem::take(&mut self.ends);
-        sink.submit(Batch { first, last: self.last, at: wall, ops, ends });
+        sink.submit(Batch { first, last: self.newest, at: wall, ops, ends });
     }
 }
 
@@ -238,10 +273,33 @@ impl Engine {
         self.log = Log {
             sink: Some(sink),
             max_backlog,
-            last,
+            newest: last,
+            ring: Ring::new(self.options.ring_bytes, last),
             origins: origins.into_iter().collect(),
-            ..Log::default()
+            ..Log::new(&self.options)
         };
+        self.note_durable(last);
+    }
+
+    /// What changed before this start, as far as that is stored: `past` visits
+    /// it (see [`crate::storage::Storage::past`]), `last` is the newest of it.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub(crate) fn recall(
+        &self,
+        last: CommitSeq,
+        past: impl FnOnce(VisitPast<'_>) -> Result<(), StorageError>,
+    ) -> Result<Past, StorageError> {
+        let mut known = Past::before(self.options.ring_bytes, last);
+        past(&mut |batch| known.take(&batch, &self.store))?;
+        Ok(known)
+    }
+
+    /// Goes on with the runs before this one. Comes after [`Engine::set_log`] and
+    /// before anything changes.
+    pub(crate) fn set_past(&mut self, epochs: Epochs, past: Past) {
+        (self.log.epochs, self.log.ring) = (epochs, past.into_ring());
     }
 
     /// Adds commits that were made on the store before the engine had it, by
@@ -265,25 +323,40 @@ impl Engine {
 
     /// Stores a definition or a piece of state that is no bucket, under its
     /// kind and name. Part of the turn's batch; the answer to the request waits
-    /// for it. Does nothing without storage.
+    /// for it. Without storage it is merely counted.
     pub(crate) fn log_document(&mut self, kind: &str, name: &str, origin: Origin, body: &Json) {
-        if !self.log.is_on() {
-            return;
-        }
-        let mut text = Vec::new();
-        body.write_lossless(&mut text);
-        self.log_text(kind, name, origin, String::from_utf8(text).unwrap_or_default());
+        let text = || {
+            let mut text = Vec::new();
+            body.write_lossless(&mut text);
+            String::from_utf8(text).unwrap_or_default()
+        };
+        self.log_step(kind, name, |kind, name| {
+            Op::Document(Document { kind, name, origin, body: text() })
+        });
     }
 
     /// As [`Engine::log_document`], for a body that is JSON text already.
     pub(crate) fn log_text(&mut self, kind: &str, name: &str, origin: Origin, body: String) {
-        let (kind, name) = (kind.to_owned(), name.to_owned());
-        self.log.add_step(Op::Document(Document { kind, name, origin, body }));
+        self.log_step(kind, name, |kind, name| Op::Document(Document { kind, name, origin, body }));
     }
 
     /// Removes what [`Engine::log_document`] has stored.
     pub(crate) fn log_forget(&mut self, kind: &str, name: &str) {
-        self.log.add_step(Op::Forget { kind: kind.to_owned(), name: name.to_owned() });
+        self.log_step(kind, name, |kind, name| Op::Forget { kind, name });
+    }
+
+    /// A step that is a commit of its own.
+    fn log_step(&mut self, kind: &str, name: &str, op: impl FnOnce(String, String) -> Op) {
+        if self.log.is_on() {
+            self.log.ops.push(op(kind.to_owned(), name.to_owned()));
+        }
+        self.log.count();
+        // What is computed is not looked at record by record.
+        if kind == COMPUTED
+            && let Some(bucket) = self.store.bucket_id(name)
+        {
+            self.log.ring.bar(bucket, self.log.newest);
+        }
     }
 
     /// Ends the recovery: hands over what was stored by

@@ -15,6 +15,7 @@ mod budgets;
 mod clock;
 mod commit_log;
 mod conn;
+mod continuity;
 mod expiry;
 mod gate;
 mod heartbeat;
@@ -187,7 +188,7 @@ impl Engine {
             figures: metrics_table::Figures::default(),
             world: None,
             probe: None,
-            log: Log::default(),
+            log: Log::new(&options),
             #[cfg(feature = "sqlite")]
             backups: None,
             unpublished: Vec::new(),
@@ -237,6 +238,7 @@ impl Engine {
         self.metrics.commits += 1;
         // At once: views are brought from one commit to the next.
         self.views.wall = self.now.wall;
+        self.views.number = self.log.newest();
         self.views.apply(&self.store, &commit, self.now.mono);
         self.store.count_beside(self.views.memory());
         self.note_orphans(&commit);
@@ -487,6 +489,7 @@ impl Engine {
         self.check_subscriptions();
         self.check_rules_side();
         self.rows.check_invariants(&self.store);
+        self.log.check_invariants();
     }
 
     /// The data.

@@ -50,6 +50,8 @@ pub struct EngineOptions {
     pub ad_hoc_queries: bool,
     /// Tells how long a procedure has run; `None`: none is ever late.
     pub stopwatch: Option<super::Stopwatch>,
+    /// Bytes of recent changes that are kept for those who come back.
+    pub ring_bytes: usize,
     /// Seed of everything random (ids). The same seed and the same inputs give
     /// the same outputs.
     pub seed: [u8; 32],
@@ -82,6 +84,7 @@ impl Default for EngineOptions {
             coalesce_pushes: false,
             ad_hoc_queries: true,
             stopwatch: None,
+            ring_bytes: 16 << 20,
             seed: [0; 32],
         }
     }

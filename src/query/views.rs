@@ -16,6 +16,7 @@ use super::program::ProgramView;
 use super::registry::{Query, QueryId, Source, not_a_query};
 use super::routing::{Route, Routes};
 use super::view::{Changed, View, ViewLimits, Want};
+use crate::app::CommitSeq;
 use crate::budget::Budget;
 use crate::json::{Json, Raw};
 use crate::protocol::OpError;
@@ -132,6 +133,8 @@ pub(crate) struct Views {
     pub(super) now: u64,
     /// Unix time in milliseconds, likewise.
     pub wall: u64,
+    /// The number of the newest commit, likewise.
+    pub number: CommitSeq,
     pub(super) scratch: String,
     #[cfg(any(test, feature = "test-ops"))]
     pub panic_in: Option<Box<str>>,

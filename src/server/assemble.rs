@@ -201,7 +201,12 @@ pub(super) fn transport(
         .map_err(|error| failed("transport", &error))?;
     let mut durable = None;
     let database = recovered.as_ref().map(|found| found.location.file.clone());
-    if let Some(recovered) = recovered {
+    if let Some(mut recovered) = recovered {
+        let engine = &transport.app().engine;
+        let past = engine
+            .recall(recovered.last, |visit| recovered.journal.past(visit))
+            .map_err(|error| failed("storage", &error))?;
+        let epochs = recovered.journal.epochs();
         let started = Durable::start(
             recovered.journal,
             recovered.lock,
@@ -213,6 +218,7 @@ pub(super) fn transport(
         let engine = &mut transport.app_mut().engine;
         let writer = Box::new(started.writer());
         engine.set_log(writer, MAX_BACKLOG_BYTES, recovered.last, recovered.origins.clone());
+        engine.set_past(epochs, past);
         engine.log_configured(&configured);
         settle_origins(engine, config, &recovered.origins);
         #[cfg(feature = "sqlite")]
@@ -352,5 +358,6 @@ fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
         coalesce_pushes: config.store.coalesce_pushes,
         ad_hoc_queries: config.store.ad_hoc_queries,
         seed,
+        ..EngineOptions::default()
     }
 }

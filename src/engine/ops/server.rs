@@ -32,6 +32,8 @@ impl Engine {
             // Behind the members that are always there.
             out.pop();
             self.write_limits(out)?;
+            out.extend_from_slice(b",\"continuity\":");
+            self.continuity_stats().write(out);
             out.push(b'}');
         }
         Ok(())

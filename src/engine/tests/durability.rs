@@ -127,7 +127,9 @@ pub(crate) fn recover(
         let config = Json::Object(object(&query.body));
         engine.views.restore(&query.name, &config).expect("a query");
     }
+    let past = engine.recall(last, |visit| journal.past(visit)).expect("the past");
     engine.set_log(Box::new(queue.clone()), u64::MAX, last, origins);
+    engine.set_past(journal.epochs(), past);
     (engine, journal, documents)
 }
 

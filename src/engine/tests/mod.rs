@@ -3,6 +3,7 @@
 mod access;
 mod access_checks;
 mod bounds;
+mod continuity;
 pub(crate) mod durability;
 mod expiry;
 mod hostile;

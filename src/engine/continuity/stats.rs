@@ -1,0 +1,32 @@
+//! What `server.stats` says of continuity.
+
+use crate::engine::Engine;
+use crate::json::{Json, Object};
+
+fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
+    Json::Object(members.into_iter().collect::<Object>())
+}
+
+fn number(value: u64) -> Json {
+    Json::Number(value as f64)
+}
+
+impl Engine {
+    /// The member `continuity` of `server.stats` with `details`.
+    pub(in crate::engine) fn continuity_stats(&self) -> Json {
+        let ring = self.log.ring();
+        object([
+            ("epoch", Json::from(&*self.epoch())),
+            ("commit", number(self.newest_commit())),
+            ("durableCommit", number(self.durable_commit())),
+            (
+                "ring",
+                object([
+                    ("from", number(ring.from())),
+                    ("entries", number(ring.entries() as u64)),
+                    ("bytes", number(ring.bytes() as u64)),
+                ]),
+            ),
+        ])
+    }
+}
