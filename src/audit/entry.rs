@@ -47,8 +47,9 @@ impl Note {
         Self { operation: operation.name(), resource, details }
     }
 
-    pub(super) fn about_user(operation: &'static str, user_id: &str) -> Self {
-        let resource = cut(&format!("user:{user_id}")).into_owned();
+    pub(super) fn about_user(operation: &'static str, user_id: Option<&str>) -> Self {
+        let resource =
+            user_id.map_or_else(|| "*".into(), |id| cut(&format!("user:{id}")).into_owned());
         Self { operation, resource, details: None }
     }
 }

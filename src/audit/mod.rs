@@ -35,7 +35,7 @@ pub type IsFailing = Box<dyn Fn() -> bool + Send>;
 /// The ring and what feeds it.
 pub struct AuditLog {
     tiers: Vec<Tier>,
-    /// Operations of `auth.*` and what the server does to sessions count too.
+    /// Operations of `auth.*` and `session.*`, and what the server does to sessions count too.
     auth: bool,
     max_entries: usize,
     ring: VecDeque<Arc<Entry>>,
@@ -113,7 +113,7 @@ impl AuditLog {
     pub fn session_event(
         &mut self,
         operation: &'static str,
-        user_id: &str,
+        user_id: Option<&str>,
         who: &Who<'_>,
         now_wall: u64,
     ) {
@@ -195,5 +195,7 @@ fn counts_as_admin(operation: Operation) -> bool {
             | Operation::IdentityUpdateUser
             | Operation::IdentityUpdateRole
             | Operation::IdentityRefreshSession
+            | Operation::SessionOpen
+            | Operation::SessionClose
     )
 }

@@ -181,10 +181,10 @@ fn tiers_select_what_is_recorded() {
         assert!(!nothing.records(*operation), "{operation:?}");
     }
     let mut nothing = nothing;
-    nothing.session_event("session.revoked", "ann", &WHO, 1);
+    nothing.session_event("session.revoked", Some("ann"), &WHO, 1);
     assert!(nothing.is_empty());
     let mut auth = auth;
-    auth.session_event("session.revoked", "ann", &Who { user_id: None, ..WHO }, 1);
+    auth.session_event("session.revoked", Some("ann"), &Who { user_id: None, ..WHO }, 1);
     assert_eq!(
         auth.ring[0].json(),
         r#"{"timestamp":1,"userId":null,"sessionId":"conn-7","operation":"session.revoked","resource":"user:ann","result":"success","remoteAddress":"192.0.2.7"}"#
@@ -272,8 +272,8 @@ impl AuditSink for Broken {
 fn a_broken_sink_changes_nothing() {
     let mut log = everything();
     log.add_sink(Box::new(Broken));
-    log.session_event("session.expired", "ann", &WHO, 1);
-    log.session_event("session.expired", "bob", &WHO, 2);
+    log.session_event("session.expired", Some("ann"), &WHO, 1);
+    log.session_event("session.expired", Some("bob"), &WHO, 2);
     assert_eq!((log.len(), log.sink_failures()), (2, 2));
 }
 
@@ -317,7 +317,7 @@ fn wait_for(safe: &mpsc::Receiver<u64>, count: u64) {
 
 fn record(log: &mut AuditLog, users: &[&str]) {
     for user in users {
-        log.session_event("session.expired", user, &WHO, 1);
+        log.session_event("session.expired", Some(user), &WHO, 1);
     }
 }
 

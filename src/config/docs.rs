@@ -72,6 +72,7 @@ fn group(row: &Row) -> Group {
         | "db"
         | "durability"
         | "durabilityIntervalMs"
+        | "continuity"
         | "rules"
         | "procedures"
         | "logic"
@@ -103,7 +104,7 @@ fn default_text(row: &Row) -> String {
     match row.path {
         "host" | "maxConnections" => return "see there".into(),
         // These say themselves whether they are on.
-        "health" | "ready" | "client" | "rules" | "procedures" | "logic" => {
+        "health" | "ready" | "client" | "continuity" | "rules" | "procedures" | "logic" => {
             return "`true`".into();
         }
         "metrics" | "console" | "audit" | "auth" | "auth.signup" => return "`false`".into(),

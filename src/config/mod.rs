@@ -27,8 +27,8 @@ pub use options::Options;
 pub use problem::{ConfigError, Problem};
 pub use resolve::Resolved;
 pub use subsystems::{
-    Audit, AuditFile, AuditSync, Durability, Logic, Persistence, Procedures, RuleGroup, Rules,
-    Store, StoreEvents,
+    Audit, AuditFile, AuditSync, Continuity, Durability, Logic, Persistence, Procedures, RuleGroup,
+    Rules, Store, StoreEvents,
 };
 pub use transport::{
     Backpressure, Client, ConnectionLimits, Console, DataLimit, Health, Heartbeat, Limits, Metrics,
@@ -90,7 +90,8 @@ pub struct Config {
     pub auth: Option<Auth>,
     pub revocation: Revocation,
 
-    /// `None` switches the family of operations off, as for the next three.
+    /// `None` switches the family of operations off, as for the next four.
+    pub continuity: Option<Continuity>,
     pub rules: Option<Rules>,
     pub procedures: Option<Procedures>,
     pub logic: Option<Logic>,
@@ -140,6 +141,7 @@ impl Default for Config {
             backpressure: Backpressure::default(),
             auth: None,
             revocation: Revocation::default(),
+            continuity: Some(Continuity::default()),
             rules: Some(Rules::default()),
             procedures: Some(Procedures::default()),
             logic: Some(Logic::default()),

@@ -72,6 +72,46 @@ pub enum Durability {
     None,
 }
 
+/// What is kept for clients that come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Continuity {
+    /// Recent changes, for resume.
+    pub ring_bytes: usize,
+    /// Changed keys that a resumed answer may have, and keys that a client may
+    /// send for one.
+    pub max_resume_keys: usize,
+    /// Client sessions, with a connection and without.
+    pub max_sessions: usize,
+    /// Those of one user; without login, of one address.
+    pub max_sessions_per_user: usize,
+    /// Life of a client session without connection.
+    pub keep_ms: u64,
+    /// Client sessions with their receipts.
+    pub max_bytes: u64,
+    /// The longest answer that a receipt keeps.
+    pub max_answer_bytes: usize,
+    /// Records with `lifetime` of one owner.
+    pub max_presence_per_owner: usize,
+    /// `limit` of a window.
+    pub max_window_rows: usize,
+}
+
+impl Default for Continuity {
+    fn default() -> Self {
+        Self {
+            ring_bytes: 16 << 20,
+            max_resume_keys: 10_000,
+            max_sessions: 100_000,
+            max_sessions_per_user: 1_000,
+            keep_ms: 600_000,
+            max_bytes: 64 << 20,
+            max_answer_bytes: 65_536,
+            max_presence_per_owner: 100,
+            max_window_rows: 10_000,
+        }
+    }
+}
+
 /// Settings of the rule engine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {

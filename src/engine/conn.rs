@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
+use super::client_sessions::{OptedIn, SessionNo};
 use super::sessions::Bound;
 use crate::app::{ConnId, JobId, Now, Peer};
 use crate::wheel::TimerId;
@@ -42,6 +43,10 @@ pub(crate) struct Conn {
     pub unlimited: bool,
     /// Who it acts for.
     pub session: Option<Bound>,
+    /// The client session that it holds.
+    pub client_session: Option<SessionNo>,
+    /// It knows what published clients do not (continuity.md).
+    pub opted_in: Option<OptedIn>,
     /// It must log in before it is pushed anything again.
     pub suspended: bool,
     /// A response waits for the audit file; results are pushed behind it.
@@ -70,6 +75,8 @@ impl Conn {
             trusted: false,
             unlimited: false,
             session: None,
+            client_session: None,
+            opted_in: None,
             suspended: false,
             holding: false,
             heartbeat: Heartbeat { answered: true, ..Heartbeat::default() },

@@ -53,8 +53,7 @@ impl Engine {
             // Its handlers decide.
             return Ok(());
         }
-        // The connection's own subscriptions need no permission.
-        if operation.map(Operation::resource) == Some(Resource::OwnSubscription) {
+        if operation.map(Operation::resource).is_some_and(Resource::is_own) {
             return Ok(());
         }
         match operation {
@@ -109,9 +108,13 @@ impl Engine {
             Some(Resource::Topic(path)) => (Some(ResourceKind::Topic), field(path)),
             Some(Resource::Procedure(path)) => (Some(ResourceKind::Procedure), field(path)),
             // An unknown type touches nothing, but its family still counts.
-            Some(Resource::None | Resource::OwnSubscription | Resource::EachOperation) | None => {
-                (None, None)
-            }
+            Some(
+                Resource::None
+                | Resource::OwnSubscription
+                | Resource::OwnSession
+                | Resource::EachOperation,
+            )
+            | None => (None, None),
         };
         let source = match (operation, &name) {
             (Some(Operation::StoreSubscribe | Operation::StoreQuery), Some(query)) => {

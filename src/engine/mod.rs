@@ -12,6 +12,7 @@ mod app;
 mod audited;
 mod authentication;
 mod budgets;
+mod client_sessions;
 mod clock;
 mod commit_log;
 mod conn;
@@ -75,6 +76,7 @@ use crate::protocol::{
 use crate::query::Views;
 use crate::store::{ChangeSet, Commit, Store};
 use crate::wheel::Wheel;
+use client_sessions::ClientSessions;
 use commit_log::Log;
 use jobs::Pending;
 use rules_bridge::RulesSide;
@@ -111,6 +113,7 @@ pub struct Engine {
     pub(crate) metrics: Metrics,
     pub(crate) limiter: Option<RateLimiter>,
     pub(crate) sessions: Sessions,
+    pub(crate) client_sessions: ClientSessions,
     pub(crate) audit: Option<AuditLog>,
     /// Responses that wait for the audit file: number of the entry, job.
     audit_waiting: VecDeque<(u64, JobId)>,
@@ -181,6 +184,7 @@ impl Engine {
             metrics: Metrics::new(now),
             limiter: options.rate_limit.map(|(max, window)| RateLimiter::new(max, window)),
             sessions: Sessions::default(),
+            client_sessions: ClientSessions::default(),
             audit: None,
             audit_waiting: VecDeque::new(),
             phase: Phase::Running,
@@ -458,6 +462,9 @@ impl Engine {
         if let Some(bound) = &conn.session {
             self.release_session(id, bound);
         }
+        if let Some(no) = conn.client_session {
+            self.leave_client_session(no);
+        }
         if let Some(job) = conn.waiting {
             self.pending.remove(&job);
         }
@@ -490,6 +497,7 @@ impl Engine {
         self.check_rules_side();
         self.rows.check_invariants(&self.store);
         self.log.check_invariants();
+        self.check_client_sessions();
     }
 
     /// The data.

@@ -1,5 +1,6 @@
 //! What the engine is told at start. Defaults are the protocol's.
 
+use crate::config::Continuity;
 use crate::query::ViewLimits;
 
 /// Settings of the engine. The transport has its own
@@ -8,6 +9,8 @@ use crate::query::ViewLimits;
 pub struct EngineOptions {
     /// Shown in `server.stats` and as the store's name in `store.stats`.
     pub name: String,
+    /// Longest message of a client, as the transport has it.
+    pub max_payload_bytes: usize,
     /// Levels of nesting allowed in a message; the message object is level 1.
     pub max_json_depth: u32,
     /// `false` removes `details` from every error.
@@ -48,6 +51,8 @@ pub struct EngineOptions {
     pub coalesce_pushes: bool,
     /// Whether clients may subscribe to queries without a name.
     pub ad_hoc_queries: bool,
+    /// What is kept for clients that come back; `None`: nothing.
+    pub continuity: Option<Continuity>,
     /// Tells how long a procedure has run; `None`: none is ever late.
     pub stopwatch: Option<super::Stopwatch>,
     /// Bytes of recent changes that are kept for those who come back.
@@ -61,6 +66,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             name: "noex-server".into(),
+            max_payload_bytes: 1 << 20,
             max_json_depth: crate::json::DEFAULT_MAX_DEPTH,
             expose_error_details: true,
             heartbeat_interval_ms: 30_000,
@@ -83,6 +89,7 @@ impl Default for EngineOptions {
             first_push_delay_ms: 10,
             coalesce_pushes: false,
             ad_hoc_queries: true,
+            continuity: Some(Continuity::default()),
             stopwatch: None,
             ring_bytes: 16 << 20,
             seed: [0; 32],

@@ -70,6 +70,7 @@ impl Engine {
         let expiry = self.sessions.revocations.revoke(user_id, self.now.wall);
         let body: Object = [("expiresAt", Json::Number(expiry as f64))].into_iter().collect();
         self.log_document(REVOCATION, user_id, Origin::Wire, &Json::Object(body));
+        self.forget_client_sessions_of(user_id);
         if matches!(self.sessions.mode, Mode::BuiltIn(_)) {
             let deleted = self.change(|change| change.delete_sessions(user_id));
             if let Err(error) = deleted {

@@ -123,6 +123,7 @@ impl Engine {
 
     /// Binds a session to a connection; one that was bound before is replaced.
     pub(crate) fn install_session(&mut self, id: ConnId, session: Session, record: Option<Id>) {
+        self.client_user_is(id, Some(&session.user_id));
         self.unbind(id);
         let over_at = session.expires_at.map(|at| (at.floor() as u64).saturating_add(1));
         let Some(conn) = self.conns.get_mut(id) else { return };
@@ -187,7 +188,7 @@ impl Engine {
             };
             let user = Arc::clone(&bound.session.user_id);
             self.sessions.after.push(After::Reauthorise(id));
-            self.audit_session_event("session.expired", id, &user);
+            self.audit_session_event("session.expired", id, Some(&user));
         }
         self.arm_session_look();
     }
@@ -228,7 +229,12 @@ impl Engine {
         self.notice_ended_sessions();
     }
 
-    fn audit_session_event(&mut self, operation: &'static str, id: ConnId, user: &str) {
+    pub(super) fn audit_session_event(
+        &mut self,
+        operation: &'static str,
+        id: ConnId,
+        user: Option<&str>,
+    ) {
         let (Some(log), Some(conn)) = (&mut self.audit, self.conns.get(id)) else { return };
         let name = conn.name();
         let who = Who { user_id: None, connection: &name, address: conn.address };
@@ -364,12 +370,13 @@ impl Engine {
         let Some(conn) = self.conns.get(id) else { return };
         if let Some(bound) = &conn.session {
             let user = Arc::clone(&bound.session.user_id);
-            self.audit_session_event("session.revoked", id, &user);
+            self.audit_session_event("session.revoked", id, Some(&user));
         }
         let mut text = b"{\"type\":\"system\",\"event\":\"session_revoked\",\"reason\":".to_vec();
         write_string(&mut text, reason);
         text.push(b'}');
         self.send(id, &text, None, b"");
+        self.end_client_session(id);
         self.close(id, 4002, "session_revoked");
     }
 

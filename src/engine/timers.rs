@@ -36,6 +36,8 @@ pub(crate) enum Timer {
     Probe,
     /// More subscriptions are to follow the rights of their connections.
     FollowRights,
+    /// A client session may have been without connection for too long.
+    ClientSessions,
 }
 
 impl Engine {
@@ -66,6 +68,7 @@ impl Engine {
             Timer::CostlyViews => self.costly_views_due(),
             Timer::MoreExpiry => self.go_on_expiring(),
             Timer::FollowRights => self.go_on_following(),
+            Timer::ClientSessions => self.client_sessions_due(),
             Timer::Release => {
                 self.releasing = false;
                 self.store.release_remains();

@@ -50,6 +50,7 @@ families! {
     Server "server";
     Logic "logic";
     Access "access";
+    Session "session";
 }
 
 /// What an operation touches, taken from exactly one field (a dotted path).
@@ -63,6 +64,8 @@ pub enum Resource {
     Procedure(&'static str),
     /// One of the connection's own subscriptions: needs no permission.
     OwnSubscription,
+    /// The connection's own client session: needs no permission.
+    OwnSession,
     /// `store.transaction`: decided bucket by bucket.
     EachOperation,
 }
@@ -182,6 +185,8 @@ macro_rules! operation_table {
             AuthLogin "auth.login" Option::None, None => auth_login(conn, request, reply);
             AuthLogout "auth.logout" Option::None, None => auth_logout(conn, out);
             AuthWhoami "auth.whoami" Option::None, None => auth_whoami(conn, out);
+            SessionOpen "session.open" Option::None, OwnSession => session_open(conn, request);
+            SessionClose "session.close" Option::None, OwnSession => session_close(conn);
             LogicDefineComputed "logic.defineComputed" Some(Admin), Bucket("bucket") => define_computed(conn, request);
             LogicDropComputed "logic.dropComputed" Some(Admin), Bucket("bucket") => drop_computed(request);
             LogicDefineView "logic.defineView" Some(Admin), Query("definition.name") => define_view(conn, request);
@@ -239,6 +244,13 @@ macro_rules! operations {
 }
 
 operation_table!(operations);
+
+impl Resource {
+    /// The connection's own: whoever may send requests may do with it as he likes.
+    pub const fn is_own(self) -> bool {
+        matches!(self, Resource::OwnSubscription | Resource::OwnSession)
+    }
+}
 
 impl Operation {
     /// The family that it belongs to.

@@ -330,6 +330,7 @@ fn audit(
 fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
     EngineOptions {
         name: config.name.clone(),
+        max_payload_bytes: config.max_payload_bytes,
         max_json_depth: config.max_json_depth,
         expose_error_details: config.expose_error_details,
         heartbeat_interval_ms: config.heartbeat.interval_ms,
@@ -354,10 +355,11 @@ fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
         }),
         ttl_check_interval_ms: config.store.ttl_check_interval_ms,
         first_push_delay_ms: config.store.first_push_delay_ms,
+        continuity: config.continuity.clone(),
         stopwatch: Some(super::stopwatch),
         coalesce_pushes: config.store.coalesce_pushes,
         ad_hoc_queries: config.store.ad_hoc_queries,
+        ring_bytes: config.continuity.as_ref().map_or(0, |continuity| continuity.ring_bytes),
         seed,
-        ..EngineOptions::default()
     }
 }

@@ -130,6 +130,8 @@ access.defineSet                 a  . . . . + + . . . .
 access.dropSet                   a  . . . . + + . . . .
 access.explain                   a  . . . . + + . . . .
 access.listSets                  a  . . . . + + . . . .
+session.open                     -  . + + + + + + + + +
+session.close                    -  . + + + + + + + + +
 identity.login                   x  + + + + + + + + + +
 identity.loginWithSecret         x  + + + + + + + + + +
 identity.signup                  x  + + + + + + + + + +

@@ -450,6 +450,7 @@ pub const FORMS: &[Forms] = &[
             ("{\"bucket\":[]}", "{path}.bucket: unknown key (did you mean \"buckets\"?)"),
         ],
     ),
+    ("continuity", &["true", "false", "{}"], &[("1", "{path}: expected boolean or object, got 1")]),
     ("procedures", &["true", "false", "{}"], &[("1", "{path}: expected boolean or object, got 1")]),
     (
         "procedures.defaultTimeoutMs",

@@ -49,6 +49,7 @@ const PAGES: &[(&str, &str)] = &[
     ("reference/rules.md", r#"{}"#),
     ("reference/procedures.md", r#"{}"#),
     ("reference/logic.md", r#"{}"#),
+    ("reference/sessions.md", r#"{}"#),
     (
         "reference/identity.md",
         r#"{"auth": {"builtIn": true, "adminSecret": "a secret of the admin", "signup": {"roles": ["reader"]}}, "audit": true}"#,

@@ -31,6 +31,7 @@ fn tier_line(operation: Operation) -> String {
         Resource::Topic(field) => format!("; topic in `{field}`"),
         Resource::Procedure(field) => format!("; procedure in `{field}`"),
         Resource::OwnSubscription => "; one's own subscription".to_owned(),
+        Resource::OwnSession => "; one's own session".to_owned(),
         Resource::EachOperation => "; decided bucket by bucket".to_owned(),
     };
     format!("Tier {tier}{resource}.")

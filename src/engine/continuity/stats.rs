@@ -14,7 +14,7 @@ fn number(value: u64) -> Json {
 impl Engine {
     /// The member `continuity` of `server.stats` with `details`.
     pub(in crate::engine) fn continuity_stats(&self) -> Json {
-        let ring = self.log.ring();
+        let (ring, sessions) = (self.log.ring(), &self.client_sessions);
         object([
             ("epoch", Json::from(&*self.epoch())),
             ("commit", number(self.newest_commit())),
@@ -27,6 +27,15 @@ impl Engine {
                     ("bytes", number(ring.bytes() as u64)),
                 ]),
             ),
+            (
+                "sessions",
+                object([
+                    ("open", number((sessions.len() - sessions.kept()) as u64)),
+                    ("kept", number(sessions.kept() as u64)),
+                    ("bytes", number(sessions.bytes())),
+                ]),
+            ),
+            ("takeovers", number(sessions.takeovers)),
         ])
     }
 }

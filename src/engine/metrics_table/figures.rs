@@ -106,6 +106,7 @@ impl Figures {
         }
         match error.map(|error| (error.code, error.details.is_some())) {
             Some((ErrorCode::Unauthorized, _)) if is_login => self.login_failures += 1,
+            Some((ErrorCode::RateLimited, false)) if operation == "session.open" => {}
             // Only the limits on subscriptions say nothing of when to come again.
             Some((ErrorCode::RateLimited, false)) => self.rate_limited_subscriptions += 1,
             // Those of requests are counted where they are refused.

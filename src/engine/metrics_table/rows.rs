@@ -291,6 +291,16 @@ pub(super) static ROWS: &[Row] = &[
         one(s.engine.store.memory() as f64)
     }),
     row("noexd_commits_total", Counter, &[], "Commits.", |s| count(s.engine.metrics.commits)),
+    row("noexd_sessions", Gauge, &[], "Client sessions, with connection or without.", |s| {
+        size(s.engine.client_sessions.len())
+    }),
+    row(
+        "noexd_session_takeovers_total",
+        Counter,
+        &[],
+        "Client sessions that were opened while another connection had them.",
+        |s| count(s.engine.client_sessions.takeovers),
+    ),
     row(
         "noexd_last_commit",
         Gauge,

@@ -20,6 +20,7 @@ impl Engine {
             self.logout(conn)?;
         } else {
             self.drop_session(conn);
+            self.client_user_is(conn, None);
         }
         out.extend_from_slice(b"{\"loggedOut\":true}");
         Ok(())

@@ -44,7 +44,7 @@ impl Engine {
             Some(Resource::Query(_)) => Some(ResourceKind::Query),
             Some(Resource::Topic(_)) => Some(ResourceKind::Topic),
             Some(Resource::Procedure(_)) => Some(ResourceKind::Procedure),
-            Some(Resource::None | Resource::OwnSubscription) | None => None,
+            Some(Resource::None | Resource::OwnSubscription | Resource::OwnSession) | None => None,
         };
         let tier = operation.and_then(Operation::tier);
         let source = match operation {
@@ -177,8 +177,9 @@ impl Engine {
             trace.plain("authentication", "deny");
             return Err(OpError::new(ErrorCode::Unauthorized, "Authentication required"));
         }
-        let own = Operation::from_name(&question.operation).map(Operation::resource)
-            == Some(Resource::OwnSubscription);
+        let own = Operation::from_name(&question.operation)
+            .map(Operation::resource)
+            .is_some_and(Resource::is_own);
         let is_identity = family == Some(Family::Identity);
         match &mut self.sessions.mode {
             Mode::Open => {}

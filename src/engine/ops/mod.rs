@@ -17,6 +17,7 @@ mod procedures;
 mod queries;
 mod rules;
 mod server;
+mod session;
 mod store;
 #[cfg(any(test, feature = "test-ops"))]
 mod testing;
@@ -50,6 +51,8 @@ impl Engine {
         let unknown = |text| Err(OpError::new(ErrorCode::UnknownOperation, text));
         match family {
             Family::Store | Family::Server | Family::Access => Ok(()),
+            Family::Session if self.options.continuity.is_some() => Ok(()),
+            Family::Session => unknown("Sessions are not configured"),
             Family::Rules if self.rules.is_some() => Ok(()),
             Family::Rules => {
                 Err(OpError::new(ErrorCode::RulesNotAvailable, "Rule engine is not configured"))

@@ -8,7 +8,9 @@
 //! (RFC 6455, section 5.5.3), and its pong by a second one: a first push leaves
 //! when both are answered, that is, after the client's event loop has gone round
 //! at least once with the response already handled. In a connection one ping
-//! is on its way at a time, whatever the number of subscriptions.
+//! is on its way at a time, whatever the number of subscriptions. A client that
+//! has opened a session handles answers and pushes in the order in which they
+//! arrive, and needs none of this.
 
 use super::First;
 use crate::app::{ConnId, Effect, PROBE_FRAME_BYTES};
@@ -71,20 +73,29 @@ impl Engine {
                 // The response waits for the audit file.
                 return true;
             }
-            let end = state.queued;
+            if self.has_opted_in(*conn) {
+                // Its client handles what it reads in order.
+                self.first_push_is(*conn, *number, First::Over);
+                self.output_left(*conn);
+                return false;
+            }
+            let Some(end) = self.conns.get(*conn).map(|conn| conn.queued) else { return false };
             let owner = self.subscriptions.of_conn.entry(*conn).or_default();
             let round = owner.proof.next();
             owner.proof.wanted = round;
-            let first = First::Queued { end, round };
-            if let Some(view) = self.subscriptions.view_of(*conn, *number) {
-                self.subscriptions.hold(view, *number, |hold| hold.first = first);
-            } else {
-                self.event_response_queued(*conn, *number, first);
-            }
+            self.first_push_is(*conn, *number, First::Queued { end, round });
             self.ask_for_proof(*conn);
             false
         });
         self.answering.append(&mut answering);
+    }
+
+    fn first_push_is(&mut self, conn: ConnId, number: u64, first: First) {
+        if let Some(view) = self.subscriptions.view_of(conn, number) {
+            self.subscriptions.hold(view, number, |hold| hold.first = first);
+        } else {
+            self.event_response_queued(conn, number, first);
+        }
     }
 
     fn ask_for_proof(&mut self, conn: ConnId) {

@@ -31,6 +31,11 @@ fn rig_with(json: &str, options: EngineOptions) -> Rig {
     rig
 }
 
+/// Logging in is optional; the tokens of these tests are known.
+pub(crate) fn external_rig(options: EngineOptions) -> Rig {
+    rig_with(&tokens(r#""required":false"#), options)
+}
+
 /// `CODE message` of an error, the JSON of anything else.
 pub(super) fn answer(rig: &mut Rig, conn: ConnId, request: &str) -> String {
     outcome(&rig.call(conn, &format!(r#"{{"id":1,{request}}}"#)))

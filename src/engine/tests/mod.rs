@@ -19,6 +19,7 @@ mod simulation;
 use super::*;
 use crate::app::{App, HttpRequest};
 use crate::json::Json;
+pub(crate) use access::external_rig;
 pub(crate) use rig::Rig;
 
 fn timestamps(messages: &[Json]) -> Vec<f64> {

@@ -116,6 +116,7 @@ impl Engine {
             }
             self.change(|change| change.delete(change.buckets.sessions, &record))?;
         }
+        self.client_user_is(conn, None);
         super::done("loggedOut")
     }
 

@@ -158,6 +158,7 @@ impl Engine {
         self.check_boundary(&caller, &user_id)?;
         self.change(|change| change.delete_user(&user_id))?;
         self.end_user(&user_id, None, DELETED);
+        self.forget_client_sessions_of(&user_id);
         done("deleted")
     }
 
@@ -228,6 +229,7 @@ impl Engine {
         })?;
         if !enabled {
             self.end_user(&user_id, None, DISABLED);
+            self.forget_client_sessions_of(&user_id);
         }
         Ok(Json::Object(public(&row)))
     }

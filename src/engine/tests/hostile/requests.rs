@@ -546,6 +546,13 @@ impl<D: FnMut() -> u64> Hostile<D> {
                 )
             }
             ("logic", _) => format!("\"bucket\":\"{bucket}\",\"name\":\"{}\"", self.name()),
+            ("session", _) => {
+                let (id, odd) = (self.one(&["a", "b"]).repeat(22), self.letters(300));
+                let id = if self.likely(90) { id } else { odd };
+                let flags = ["commits", "events", "once", "resume"];
+                let flags = flags.map(|name| format!("\"{name}\":{}", self.likely(50))).join(",");
+                format!("\"session\":\"{id}\",{flags}")
+            }
             ("audit" | "server", _) => format!("\"details\":true,\"limit\":{}", self.size(100_000)),
             _ => format!("\"token\":\"{}\",\"userId\":\"{}\"", self.letters(5000), self.name()),
         }

@@ -1,0 +1,208 @@
+//! The table of client sessions, within its limits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::Digest;
+use crate::access::RateKey;
+use crate::app::ConnId;
+use crate::wheel::TimerId;
+
+/// What one session may take.
+const SESSION_BYTES: u64 = 256;
+
+/// Names one session for the life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SessionNo(u64);
+
+/// Whose a session is: a user's, or of all who are not logged in.
+pub(crate) type User = Option<Arc<str>>;
+
+/// One session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub user: User,
+    pub id: Digest,
+    /// Whom it counts for: the user, or without login the address.
+    pub payer: RateKey,
+    pub place: Place,
+}
+
+/// Where a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Held(ConnId),
+    /// Left by its connection: at this time, and as the so many-th.
+    Left {
+        at: u64,
+        turn: u64,
+    },
+}
+
+/// What one user or address has.
+#[derive(Debug, Default)]
+struct Share {
+    all: BTreeSet<SessionNo>,
+    /// Those without connection by when they were left.
+    left: BTreeMap<u64, SessionNo>,
+}
+
+/// Why there is no place for one more session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    OfUser,
+    OfAll,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct ClientSessions {
+    table: HashMap<SessionNo, Session>,
+    ids: HashMap<(User, Digest), SessionNo>,
+    shares: HashMap<RateKey, Share>,
+    left: BTreeMap<u64, SessionNo>,
+    numbers: u64,
+    turns: u64,
+    pub takeovers: u64,
+    /// Looks for those that have been left for long enough.
+    pub look: Option<TimerId>,
+}
+
+impl ClientSessions {
+    pub fn get(&self, no: SessionNo) -> Option<&Session> {
+        self.table.get(&no)
+    }
+
+    pub fn find(&self, user: &User, id: Digest) -> Option<SessionNo> {
+        self.ids.get(&(user.clone(), id)).copied()
+    }
+
+    /// All sessions of one user.
+    pub fn of_user(&self, user: &str) -> Vec<SessionNo> {
+        let share = self.shares.get(&RateKey::User(user.into()));
+        share.map(|share| share.all.iter().copied().collect()).unwrap_or_default()
+    }
+
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// How many have no connection.
+    pub fn kept(&self) -> usize {
+        self.left.len()
+    }
+
+    /// What all of them may take of memory.
+    pub fn bytes(&self) -> u64 {
+        self.table.len() as u64 * SESSION_BYTES
+    }
+
+    /// Which session has to go so that there is a place for one more, if any
+    /// has: the one that was left longest ago.
+    pub fn room(
+        &self,
+        payer: &RateKey,
+        most_of_user: usize,
+        most: usize,
+    ) -> Result<Option<SessionNo>, Full> {
+        let share = self.shares.get(payer);
+        if share.is_some_and(|share| share.all.len() >= most_of_user) {
+            let left = share.and_then(|share| share.left.values().next());
+            return left.map(|no| Some(*no)).ok_or(Full::OfUser);
+        }
+        if self.table.len() >= most {
+            return self.left.values().next().map(|no| Some(*no)).ok_or(Full::OfAll);
+        }
+        Ok(None)
+    }
+
+    /// A session that is not there yet, held by a connection.
+    pub fn begin(&mut self, user: User, id: Digest, payer: RateKey, conn: ConnId) -> SessionNo {
+        self.numbers += 1;
+        let no = SessionNo(self.numbers);
+        self.ids.insert((user.clone(), id), no);
+        self.shares.entry(payer.clone()).or_default().all.insert(no);
+        self.table.insert(no, Session { user, id, payer, place: Place::Held(conn) });
+        no
+    }
+
+    /// A connection holds a session from now on.
+    pub fn hold(&mut self, no: SessionNo, conn: ConnId) {
+        let Some(session) = self.table.get_mut(&no) else { return };
+        let before = std::mem::replace(&mut session.place, Place::Held(conn));
+        let payer = session.payer.clone();
+        self.not_left(before, &payer);
+    }
+
+    /// Its connection does not hold it any more.
+    pub fn leave(&mut self, no: SessionNo, now: u64) {
+        let Some(session) = self.table.get_mut(&no) else { return };
+        if let Place::Left { .. } = session.place {
+            return;
+        }
+        self.turns += 1;
+        session.place = Place::Left { at: now, turn: self.turns };
+        self.left.insert(self.turns, no);
+        if let Some(share) = self.shares.get_mut(&session.payer) {
+            share.left.insert(self.turns, no);
+        }
+    }
+
+    pub fn forget(&mut self, no: SessionNo) -> Option<Session> {
+        let session = self.table.remove(&no)?;
+        self.ids.remove(&(session.user.clone(), session.id));
+        self.not_left(session.place, &session.payer);
+        if let Some(share) = self.shares.get_mut(&session.payer) {
+            share.all.remove(&no);
+            if share.all.is_empty() {
+                self.shares.remove(&session.payer);
+            }
+        }
+        Some(session)
+    }
+
+    fn not_left(&mut self, place: Place, payer: &RateKey) {
+        let Place::Left { turn, .. } = place else { return };
+        self.left.remove(&turn);
+        if let Some(share) = self.shares.get_mut(payer) {
+            share.left.remove(&turn);
+        }
+    }
+
+    /// The session that was left longest ago, and when.
+    pub fn first_left(&self) -> Option<(SessionNo, u64)> {
+        let no = *self.left.values().next()?;
+        match self.table.get(&no)?.place {
+            Place::Left { at, .. } => Some((no, at)),
+            Place::Held(_) => None,
+        }
+    }
+
+    /// Holds what must be true between two calls; `held`: what the connections
+    /// say that they hold.
+    pub fn check_invariants(&self, held: &HashMap<SessionNo, ConnId>) {
+        assert_eq!(self.ids.len(), self.table.len(), "each session has one id");
+        let mut by_payer: HashMap<&RateKey, (usize, usize)> = HashMap::new();
+        for (no, session) in &self.table {
+            let by_id = self.ids.get(&(session.user.clone(), session.id));
+            assert_eq!(by_id, Some(no), "a session is found by its id");
+            let count = by_payer.entry(&session.payer).or_default();
+            count.0 += 1;
+            match session.place {
+                Place::Held(conn) => assert_eq!(held.get(no), Some(&conn), "who holds a session"),
+                Place::Left { turn, .. } => {
+                    assert_eq!(self.left.get(&turn), Some(no), "a session that was left");
+                    assert_eq!(held.get(no), None, "it was left");
+                    count.1 += 1;
+                }
+            }
+        }
+        assert!(held.keys().all(|no| self.table.contains_key(no)), "a session that is not there");
+        assert_eq!(by_payer.len(), self.shares.len(), "who pays for sessions");
+        for (payer, (sessions, left)) in by_payer {
+            let share = self.shares.get(payer).map(|share| (share.all.len(), share.left.len()));
+            assert_eq!(share, Some((sessions, left)), "what {payer:?} has");
+        }
+    }
+}
