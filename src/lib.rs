@@ -43,7 +43,6 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
-pub mod address;
 pub mod app;
 pub mod audit;
 pub mod budget;

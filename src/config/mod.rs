@@ -9,7 +9,6 @@ mod check;
 pub mod command_line;
 pub mod docs;
 mod jwt;
-mod listen;
 mod options;
 mod problem;
 mod resolve;
@@ -24,8 +23,6 @@ pub use access::{
     PermissionRule, Permissions, Revocation, Secret, Signup, StaticToken, TokenKey,
 };
 pub use jwt::{Jwt, JwtAlgorithm, JwtKey, JwtKeyMaterial};
-pub use listen::{BadAddress, Listen, ListenAddress};
-pub(crate) use listen::{problem_of as listen_problem, same_as};
 pub use options::Options;
 pub use problem::{ConfigError, Problem};
 pub use resolve::Resolved;
@@ -39,7 +36,7 @@ pub use transport::{
 };
 
 use crate::json::Object;
-use crate::net::TrustedProxy;
+use crate::net::IpNet;
 use problem::Reader;
 pub(crate) use problem::unknown_operation;
 
@@ -58,8 +55,6 @@ pub struct Config {
     pub host: Option<String>,
     /// 0 takes any free port.
     pub port: u16,
-    /// The listeners; empty: one, of `host` and `port`.
-    pub listen: Vec<Listen>,
     /// Path of the WebSocket endpoint.
     pub path: String,
     /// Longest message that a client may send.
@@ -79,7 +74,7 @@ pub struct Config {
     /// Origins that may connect, compared byte for byte; `None` checks nothing.
     pub allowed_origins: Option<Vec<String>>,
     /// Peers whose `X-Forwarded-For` and `X-Real-IP` are believed.
-    pub trusted_proxies: Vec<TrustedProxy>,
+    pub trusted_proxies: Vec<IpNet>,
 
     /// Sockets at once; `None` follows the limit of open files.
     pub max_connections: Option<usize>,
@@ -127,7 +122,6 @@ impl Default for Config {
             name: "noex-server".into(),
             host: None,
             port: 8080,
-            listen: Vec::new(),
             path: "/".into(),
             max_payload_bytes: 1_048_576,
             max_json_depth: 128,

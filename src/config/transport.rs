@@ -1,5 +1,6 @@
 //! Settings of the transport: limits, heartbeat, slow readers, TLS, HTTP.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Limits on subscriptions of all kinds; 0 forbids them.
@@ -154,7 +155,7 @@ impl Default for Ready {
 pub struct Metrics {
     pub path: String,
     /// A listener of its own.
-    pub listen: Option<super::ListenAddress>,
+    pub listen: Option<SocketAddr>,
     /// What `Authorization: Bearer` must carry.
     pub token: Option<super::Secret>,
 }

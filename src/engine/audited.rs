@@ -49,11 +49,13 @@ impl Engine {
         else {
             return false;
         };
-        let result = result.map(Reply::take_data).map_err(OpError::clone);
+        let result = result.map(|reply| (reply.take_data(), reply.commit)).map_err(OpError::clone);
         let job = self.ids.next_job();
         let then = Box::new(move |engine: &mut Engine, conn, _, reply: &mut Reply| {
             engine.stop_holding(conn);
-            reply.data().extend_from_slice(&result?);
+            let (data, commit) = result?;
+            reply.data().extend_from_slice(&data);
+            reply.commit = commit;
             Ok(Outcome::Done)
         });
         self.wait_for(conn, job, request, operation, then);

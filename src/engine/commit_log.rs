@@ -405,7 +405,8 @@ impl Engine {
             let name = request.fields.get("bucket").and_then(Raw::as_str)?;
             self.store.bucket_id(&name)
         };
-        match reads_one.then(bucket).flatten() {
+        // A state with a name is one of everything.
+        match reads_one.then(bucket).flatten().filter(|_| self.named.is_none()) {
             Some(id) => self.log.last_of(id),
             None => self.log.last(),
         }

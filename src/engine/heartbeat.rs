@@ -77,7 +77,11 @@ impl Engine {
             let late = now.mono.saturating_sub(beat.next_ping) / interval.max(1);
             beat.next_ping =
                 beat.next_ping.saturating_add(interval.saturating_mul(late.saturating_add(1)));
-            let text = format!("{{\"type\":\"ping\",\"timestamp\":{}}}", beat.pinged);
+            let mut text = format!("{{\"type\":\"ping\",\"timestamp\":{}", beat.pinged);
+            if let Some(commit) = self.bookmark(id) {
+                text.push_str(&format!(",\"commit\":{commit}"));
+            }
+            text.push('}');
             let due = now.mono.saturating_add(timeout);
             self.send_when(id, text.as_bytes(), None, b"", 0);
             due

@@ -88,7 +88,9 @@ impl Engine {
         }
         let mut reply = Reply::new(request, std::mem::take(&mut self.scratch));
         let mark = self.effects.mark();
+        let before = self.begin_answer();
         let result = catch_unwind(AssertUnwindSafe(|| then(self, conn, output, &mut reply)));
+        self.end_answer(conn, before, &mut reply);
         let needs = self.log.last();
         let answered = Answered { id: request, operation: &operation, note, needs, holds: true };
         let outcome = self.respond(conn, answered, mark, reply, result);

@@ -45,6 +45,7 @@ mod timers;
 mod tests;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hashbrown::HashMap;
@@ -152,6 +153,8 @@ pub struct Engine {
     expiring: bool,
     /// A timer for [`Timer::Release`] is set.
     releasing: bool,
+    /// The commit of the state that the answer to the current request names.
+    named: Option<CommitSeq>,
     /// Reused for building responses.
     scratch: Vec<u8>,
     /// Reused for expired timers.
@@ -210,6 +213,7 @@ impl Engine {
             expired_in_turn: 0,
             expiring: false,
             releasing: false,
+            named: None,
             scratch: Vec::new(),
             due: Vec::new(),
             held: None,
@@ -351,6 +355,7 @@ impl Engine {
         let holds = audited.is_ok();
         let mut reply = Reply::new(request.id, std::mem::take(&mut self.scratch));
         let mark = self.effects.mark();
+        let before = self.begin_answer();
         let result = catch_unwind(AssertUnwindSafe(|| {
             audited?;
             let commits = self.metrics.commits;
@@ -358,6 +363,7 @@ impl Engine {
             self.hold_budget(commits, &request.operation, &reply, result)
         }));
         self.spent.request = self.budget.spent();
+        self.end_answer(conn, before, &mut reply);
         let needs = self.response_needs(&request);
         let operation = &*request.operation;
         let answered = Answered { id: request.id, operation, note, needs, holds };
@@ -522,7 +528,7 @@ impl Engine {
         if !self.serves_newcomers() {
             return false;
         }
-        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+        let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), user_agent: None };
         let conn = self.conns.open(id, &peer, now);
         conn.trusted = true;
         conn.unlimited = unlimited;

@@ -187,6 +187,7 @@ macro_rules! operation_table {
             AuthWhoami "auth.whoami" Option::None, None => auth_whoami(conn, out);
             SessionOpen "session.open" Option::None, OwnSession => session_open(conn, request);
             SessionClose "session.close" Option::None, OwnSession => session_close(conn);
+            SessionSync "session.sync" Option::None, OwnSession => session_sync(conn, out);
             LogicDefineComputed "logic.defineComputed" Some(Admin), Bucket("bucket") => define_computed(conn, request);
             LogicDropComputed "logic.dropComputed" Some(Admin), Bucket("bucket") => drop_computed(request);
             LogicDefineView "logic.defineView" Some(Admin), Query("definition.name") => define_view(conn, request);

@@ -1,7 +1,7 @@
 //! Messages to the client.
 
 use super::{OpError, RequestId};
-use crate::json::write_string;
+use crate::json::{write_number, write_string};
 
 /// One response under construction. The handler appends the JSON of `data` to
 /// [`Reply::data`]; what it does not finish is thrown away with the reply.
@@ -9,6 +9,8 @@ use crate::json::write_string;
 pub struct Reply {
     out: Vec<u8>,
     data_at: usize,
+    /// What stands in front of `data`: the commit of what it says.
+    pub commit: Option<u64>,
 }
 
 impl Reply {
@@ -19,7 +21,7 @@ impl Reply {
         id.write(&mut out);
         out.extend_from_slice(b",\"type\":\"result\",\"data\":");
         let data_at = out.len();
-        Self { out, data_at }
+        Self { out, data_at, commit: None }
     }
 
     /// Where the handler writes the JSON text of `data`. Nothing written means
@@ -40,8 +42,14 @@ impl Reply {
 
     /// Ends a successful response and returns its text.
     pub fn finish(mut self) -> Vec<u8> {
+        let head = self.data_at - b",\"data\":".len();
         if self.out.len() == self.data_at {
-            self.out.truncate(self.data_at - b",\"data\":".len());
+            self.out.truncate(head);
+        }
+        if let Some(commit) = self.commit {
+            let mut member = b",\"commit\":".to_vec();
+            write_number(&mut member, commit as f64);
+            self.out.splice(head..head, member);
         }
         self.out.push(b'}');
         self.out

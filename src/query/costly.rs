@@ -40,10 +40,12 @@ impl Views {
         if self.costly.is_empty() {
             return false;
         }
+        let before = self.number.saturating_sub(1);
         let Some(entry) = self.views.get_mut(id.index()) else { return false };
         let query = self.queries.get_mut(&entry.query);
         let Some(costly) = query.and_then(|query| query.costly.as_mut()) else { return false };
         if !std::mem::replace(&mut entry.lagging, true) {
+            entry.shows = before;
             costly.lagging.push_back(id);
         }
         true

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::view::Body;
 use crate::budget::Budget;
-use crate::json::Json;
+use crate::json::{Json, Object};
 use crate::protocol::OpError;
 use crate::store::{BucketId, Change, Store};
 
@@ -23,6 +23,9 @@ pub(crate) trait Derivation: Send + Sync {
         now: u64,
         budget: &Budget,
     ) -> Result<Box<dyn Derived>, OpError>;
+
+    /// What it says, as it is stored.
+    fn definition(&self) -> &Object;
 }
 
 /// A result that follows the data.
@@ -41,6 +44,9 @@ pub(crate) trait Derived: Send + std::fmt::Debug {
     fn follow(&mut self, store: &Store, changes: &[&Change], again: bool, now: u64) -> bool;
 
     fn body(&self) -> Body;
+
+    /// Whether it is the same as long as its records are.
+    fn is_lasting(&self) -> bool;
 
     fn memory(&self) -> usize;
 

@@ -292,6 +292,10 @@ impl Sorted {
         Some(Sorted { list, columns })
     }
 
+    pub fn list(&self) -> &List<(SortKey, u64)> {
+        &self.list
+    }
+
     fn count(&mut self, sort: &SortSpec, change: MemberChange<'_>) {
         if let Some(old) = change.old {
             sort.count(&mut self.columns, old.row, false);

@@ -168,6 +168,12 @@ impl<K: Key> List<K> {
         Some((spot, &entry.value))
     }
 
+    /// How many members stand before this one, if it is held.
+    pub fn rank(&self, key: &K) -> Option<usize> {
+        let place = self.tree.locate(key);
+        place.found.then_some(place.rank)
+    }
+
     fn shows(&self, rank: usize) -> bool {
         (self.offset..self.end).contains(&rank)
     }

@@ -20,8 +20,10 @@ pub(crate) mod order;
 mod params;
 mod piece;
 mod plan;
+mod position;
 mod program;
 mod registry;
+mod resume;
 mod routing;
 mod sets;
 pub(crate) mod sum;
@@ -41,6 +43,7 @@ pub use program::{
 };
 pub(crate) use program::{Incremental, Plain, Program};
 pub(crate) use registry::not_a_query;
+pub(crate) use resume::Question;
 pub(crate) use sets::{Listed as ListedSet, SetId, Sets};
 pub use view::ViewLimits;
 pub(crate) use view::{Body, Changed, Want};

@@ -177,6 +177,14 @@ impl Plan {
         (old.is_some() || new.is_some()).then_some(MemberChange { old, new })
     }
 
+    /// The index whose order is that of the candidates; none: that of the table.
+    pub fn index_of_places(&self) -> Option<usize> {
+        match self.places {
+            Places::Table => None,
+            Places::Index(at) => Some(at),
+        }
+    }
+
     /// Whether the rows stand in candidate order and all of them are shown.
     pub fn is_plain(&self) -> bool {
         self.sort.is_none()

@@ -162,6 +162,10 @@ impl View {
         self.body.clone()
     }
 
+    pub(super) fn form(&self) -> &Form {
+        &self.form
+    }
+
     pub fn bucket(&self) -> BucketId {
         self.plan.bucket
     }

@@ -75,6 +75,9 @@ pub(crate) struct NewsItem {
     pub number: u64,
     /// The same for everything that one commit did.
     pub commit: u64,
+    /// The number of that commit in the log, or of the one before it that has
+    /// one.
+    pub at: CommitSeq,
     pub view: ViewId,
     pub news: News,
 }
@@ -99,6 +102,10 @@ pub(super) struct Entry {
     pub pending: Vec<usize>,
     /// It has not followed the newest commits.
     pub lagging: bool,
+    /// The newest commit that it shows, while it lags.
+    pub shows: CommitSeq,
+    /// The commit after which its result is as it is.
+    pub changed: CommitSeq,
     memory: usize,
 }
 
@@ -310,6 +317,7 @@ impl Views {
     }
 
     pub(super) fn insert(&mut self, query: QueryId, key: ViewKey, live: Live) -> ViewId {
+        let number = self.number;
         let slot = self.views.vacant_entry();
         let id = ViewId(u32::try_from(slot.key()).unwrap_or(u32::MAX));
         let routes = live.routes();
@@ -326,6 +334,8 @@ impl Views {
             routes,
             pending: Vec::new(),
             lagging: false,
+            shows: number,
+            changed: number,
             memory: 0,
         });
         id
@@ -372,8 +382,11 @@ impl Views {
 
     pub(super) fn tell(&mut self, view: ViewId, news: News) {
         self.news_number += 1;
-        let (number, commit) = (self.news_number, self.commits);
-        self.news.push(NewsItem { number, commit, view, news });
+        let (number, commit, at) = (self.news_number, self.commits, self.number);
+        if let Some(entry) = self.entry_mut(view) {
+            entry.changed = at;
+        }
+        self.news.push(NewsItem { number, commit, at, view, news });
     }
 
     /// Counts what a view takes. One that takes too much, or grows while all

@@ -237,6 +237,19 @@ impl Bucket {
         row.filter(|row| !self.is_over(row))
     }
 
+    /// The record with a key, also one that is over, and its place among the
+    /// candidates of an index, or in the table.
+    pub fn candidate(&self, key: &Key, index: Option<usize>) -> Option<(u64, &Row)> {
+        let slot = self.find(key)?;
+        let row = self.table.row(slot)?;
+        let index = index.and_then(|at| self.indexes.get(at));
+        let place = match index {
+            Some(index) => index.acquired(&self.table, slot),
+            None => self.table.order(slot),
+        };
+        Some((place, row))
+    }
+
     /// Whether a record is only here because very many expire at once.
     pub(super) fn is_over(&self, row: &Row) -> bool {
         match self.over_until {

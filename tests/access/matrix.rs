@@ -132,6 +132,7 @@ access.explain                   a  . . . . + + . . . .
 access.listSets                  a  . . . . + + . . . .
 session.open                     -  . + + + + + + + + +
 session.close                    -  . + + + + + + + + +
+session.sync                     -  . + + + + + + + + +
 identity.login                   x  + + + + + + + + + +
 identity.loginWithSecret         x  + + + + + + + + + +
 identity.signup                  x  + + + + + + + + + +

@@ -45,6 +45,7 @@ const PAGES: &[(&str, &str)] = &[
                              "update": {"author": "{{ session.userId }}"},
                              "bypass": ["moderator"]}}}}"#,
     ),
+    ("continuity.md", "{}"),
     ("reference/store.md", r#"{}"#),
     ("reference/rules.md", r#"{}"#),
     ("reference/procedures.md", r#"{}"#),

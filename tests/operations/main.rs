@@ -3,7 +3,6 @@
 mod contrib;
 mod disconnect;
 mod exit_codes;
-mod listeners;
 mod metrics;
 mod probes;
 mod reload;

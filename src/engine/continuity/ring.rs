@@ -135,19 +135,16 @@ impl Ring {
     }
 
     /// No change of the bucket is newer.
-    #[cfg_attr(not(test), expect(dead_code, reason = "until positions are resumed"))]
     pub fn touched(&self, bucket: BucketId) -> CommitSeq {
         self.known_touch(bucket).unwrap_or(self.first_from)
     }
 
     /// The newest barrier of a bucket.
-    #[cfg_attr(not(test), expect(dead_code, reason = "until positions are resumed"))]
     pub fn barrier(&self, bucket: BucketId) -> CommitSeq {
         self.shelves.get(&bucket).map_or(0, |shelf| shelf.barrier)
     }
 
     /// The keys that changed after `commit`, newest first; one may come often.
-    #[cfg_attr(not(test), expect(dead_code, reason = "until positions are resumed"))]
     pub fn changed(&self, bucket: BucketId, commit: CommitSeq) -> impl Iterator<Item = &Key> {
         self.shelves.get(&bucket).into_iter().flat_map(move |shelf| shelf.newer(commit))
     }

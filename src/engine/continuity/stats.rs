@@ -15,6 +15,7 @@ impl Engine {
     /// The member `continuity` of `server.stats` with `details`.
     pub(in crate::engine) fn continuity_stats(&self) -> Json {
         let (ring, sessions) = (self.log.ring(), &self.client_sessions);
+        let resumes = self.figures.resumes.iter().map(|(what, count)| (*what, number(*count)));
         object([
             ("epoch", Json::from(&*self.epoch())),
             ("commit", number(self.newest_commit())),
@@ -27,6 +28,7 @@ impl Engine {
                     ("bytes", number(ring.bytes() as u64)),
                 ]),
             ),
+            ("resumes", Json::Object(resumes.collect())),
             (
                 "sessions",
                 object([

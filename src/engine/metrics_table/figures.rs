@@ -75,9 +75,15 @@ pub(crate) struct Figures {
     pub procedures_failed: u64,
     /// By what, and whether it went well.
     pub reloads: BTreeMap<(&'static str, bool), u64>,
+    /// Subscribes that brought a token, by what became of them.
+    pub resumes: BTreeMap<&'static str, u64>,
 }
 
 impl Figures {
+    pub fn count_resume(&mut self, outcome: &'static str) {
+        *self.resumes.entry(outcome).or_default() += 1;
+    }
+
     pub fn count_request(&mut self, operation: &str, micros: u64) {
         let durations = self.requests.entry(Family::of(operation));
         durations.or_insert_with(|| Histogram::new(TURN_BOUNDS)).count(micros);

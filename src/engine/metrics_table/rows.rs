@@ -120,6 +120,10 @@ fn limits(sources: &Sources<'_>) -> Series {
     )
 }
 
+fn resumes(sources: &Sources<'_>) -> Series {
+    by("outcome", sources.engine.figures.resumes.iter().map(|(what, count)| (*what, *count)))
+}
+
 fn reloads(sources: &Sources<'_>) -> Series {
     let series = |(&(what, good), &count): (&(&'static str, bool), &u64)| {
         let result = if good { "ok" } else { "failed" };
@@ -323,6 +327,19 @@ pub(super) static ROWS: &[Row] = &[
                 ("event", s.engine.figures.event_pushes),
             ],
         )
+    }),
+    row(
+        "noexd_resumes_total",
+        Counter,
+        &["outcome"],
+        "Subscribes that brought a token: resumed (`unchanged`, `delta`), or why not.",
+        resumes,
+    ),
+    row("noexd_ring_bytes", Gauge, &[], "Memory of recent changes.", |s| {
+        size(s.engine.log.ring().bytes())
+    }),
+    row("noexd_ring_entries", Gauge, &[], "Recent changes that are kept.", |s| {
+        size(s.engine.log.ring().entries())
     }),
     row("noexd_panics_total", Counter, &[], "Panics that cost one connection.", |s| {
         count(s.engine.metrics.panics)

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use crate::app::ConnId;
 use crate::engine::Engine;
+use crate::engine::continuity::{Asked, Resumption};
 use crate::engine::subscriptions::{
-    Mode, subscription_id, subscription_not_found, subscription_number,
+    How, Mode, subscription_id, subscription_not_found, subscription_number,
 };
 use crate::json::{Json, Object, Raw};
 use crate::logic::{COMPUTED, CONSTRAINT, Draft, Expression, Logic, VIEW, View};
 use crate::protocol::{ErrorCode, OpError, Request};
-use crate::query::Want;
+use crate::query::{ViewId, Want};
 use crate::storage::Origin;
 use crate::store::WriteCx;
 
@@ -234,26 +235,53 @@ impl Engine {
         }
         view.require_buckets(&self.store)?;
         self.require_read_of_view(conn, &name)?;
+        let asked = self.asked_to_resume(request)?;
         let coalesce = self.options.coalesce_pushes;
         let want = if coalesce { Want::FullLater } else { Want::Full };
         let number = self.ids.next_subscription();
         self.views.wall = self.now.wall;
         let read = self.read_of_view(conn, &view)?;
         let id = self.views.subscribe_derived(&self.store, &name, read, want, &self.budget)?;
+        let written = self.write_view_subscribed(conn, (id, number), asked.as_ref(), out);
+        self.views.settle(id);
+        let resumes = match written {
+            Ok(resumes) => resumes,
+            Err(over) => {
+                self.views.unsubscribe(id, want);
+                return Err(over);
+            }
+        };
+        let how = How { mode: Mode::Full, coalesce, resumes };
+        self.add_subscription(conn, number, id, how);
+        self.answer_shows(conn, id, resumes);
+        Ok(())
+    }
+
+    /// The response, with the rows; whether it says which state they are.
+    fn write_view_subscribed(
+        &mut self,
+        conn: ConnId,
+        (id, number): (ViewId, u64),
+        asked: Option<&Asked>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, OpError> {
+        let resumption = asked.map(|asked| self.resume(conn, id, Mode::Full, asked));
+        let resumption = resumption.transpose()?.flatten();
         out.extend_from_slice(b"{\"subscriptionId\":\"");
         out.extend_from_slice(subscription_id(number, &mut [0; 24]).as_bytes());
-        out.extend_from_slice(b"\",\"data\":");
-        if let Some(body) = self.views.get_mut(id).and_then(|live| live.body(&self.store)) {
-            out.extend_from_slice(&body);
+        out.push(b'"');
+        if !resumption.as_ref().is_some_and(Resumption::keeps) {
+            out.extend_from_slice(b",\"data\":");
+            if let Some(body) = self.views.get_mut(id).and_then(|live| live.body(&self.store)) {
+                out.extend_from_slice(&body);
+            }
+        }
+        if let Some(resumption) = &resumption {
+            resumption.write(out);
         }
         out.push(b'}');
-        self.views.settle(id);
-        if let Err(over) = self.budget.reply(out.len() + 1) {
-            self.views.unsubscribe(id, want);
-            return Err(over.into());
-        }
-        self.add_subscription(conn, number, id, Mode::Full, coalesce);
-        Ok(())
+        self.budget.reply(out.len() + 1)?;
+        Ok(resumption.is_some())
     }
 
     pub(super) fn unsubscribe_view(

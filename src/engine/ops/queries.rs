@@ -3,8 +3,9 @@
 use crate::app::ConnId;
 use crate::budget::OverBudget;
 use crate::engine::Engine;
+use crate::engine::continuity::{Asked, Resumption};
 use crate::engine::subscriptions::{
-    Mode, subscription_id, subscription_not_found, subscription_number,
+    How, Mode, subscription_id, subscription_not_found, subscription_number,
 };
 use crate::json::{Json, Raw, write_number, write_string};
 use crate::protocol::{ErrorCode, OpError, Request, bounds};
@@ -67,10 +68,11 @@ impl Engine {
         let mode = wish.mode(has_deltas, || self.views.is_sorted(&query));
         let params = request.field("params");
         bounds::check_params(params)?;
+        let asked = self.asked_to_resume(request)?;
         let want = wish.want(mode);
         let read = self.read_of_query(conn, &query)?;
         let id = self.views.subscribe(&self.store, &query, params, read, want, &self.budget)?;
-        self.answer_subscribed(conn, (id, number), (wish, mode), out)
+        self.answer_subscribed(conn, (id, number), (wish, mode), asked.as_ref(), out)
     }
 
     /// A subscription to a query without a name.
@@ -91,9 +93,10 @@ impl Engine {
         let wish = self.wish(request)?;
         let number = self.ids.next_subscription();
         let mode = wish.mode(true, || query.is_sorted());
+        let asked = self.asked_to_resume(request)?;
         let read = self.read_filter(conn, &bucket)?;
         let id = self.views.live(&self.store, query, read, wish.want(mode), &self.budget)?;
-        self.answer_subscribed(conn, (id, number), (wish, mode), out)
+        self.answer_subscribed(conn, (id, number), (wish, mode), asked.as_ref(), out)
     }
 
     /// How a subscriber wants to be served.
@@ -118,16 +121,30 @@ impl Engine {
         conn: ConnId,
         (id, number): (ViewId, u64),
         (wish, mode): (Wish, Mode),
+        asked: Option<&Asked>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let without_deltas = wish.is_delta && mode == Mode::Full;
-        let written = self.write_subscribed(id, number, mode, without_deltas, out);
+        let written = match asked.map(|asked| self.resume(conn, id, mode, asked)).transpose() {
+            Err(over) => Err(over),
+            Ok(resumption) => {
+                let resumption = resumption.flatten();
+                let written =
+                    self.write_subscribed(id, number, (mode, without_deltas), &resumption, out);
+                written.map(|()| resumption.is_some())
+            }
+        };
         self.views.settle(id);
-        if let Err(over) = written {
-            self.views.unsubscribe(id, wish.want(mode));
-            return Err(over);
-        }
-        self.add_subscription(conn, number, id, mode, wish.coalesce);
+        let resumes = match written {
+            Ok(resumes) => resumes,
+            Err(over) => {
+                self.views.unsubscribe(id, wish.want(mode));
+                return Err(over);
+            }
+        };
+        let how = How { mode, coalesce: wish.coalesce, resumes };
+        self.add_subscription(conn, number, id, how);
+        self.answer_shows(conn, id, resumes);
         Ok(())
     }
 
@@ -136,10 +153,11 @@ impl Engine {
         &mut self,
         id: ViewId,
         number: u64,
-        mode: Mode,
-        without_deltas: bool,
+        (mode, without_deltas): (Mode, bool),
+        resumption: &Option<Resumption>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
+        let keeps = resumption.as_ref().is_some_and(Resumption::keeps);
         let Some(view) = self.views.get_mut(id) else { return Err(OpError::internal()) };
         out.extend_from_slice(b"{\"subscriptionId\":\"");
         out.extend_from_slice(subscription_id(number, &mut [0; 24]).as_bytes());
@@ -148,6 +166,7 @@ impl Engine {
             out.extend_from_slice(b",\"mode\":\"full\"");
         }
         match mode {
+            Mode::Full if keeps => {}
             Mode::Full => {
                 if let Some(body) = view.body(&self.store) {
                     out.extend_from_slice(b",\"data\":");
@@ -158,18 +177,23 @@ impl Engine {
                 let shape = view.shape().unwrap_or("value");
                 out.extend_from_slice(b",\"mode\":\"delta\",\"shape\":\"");
                 out.extend_from_slice(shape.as_bytes());
-                out.extend_from_slice(b"\",\"seq\":0,");
+                out.extend_from_slice(b"\",\"seq\":0");
                 if shape != "value" {
-                    out.extend_from_slice(b"\"positions\":");
-                    out.extend_from_slice(if positions { b"true," } else { b"false," });
+                    out.extend_from_slice(b",\"positions\":");
+                    out.extend_from_slice(if positions { b"true" } else { b"false" });
                 }
                 if shape == "rows" {
-                    out.extend_from_slice(b"\"key\":");
+                    out.extend_from_slice(b",\"key\":");
                     write_string(out, view.key_field(&self.store));
-                    out.push(b',');
                 }
-                view.write_state(&self.store, "data", out);
+                if !keeps {
+                    out.push(b',');
+                    view.write_state(&self.store, "data", out);
+                }
             }
+        }
+        if let Some(resumption) = resumption {
+            resumption.write(out);
         }
         out.push(b'}');
         self.budget.check()?;
@@ -214,11 +238,17 @@ impl Engine {
         write_number(out, seq as f64);
         out.push(b',');
         view.write_state(&self.store, "value", out);
+        let resumes = self.subscription_resumes(view_id, number);
+        if resumes && let Some(position) = self.position_of(conn, view_id, mode) {
+            out.push(b',');
+            position.write(out);
+        }
         out.push(b'}');
         self.views.settle(view_id);
         self.budget.check()?;
         self.budget.reply(out.len() + 1)?;
         self.subscription_resynced(view_id, number);
+        self.answer_shows(conn, view_id, resumes);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use crate::json::{Json, Object};
 use crate::protocol::{OpError, Request};
 
 /// What clients may rely on beyond `session.*` itself.
-const FEATURES: [&str; 0] = [];
+const FEATURES: [&str; 1] = ["resume"];
 
 impl Engine {
     pub(super) fn session_open(
@@ -17,6 +17,7 @@ impl Engine {
     ) -> Result<Json, OpError> {
         let wanted = wanted(request)?;
         let opened = self.open_client_session(conn, wanted)?;
+        self.subscriptions_show_commits(conn);
         Ok(self.opened_answer(opened))
     }
 

@@ -12,6 +12,7 @@
 //! what is newest when it may be sent to again.
 
 mod moved;
+mod positions;
 mod proof;
 mod publish;
 mod release;
@@ -29,7 +30,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use super::Engine;
-use crate::app::ConnId;
+use crate::app::{CommitSeq, ConnId};
 use crate::protocol::{ErrorCode, OpError};
 use crate::query::{Body, Program, ViewId, Views, Want};
 
@@ -52,6 +53,10 @@ pub(super) struct Subscription {
     pub is_logic: bool,
     /// A push that has not left is superseded by a newer one.
     pub coalesce: bool,
+    /// Its pushes say which commit they show.
+    commits: bool,
+    /// Its client has a token, and may come back with it.
+    resumes: bool,
     /// Changes of the result since the response, whether or not they were sent.
     pub seq: u64,
     /// The number of the last news that the response contained.
@@ -68,6 +73,15 @@ pub(super) enum Mode {
     Delta { positions: bool },
 }
 
+/// How a subscriber is served.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    pub mode: Mode,
+    pub coalesce: bool,
+    /// The response has a token.
+    pub resumes: bool,
+}
+
 /// Why a subscription is not sent to, and what it is owed.
 #[derive(Debug, Default)]
 struct Hold {
@@ -77,6 +91,8 @@ struct Hold {
     /// The session that it was made in is gone.
     suspended: bool,
     owed: Option<Owed>,
+    /// What is owed comes with a new token: the old one names something else.
+    token: bool,
 }
 
 /// The published clients discard a push for an id that they do not know yet,
@@ -124,9 +140,17 @@ impl First {
 enum Owed {
     /// The newest result, unless it is the one that was sent last.
     Full(Sent),
-    /// These, in order: sequence number and text.
-    Deltas(Vec<(u64, Arc<[u8]>)>),
+    /// These, in order.
+    Deltas(Vec<Delta>),
     Reset,
+}
+
+/// A delta, and the state that it leads to.
+#[derive(Clone, Debug)]
+struct Delta {
+    seq: u64,
+    commit: CommitSeq,
+    text: Arc<[u8]>,
 }
 
 /// The last result that a subscriber was sent.
@@ -195,6 +219,12 @@ impl Subscriptions {
         let all = self.of_view.get_mut(&view)?;
         let at = all.binary_search_by_key(&number, |have| have.number).ok()?;
         all.get_mut(at)
+    }
+
+    fn look(&self, view: ViewId, number: u64) -> Option<&Subscription> {
+        let all = self.of_view.get(&view)?;
+        let at = all.binary_search_by_key(&number, |have| have.number).ok()?;
+        all.get(at)
     }
 
     fn view_of(&self, conn: ConnId, number: u64) -> Option<ViewId> {
@@ -316,16 +346,18 @@ impl Engine {
         conn: ConnId,
         number: u64,
         view: ViewId,
-        mode: Mode,
-        coalesce: bool,
+        How { mode, coalesce, resumes }: How,
     ) {
         let since = self.views.news_number();
+        let commits = self.shows_commits(conn);
         let subscription = Subscription {
             number,
             conn,
             mode,
             is_logic: self.views.is_derived(view),
             coalesce,
+            commits,
+            resumes,
             seq: 0,
             since,
             last_push: 0,
@@ -395,6 +427,7 @@ impl Engine {
     pub(super) fn subscription_resynced(&mut self, view: ViewId, number: u64) {
         self.subscriptions.hold(view, number, |hold| {
             hold.owed = None;
+            hold.token = false;
             hold.stale = false;
         });
     }

@@ -33,6 +33,11 @@ impl Engine {
         self.rows.waiting.push(conn);
     }
 
+    /// Whether the views of a connection's rights are still to be made.
+    pub(super) fn follows_later(&self, conn: ConnId) -> bool {
+        self.rows.waiting.contains(conn)
+    }
+
     /// The next of those who wait: as many as one turn may take, at least one.
     pub(in crate::engine) fn go_on_following(&mut self) {
         self.budget = Budget::unlimited();
@@ -109,12 +114,16 @@ impl Engine {
         if let Some(subscription) = subscriptions.find(new, number) {
             subscription.since = since;
             let is_delta = subscription.mode != Mode::Full;
+            let resumes = subscription.resumes;
             subscription.seq += u64::from(is_delta);
             let mut first = First::Over;
             subscriptions.hold(new, number, |hold| {
                 first = hold.first;
+                hold.token |= resumes;
                 hold.owed = Some(match (is_delta, hold.owed.take()) {
                     (true, _) => Owed::Reset,
+                    // Whatever the result is: its name is another one.
+                    (false, _) if resumes => Owed::Full(Sent::Unknown),
                     (false, Some(Owed::Full(sent))) => Owed::Full(sent),
                     (false, _) => Owed::Full(last),
                 });

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{First, Hold, MAX_HELD_DELTAS, Mode, Owed, Sent, Subscription};
-use crate::app::ConnId;
+use super::{Delta, First, Hold, MAX_HELD_DELTAS, Mode, Owed, Sent, Subscription};
+use crate::app::{CommitSeq, ConnId};
+use crate::engine::continuity::TokenText;
 use crate::engine::{Engine, Timer};
 use crate::json::write_number;
 use crate::protocol::{OpError, write_push_head};
@@ -126,10 +127,11 @@ impl Engine {
         let pushed = match share(subscription, changed) {
             Next::Nothing => true,
             Next::Push(body) => {
-                self.try_push(conn, number, Kind::of(subscription, None), body.as_ref())
+                let kind = self.kind_of_news(subscription, item);
+                self.try_push(conn, number, Kind { seq: None, ..kind }, body.as_ref())
             }
             Next::Delta(text) => {
-                let kind = Kind::of(subscription, Some(subscription.seq));
+                let kind = self.kind_of_news(subscription, item);
                 self.try_push(conn, number, kind, Some(text))
             }
             Next::Hold => false,
@@ -140,10 +142,19 @@ impl Engine {
                 conn,
                 number,
                 previous: changed.previous.clone(),
-                delta: delta_of(subscription, changed)
-                    .map(|text| (subscription.seq, Arc::clone(text))),
+                delta: delta_of(subscription, changed).map(|text| Delta {
+                    seq: subscription.seq,
+                    commit: item.at,
+                    text: Arc::clone(text),
+                }),
             });
         }
+    }
+
+    fn kind_of_news(&self, subscription: &Subscription, item: &NewsItem) -> Kind {
+        let says = subscription.commits && self.is_numbered(item.view);
+        let commit = says.then_some(item.at);
+        Kind { is_logic: subscription.is_logic, seq: Some(subscription.seq), commit, token: None }
     }
 
     /// Queues one push, unless the connection takes none.
@@ -247,7 +258,8 @@ impl Engine {
             return;
         }
         let mut head = std::mem::take(&mut self.subscriptions.scratch);
-        let kind = Kind::of(subscription, Some(subscription.seq));
+        let (is_logic, seq) = (subscription.is_logic, Some(subscription.seq));
+        let kind = Kind { is_logic, seq, commit: None, token: None };
         write_head(subscription.number, true, kind, &mut head);
         head.extend_from_slice(b"\"closed\":\"");
         head.extend_from_slice(reason.as_str().as_bytes());
@@ -264,20 +276,30 @@ pub(super) struct Kind {
     pub is_logic: bool,
     /// In delta mode.
     pub seq: Option<u64>,
-}
-
-impl Kind {
-    fn of(subscription: &Subscription, seq: Option<u64>) -> Kind {
-        Kind { is_logic: subscription.is_logic, seq }
-    }
+    /// Of the state that it leads to, for those who want to know.
+    pub commit: Option<CommitSeq>,
+    /// From now on the client's token is this one.
+    pub token: Option<TokenText>,
 }
 
 fn write_head(number: u64, has_data: bool, kind: Kind, head: &mut Vec<u8>) {
-    let Kind { is_logic, seq } = kind;
+    let Kind { is_logic, seq, commit, token } = kind;
     head.clear();
     let mut id = [0; 24];
     let channel = if is_logic { LOGIC_CHANNEL } else { CHANNEL };
-    write_push_head(head, channel, subscription_id(number, &mut id), has_data);
+    write_push_head(head, channel, subscription_id(number, &mut id), false);
+    if let Some(commit) = commit {
+        head.extend_from_slice(b",\"commit\":");
+        write_number(head, commit as f64);
+    }
+    if let Some(token) = token {
+        head.extend_from_slice(b",\"token\":\"");
+        head.extend_from_slice(&token);
+        head.push(b'"');
+    }
+    if has_data {
+        head.extend_from_slice(b",\"data\":");
+    }
     if let Some(seq) = seq {
         head.extend_from_slice(b"{\"seq\":");
         write_number(head, seq as f64);
@@ -291,7 +313,7 @@ struct Held {
     conn: ConnId,
     number: u64,
     previous: Option<Body>,
-    delta: Option<(u64, Arc<[u8]>)>,
+    delta: Option<Delta>,
 }
 
 fn delta_of<'c>(subscription: &Subscription, changed: &'c Changed) -> Option<&'c Arc<[u8]>> {
@@ -337,7 +359,7 @@ impl Hold {
     }
 
     /// Adds to what is owed. `previous` counts only if nothing was owed before.
-    fn owe(&mut self, previous: Sent, delta: Option<(u64, Arc<[u8]>)>, coalesce: bool) {
+    fn owe(&mut self, previous: Sent, delta: Option<Delta>, coalesce: bool) {
         // Whoever reads slowly gets one reset in the end.
         let reset = self.stale || self.suspended;
         self.owed = Some(match (self.owed.take(), delta) {

@@ -2,8 +2,9 @@
 
 use super::proof::PATIENCE_MS;
 use super::publish::Kind;
-use super::{First, Mode, Owed};
+use super::{Delta, First, Mode, Owed};
 use crate::app::ConnId;
+use crate::engine::continuity::Token;
 use crate::engine::{Engine, Timer};
 use crate::query::ViewId;
 
@@ -91,7 +92,7 @@ impl Engine {
         let Some(subscription) = self.subscriptions.find(view, number) else {
             return Tried::Done;
         };
-        let (seq, mode) = (subscription.seq, subscription.mode);
+        let (seq, mode, commits) = (subscription.seq, subscription.mode, subscription.commits);
         let is_logic = subscription.is_logic;
         let unsent = subscription.coalesce && written < subscription.last_push;
         let Some(hold) = &subscription.hold else { return Tried::Done };
@@ -106,44 +107,42 @@ impl Engine {
             self.subscriptions.hold(view, number, |hold| hold.stale = true);
             return Tried::OverMark;
         }
-        let mut owed = None;
+        let (mut owed, mut token) = (None, false);
         self.subscriptions.hold(view, number, |hold| {
             owed = hold.owed.take();
+            token = std::mem::take(&mut hold.token);
             hold.first = First::Over;
             hold.stale = false;
         });
         if let Some(owed) = owed {
-            self.pay(conn, number, view, (mode, seq, is_logic), owed);
+            let commit = commits.then(|| self.commit_shown(view)).flatten();
+            let token = token.then(|| self.token_of(view, mode)).flatten().map(Token::text);
+            let kind = Kind { is_logic, seq: (mode != Mode::Full).then_some(seq), commit, token };
+            self.pay(conn, number, view, kind, owed);
         }
         Tried::Done
     }
 
-    fn pay(
-        &mut self,
-        conn: ConnId,
-        number: u64,
-        view_id: ViewId,
-        (mode, seq, is_logic): (Mode, u64, bool),
-        owed: Owed,
-    ) {
-        let kind = |seq| Kind { is_logic, seq };
+    fn pay(&mut self, conn: ConnId, number: u64, view_id: ViewId, kind: Kind, owed: Owed) {
         let Some(view) = self.views.get_mut(view_id) else { return };
         match owed {
             Owed::Full(sent) => {
                 let body = view.body(&self.store);
                 if !self.subscriptions.is_same(&sent, &body) {
-                    self.push_result(conn, number, kind(None), body.as_ref());
+                    self.push_result(conn, number, kind, body.as_ref());
                 }
             }
             Owed::Deltas(deltas) => {
-                for (seq, text) in deltas {
-                    self.push_result(conn, number, kind(Some(seq)), Some(&text));
+                for Delta { seq, commit, text } in deltas {
+                    let commit = kind.commit.map(|_| commit);
+                    let kind = Kind { seq: Some(seq), commit, ..kind };
+                    self.push_result(conn, number, kind, Some(&text));
                 }
             }
             Owed::Reset => {
-                debug_assert!(mode != Mode::Full, "only deltas are reset");
+                debug_assert!(kind.seq.is_some(), "only deltas are reset");
                 let text = view.reset_text(&self.store);
-                self.push_result(conn, number, kind(Some(seq)), text.as_ref());
+                self.push_result(conn, number, kind, text.as_ref());
             }
         }
         let end = self.conns.get(conn).map_or(0, |conn| conn.queued);

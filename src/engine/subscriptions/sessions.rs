@@ -83,7 +83,7 @@ impl Engine {
         }
     }
 
-    fn own_subscriptions(&self, conn: ConnId) -> Vec<(u64, crate::query::ViewId)> {
+    pub(super) fn own_subscriptions(&self, conn: ConnId) -> Vec<(u64, crate::query::ViewId)> {
         self.subscriptions.of_conn.get(&conn).map(|owner| owner.own.clone()).unwrap_or_default()
     }
 }

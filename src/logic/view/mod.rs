@@ -275,6 +275,10 @@ impl Derivation for Maker {
             None => Err(self.0.too_many()),
         }
     }
+
+    fn definition(&self) -> &Object {
+        &self.0.definition
+    }
 }
 
 /// A view that is followed.
@@ -365,6 +369,10 @@ impl Derived for Live {
 
     fn body(&self) -> Body {
         self.body.clone()
+    }
+
+    fn is_lasting(&self) -> bool {
+        !self.bound.plan.uses_now
     }
 
     fn check(&self, store: &Store, now: u64) {

@@ -67,6 +67,13 @@ impl ListChange {
         (!change.gone.is_empty() || !change.placed.is_empty()).then_some(change)
     }
 
+    /// These elements, each in its place, whatever was there before.
+    pub fn of_placed(placed: impl Iterator<Item = (usize, Piece)>) -> ListChange {
+        let placed =
+            placed.map(|(index, piece)| Placed { piece, index, how: How::Moved, start: 0 });
+        ListChange { gone: Vec::new(), placed: placed.collect() }
+    }
+
     /// Writes the delta that clients apply: what left, what entered, what
     /// changed, without the braces around it. With `positions`, entries carry
     /// the index at which they are to be inserted.

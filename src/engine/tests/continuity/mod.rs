@@ -1,6 +1,9 @@
 //! Numbers of commits, positions, what somebody who comes back is told.
 
+mod client;
+mod messages;
 mod numbers;
+mod resume;
 
 use crate::app::ConnId;
 use crate::engine::tests::Rig;

@@ -480,7 +480,11 @@ impl<D: FnMut() -> u64> Hostile<D> {
             ("store", "find") => self.query_members(),
             ("store", "live") => {
                 let mode = self.one(&["full", "delta"]);
-                format!("{},\"mode\":\"{mode}\"", self.query_members())
+                let (count, token) = (self.size(20_000), self.letters(60));
+                let keys = self.list(count, &mut |own| own.size(9).to_string());
+                let resume =
+                    format!("{{\"token\":\"{token}\",\"commit\":{count},\"keys\":[{keys}]}}");
+                format!("{},\"mode\":\"{mode}\",\"resume\":{resume}", self.query_members())
             }
             ("store", "groupBy") => {
                 let (field, aggregate) = (self.names(), self.aggregate(""));
@@ -546,6 +550,7 @@ impl<D: FnMut() -> u64> Hostile<D> {
                 )
             }
             ("logic", _) => format!("\"bucket\":\"{bucket}\",\"name\":\"{}\"", self.name()),
+            ("session", "sync") => String::new(),
             ("session", _) => {
                 let (id, odd) = (self.one(&["a", "b"]).repeat(22), self.letters(300));
                 let id = if self.likely(90) { id } else { odd };

@@ -11,7 +11,7 @@ use super::rig::Rig;
 use crate::access::External;
 use crate::app::ConnId;
 use crate::config;
-use crate::engine::EngineOptions;
+use crate::engine::{Engine, EngineOptions};
 use crate::json::Json;
 
 /// Everybody sees and changes what is his; moderators everything.
@@ -35,6 +35,12 @@ fn external(json: &str) -> Rig {
 
 fn external_with(json: &str, options: EngineOptions) -> Rig {
     let mut rig = Rig::new(options);
+    set_external(&mut rig.engine, json);
+    rig
+}
+
+/// Logins by token.
+pub(super) fn set_external(engine: &mut Engine, json: &str) {
     let text = format!(r#"{{"auth":{json}}}"#);
     let mut options = config::Options::new();
     options.read_file(&text).expect("JSON");
@@ -44,8 +50,7 @@ fn external_with(json: &str, options: EngineOptions) -> Rig {
     };
     let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
     let external = External::new(&settings, &read).expect("good settings");
-    rig.engine.set_external_auth(external, 60_000);
-    rig
+    engine.set_external_auth(external, 60_000);
 }
 
 /// `CODE message {details}` of an error, the JSON of anything else.
