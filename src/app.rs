@@ -7,6 +7,7 @@
 //! The engine is the app of the server; the echo example and the simulation
 //! are others.
 
+use crate::address::Address;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -30,9 +31,8 @@ pub struct ConnId {
 /// What the transport knows of a peer when the upgrade is complete.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Client address as text (the proxy's word for it behind a trusted proxy;
-    /// IPv4-mapped IPv6 is written as IPv4).
-    pub address: std::net::IpAddr,
+    /// Behind a trusted proxy, the proxy's word for it.
+    pub address: Address,
     /// `User-Agent` of the handshake, cut to 256 characters.
     pub user_agent: Option<String>,
 }
@@ -203,7 +203,7 @@ pub type AskHeld = Box<dyn Fn() -> [Held; 2] + Send>;
 #[derive(Clone, Copy, Debug)]
 pub struct HttpRequest<'a> {
     pub path: &'a str,
-    pub address: std::net::IpAddr,
+    pub address: Address,
     /// From a program of this machine, and through no proxy that nobody knows.
     pub is_local: bool,
     /// It came to the listener for metrics and probes alone.

@@ -2,12 +2,14 @@
 //! `curl` (a container of one file).
 
 use std::ffi::OsString;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::Config;
 use crate::config::command_line::{self, Command};
+use crate::config::{Config, ListenAddress};
 
 /// For each step of the conversation.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,15 +24,30 @@ Ask a server whether it is ready; the exit code is 0 if it is, else 1.
   noexd healthcheck [--config FILE] [--port PORT] ...
 
 Without --url the server is the one of this configuration: the listener of
-metrics, if it has one, else the main one.
+metrics, if it has one, else the first one that speaks plain HTTP.
 ";
 
 /// Where the probe of a server is.
 #[derive(Debug, PartialEq, Eq)]
 struct Target {
-    /// `HOST:PORT`, IPv6 in brackets.
-    authority: String,
+    place: Place,
     path: String,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    /// `HOST:PORT`, IPv6 in brackets.
+    Network(String),
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Network(authority) => f.write_str(authority),
+            Place::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// Why it is not known whether the server is ready.
@@ -48,8 +65,7 @@ pub enum Unhealthy {
 /// See [`Unhealthy`].
 pub fn run(args: &[OsString]) -> Result<String, Unhealthy> {
     let target = target(args).map_err(Unhealthy::Usage)?;
-    let failed =
-        |error: std::io::Error| Unhealthy::NotReady(format!("{}: {error}", target.authority));
+    let failed = |error: std::io::Error| Unhealthy::NotReady(format!("{}: {error}", target.place));
     let (status, body) = ask(&target).map_err(failed)?;
     match status {
         200 => Ok(body),
@@ -78,7 +94,7 @@ fn target(args: &[OsString]) -> Result<Target, String> {
     let Command::Run(arguments) = command else { return Err("expected a configuration".into()) };
     let resolved = command_line::load(&arguments, |name| std::env::var(name).ok())
         .map_err(|error| error.to_string())?;
-    of_config(&resolved.config).ok_or_else(|| "ready is switched off".to_owned())
+    of_config(&resolved.config)
 }
 
 fn of_url(url: &str) -> Option<Target> {
@@ -90,19 +106,35 @@ fn of_url(url: &str) -> Option<Target> {
     let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
     let has_port = authority.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok());
     let authority = if has_port { authority.to_owned() } else { format!("{authority}:80") };
-    (is_plain(rest) && !rest.is_empty()).then(|| Target { authority, path: path.to_owned() })
+    (is_plain(rest) && !rest.is_empty())
+        .then(|| Target { place: Place::Network(authority), path: path.to_owned() })
 }
 
-fn of_config(config: &Config) -> Option<Target> {
-    let path = config.ready.as_ref()?.path.clone();
-    let authority = match config.metrics.as_ref().and_then(|metrics| metrics.listen) {
-        Some(address) => reachable(address).to_string(),
-        None => match config.bind_host().parse() {
-            Ok(ip) => reachable(SocketAddr::new(ip, config.port)).to_string(),
-            Err(_) => format!("{}:{}", config.bind_host(), config.port),
-        },
+fn of_config(config: &Config) -> Result<Target, String> {
+    let ready = config.ready.as_ref().ok_or("ready is switched off")?;
+    let apart = config.metrics.as_ref().and_then(|metrics| metrics.listen.as_ref()).and_then(place);
+    let main = || {
+        let plain = config
+            .listeners()
+            .into_iter()
+            .filter(|listener| !listener.proxy_protocol && !config.speaks_tls(listener));
+        plain.filter_map(|listener| place(&listener.address)).next()
     };
-    Some(Target { authority, path })
+    let place = apart.or_else(main).ok_or(
+        "no listener of the configuration speaks plain HTTP at a known address: set \
+         metrics.listen, or give --url",
+    )?;
+    Ok(Target { place, path: ready.path.clone() })
+}
+
+/// Where a listener is reached; only the service manager knows it of its own.
+fn place(address: &ListenAddress) -> Option<Place> {
+    match (address, address.fixed()) {
+        (ListenAddress::Systemd(_), _) => None,
+        (ListenAddress::Unix(path), _) => Some(Place::Unix(path.clone())),
+        (_, Some(address)) => Some(Place::Network(reachable(address).to_string())),
+        (ListenAddress::Tcp { .. }, None) => Some(Place::Network(address.to_string())),
+    }
 }
 
 /// Whoever listens on all addresses is reached on this machine's own.
@@ -117,21 +149,35 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 fn ask(target: &Target) -> std::io::Result<(u16, String)> {
+    let authority = match &target.place {
+        Place::Network(authority) => authority,
+        Place::Unix(path) => {
+            let stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
+            stream.set_write_timeout(Some(TIMEOUT))?;
+            return converse(stream, "localhost", &target.path);
+        }
+    };
     let mut last = std::io::Error::other("no address");
-    for address in target.authority.to_socket_addrs()? {
+    for address in authority.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, TIMEOUT) {
-            Ok(stream) => return converse(stream, target),
+            Ok(stream) => {
+                stream.set_read_timeout(Some(TIMEOUT))?;
+                stream.set_write_timeout(Some(TIMEOUT))?;
+                return converse(stream, authority, &target.path);
+            }
             Err(error) => last = error,
         }
     }
     Err(last)
 }
 
-fn converse(mut stream: TcpStream, target: &Target) -> std::io::Result<(u16, String)> {
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    let Target { authority, path } = target;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")?;
+fn converse(
+    mut stream: impl std::io::Read + std::io::Write,
+    host: &str,
+    path: &str,
+) -> std::io::Result<(u16, String)> {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.take(LONGEST).read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);
@@ -148,24 +194,32 @@ mod tests {
     #[test]
     fn a_configuration_says_whom_to_ask() {
         let mut config = Config { host: Some("0.0.0.0".into()), port: 9000, ..Config::default() };
-        let authority = |config: &Config| of_config(config).expect("a target").authority;
+        let authority = |config: &Config| of_config(config).expect("a target").place.to_string();
         assert_eq!(authority(&config), "127.0.0.1:9000");
         config.host = Some("::".into());
         assert_eq!(authority(&config), "[::1]:9000");
         config.host = Some("db.example".into());
         assert_eq!(authority(&config), "db.example:9000");
         config.metrics = Some(crate::config::Metrics {
-            listen: Some(([0, 0, 0, 0], 9464).into()),
+            listen: Some(SocketAddr::from(([0, 0, 0, 0], 9464)).into()),
             ..Default::default()
         });
         assert_eq!(authority(&config), "127.0.0.1:9464");
+        config.metrics = None;
+        config.listen = ["systemd:web", "unix:/run/x", "127.0.0.1:9000"]
+            .map(|text| text.parse::<ListenAddress>().expect("an address").into())
+            .to_vec();
+        assert_eq!(authority(&config), "unix:/run/x");
+        config.listen.truncate(1);
+        assert!(of_config(&config).is_err());
+        config.listen.clear();
         config.ready = None;
-        assert_eq!(of_config(&config), None);
+        assert!(of_config(&config).is_err());
     }
 
     #[test]
     fn urls() {
-        let target = |url: &str| of_url(url).map(|target| (target.authority, target.path));
+        let target = |url: &str| of_url(url).map(|target| (target.place.to_string(), target.path));
         let is = |authority: &str, path: &str| Some((authority.to_owned(), path.to_owned()));
         assert_eq!(target("http://h:1/up"), is("h:1", "/up"));
         assert_eq!(target("http://h"), is("h:80", "/readyz"));

@@ -43,6 +43,7 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod address;
 pub mod app;
 pub mod audit;
 pub mod budget;

@@ -4,8 +4,6 @@
 
 mod store_model;
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use noexd::app::{App, ConnId, Effect, Now, Peer};
 use noexd::budget::Budget;
 use noexd::engine::{Engine, EngineOptions};
@@ -28,7 +26,7 @@ impl Rig {
     fn new() -> Self {
         let now = Now { mono: 0, wall: START };
         let mut engine = Engine::new(EngineOptions::default(), Store::default(), now);
-        let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), user_agent: None };
+        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
         engine.connected(CONN, &peer, now);
         engine.effects().clear();
         Rig { engine, now }

@@ -1,10 +1,10 @@
 //! The request budget of a user or an address (protocol.md section 9).
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::aging::AgingMap;
+use crate::address::Address;
 
 /// More keys than this are never kept; the one used longest ago is forgotten.
 /// A key costs a few hundred bytes, so this bounds the table to some hundred
@@ -16,27 +16,17 @@ const MAX_KEYS: usize = 1_000_000;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RateKey {
     User(Arc<str>),
-    /// As [`address_key`] has it.
-    Address(IpAddr),
+    /// As [`Address::client`] has it.
+    Address(Address),
     /// A name that somebody from an address wants to log in with.
-    Login(Arc<str>, IpAddr),
+    Login(Arc<str>, Address),
     /// Somebody from an address who says to know the admin's secret.
-    Secret(IpAddr),
+    Secret(Address),
 }
 
 impl RateKey {
-    pub fn address(address: IpAddr) -> Self {
-        RateKey::Address(address_key(address))
-    }
-}
-
-/// The address that limits count by: IPv4 in full, IPv6 by its /64 prefix,
-/// because that is the least a provider hands to one customer. IPv4-mapped IPv6
-/// counts as IPv4.
-pub fn address_key(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
+    pub fn address(address: Address) -> Self {
+        RateKey::Address(address.client())
     }
 }
 
@@ -157,7 +147,7 @@ mod tests {
     #[test]
     fn users_and_addresses_are_kept_apart() {
         let mut limiter = RateLimiter::new(1, 100);
-        let address: IpAddr = "10.0.0.7".parse().expect("address");
+        let address = Address::from([10, 0, 0, 7]);
         assert_eq!(limiter.check(&user("10.0.0.7"), 0), Ok(()));
         assert_eq!(limiter.check(&RateKey::address(address), 0), Ok(()));
         assert_eq!(limiter.check(&user("10.0.0.7"), 0), Err(100));
@@ -165,19 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn addresses_count_by_prefix() {
-        let key = |text: &str| address_key(text.parse().expect("address"));
-        assert_eq!(key("2001:db8:1:2:3:4:5:6"), key("2001:db8:1:2:ffff::1"));
-        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
-        assert_eq!(key("::ffff:192.0.2.7"), key("192.0.2.7"));
-        assert_ne!(key("192.0.2.7"), key("192.0.2.8"));
-    }
-
-    #[test]
     fn keys_are_forgotten_when_their_window_is_over() {
         let mut limiter = RateLimiter::new(3, 1000);
         for at in 0..100_000u64 {
-            let key = RateKey::Address(IpAddr::V4(std::net::Ipv4Addr::from_bits(at as u32)));
+            let key = RateKey::Address((at as u32).to_be_bytes().into());
             assert_eq!(limiter.check(&key, at / 200), Ok(()));
         }
         assert_eq!(limiter.keys(), 100_000);

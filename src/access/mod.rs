@@ -19,7 +19,7 @@ mod validator;
 
 pub use aging::AgingMap;
 pub use external::{External, ReadFile};
-pub use limiter::{RateKey, RateLimiter, address_key};
+pub use limiter::{RateKey, RateLimiter};
 pub use login_limiter::{LoginLimiter, too_many_attempts};
 pub use permissions::{Grant, Question, ResourceKind, pattern_matches};
 pub use revocation::Revocations;

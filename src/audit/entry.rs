@@ -1,7 +1,7 @@
 //! One entry: what it says, how it is bounded, how it is written.
 
+use crate::address::Address;
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use crate::json::{self, Json, Kind, Object, Raw, write_number, write_string};
 use crate::protocol::{Operation, Request, Resource};
@@ -27,7 +27,7 @@ pub struct Who<'a> {
     pub user_id: Option<&'a str>,
     /// `conn-{n}`
     pub connection: &'a str,
-    pub address: IpAddr,
+    pub address: Address,
 }
 
 /// What came of it.

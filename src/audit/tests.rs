@@ -9,7 +9,9 @@ use crate::protocol::{Incoming, parse_message};
 const WHO: Who<'static> = Who {
     user_id: Some("ann"),
     connection: "conn-7",
-    address: std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7)),
+    address: crate::address::Address::Ip(std::net::IpAddr::V4(std::net::Ipv4Addr::new(
+        192, 0, 2, 7,
+    ))),
 };
 
 fn with_request<T>(text: &str, run: impl FnOnce(Operation, &Request<'_>) -> T) -> T {

@@ -2,7 +2,7 @@
 
 use super::resolve::is_on;
 use super::table::{Kind, row, rows};
-use super::{Auth, BuiltIn, Config, ConfigError, Reader};
+use super::{Auth, BuiltIn, Config, ConfigError, ListenAddress, Reader};
 use crate::json::{Json, Object};
 
 /// Shorter admin secrets draw a warning.
@@ -70,6 +70,7 @@ impl Config {
         self.check_paths(reader);
         self.check_origins(reader);
         self.check_input(reader);
+        self.check_listen(reader);
         let system = matches!(self.auth, Some(Auth::BuiltIn(_)));
         if let Some(Auth::BuiltIn(BuiltIn { signup: Some(signup), .. })) = &self.auth
             && signup.roles.is_empty()
@@ -258,23 +259,32 @@ impl Config {
     }
 
     fn look_at_exposure(&self, reader: &mut Reader) {
-        let host = self.bind_host();
-        let loopback = host == "localhost"
-            || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
-        if loopback {
-            return;
+        for (at, entry) in self.listeners().iter().enumerate() {
+            let place = match &entry.address {
+                ListenAddress::Tcp { host, .. } if self.listen.is_empty() => format!("host {host}"),
+                address => format!("listen[{at}]: {address}"),
+            };
+            if entry.address.is_public() {
+                self.exposure(&place).into_iter().for_each(|warning| reader.warn(warning));
+            }
         }
+    }
+
+    /// What to say of a listener that other machines reach.
+    pub(crate) fn exposure(&self, place: &str) -> Vec<String> {
+        let mut warnings = Vec::new();
         if self.auth.is_none() {
-            reader.warn(format!(
-                "host {host} is reachable from other machines and auth is not configured: \
-                 whoever connects may read and change everything"
+            warnings.push(format!(
+                "{place} is reachable from other machines and auth is not configured: whoever \
+                 connects may read and change everything"
             ));
         }
         if self.rate_limit.is_none() {
-            reader.warn(format!(
-                "host {host} is reachable from other machines and rateLimit is not configured"
+            warnings.push(format!(
+                "{place} is reachable from other machines and rateLimit is not configured"
             ));
         }
+        warnings
     }
 }
 

@@ -9,6 +9,7 @@ mod check;
 pub mod command_line;
 pub mod docs;
 mod jwt;
+mod listen;
 mod options;
 mod problem;
 mod resolve;
@@ -23,6 +24,8 @@ pub use access::{
     PermissionRule, Permissions, Revocation, Secret, Signup, StaticToken, TokenKey,
 };
 pub use jwt::{Jwt, JwtAlgorithm, JwtKey, JwtKeyMaterial};
+pub use listen::{BadAddress, Listen, ListenAddress};
+pub(crate) use listen::{problem_of as listen_problem, same_as};
 pub use options::Options;
 pub use problem::{ConfigError, Problem};
 pub use resolve::Resolved;
@@ -36,7 +39,7 @@ pub use transport::{
 };
 
 use crate::json::Object;
-use crate::net::IpNet;
+use crate::net::TrustedProxy;
 use problem::Reader;
 pub(crate) use problem::unknown_operation;
 
@@ -55,6 +58,8 @@ pub struct Config {
     pub host: Option<String>,
     /// 0 takes any free port.
     pub port: u16,
+    /// The listeners; empty: one, of `host` and `port`.
+    pub listen: Vec<Listen>,
     /// Path of the WebSocket endpoint.
     pub path: String,
     /// Longest message that a client may send.
@@ -74,7 +79,7 @@ pub struct Config {
     /// Origins that may connect, compared byte for byte; `None` checks nothing.
     pub allowed_origins: Option<Vec<String>>,
     /// Peers whose `X-Forwarded-For` and `X-Real-IP` are believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Vec<TrustedProxy>,
 
     /// Sockets at once; `None` follows the limit of open files.
     pub max_connections: Option<usize>,
@@ -122,6 +127,7 @@ impl Default for Config {
             name: "noex-server".into(),
             host: None,
             port: 8080,
+            listen: Vec::new(),
             path: "/".into(),
             max_payload_bytes: 1_048_576,
             max_json_depth: 128,

@@ -149,7 +149,7 @@ impl Options {
         for row in rows() {
             let Some(name) = row.env else { continue };
             let Some(text) = get(name).filter(|text| !text.is_empty()) else { continue };
-            let value = Json::from(text);
+            let value = flag_value(row, &text);
             let fits = self.reader.at(name, |reader| row.check(&value, reader));
             self.give(row.path, Source::Environment, fits.then_some(value));
         }
@@ -202,7 +202,7 @@ fn flag_value(row: &Row, text: &str) -> Json {
         Kind::Integer { .. } if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
             Json::Number(text.parse().unwrap_or(f64::INFINITY))
         }
-        Kind::Texts(_) => {
+        Kind::Texts(_) | Kind::Array(_) => {
             let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
             Json::Array(parts.map(Json::from).collect())
         }

@@ -35,6 +35,11 @@ impl ConfigError {
         ConfigError { problems: vec![Problem { at: at.into(), text: text.into() }] }
     }
 
+    /// All problems of several errors; no error without problems.
+    pub(crate) fn all(errors: Vec<Self>) -> Result<(), Self> {
+        Self::of(errors.into_iter().flat_map(|error| error.problems).collect())
+    }
+
     /// No error without problems.
     pub(crate) fn of(problems: Vec<Problem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }

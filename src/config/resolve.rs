@@ -1,5 +1,6 @@
 //! From options as given to one [`Config`]: what they mean together.
 
+use super::listen::NOT_BOTH;
 use super::options::{Given, Options, Source};
 use super::table::{BUILT_IN, EXTERNAL, Kind, Row, rows};
 use super::{
@@ -60,6 +61,7 @@ impl Options {
         definitions: impl FnOnce(&Config) -> Result<(), ConfigError>,
     ) -> Result<Resolved, ConfigError> {
         self.translate_persistence();
+        self.choose_listeners();
         if self.has("auth") || self.has("auth.builtIn") || config.auth.is_none() {
             config.auth = self.resolve_auth();
         }
@@ -119,6 +121,20 @@ impl Options {
         let missing = members.iter().filter(|path| wanted && !self.given.contains_key(*path));
         for path in missing {
             self.reader.at(path, |reader| reader.problem("required"));
+        }
+    }
+
+    /// `listen` stands in the place of `host` and `port`: it overrides those of
+    /// weaker sources and does not go with others.
+    fn choose_listeners(&mut self) {
+        let Some(listen) = self.source("listen") else { return };
+        let mut is_both = false;
+        for path in ["host", "port"] {
+            is_both |= self.source(path).is_some_and(|source| source >= listen);
+            self.given.remove(path);
+        }
+        if is_both {
+            self.reader.at("listen", |reader| reader.problem(NOT_BOTH));
         }
     }
 

@@ -4,7 +4,6 @@
 //! values before [`Setting::read`] sees them; what is left to it are values with
 //! a form of their own.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::problem::{Reader, shown};
@@ -13,7 +12,7 @@ use super::{
     TlsVersion,
 };
 use crate::json::{Json, Object};
-use crate::net::IpNet;
+use crate::net::TrustedProxy;
 use crate::protocol::Tier;
 
 /// A value that can be set from the configuration and shown.
@@ -176,11 +175,11 @@ impl Setting for Vec<String> {
     }
 }
 
-impl Setting for Vec<IpNet> {
+impl Setting for Vec<TrustedProxy> {
     fn read(&mut self, value: &Json, reader: &mut Reader) {
         *self = reader.elements(value.as_array().unwrap_or_default(), |reader, element| {
-            match element.as_str().map(str::parse::<IpNet>) {
-                Some(Ok(network)) => return Some(network),
+            match element.as_str().map(str::parse::<TrustedProxy>) {
+                Some(Ok(proxy)) => return Some(proxy),
                 Some(Err(error)) => reader.problem(error.to_string()),
                 None => reader.problem(format!("expected string, got {}", shown(element))),
             }
@@ -189,23 +188,7 @@ impl Setting for Vec<IpNet> {
     }
 
     fn json(&self) -> Json {
-        Json::Array(self.iter().map(|network| Json::from(network.to_string())).collect())
-    }
-}
-
-impl Setting for Option<SocketAddr> {
-    fn read(&mut self, value: &Json, reader: &mut Reader) {
-        match value.as_str().and_then(|text| text.parse().ok()) {
-            Some(address) => *self = Some(address),
-            None => reader.problem(format!(
-                "expected address and port such as \"127.0.0.1:9464\", got {}",
-                shown(value)
-            )),
-        }
-    }
-
-    fn json(&self) -> Json {
-        self.map_or(Json::Null, |address| Json::from(address.to_string()))
+        Json::Array(self.iter().map(|proxy| Json::from(proxy.to_string())).collect())
     }
 }
 

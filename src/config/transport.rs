@@ -1,6 +1,5 @@
 //! Settings of the transport: limits, heartbeat, slow readers, TLS, HTTP.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Limits on subscriptions of all kinds; 0 forbids them.
@@ -155,7 +154,7 @@ impl Default for Ready {
 pub struct Metrics {
     pub path: String,
     /// A listener of its own.
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<super::ListenAddress>,
     /// What `Authorization: Bearer` must carry.
     pub token: Option<super::Secret>,
 }

@@ -1,6 +1,6 @@
 //! The connection table: what the engine keeps of each connection.
 
-use std::net::IpAddr;
+use crate::address::Address;
 
 use hashbrown::HashMap;
 
@@ -33,7 +33,7 @@ pub(crate) struct Conn {
     pub id: ConnId,
     /// The `n` of `conn-{n}`; never reused.
     pub number: u64,
-    pub address: IpAddr,
+    pub address: Address,
     pub connected_at: u64,
     /// Kept for the records of sessions, where there are such.
     pub user_agent: Option<Box<str>>,

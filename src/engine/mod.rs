@@ -45,7 +45,6 @@ mod timers;
 mod tests;
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hashbrown::HashMap;
@@ -528,7 +527,7 @@ impl Engine {
         if !self.serves_newcomers() {
             return false;
         }
-        let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), user_agent: None };
+        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
         let conn = self.conns.open(id, &peer, now);
         conn.trusted = true;
         conn.unlimited = unlimited;

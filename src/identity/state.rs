@@ -1,7 +1,6 @@
 //! What built-in mode keeps besides the system buckets.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
@@ -9,7 +8,8 @@ use subtle::ConstantTimeEq;
 
 use super::directory::Directory;
 use super::password;
-use crate::access::{LoginLimiter, RateKey, ReadFile, address_key, digest, too_many_attempts};
+use crate::access::{LoginLimiter, RateKey, ReadFile, digest, too_many_attempts};
+use crate::address::Address;
 use crate::config::{BuiltIn, LoginScope};
 use crate::protocol::OpError;
 
@@ -41,7 +41,7 @@ pub struct Identity {
 #[derive(Debug, Default)]
 struct Hashing {
     all: usize,
-    of_address: HashMap<IpAddr, u32>,
+    of_address: HashMap<Address, u32>,
 }
 
 fn lock(hashing: &Mutex<Hashing>) -> MutexGuard<'_, Hashing> {
@@ -50,7 +50,7 @@ fn lock(hashing: &Mutex<Hashing>) -> MutexGuard<'_, Hashing> {
 
 /// A place in the queue of password jobs, free again when it is dropped.
 #[derive(Debug)]
-pub struct HashSlot(Arc<Mutex<Hashing>>, IpAddr);
+pub struct HashSlot(Arc<Mutex<Hashing>>, Address);
 
 impl Drop for HashSlot {
     fn drop(&mut self) {
@@ -107,24 +107,24 @@ impl Identity {
     }
 
     /// Whose failed logins count together.
-    pub fn login_key(&self, username: &str, address: IpAddr) -> RateKey {
+    pub fn login_key(&self, username: &str, address: Address) -> RateKey {
         match self.settings.login_scope {
             LoginScope::Separate => RateKey::User(username.into()),
-            LoginScope::Pair => RateKey::Login(username.into(), address_key(address)),
+            LoginScope::Pair => RateKey::Login(username.into(), address.client()),
         }
     }
 
     /// Whose wrong secrets count together.
-    pub fn secret_key(&self, address: IpAddr) -> RateKey {
+    pub fn secret_key(&self, address: Address) -> RateKey {
         match self.settings.login_scope {
             LoginScope::Separate => RateKey::address(address),
-            LoginScope::Pair => RateKey::Secret(address_key(address)),
+            LoginScope::Pair => RateKey::Secret(address.client()),
         }
     }
 
     /// A place in the queue of password jobs.
-    pub fn hash_slot(&self, address: IpAddr) -> Result<HashSlot, OpError> {
-        let address = address_key(address);
+    pub fn hash_slot(&self, address: Address) -> Result<HashSlot, OpError> {
+        let address = address.client();
         let mut hashing = lock(&self.hashing);
         let of_address = hashing.of_address.get(&address).copied().unwrap_or_default();
         if hashing.all >= MAX_HASHING || of_address >= MAX_HASHING_OF_ADDRESS {
@@ -157,11 +157,12 @@ mod tests {
     #[test]
     fn the_queue_of_password_jobs_is_bounded() {
         let identity = Identity::new(BuiltIn::new("a secret of the admin"));
-        let address = |n: usize| IpAddr::from([192, 0, 2, n as u8]);
+        let address = |n: usize| Address::from([192, 0, 2, n as u8]);
         let take = |n: usize| identity.hash_slot(address(n));
         let mut slots: Vec<_> = (0..8).map(|_| take(0).expect("free")).collect();
         assert!(take(0).is_err(), "the ninth of one address");
-        assert!(identity.hash_slot("::ffff:192.0.2.0".parse().expect("address")).is_err());
+        let mapped: std::net::IpAddr = "::ffff:192.0.2.0".parse().expect("address");
+        assert!(identity.hash_slot(mapped.into()).is_err());
         slots.extend((8..MAX_HASHING).map(|n| take(n / 8).expect("free")));
         let refused = take(99).expect_err("full");
         assert_eq!(

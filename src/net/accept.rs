@@ -3,12 +3,13 @@
 use super::entry::Entry;
 use super::http::{Method, Refusal};
 use super::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, SOCKETS_BEYOND_MAXIMUM};
+use super::socket::{Listening, Stream};
 use super::transport::{FIRST_LISTENER, Transport};
+use crate::address::Address;
 use crate::app::{App, ConnId};
-use mio::net::{TcpListener, TcpStream};
+use mio::event::Source as _;
 use mio::{Interest, Registry, Token};
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -25,7 +26,9 @@ fn spare() -> io::Result<UnixDatagram> {
 }
 
 pub(super) struct Accepting {
-    listeners: Vec<Listener>,
+    doors: Vec<Door>,
+    /// Whose turn it is: a rush to one does not keep the others closed.
+    turn: usize,
     spare: Option<UnixDatagram>,
     /// Nothing is accepted before this time.
     pub paused_until: Option<u64>,
@@ -33,44 +36,49 @@ pub(super) struct Accepting {
     is_short: bool,
 }
 
-struct Listener {
-    /// Its number; tokens count down with it.
-    number: usize,
-    socket: TcpListener,
-    ready: bool,
+/// On what terms a listener takes connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
     /// For metrics and probes alone, to the end.
-    is_apart: bool,
+    pub is_apart: bool,
 }
 
-/// A socket, its peer, and whether it came to a listener that is apart.
-type Accepted = (TcpStream, SocketAddr, bool);
+/// A listener.
+struct Door {
+    /// Its number; tokens count down with it.
+    number: usize,
+    socket: Listening,
+    ready: bool,
+    terms: Terms,
+}
+
+/// A socket, its peer, and how it was taken in.
+type Accepted = (Stream, Address, Terms);
 
 impl Accepting {
     pub fn new() -> io::Result<Self> {
         let spare = Some(spare()?);
-        Ok(Accepting { listeners: Vec::new(), spare, paused_until: None, is_short: false })
+        Ok(Accepting { doors: Vec::new(), turn: 0, spare, paused_until: None, is_short: false })
     }
 
     pub fn listen(
         &mut self,
         registry: &Registry,
-        address: SocketAddr,
-        is_apart: bool,
-    ) -> io::Result<SocketAddr> {
-        let mut socket = TcpListener::bind(address)?;
-        let actual = socket.local_addr()?;
-        let number = self.listeners.last().map_or(0, |last| last.number + 1);
-        registry.register(&mut socket, Token(FIRST_LISTENER - number), Interest::READABLE)?;
-        self.listeners.push(Listener { number, socket, ready: false, is_apart });
-        Ok(actual)
+        mut socket: Listening,
+        terms: Terms,
+    ) -> io::Result<()> {
+        let number = self.doors.last().map_or(0, |last| last.number + 1);
+        socket.register(registry, Token(FIRST_LISTENER - number), Interest::READABLE)?;
+        self.doors.push(Door { number, socket, ready: false, terms });
+        Ok(())
     }
 
     /// Whether this is the token of a listener; it is ready then.
     pub fn mark_ready(&mut self, token: Token) -> bool {
         let number = FIRST_LISTENER.checked_sub(token.0);
-        match self.listeners.iter_mut().find(|listener| Some(listener.number) == number) {
-            Some(listener) => {
-                listener.ready = true;
+        match self.doors.iter_mut().find(|door| Some(door.number) == number) {
+            Some(door) => {
+                door.ready = true;
                 true
             }
             None => false,
@@ -78,22 +86,26 @@ impl Accepting {
     }
 
     pub fn has_work(&self) -> bool {
-        self.paused_until.is_none() && self.listeners.iter().any(|listener| listener.ready)
+        self.paused_until.is_none() && self.doors.iter().any(|door| door.ready)
     }
 
     /// Refuses new connections from now on; whoever watches goes on watching.
     pub fn close(&mut self) {
-        self.listeners.retain(|listener| listener.is_apart);
+        self.doors.retain(|door| door.terms.is_apart);
         self.paused_until = None;
     }
 
     /// The next socket of any listener.
     fn next(&mut self, now: u64) -> Option<Accepted> {
         loop {
-            let listener = self.listeners.iter_mut().find(|listener| listener.ready)?;
-            match listener.socket.accept() {
+            let count = self.doors.len();
+            let mut order = (0..count).map(|at| (self.turn + at) % count);
+            let at = order.find(|at| self.doors.get(*at).is_some_and(|door| door.ready))?;
+            self.turn = at + 1;
+            let door = self.doors.get_mut(at)?;
+            match door.socket.accept() {
                 Ok((stream, peer)) => {
-                    let accepted = (stream, peer, listener.is_apart);
+                    let accepted = (stream, peer, door.terms);
                     if std::mem::take(&mut self.is_short) {
                         log::warn!("connections are accepted again");
                         self.spare = self.spare.take().or_else(|| spare().ok());
@@ -101,7 +113,7 @@ impl Accepting {
                     return Some(accepted);
                 }
                 Err(error) => match (error.kind(), error.raw_os_error()) {
-                    (io::ErrorKind::WouldBlock, _) => listener.ready = false,
+                    (io::ErrorKind::WouldBlock, _) => door.ready = false,
                     // The peer was gone before we came.
                     (io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted, _) => {}
                     (_, code) => {
@@ -125,9 +137,9 @@ impl Accepting {
     /// even when nobody waits to be accepted.
     fn use_spare(&mut self) -> Option<Accepted> {
         self.spare = None;
-        let accepted = self.listeners.iter().find_map(|listener| {
-            let (stream, peer) = listener.socket.accept().ok()?;
-            Some((stream, peer, listener.is_apart))
+        let accepted = self.doors.iter().find_map(|door| {
+            let (stream, peer) = door.socket.accept().ok()?;
+            Some((stream, peer, door.terms))
         });
         self.spare = spare().ok();
         if self.spare.is_none()
@@ -159,22 +171,21 @@ impl<A: App + 'static> Transport<A> {
         }
     }
 
-    fn take_in(&mut self, (mut stream, peer, is_apart): Accepted) -> io::Result<()> {
+    fn take_in(&mut self, (mut stream, peer, terms): Accepted) -> io::Result<()> {
         let most = self.options.max_connections.unwrap_or(usize::MAX);
         if self.table.len() >= most.saturating_add(SOCKETS_BEYOND_MAXIMUM) {
             let refusal = Refusal::TooManyConnections;
             self.counters.count_refused(refusal.reason());
             return stream.write_all(&refusal.answer(Method::Other));
         }
-        stream.set_nodelay(true)?;
+        stream.set_nodelay()?;
         let vacant = self.table.vacant_entry();
         let slot = vacant.key();
-        self.poll.registry().register(&mut stream, Token(slot), Interest::READABLE)?;
+        stream.register(self.poll.registry(), Token(slot), Interest::READABLE)?;
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
-        let address = peer.ip().to_canonical();
-        let mut entry = Entry::new(stream, generation, address, self.now.mono);
-        entry.is_apart = is_apart;
+        let mut entry = Entry::new(stream, generation, peer, self.now.mono);
+        entry.is_apart = terms.is_apart;
         let deadline = self.now.mono.saturating_add(self.options.handshake_timeout_ms);
         let id = ConnId { slot: slot as u32, generation };
         entry.timer = Some(self.wheel.insert(deadline, id));

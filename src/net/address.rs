@@ -1,5 +1,6 @@
 //! Addresses of clients: ranges, trusted proxies, what counts as one client.
 
+use crate::address::Address;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -95,28 +96,70 @@ impl FromStr for IpNet {
     }
 }
 
+/// Whose word for the client's address is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrustedProxy {
+    Net(IpNet),
+    /// Every peer on a Unix socket.
+    Unix,
+}
+
+impl TrustedProxy {
+    fn is(self, address: Address) -> bool {
+        match (self, address) {
+            (TrustedProxy::Net(range), Address::Ip(ip)) => range.contains(ip),
+            (TrustedProxy::Unix, Address::Unix) => true,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for TrustedProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TrustedProxy::Net(range) => range.fmt(f),
+            TrustedProxy::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+impl FromStr for TrustedProxy {
+    type Err = IpNetError;
+
+    fn from_str(text: &str) -> Result<Self, IpNetError> {
+        match text {
+            "unix" => Ok(TrustedProxy::Unix),
+            _ => text.parse().map(TrustedProxy::Net),
+        }
+    }
+}
+
+/// Whether a peer is a proxy of ours.
+pub fn is_trusted(peer: Address, trusted: &[TrustedProxy]) -> bool {
+    trusted.iter().any(|proxy| proxy.is(peer))
+}
+
 /// The address of a client (config.md C5): the peer's own, or what a trusted
 /// proxy says in `X-Forwarded-For` (the rightmost entry that is not itself
 /// trusted) or else in `X-Real-IP`. What is no IP address is not believed.
 pub fn client_address(
-    peer: IpAddr,
+    peer: Address,
     forwarded_for: Option<&[u8]>,
     real_ip: Option<&[u8]>,
-    trusted: &[IpNet],
-) -> IpAddr {
-    let peer = peer.to_canonical();
-    let is_trusted = |address: IpAddr| trusted.iter().any(|range| range.contains(address));
-    if !is_trusted(peer) {
+    trusted: &[TrustedProxy],
+) -> Address {
+    if !is_trusted(peer, trusted) {
         return peer;
     }
+    let parse = |text: &[u8]| parse_address(text).map(Address::from);
     match (forwarded_for, real_ip) {
         (Some(entries), _) => entries
             .rsplit(|byte| *byte == b',')
-            .map(parse_address)
-            .find(|entry| !entry.is_some_and(is_trusted))
+            .map(parse)
+            .find(|entry| !entry.is_some_and(|address| is_trusted(address, trusted)))
             .flatten()
             .unwrap_or(peer),
-        (None, Some(entry)) => parse_address(entry).unwrap_or(peer),
+        (None, Some(entry)) => parse(entry).unwrap_or(peer),
         (None, None) => peer,
     }
 }
@@ -140,31 +183,23 @@ fn parse_address(text: &[u8]) -> Option<IpAddr> {
 
 /// Whether a peer that says whom it speaks for is likely a proxy of ours that
 /// the configuration does not know.
-pub fn is_untold_proxy(peer: IpAddr, trusted: &[IpNet]) -> bool {
-    let peer = peer.to_canonical();
-    let is_near = peer.is_loopback()
+pub fn is_untold_proxy(peer: Address, trusted: &[TrustedProxy]) -> bool {
+    let is_near = peer.is_local()
         || match peer {
-            IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
-            IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+            Address::Ip(IpAddr::V4(v4)) => v4.is_private() || v4.is_link_local(),
+            Address::Ip(IpAddr::V6(v6)) => v6.is_unique_local() || v6.is_unicast_link_local(),
+            Address::Unix => true,
         };
-    is_near && !trusted.iter().any(|range| range.contains(peer))
-}
-
-/// What counts as one client (protocol.md P22): an IPv4 address, or the /64 of
-/// an IPv6 address, which is the least that one customer gets.
-pub fn client_key(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & prefix_mask(64))),
-    }
+    is_near && !is_trusted(peer, trusted)
 }
 
 /// Open connections per client. Empty while there is no limit, so that it
-/// costs nothing.
+/// costs nothing. Peers on Unix sockets cannot be told apart, so none of them is
+/// kept out for the sake of the others.
 #[derive(Debug)]
 pub struct PerClient {
     limit: Option<u32>,
-    counts: HashMap<IpAddr, u32>,
+    counts: HashMap<Address, u32>,
 }
 
 impl PerClient {
@@ -173,13 +208,13 @@ impl PerClient {
     }
 
     /// Counts one more connection, or refuses it.
-    pub fn admit(&mut self, address: IpAddr) -> bool {
-        let Some(limit) = self.limit else { return true };
-        let count = self.counts.entry(client_key(address)).or_insert(0);
+    pub fn admit(&mut self, address: Address) -> bool {
+        let (Some(limit), Address::Ip(_)) = (self.limit, address) else { return true };
+        let count = self.counts.entry(address.client()).or_insert(0);
         if *count >= limit {
             // With a limit of zero nobody would ever take the entry out.
             if *count == 0 {
-                self.counts.remove(&client_key(address));
+                self.counts.remove(&address.client());
             }
             return false;
         }
@@ -188,8 +223,8 @@ impl PerClient {
     }
 
     /// An admitted connection has begun to close.
-    pub fn leave(&mut self, address: IpAddr) {
-        let key = client_key(address);
+    pub fn leave(&mut self, address: Address) {
+        let key = address.client();
         if let Some(count) = self.counts.get_mut(&key) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -205,6 +240,10 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    fn at(text: &str) -> Address {
+        if text == "unix" { Address::Unix } else { ip(text).into() }
     }
 
     #[test]
@@ -240,8 +279,8 @@ mod tests {
 
     #[test]
     fn proxies_are_believed_when_trusted() {
-        let trusted: Vec<IpNet> =
-            ["10.0.0.0/8", "127.0.0.1"].map(|range| range.parse().unwrap()).to_vec();
+        let trusted: Vec<TrustedProxy> =
+            ["10.0.0.0/8", "127.0.0.1", "unix"].map(|range| range.parse().unwrap()).to_vec();
         // (peer, X-Forwarded-For, X-Real-IP, client)
         let rows = [
             ("9.9.9.9", Some("1.1.1.1"), Some("2.2.2.2"), "9.9.9.9"),
@@ -264,32 +303,37 @@ mod tests {
             ("10.0.0.1", None, Some("2.2.2.2"), "2.2.2.2"),
             ("10.0.0.1", None, Some("nobody"), "10.0.0.1"),
             ("10.0.0.1", None, None, "10.0.0.1"),
+            ("unix", Some("1.1.1.1"), None, "1.1.1.1"),
+            ("unix", None, Some("2.2.2.2"), "2.2.2.2"),
+            ("unix", Some("unix"), None, "unix"),
+            ("unix", None, None, "unix"),
         ];
         for (peer, forwarded, real, client) in rows {
             let found = client_address(
-                ip(peer),
+                at(peer),
                 forwarded.map(str::as_bytes),
                 real.map(str::as_bytes),
                 &trusted,
             );
-            assert_eq!(found, ip(client), "{peer} {forwarded:?} {real:?}");
+            assert_eq!(found, at(client), "{peer} {forwarded:?} {real:?}");
         }
     }
 
     #[test]
     fn a_client_is_an_ipv4_address_or_a_64_bit_prefix() {
         let mut counts = PerClient::new(Some(1));
-        assert!(counts.admit(ip("1.1.1.1")));
-        assert!(!counts.admit(ip("::ffff:1.1.1.1")));
-        assert!(counts.admit(ip("1.1.1.2")));
-        assert!(counts.admit(ip("2001:db8::1")));
-        assert!(!counts.admit(ip("2001:db8::ffff:2")));
-        assert!(counts.admit(ip("2001:db8:0:1::1")));
-        counts.leave(ip("2001:db8::1"));
-        assert!(counts.admit(ip("2001:db8::2")));
+        assert!(counts.admit(at("1.1.1.1")));
+        assert!(!counts.admit(at("::ffff:1.1.1.1")));
+        assert!(counts.admit(at("1.1.1.2")));
+        assert!(counts.admit(at("2001:db8::1")));
+        assert!(!counts.admit(at("2001:db8::ffff:2")));
+        assert!(counts.admit(at("2001:db8:0:1::1")));
+        counts.leave(at("2001:db8::1"));
+        assert!(counts.admit(at("2001:db8::2")));
         for address in ["1.1.1.1", "1.1.1.2", "2001:db8::2", "2001:db8:0:1::1"] {
-            counts.leave(ip(address));
+            counts.leave(at(address));
         }
         assert!(counts.counts.is_empty(), "nobody is remembered for ever");
+        assert!((0..9).all(|_| counts.admit(Address::Unix)) && counts.counts.is_empty());
     }
 }

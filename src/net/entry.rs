@@ -2,18 +2,18 @@
 //! loop remembers about both. It must not know the app.
 
 use super::conn::Conn;
+use super::socket::Stream;
+use crate::address::Address;
 use crate::app::{ConnId, TransportView};
 use crate::wheel::TimerId;
-use mio::net::TcpStream;
 use slab::Slab;
-use std::net::IpAddr;
 
 pub(super) struct Entry {
     pub conn: Conn,
-    pub stream: TcpStream,
+    pub stream: Stream,
     pub generation: u32,
-    /// The TCP peer; after the upgrade, the client.
-    pub address: IpAddr,
+    /// The peer; after the upgrade, the client.
+    pub address: Address,
     /// The deadline of the handshake, or of the closing.
     pub timer: Option<TimerId>,
     /// Monotonic time at which the socket last took output.
@@ -61,7 +61,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub fn new(stream: TcpStream, generation: u32, address: IpAddr, now: u64) -> Self {
+    pub fn new(stream: Stream, generation: u32, address: Address, now: u64) -> Self {
         Entry {
             conn: Conn::new(),
             stream,

@@ -15,10 +15,10 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// `host`: the configured one. `origins`: those that are listed.
-    pub fn new(host: &str, origins: &[String]) -> Self {
+    /// `hosts`: the configured ones. `origins`: those that are listed.
+    pub fn new<'a>(hosts: impl Iterator<Item = &'a str>, origins: &'a [String]) -> Self {
         let listed = origins.iter().filter_map(|origin| host_of_origin(origin));
-        Guard { hosts: std::iter::once(host).chain(listed).map(str::to_ascii_lowercase).collect() }
+        Guard { hosts: hosts.chain(listed).map(str::to_ascii_lowercase).collect() }
     }
 
     /// Whether a page of this origin is one of this machine, where no list of
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn names_that_lead_here() {
-        let guard = Guard::new("Box.Lan", &["https://app.example:8443".to_owned()]);
+        let guard = Guard::new(["Box.Lan"].into_iter(), &["https://app.example:8443".to_owned()]);
         for host in [
             "localhost",
             "localhost:8080",

@@ -29,6 +29,7 @@ pub mod outbox;
 mod output;
 mod serve;
 mod signals;
+mod socket;
 pub mod spares;
 #[cfg(test)]
 mod testing;
@@ -36,7 +37,9 @@ mod transport;
 mod turn;
 mod worker;
 
-pub use address::IpNet;
+pub use accept::Terms;
+pub use address::{IpNet, TrustedProxy};
 pub use counters::{Counters, TURN_BOUNDS};
 pub use mailbox::{Command, Durability, Remote};
+pub use socket::Listening;
 pub use transport::{BinaryAnswer, Options, Running, Transport, raise_open_files_limit};

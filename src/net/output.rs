@@ -9,6 +9,7 @@ use super::outbox::Outbox;
 use super::spares::Spares;
 use super::transport::Transport;
 use crate::app::{App, CommitSeq, ConnId, Effect};
+use mio::event::Source as _;
 use mio::{Interest, Token};
 use slab::Slab;
 use std::io::{self, IoSlice, Write};
@@ -200,7 +201,7 @@ impl<A: App + 'static> Transport<A> {
             Interest::READABLE
         };
         let registry = self.poll.registry();
-        if let Err(error) = registry.reregister(&mut entry.stream, Token(slot as usize), interest) {
+        if let Err(error) = entry.stream.reregister(registry, Token(slot as usize), interest) {
             log::error!("connection from {}: {error}", entry.address);
             self.lose(slot);
         }

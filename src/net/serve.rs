@@ -245,7 +245,7 @@ impl<A: App + 'static> Transport<A> {
         let is_apart = entry.is_apart;
         // A listener for machines of the network has a name that we do not know.
         let is_public =
-            || entry.stream.local_addr().is_ok_and(|address| !is_loopback(address.ip()));
+            || entry.stream.local_addr().is_some_and(|address| !is_loopback(address.ip()));
         let guard = guard.filter(|_| !is_apart || !is_public());
         let path = if is_apart { "" } else { &self.options.path };
         let site = Site { path, allowed_origins, guard };
@@ -294,7 +294,7 @@ impl<A: App + 'static> Transport<A> {
                     path: &path,
                     address,
                     // Whoever is not trusted may pass on anybody's request.
-                    is_local: is_loopback(address)
+                    is_local: address.is_local()
                         && (forwarded_for.is_none() || !is_untold_proxy(entry.address, trusted)),
                     is_apart,
                     foreign: foreign(request, &site).map(Refusal::text),

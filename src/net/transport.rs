@@ -1,7 +1,7 @@
 //! The transport as its owner sees it: made, told to listen, run, asked.
 
-use super::accept::Accepting;
-use super::address::{IpNet, PerClient};
+use super::accept::{Accepting, Terms};
+use super::address::{PerClient, TrustedProxy};
 use super::clock::Clock;
 use super::counters::Counters;
 use super::decode::Rules;
@@ -11,6 +11,7 @@ use super::http::client::ClientFiles;
 use super::limits::{EVENTS, READ_BYTES};
 use super::mailbox::{Durability, Mailbox, Remote};
 use super::signals::Signals;
+use super::socket::Listening;
 use super::spares::Spares;
 use super::worker::Worker;
 use crate::app::{App, AskHeld, CommitSeq, ConnId, Held, Now};
@@ -56,7 +57,7 @@ pub struct Options {
     /// Open connections of one IPv4 address or IPv6 /64.
     pub max_connections_per_ip: Option<u32>,
     /// Proxies whose word for the client's address is believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Vec<TrustedProxy>,
     /// Output waits until [`Durability::raise`] has reached the commit that it
     /// needs; it begins with 0, so that the owner raises it to what recovery
     /// found. Otherwise nothing waits.
@@ -244,22 +245,19 @@ impl<A: App + 'static> Transport<A> {
     ///
     /// What binding failed with.
     pub fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        self.accepting.listen(self.poll.registry(), address, false)
+        let socket = Listening::bind(address)?;
+        let actual = socket.address().unwrap_or(address);
+        self.take_over(socket, Terms::default())?;
+        Ok(actual)
     }
 
-    /// Listens on one more address for metrics and probes alone; it is served
-    /// until the loop ends.
+    /// Takes connections from a socket that listens already.
     ///
     /// # Errors
     ///
-    /// What binding failed with.
-    pub fn listen_apart(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        self.accepting.listen(self.poll.registry(), address, true)
-    }
-
-    /// Gives up the addresses that [`Transport::listen`] was told.
-    pub fn listen_no_more(&mut self) {
-        self.accepting.close();
+    /// When it cannot be watched.
+    pub fn take_over(&mut self, socket: Listening, terms: Terms) -> io::Result<()> {
+        self.accepting.listen(self.poll.registry(), socket, terms)
     }
 
     /// From now on only pages and names of this machine are let in.

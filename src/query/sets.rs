@@ -216,11 +216,9 @@ impl Sets {
             }
         }
         let budget = Budget::unlimited();
-        for at in self.lists.iter().map(|(at, _)| at).collect::<Vec<_>>() {
-            if self.lists.get(at).is_some_and(|list| again.contains(&list.bucket))
-                && self.start_over(store, SetId(at), &budget)
-            {
-                changed.push(SetId(at));
+        for id in self.lists_over(&again) {
+            if self.start_over(store, id, &budget) {
+                changed.push(id);
             }
         }
         let Sets { routes, lists, scratch, .. } = self;
@@ -242,6 +240,16 @@ impl Sets {
         changed.sort_unstable();
         changed.dedup();
         changed
+    }
+
+    /// The lists that are made from these buckets, of which nearly every commit
+    /// has none.
+    fn lists_over(&self, buckets: &[BucketId]) -> Vec<SetId> {
+        if buckets.is_empty() {
+            return Vec::new();
+        }
+        let over = self.lists.iter().filter(|(_, list)| buckets.contains(&list.bucket));
+        over.map(|(at, _)| SetId(at)).collect()
     }
 
     /// From the records as they are now, in the layout that they have now.

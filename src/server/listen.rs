@@ -1,14 +1,19 @@
-//! Where the server can be reached: every address of the configured host, and
-//! who is let in when nothing asks for a name.
+//! Where the server can be reached: every address of every listener, and who is
+//! let in when nothing asks for a name.
+
+mod passed;
+mod unix;
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 
 use super::builder::StartError;
 use super::hosted::Hosted;
-use crate::config::Config;
-use crate::net::Transport;
-use crate::net::guard::{Guard, is_loopback};
+use crate::config::{Config, ConfigError, Listen, ListenAddress, listen_problem, same_as};
+use crate::net::guard::Guard;
+use crate::net::{Listening, Terms, Transport};
+pub(super) use passed::Passed;
+use unix::SocketFile;
 
 /// With port 0 the first address gets a free port, which may be taken on the
 /// next one: then another is tried.
@@ -17,51 +22,232 @@ const ATTEMPTS: u32 = 16;
 /// Linux without IPv6 has not even the family.
 const NO_SUCH_FAMILY: i32 = 97;
 
-fn failed(step: &str, reason: String) -> StartError {
+fn failed(step: impl Into<String>, reason: String) -> StartError {
     StartError::Failed { step: step.into(), reason }
 }
 
-/// Binds every address of the host; returns the first one.
+/// Where the server is reached.
+#[derive(Debug, Default)]
+pub(super) struct Reached {
+    /// The first address in the network.
+    pub address: Option<SocketAddr>,
+    /// What clients of the first listener connect to.
+    pub url: String,
+    /// Ours as long as this is.
+    files: Vec<SocketFile>,
+}
+
+/// Something to be listened on, and the number of its entry.
+struct Bound {
+    socket: Listening,
+    entry: usize,
+}
+
+/// The entries to listen on and the sockets that were passed for them, which
+/// stand in the order of the entries.
+pub(super) struct Plan {
+    entries: Vec<Listen>,
+    passed: Vec<Vec<Listening>>,
+    metrics: Vec<Listening>,
+}
+
+/// Who takes which of the passed sockets. Comes before anything is opened.
+pub(super) fn plan(config: &Config, mut passed: Passed) -> Result<Plan, ConfigError> {
+    let mut problems = Vec::new();
+    let mut metrics = Vec::new();
+    if let Some(ListenAddress::Systemd(name)) =
+        config.metrics.as_ref().and_then(|metrics| metrics.listen.as_ref())
+    {
+        metrics = passed.take(name);
+        if metrics.is_empty() {
+            problems.push(ConfigError::one("metrics.listen", not_passed(name)));
+        }
+    }
+    let mut entries = config.listeners();
+    if config.listen.is_empty() && !passed.is_empty() {
+        let names = passed.names();
+        log::info!("listening on the sockets that were passed ({})", names.join(", "));
+        entries = names.into_iter().map(|name| ListenAddress::Systemd(name).into()).collect();
+    }
+    let mut sockets = Vec::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let mut taken = Vec::new();
+        if let ListenAddress::Systemd(name) = &entry.address {
+            taken = passed.take(name);
+            if taken.is_empty() {
+                problems.push(listen_problem(at, not_passed(name)));
+            }
+        }
+        sockets.push(taken);
+    }
+    for name in passed.names() {
+        let text = format!("a socket named \"{name}\" was passed that no entry takes");
+        problems.push(ConfigError::one("listen", text));
+    }
+    ConfigError::all(problems)?;
+    Ok(Plan { entries, passed: sockets, metrics })
+}
+
+fn not_passed(name: &str) -> String {
+    format!("no socket named \"{name}\" was passed")
+}
+
+/// Listens everywhere, or nowhere.
 pub(super) fn listen(
     transport: &mut Transport<Hosted>,
     config: &Config,
-) -> Result<SocketAddr, StartError> {
-    let host = config.bind_host();
-    let addresses = resolve(host, config.port)?;
+    plan: Plan,
+) -> Result<Reached, StartError> {
+    let mut reached = Reached::default();
+    let mut bound = Vec::new();
+    for (at, (entry, passed)) in plan.entries.iter().zip(plan.passed).enumerate() {
+        let sockets = match &entry.address {
+            ListenAddress::Systemd(_) => passed,
+            ListenAddress::Tcp { host, port } => bind_name(host, *port, at, &bound)?,
+            ListenAddress::Unix(path) => {
+                let place = format!("listen[{at}].address");
+                let (socket, file) =
+                    unix::bind(path, entry.mode).map_err(|reason| failed(&*place, reason))?;
+                reached.files.push(file);
+                vec![adopt(socket, &place)?]
+            }
+        };
+        bound.extend(sockets.into_iter().map(|socket| Bound { socket, entry: at }));
+    }
+    let apart = listen_apart(config, plan.metrics, &mut reached.files)?;
+    announce(config, &plan.entries, &bound, &mut reached);
+    let is_local = bound.iter().all(|one| one.socket.is_local());
+    if !is_local {
+        warn_of_passed(config, &plan.entries, &bound);
+    }
+    if config.auth.is_none() && !config.allows_all_origins() && is_local {
+        let origins = config.allowed_origins.as_deref().unwrap_or_default();
+        let hosts = plan.entries.iter().filter_map(|entry| match &entry.address {
+            ListenAddress::Tcp { host, .. } => Some(&**host),
+            _ => None,
+        });
+        transport.guard(Guard::new(hosts, origins));
+    }
+    let take_over = |transport: &mut Transport<Hosted>, socket, terms| {
+        transport.take_over(socket, terms).map_err(|error| failed("listen", error.to_string()))
+    };
+    for Bound { socket, .. } in bound {
+        take_over(transport, socket, Terms::default())?;
+    }
+    for socket in apart {
+        take_over(transport, socket, Terms { is_apart: true })?;
+    }
+    Ok(reached)
+}
+
+/// Says where the server is: the first address of the network in its URL, all
+/// others in the log.
+fn announce(config: &Config, entries: &[Listen], bound: &[Bound], reached: &mut Reached) {
+    let first = bound.iter().position(|one| one.socket.address().is_some());
+    for (at, one) in bound.iter().enumerate() {
+        let entry = entries.get(one.entry);
+        let address = one.socket.address();
+        if Some(at) == first.or(Some(0)) {
+            reached.address = address;
+            reached.url = match (address, entry.map(|entry| &entry.address)) {
+                (Some(address), Some(ListenAddress::Tcp { host, .. })) => {
+                    url(host, address.port(), &config.path)
+                }
+                (Some(address), _) => url(&address.ip().to_string(), address.port(), &config.path),
+                (None, _) => one.socket.to_string(),
+            };
+        } else {
+            log::info!("also listening on {}", one.socket);
+        }
+    }
+}
+
+/// `ws://HOST:PORT/PATH`, IPv6 in brackets.
+fn url(host: &str, port: u16, path: &str) -> String {
+    if host.contains(':') {
+        format!("ws://[{host}]:{port}{path}")
+    } else {
+        format!("ws://{host}:{port}{path}")
+    }
+}
+
+/// Only now it is known what the passed sockets are bound to.
+fn warn_of_passed(config: &Config, entries: &[Listen], bound: &[Bound]) {
+    let is_passed = |one: &&Bound| {
+        let entry = entries.get(one.entry).map(|entry| &entry.address);
+        matches!(entry, Some(ListenAddress::Systemd(_))) && !one.socket.is_local()
+    };
+    for one in bound.iter().filter(is_passed) {
+        for warning in config.exposure(&one.socket.to_string()) {
+            log::warn!("{warning}");
+        }
+    }
+}
+
+fn adopt(socket: std::os::unix::net::UnixListener, place: &str) -> Result<Listening, StartError> {
+    Listening::adopt_unix(socket).map_err(|error| failed(place, error.to_string()))
+}
+
+/// The listener of the metrics.
+fn listen_apart(
+    config: &Config,
+    passed: Vec<Listening>,
+    files: &mut Vec<SocketFile>,
+) -> Result<Vec<Listening>, StartError> {
+    const PLACE: &str = "metrics.listen";
+    let Some(metrics) = &config.metrics else { return Ok(Vec::new()) };
+    let sockets = match &metrics.listen {
+        None => return Ok(Vec::new()),
+        Some(ListenAddress::Systemd(_)) => passed,
+        Some(ListenAddress::Unix(path)) => {
+            let (socket, file) = unix::bind(path, None).map_err(|reason| failed(PLACE, reason))?;
+            files.push(file);
+            vec![adopt(socket, PLACE)?]
+        }
+        Some(address @ ListenAddress::Tcp { .. }) => match address.fixed().map(Listening::bind) {
+            Some(Ok(socket)) => vec![socket],
+            Some(Err(error)) if error.kind() == ErrorKind::AddrInUse => {
+                return Err(failed(PLACE, format!("{address} is in use")));
+            }
+            Some(Err(error)) => return Err(failed(PLACE, format!("{address}: {error}"))),
+            None => return Err(failed(PLACE, format!("{address} is no IP address"))),
+        },
+    };
+    for socket in &sockets {
+        match socket.address() {
+            Some(address) => log::info!("metrics on http://{address}{}", metrics.path),
+            None => log::info!("metrics on {socket}, path {}", metrics.path),
+        }
+    }
+    Ok(sockets)
+}
+
+/// Binds every address of a name, which none of the earlier listeners has.
+fn bind_name(
+    host: &str,
+    port: u16,
+    entry: usize,
+    earlier: &[Bound],
+) -> Result<Vec<Listening>, StartError> {
+    let addresses = resolve(host, port)?;
+    let taken = |address: &SocketAddr| {
+        earlier.iter().find(|one| port != 0 && one.socket.address() == Some(*address))
+    };
+    if let Some(other) = addresses.iter().find_map(taken) {
+        return Err(listen_problem(entry, same_as(other.entry)).into());
+    }
     let mut attempt = 1;
-    let bound = loop {
-        match bind(transport, &addresses) {
+    loop {
+        match bind(&addresses) {
             Err((_, error))
-                if config.port == 0
-                    && error.kind() == ErrorKind::AddrInUse
-                    && attempt < ATTEMPTS =>
+                if port == 0 && error.kind() == ErrorKind::AddrInUse && attempt < ATTEMPTS =>
             {
                 attempt += 1;
-                transport.listen_no_more();
             }
             Err((address, error)) => return Err(explain(address, &error)),
-            Ok(bound) => break bound,
+            Ok(bound) => return Ok(bound),
         }
-    };
-    let (Some(first), rest) = (bound.first().copied(), bound.get(1..).unwrap_or_default()) else {
-        return Err(failed("host", format!("{host} has no address")));
-    };
-    for address in rest {
-        log::info!("also listening on {address}");
     }
-    if let Some(address) = config.metrics.as_ref().and_then(|metrics| metrics.listen) {
-        let bound =
-            transport.listen_apart(address).map_err(|error| explain_apart(address, &error))?;
-        let path = config.metrics.as_ref().map_or("", |metrics| &metrics.path);
-        log::info!("metrics on http://{bound}{path}");
-    }
-    if config.auth.is_none()
-        && !config.allows_all_origins()
-        && bound.iter().all(|address| is_loopback(address.ip()))
-    {
-        transport.guard(Guard::new(host, config.allowed_origins.as_deref().unwrap_or_default()));
-    }
-    Ok(first)
 }
 
 /// `localhost` is what it is whatever a file or a server of names says.
@@ -87,18 +273,15 @@ fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, StartError> {
 
 /// Binds all of them. An address that this machine lacks is left out as long as
 /// there is another one.
-fn bind(
-    transport: &mut Transport<Hosted>,
-    addresses: &[SocketAddr],
-) -> Result<Vec<SocketAddr>, (SocketAddr, io::Error)> {
-    let mut bound: Vec<SocketAddr> = Vec::new();
+fn bind(addresses: &[SocketAddr]) -> Result<Vec<Listening>, (SocketAddr, io::Error)> {
+    let mut bound: Vec<Listening> = Vec::new();
     let mut lacking = None;
     for &(mut address) in addresses {
-        if let Some(first) = bound.first() {
+        if let Some(first) = bound.first().and_then(Listening::address) {
             address.set_port(first.port());
         }
-        match transport.listen(address) {
-            Ok(actual) => bound.push(actual),
+        match Listening::bind(address) {
+            Ok(socket) => bound.push(socket),
             Err(error)
                 if error.kind() == ErrorKind::AddrNotAvailable
                     || error.raw_os_error() == Some(NO_SUCH_FAMILY) =>
@@ -114,13 +297,6 @@ fn bind(
     match (bound.is_empty(), lacking) {
         (true, Some(lacking)) => Err(lacking),
         _ => Ok(bound),
-    }
-}
-
-fn explain_apart(address: SocketAddr, error: &io::Error) -> StartError {
-    match error.kind() {
-        ErrorKind::AddrInUse => failed("metrics.listen", format!("{address} is in use")),
-        _ => failed("metrics.listen", format!("{address}: {error}")),
     }
 }
 

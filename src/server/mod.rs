@@ -47,7 +47,7 @@ pub use local::Closed;
 pub use offline::Offline;
 pub use threaded::ServerThread;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::net::{Running, Transport};
 use crate::query::{Incremental, IncrementalQuery, Plain, Program, Query};
 use durable::Durable;
@@ -82,7 +82,7 @@ use service::{Loading, Notifier, Service};
 pub struct Server {
     transport: Transport<Hosted>,
     shared: Arc<Shared>,
-    url: String,
+    reached: listen::Reached,
     /// `None` without storage, and when it was ended.
     durable: Option<Durable>,
     service: Service,
@@ -90,7 +90,7 @@ pub struct Server {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Server").field("url", &self.reached.url).finish_non_exhaustive()
     }
 }
 
@@ -236,15 +236,16 @@ impl Server {
         Handle { remote: self.transport.remote(), shared: self.shared.clone() }
     }
 
-    /// The address that the server listens on.
+    /// The first address of the network that the server listens on; `0.0.0.0`
+    /// with port 0 if it listens on Unix sockets only.
     pub fn local_addr(&self) -> SocketAddr {
         self.shared.address
     }
 
     /// The URL of the WebSocket endpoint, with the configured host and the
-    /// actual port.
+    /// actual port; `unix:PATH` if the server listens on Unix sockets only.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.reached.url
     }
 }
 
@@ -254,24 +255,22 @@ impl Drop for Server {
     }
 }
 
-/// `ws://HOST:PORT/PATH`, IPv6 in brackets.
-fn url(host: &str, port: u16, path: &str) -> String {
-    if host.contains(':') {
-        format!("ws://[{host}]:{port}{path}")
-    } else {
-        format!("ws://{host}:{port}{path}")
-    }
-}
-
 /// Everything that [`Builder::build`] makes of a configuration.
 fn launch(config: Config, signals: bool, mut hooks: Hooks) -> Result<Server, StartError> {
     let started = Instant::now();
     // Whoever minds the signals is the program itself, and the manager's.
     let notifier = if signals { Notifier::from_environment() } else { Notifier::none() };
+    // So are sockets that were passed on.
+    let passed = if signals {
+        listen::Passed::from_environment().map_err(|text| ConfigError::one("LISTEN_FDS", text))?
+    } else {
+        listen::Passed::default()
+    };
+    let plan = listen::plan(&config, passed)?;
     let (mut transport, durable) = assemble::transport(&config, Loading::new(&notifier))?;
     let mut reloaded = hooks.reloaded.take();
     hooks.install(&mut transport)?;
-    let address = listen::listen(&mut transport, &config)?;
+    let reached = listen::listen(&mut transport, &config, plan)?;
     if signals {
         let notifier = notifier.clone();
         let reload = move |hosted: &mut Hosted, _| {
@@ -288,13 +287,14 @@ fn launch(config: Config, signals: bool, mut hooks: Hooks) -> Result<Server, Sta
     }
     let durability = transport.durability();
     transport.app_mut().durability = Some(durability);
-    let url = url(config.bind_host(), address.port(), &config.path);
     log::debug!("ready after {} microseconds", started.elapsed().as_micros());
     let storage = durable.as_ref().map(|durable| durable.writer().stats());
+    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    let address = reached.address.unwrap_or(nowhere);
     let shared = Arc::new(Shared::new(address, transport.counters(), storage));
     let mut service = Service::new(notifier);
-    service.ready(&url);
-    Ok(Server { transport, shared, url, durable, service })
+    service.ready(&reached.url);
+    Ok(Server { transport, shared, reached, durable, service })
 }
 
 /// Microseconds since the first call.

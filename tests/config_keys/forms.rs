@@ -88,11 +88,62 @@ pub const FORMS: &[Forms] = &[
     ),
     (
         "metrics.listen",
-        &["\"127.0.0.1:0\"", "\"[::1]:9464\""],
-        &[(
-            "\"9464\"",
-            "{path}: expected address and port such as \"127.0.0.1:9464\", got \"9464\"",
-        )],
+        &["\"127.0.0.1:0\"", "\"[::1]:9464\"", "\"unix:/run/m\"", "\"systemd:metrics\""],
+        &[
+            (
+                "\"9464\"",
+                "{path}: expected IP:PORT, [IPv6]:PORT, unix:PATH or systemd:NAME, got \"9464\"",
+            ),
+            (
+                "\"localhost:9464\"",
+                "{path}: expected IP:PORT, [IPv6]:PORT, unix:PATH or systemd:NAME, got \"localhost:9464\"",
+            ),
+        ],
+    ),
+    (
+        "listen",
+        &[
+            "[\"127.0.0.1:0\",\"127.0.0.1:0\"]",
+            "[\"localhost:8080\",\"unix:/run/n\",{\"address\":\"unix:n\",\"mode\":\"0600\"}]",
+            "[\"[::]:8080\",\"0.0.0.0:8081\",{\"address\":\"systemd:web\",\"tls\":false}]",
+        ],
+        &[
+            (
+                "\"127.0.0.1:1\"",
+                "{path}: expected array of 1 to 16 strings or objects, got \"127.0.0.1:1\"",
+            ),
+            ("[]", "{path}: expected 1 to 16 entries, got 0"),
+            ("[1]", "{path}[0]: expected string or object, got 1"),
+            (
+                "[\"8080\"]",
+                "{path}[0].address: expected IP:PORT, [IPv6]:PORT, NAME:PORT, unix:PATH or systemd:NAME, got \"8080\"",
+            ),
+            ("[{\"tls\":false}]", "{path}[0].address: required"),
+            ("[{\"address\":\"h:1\",\"tls\":1}]", "{path}[0].tls: expected boolean, got 1"),
+            ("[{\"address\":\"h:1\",\"tls\":true}]", "{path}[0].tls: needs tls"),
+            (
+                "[{\"address\":\"h:1\",\"proxyProtocol\":true}]",
+                "{path}[0].proxyProtocol: needs trustedProxies",
+            ),
+            ("[{\"address\":\"h:1\",\"mode\":\"0660\"}]", "{path}[0].mode: is for unix: only"),
+            (
+                "[{\"address\":\"unix:h\",\"mode\":\"660\"}]",
+                "{path}[0].mode: expected \"0600\" to \"0777\", got \"660\"",
+            ),
+            (
+                "[\"[::]:8080\",\"0.0.0.0:8080\"]",
+                "{path}[1].address: [::]:8080 takes IPv4 connections too, leave 0.0.0.0:8080 out",
+            ),
+            (
+                "[\"0.0.0.0:8080\",\"[::]:8080\"]",
+                "{path}[1].address: [::]:8080 takes IPv4 connections too, leave 0.0.0.0:8080 out",
+            ),
+            (
+                "[\"h:1\",\"127.0.0.1:2\",\"127.0.0.1:2\"]",
+                "{path}[2].address: the same address as listen[1]",
+            ),
+            ("[\"unix:a\",\"unix:a\"]", "{path}[1].address: the same address as listen[0]"),
+        ],
     ),
     (
         "metrics.token",
@@ -129,11 +180,11 @@ pub const FORMS: &[Forms] = &[
     ),
     (
         "trustedProxies",
-        &["[]", "[\"10.0.0.0/8\",\"::1\",\"fd00::/8\",\"192.0.2.7\"]"],
+        &["[]", "[\"10.0.0.0/8\",\"::1\",\"fd00::/8\",\"192.0.2.7\",\"unix\"]"],
         &[
             (
                 "\"10.0.0.1\"",
-                "{path}: expected array of IP addresses and CIDR ranges, got \"10.0.0.1\"",
+                "{path}: expected array of IP addresses, CIDR ranges and \"unix\", got \"10.0.0.1\"",
             ),
             ("[1]", "{path}[0]: expected string, got 1"),
         ],

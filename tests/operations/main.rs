@@ -3,6 +3,7 @@
 mod contrib;
 mod disconnect;
 mod exit_codes;
+mod listeners;
 mod metrics;
 mod probes;
 mod reload;

@@ -60,15 +60,40 @@ impl Server {
     }
 
     pub fn start_with(place: Place, config: &str, change: impl FnOnce(&mut Command)) -> Self {
+        Self::run(place, config, |command| {
+            command.args(["--port", "0"]);
+            change(command);
+        })
+    }
+
+    /// With these entries of `listen`.
+    pub fn start_listening(place: Place, listen: &str, change: impl FnOnce(&mut Command)) -> Self {
+        Self::run(place, &format!("{{\"listen\":{listen}}}"), change)
+    }
+
+    /// Which listens on this Unix socket only.
+    pub fn start_unix(place: Place, config: &str, path: &Path) -> Self {
+        let (mut child, line) = Self::spawn(&place, config, |_| {});
+        let err = BufReader::new(child.stderr.take().expect("standard error"));
+        assert!(line.ends_with(&format!(" listening on unix:{}\n", path.display())), "{line}");
+        Server { child, port: 0, err, _place: place }
+    }
+
+    fn spawn(place: &Place, config: &str, change: impl FnOnce(&mut Command)) -> (Child, String) {
         let file = place.file("noexd.json", config);
         let mut command = noexd();
-        command.args(["--port", "0", "--config"]).arg(file);
+        command.arg("--config").arg(file);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         change(&mut command);
         let mut child = command.spawn().expect("start noexd");
         let mut line = String::new();
         let out = child.stdout.take().expect("standard output");
         BufReader::new(out).read_line(&mut line).expect("a line");
+        (child, line)
+    }
+
+    fn run(place: Place, config: &str, change: impl FnOnce(&mut Command)) -> Self {
+        let (mut child, line) = Self::spawn(&place, config, change);
         let mut err = BufReader::new(child.stderr.take().expect("standard error"));
         let port = line.rsplit(':').next().and_then(|end| end.split('/').next()?.parse().ok());
         let Some(port) = port else {
@@ -147,7 +172,10 @@ pub fn ask(port: u16, request: &str) -> String {
 }
 
 /// Sends a request and reads up to its response.
-pub fn call(socket: &mut WebSocket<TcpStream>, request: &str) -> serde_json::Value {
+pub fn call<S: std::io::Read + std::io::Write>(
+    socket: &mut WebSocket<S>,
+    request: &str,
+) -> serde_json::Value {
     let id = serde_json::from_str::<serde_json::Value>(request).expect("JSON")["id"].clone();
     socket.send(Message::text(request)).expect("send");
     loop {

@@ -36,6 +36,9 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("port", int(0, 65_535), |c| Some(&mut c.port),
         "TCP port; 0 takes any free one, which is printed at start.")
         .flag("p", "port", "PORT", "port to listen on, 0 for any free one"),
+    Row::new("listen", Kind::Array("array of 1 to 16 strings or objects"), |c| Some(&mut c.listen),
+        "The listeners, in place of `host` and `port`. A string is short for `{address}`; `address`: `IP:PORT`, `[IPv6]:PORT`, `NAME:PORT` (every address it resolves to), `unix:PATH` or `systemd:NAME` (the sockets that are passed on under this name). `tls`: whether it speaks TLS (over TCP `true` if `tls` is set). `proxyProtocol`: whether every connection begins with a header of the PROXY protocol (`false`; needs `trustedProxies`). `mode`: who may connect to a Unix socket (`\"0660\"`). See [operations](operations.md).")
+        .flag("", "listen", "LIST", "addresses to listen on, comma-separated").env("NOEXD_LISTEN"),
     Row::new("path", Kind::Text(url_path), |c| Some(&mut c.path),
         "Path of the WebSocket endpoint.")
         .flag("", "path", "PATH", "path of the WebSocket endpoint"),
@@ -58,8 +61,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("allowedOrigins", Kind::Texts(non_empty), |c| Some(&mut c.allowed_origins),
         "Origins that browsers may connect from, compared byte for byte. `[]` refuses every request with an `Origin`, `[\"*\"]` none. Absent, nothing is checked, but for a server without `auth` that listens on loopback addresses only: it lets in pages of this machine (and, whatever this key says, requests that name this machine).")
         .flag("", "allowed-origins", "LIST", "origins of browsers, comma-separated"),
-    Row::new("trustedProxies", Kind::Array("array of IP addresses and CIDR ranges"), |c| Some(&mut c.trusted_proxies),
-        "Peers whose `X-Forwarded-For` (its rightmost entry that is not trusted itself) or `X-Real-IP` gives the client address. From everybody else these headers are ignored."),
+    Row::new("trustedProxies", Kind::Array("array of IP addresses, CIDR ranges and \"unix\""), |c| Some(&mut c.trusted_proxies),
+        "Peers whose `X-Forwarded-For` (its rightmost entry that is not trusted itself) or `X-Real-IP` gives the client address; `\"unix\"` is every peer on a Unix socket. From everybody else these headers are ignored."),
     Row::new("maxConnections", int(1, UNLIMITED), |c| Some(&mut c.max_connections),
         "Sockets at once, in handshake and closing ones too; more are answered with HTTP 503. The default is the limit of open files minus 64."),
     Row::new("maxConnectionsPerIp", int(1, UNLIMITED), |c| Some(&mut c.max_connections_per_ip),
@@ -122,8 +125,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("metrics", Kind::Switch, nowhere, "Metrics in the text format of Prometheus. On the main listener and without `token` they are served to loopback peers only."),
     Row::new("metrics.path", Kind::Text(url_path), |c| Some(&mut c.metrics.as_mut()?.path), "Their path."),
     Row::new("metrics.listen", Kind::Text(any_text), |c| Some(&mut c.metrics.as_mut()?.listen),
-        "Address and port of a listener of their own, with the probes and nothing else, open to the end.")
-        .flag("", "metrics-listen", "IP:PORT", "listener for metrics and probes"),
+        "A listener of their own, `IP:PORT`, `unix:PATH` or `systemd:NAME`, with the probes and nothing else, open to the end.")
+        .flag("", "metrics-listen", "ADDR", "listener for metrics and probes"),
     Row::new("metrics.token", Kind::Text(non_empty), |c| Some(&mut c.metrics.as_mut()?.token),
         "What `Authorization: Bearer` must carry.").secret().env("NOEXD_METRICS_TOKEN"),
     Row::new("console", Kind::Switch, nowhere, "Web console.").missing("the web console"),

@@ -4,7 +4,6 @@
 //! After every crash the recovered state must be one that existed, and nothing
 //! that was released to a client may say more than it.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 
 use super::*;
@@ -209,7 +208,7 @@ impl Life {
         let queue = Queue::default();
         let (mut engine, journal, _) = recover(disk, policy, &queue, now);
         let conn = ConnId { slot: 0, generation: 0 };
-        let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), user_agent: None };
+        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
         engine.connected(conn, &peer, now);
         // The welcome reveals nothing.
         engine.effects().clear();

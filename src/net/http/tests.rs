@@ -148,7 +148,7 @@ fn origins() {
 
 #[test]
 fn the_guard_of_an_open_server() {
-    let guard = Guard::new("localhost", &[]);
+    let guard = Guard::new(["localhost"].into_iter(), &[]);
     let open = Site { path: "/ws", allowed_origins: None, guard: Some(&guard) };
     let get = "GET /ws HTTP/1.1";
     let of = |fields: &[(&str, &str)], site: &Site<'_>| status(&upgrade(get, fields), site);
@@ -160,7 +160,7 @@ fn the_guard_of_an_open_server() {
     assert_eq!(of(&[("Host", "evil.example:8080")], &open), 403, "rebinding");
     // A list says which origins; the name is looked at all the same.
     let allowed = ["https://app.example".to_owned()];
-    let guard = Guard::new("127.0.0.1", &allowed);
+    let guard = Guard::new(["127.0.0.1"].into_iter(), &allowed);
     let listed = Site { path: "/ws", allowed_origins: Some(&allowed), guard: Some(&guard) };
     let app = ("Origin", "https://app.example");
     assert_eq!(of(&[local, app], &listed), 101);

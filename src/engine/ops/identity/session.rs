@@ -1,6 +1,6 @@
 //! Login, logout, who am I, a new token for the same user.
 
-use std::net::IpAddr;
+use crate::address::Address;
 
 use super::{Change, names, object, unauthorized, units};
 use crate::access::{RateKey, Session};
@@ -309,7 +309,7 @@ impl Engine {
         row.and_then(|row| row.raw().get("enabled")).and_then(Raw::as_bool) == Some(true)
     }
 
-    pub(super) fn address_of(&self, conn: ConnId) -> Result<IpAddr, OpError> {
+    pub(super) fn address_of(&self, conn: ConnId) -> Result<Address, OpError> {
         self.conns.get(conn).map(|conn| conn.address).ok_or_else(OpError::internal)
     }
 

@@ -21,6 +21,7 @@ struct World {
     hostile: Hostile<Box<dyn FnMut() -> u64>>,
     attacker: ConnId,
     other: ConnId,
+    has_users: bool,
     slowest: Vec<(Duration, u64, String)>,
 }
 
@@ -39,13 +40,18 @@ impl World {
             seed: bytes,
             ..EngineOptions::default()
         };
-        let mut rig = Rig::new(options);
+        // Every other world has users, and buckets whose rows belong to them.
+        let has_users = seed % 2 == 1;
+        let mut rig = match has_users {
+            true => super::access::rig_with(&super::access::tokens(r#""required":false"#), options),
+            false => Rig::new(options),
+        };
         rig.engine.set_rules(RulesSetup::default()).expect("rules");
         rig.engine.set_procedures(Limits::default());
         let (attacker, other) = (rig.connect(), rig.connect());
         let mut dice = IdSource::new(bytes);
         let hostile = Hostile::new(Box::new(move || dice.next_u64()) as Box<dyn FnMut() -> u64>);
-        World { rig, hostile, attacker, other, slowest: Vec::new() }
+        World { rig, hostile, attacker, other, has_users, slowest: Vec::new() }
     }
 
     fn prepare(&mut self) {
@@ -62,6 +68,30 @@ impl World {
                 records.join(",")
             );
             self.rig.send(self.other, &insert);
+        }
+        if self.has_users {
+            self.give_rows_to_users();
+        }
+    }
+
+    /// Lets the attacker log in, and see of `a` what `b` says is his.
+    fn give_rows_to_users(&mut self) {
+        let rows = r#"{"read":{"$or":[{"n":{"$in":"{{ sets.mine }}"}},{"u":"{{ session.userId }}"}]},"set":{"u":"{{ session.userId }}"},"delete":{"l":{"$nin":"{{ sets.mine }}"}}}"#;
+        for (conn, request) in [
+            (self.attacker, r#""type":"auth.login","token":"t-root""#.to_owned()),
+            (
+                self.other,
+                r#""type":"access.defineSet","name":"mine","bucket":"b","filter":{"n":3},"field":"id""#
+                    .to_owned(),
+            ),
+            (
+                self.other,
+                format!(r#""type":"store.updateBucket","name":"a","updates":{{"rows":{rows}}}"#),
+            ),
+        ] {
+            self.rig.received(conn);
+            let answer = self.rig.call(conn, &format!(r#"{{"id":1,{request}}}"#));
+            assert_eq!(answer.get("type").and_then(Json::as_str), Some("result"), "{answer}");
         }
     }
 

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::app::App;
 use crate::ids::IdSource;
 use crate::json::parse;
 
@@ -77,15 +78,24 @@ impl World {
             asked: all,
         };
         for user in ["ann", "bob", "ann", "mod"] {
-            let conn = login(&mut world.rig, user);
-            let live = r#""type":"store.live","bucket":"b""#;
-            let answer = parse(&ask(&mut world.rig, conn, live), 8).expect("JSON").to_json();
-            let id = answer.get("subscriptionId").and_then(Json::as_str).expect("an id");
-            let delta = ask(&mut world.rig, conn, &format!(r#"{live},"mode":"delta""#));
-            assert!(delta.contains("subscriptionId"), "{delta}");
-            world.peers.push(Peer { conn, user, full: (id.into(), BTreeSet::new()) });
+            let peer = world.peer(user);
+            world.peers.push(peer);
         }
         world
+    }
+
+    /// Somebody who connects and keeps live what he sees.
+    fn peer(&mut self, user: &'static str) -> Peer {
+        let conn = login(&mut self.rig, user);
+        let live = r#""type":"store.live","bucket":"b""#;
+        let answer = ask(&mut self.rig, conn, live);
+        let told = secrets(&answer);
+        let answer = parse(&answer, 8).expect("JSON").to_json();
+        let id = answer.get("subscriptionId").and_then(Json::as_str).expect("an id");
+        let delta = ask(&mut self.rig, conn, &format!(r#"{live},"mode":"delta""#));
+        assert!(delta.contains("subscriptionId"), "{delta}");
+        assert_eq!(secrets(&delta), told, "both modes begin with the same");
+        Peer { conn, user, full: (id.into(), told) }
     }
 
     fn below(&mut self, n: usize) -> usize {
@@ -104,7 +114,7 @@ impl World {
         self.writes += 1;
         self.asked = conn;
         let data = format!(r#""room":"{room}","text":"secret-{}""#, self.writes);
-        match self.below(12) {
+        match self.below(13) {
             0..=2 => self.send(
                 conn,
                 &format!(r#""type":"store.upsert","bucket":"b","data":{{"id":"k{id}",{data}}}"#),
@@ -141,6 +151,11 @@ impl World {
                 let user = USERS[self.below(3)];
                 self.peers[at].user = user;
                 self.send(conn, &format!(r#""type":"auth.login","token":"{user}""#));
+            }
+            11 => {
+                self.rig.engine.closed(conn, self.rig.now);
+                let user = USERS[self.below(3)];
+                self.peers[at] = self.peer(user);
             }
             _ => {
                 self.reads = self.below(2);
