@@ -76,6 +76,8 @@ struct Meter {
     written: AtomicUsize,
     too_long: std::sync::atomic::AtomicBool,
     scanned: AtomicU64,
+    /// Records that a scan found.
+    found: AtomicU64,
 }
 
 impl Default for Budget {
@@ -99,6 +101,7 @@ impl Budget {
             written: AtomicUsize::new(0),
             too_long: false.into(),
             scanned: AtomicU64::new(NO_SCAN),
+            found: AtomicU64::new(0),
         }))
     }
 
@@ -117,6 +120,7 @@ impl Budget {
                 *meter.written.get_mut() = 0;
                 *meter.too_long.get_mut() = false;
                 *meter.scanned.get_mut() = NO_SCAN;
+                *meter.found.get_mut() = 0;
             }
             _ => *self = Budget::new(steps, reply_bytes),
         }
@@ -197,6 +201,16 @@ impl Budget {
             _ => SEVERAL_SCANS,
         };
         self.0.scanned.store(noted, Relaxed);
+    }
+
+    /// A walk over a whole bucket has come upon a record that matches.
+    pub fn note_found(&self) {
+        self.0.found.store(self.0.found.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// How many records such walks have found.
+    pub fn found(&self) -> u64 {
+        self.0.found.load(Relaxed)
     }
 
     /// The one bucket that was scanned without an index.

@@ -3,7 +3,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Engine;
-use super::sessions::Mode;
 use super::timers::Timer;
 use crate::app::{
     App, ConnId, Effect, Effects, Flow, HttpAnswer, HttpRequest, JobId, JobOutput, Now, Peer,
@@ -26,10 +25,7 @@ impl App for Engine {
             return;
         }
         let conn = self.conns.open(id, peer, now);
-        if let Mode::BuiltIn(_) = self.sessions.mode {
-            // Sessions remember where they were made.
-            conn.user_agent = peer.user_agent.as_deref().map(Box::from);
-        }
+        conn.user_agent = peer.user_agent.as_deref().map(Box::from);
         self.send_welcome(id);
         self.start_heartbeat(id);
     }
@@ -54,6 +50,7 @@ impl App for Engine {
         let taken = conn.buffered.saturating_sub(buffered);
         conn.buffered -= taken;
         conn.written += taken as u64;
+        conn.meter.progress = now.mono;
         self.output_left(id);
         self.end_oversized();
         self.report_lost_events(id);
@@ -92,6 +89,7 @@ impl App for Engine {
         self.take_time(now);
         self.expired_in_turn = 0;
         self.hand_over_batch();
+        self.sample_load();
     }
 
     fn takes_messages(&self) -> bool {

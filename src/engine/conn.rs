@@ -5,6 +5,7 @@ use crate::address::Address;
 use hashbrown::HashMap;
 
 use super::client_sessions::{OptedIn, SessionNo};
+use super::introspection::Meter;
 use super::sessions::Bound;
 use crate::app::{ConnId, JobId, Now, Peer};
 use crate::wheel::TimerId;
@@ -35,7 +36,7 @@ pub(crate) struct Conn {
     pub number: u64,
     pub address: Address,
     pub connected_at: u64,
-    /// Kept for the records of sessions, where there are such.
+    /// Of its handshake.
     pub user_agent: Option<Box<str>>,
     /// Opened by the program that the server is a part of: it may do everything.
     pub trusted: bool,
@@ -62,6 +63,8 @@ pub(crate) struct Conn {
     pub waiting: Option<JobId>,
     pub store_subscriptions: u32,
     pub rules_subscriptions: u32,
+    /// What it costs, for those who ask.
+    pub meter: Meter,
 }
 
 impl Conn {
@@ -86,6 +89,7 @@ impl Conn {
             waiting: None,
             store_subscriptions: 0,
             rules_subscriptions: 0,
+            meter: Meter::default(),
         }
     }
 
@@ -100,10 +104,20 @@ impl Conn {
         !self.suspended && (self.buffered as f64) < threshold
     }
 
-    /// This many bytes were queued.
-    pub fn note_queued(&mut self, bytes: usize) {
+    /// This many bytes were queued, at this monotonic time.
+    pub fn note_queued(&mut self, bytes: usize, now: u64) {
+        let was_empty = self.buffered == 0;
         self.buffered += bytes;
         self.queued += bytes as u64;
+        self.meter.note_queued(now, self.buffered, was_empty);
+    }
+
+    /// How long the socket has taken nothing of what is queued.
+    pub fn behind_ms(&self, now: u64) -> u64 {
+        match self.buffered {
+            0 => 0,
+            _ => now.saturating_sub(self.meter.progress),
+        }
     }
 
     /// `conn-{n}`

@@ -28,6 +28,10 @@ impl Engine {
         if let Some(conn) = self.conns.get_mut(id)
             && timestamp >= conn.heartbeat.pinged as f64
         {
+            if !conn.heartbeat.answered {
+                let took = self.now.mono.saturating_sub(conn.heartbeat.pinged_mono);
+                conn.meter.ping_ms = Some(u32::try_from(took).unwrap_or(u32::MAX));
+            }
             conn.heartbeat.answered = true;
             conn.heartbeat.transfers = 0;
         }

@@ -20,6 +20,7 @@ mod continuity;
 mod expiry;
 mod gate;
 mod heartbeat;
+mod introspection;
 mod jobs;
 mod logic;
 mod many;
@@ -52,6 +53,7 @@ use hashbrown::HashMap;
 use crate::ids::IdSource;
 use crate::logic::Logic;
 pub use budgets::Spent;
+pub use introspection::Exposure;
 pub use metrics::Metrics;
 pub use options::{EngineOptions, MetricsPage};
 pub use procedures::Stopwatch;
@@ -154,6 +156,12 @@ pub struct Engine {
     releasing: bool,
     /// The commit of the state that the answer to the current request names.
     named: Option<CommitSeq>,
+    /// How busy the loop is.
+    load: introspection::Load,
+    /// Filters that no index serves.
+    scans: introspection::Scans,
+    /// What was last said to need attention.
+    told: introspection::Told,
     /// Reused for building responses.
     scratch: Vec<u8>,
     /// Reused for expired timers.
@@ -213,6 +221,9 @@ impl Engine {
             expiring: false,
             releasing: false,
             named: None,
+            load: introspection::Load::default(),
+            scans: introspection::Scans::default(),
+            told: introspection::Told::default(),
             scratch: Vec::new(),
             due: Vec::new(),
             held: None,
@@ -346,7 +357,7 @@ impl Engine {
             Ok(Incoming::Request(request)) => request,
         };
         self.metrics.requests += 1;
-        let began = self.stopwatch();
+        let (began, errors) = (self.stopwatch(), self.metrics.errors);
         self.purge_expired();
         self.begin_budget(conn);
         let note = self.audit_note(&request);
@@ -363,12 +374,17 @@ impl Engine {
         }));
         self.spent.request = self.budget.spent();
         self.end_answer(conn, before, &mut reply);
+        self.note_scan(&request);
         let needs = self.response_needs(&request);
         let operation = &*request.operation;
         let answered = Answered { id: request.id, operation, note, needs, holds };
         let outcome = self.respond(conn, answered, mark, reply, result);
         self.figures.count_request(&request.operation, self.stopwatch().saturating_sub(began));
         self.publish();
+        if let Some(conn) = self.conns.get_mut(conn) {
+            let took = self.options.stopwatch.map_or(0, |watch| watch()).saturating_sub(began);
+            conn.meter.count_request(self.now.mono, text.len(), took, self.metrics.errors > errors);
+        }
         self.spent.after = self.budget.spent();
         match outcome {
             Outcome::Done => Flow::Continue,

@@ -51,6 +51,10 @@ pub struct EngineOptions {
     pub coalesce_pushes: bool,
     /// Whether clients may subscribe to queries without a name.
     pub ad_hoc_queries: bool,
+    /// Who may reach the server, for those who ask what needs attention.
+    pub exposure: super::Exposure,
+    /// Likewise, the most connections that are let in.
+    pub max_connections: Option<usize>,
     /// What is kept for clients that come back; `None`: nothing.
     pub continuity: Option<Continuity>,
     /// Tells how long a procedure has run; `None`: none is ever late.
@@ -89,6 +93,8 @@ impl Default for EngineOptions {
             first_push_delay_ms: 10,
             coalesce_pushes: false,
             ad_hoc_queries: true,
+            exposure: super::Exposure::default(),
+            max_connections: None,
             continuity: Some(Continuity::default()),
             stopwatch: None,
             ring_bytes: 16 << 20,

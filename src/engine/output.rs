@@ -43,7 +43,7 @@ impl Engine {
     ) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let payload = self.effects.send(id, head, body, tail, needs);
-        conn.note_queued(payload + frame_header_len(payload));
+        conn.note_queued(payload + frame_header_len(payload), self.now.mono);
     }
 
     /// Queues a pushed result, unless the connection takes none; whether it was
@@ -62,7 +62,7 @@ impl Engine {
             return false;
         }
         let payload = self.effects.send(id, head, body, tail, needs);
-        conn.note_queued(payload + frame_header_len(payload));
+        conn.note_queued(payload + frame_header_len(payload), self.now.mono);
         true
     }
 

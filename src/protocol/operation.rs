@@ -149,6 +149,9 @@ macro_rules! operation_table {
             ProceduresList "procedures.list" Some(Admin), None => list_procedures(out);
             ServerStats "server.stats" Some(Admin), None => write_server_stats(request, out);
             ServerMetrics "server.metrics" Some(Admin), None => server_metrics(request, out);
+            ServerTop "server.top" Some(Admin), None => server_top(request, out);
+            ServerViews "server.views" Some(Admin), None => server_views(request, out);
+            ServerInsights "server.insights" Some(Admin), None => server_insights(out);
             ServerConnections "server.connections" Some(Admin), None => server_connections(out);
             ServerRevokeSessions "server.revokeSessions" Some(Admin), None => server_revoke_sessions(request, out);
             ServerDisconnect "server.disconnect" Some(Admin), None => server_disconnect(request, out);

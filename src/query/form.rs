@@ -250,6 +250,27 @@ impl Form {
         }
     }
 
+    /// How many rows the result has; `None`: it is none, or nobody has counted.
+    pub fn rows(&self) -> Option<usize> {
+        match self {
+            Form::Groups(form) => Some(form.rows()),
+            Form::Rows(list) => Some(list.rows()),
+            Form::Sorted(sorted) => Some(sorted.list.rows()),
+            Form::Rerun(_, Evaluated::List(pieces)) => Some(pieces.len()),
+            Form::Set | Form::Value(_) | Form::Rerun(_, Evaluated::Value(_)) => None,
+        }
+    }
+
+    /// Bytes of the text of a result that is a list and kept in order.
+    pub fn text_len(&self) -> Option<usize> {
+        match self {
+            Form::Groups(form) => Some(form.text_len()),
+            Form::Rows(list) => Some(list.text_len()),
+            Form::Sorted(sorted) => Some(sorted.list.text_len()),
+            Form::Set | Form::Value(_) | Form::Rerun(..) => None,
+        }
+    }
+
     /// For `store.explain`.
     pub fn describe(&self) -> &'static str {
         match self {

@@ -155,6 +155,10 @@ impl GroupsForm {
         self.list.window()
     }
 
+    pub fn rows(&self) -> usize {
+        self.list.rows()
+    }
+
     pub fn text_len(&self) -> usize {
         self.list.text_len()
     }

@@ -137,6 +137,11 @@ impl<K: Key> List<K> {
         self.members
     }
 
+    /// How many of them are shown.
+    pub fn rows(&self) -> usize {
+        self.end.min(self.members).saturating_sub(self.offset)
+    }
+
     /// Whether all members are held.
     pub fn is_complete(&self) -> bool {
         self.tree.len() == self.members

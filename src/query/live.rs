@@ -66,6 +66,31 @@ impl Live {
         }
     }
 
+    /// What it reads, as far as it is there.
+    pub fn buckets(&self) -> Vec<BucketId> {
+        match self {
+            Live::Declared(view) => vec![view.bucket()],
+            Live::Program(view, _) => {
+                let mut all: Vec<BucketId> =
+                    view.dependencies.all_buckets().into_iter().collect();
+                all.sort_unstable();
+                all
+            }
+            Live::Derived(view, _) => view.buckets(),
+        }
+    }
+
+    /// How many rows the result has, and the bytes of its text, as far as they
+    /// are known.
+    pub fn size(&self) -> (Option<usize>, Option<usize>) {
+        let length = |body: Body| body.map(|text| text.len());
+        match self {
+            Live::Declared(view) => view.size(),
+            Live::Program(view, _) => (None, length(view.body())),
+            Live::Derived(view, _) => (None, length(view.body())),
+        }
+    }
+
     pub fn subscribers(&self) -> usize {
         match self {
             Live::Declared(view) => view.subscribers(),

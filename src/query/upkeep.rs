@@ -105,6 +105,7 @@ impl Views {
         changes: &[&Change],
     ) {
         self.begin_upkeep(id);
+        let began = self.stopwatch.map_or(0, |watch| watch());
         let (limits, wall) = (self.limits, self.wall);
         #[cfg(any(test, feature = "test-ops"))]
         let panics = self.panic_in.is_some() && self.query_of(id) == self.panic_in.as_deref();
@@ -124,6 +125,10 @@ impl Views {
                     self.tell(id, News::Changed(changed));
                 }
                 self.account(store, id);
+                let took = self.stopwatch.map_or(0, |watch| watch()).saturating_sub(began);
+                if let Some(entry) = self.views.get_mut(id.index()) {
+                    entry.upkeep.count(took);
+                }
             }
             Err(_) => self.end(id, News::Failed),
         }

@@ -180,6 +180,13 @@ impl View {
     }
 
     /// For `store.explain`.
+    /// How many rows the result has, and the bytes of its text, as far as they
+    /// are known.
+    pub fn size(&self) -> (Option<usize>, Option<usize>) {
+        let made = self.body.as_ref().and_then(|body| body.as_ref()).map(|body| body.len());
+        (self.form.rows(), made.or_else(|| self.form.text_len()))
+    }
+
     pub fn describe(&self) -> &'static str {
         self.form.describe()
     }

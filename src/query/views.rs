@@ -15,6 +15,7 @@ use super::params::given;
 use super::program::ProgramView;
 use super::registry::{Query, QueryId, Source, not_a_query};
 use super::routing::{Route, Routes};
+use super::shown::Upkeep;
 use super::view::{Changed, View, ViewLimits, Want};
 use crate::app::CommitSeq;
 use crate::budget::Budget;
@@ -106,6 +107,7 @@ pub(super) struct Entry {
     pub shows: CommitSeq,
     /// The commit after which its result is as it is.
     pub changed: CommitSeq,
+    pub upkeep: Upkeep,
     memory: usize,
 }
 
@@ -123,6 +125,10 @@ pub(crate) struct Views {
     pub(super) routes: HashMap<BucketId, Routes>,
     pub(super) limits: ViewLimits,
     memory: usize,
+    /// How many there have been.
+    last_view: u64,
+    /// Microseconds to measure with.
+    pub stopwatch: Option<fn() -> u64>,
     pub(super) subscribers: usize,
     /// What has happened since the last [`Views::take_news`], in commit order.
     news: Vec<NewsItem>,
@@ -318,6 +324,7 @@ impl Views {
 
     pub(super) fn insert(&mut self, query: QueryId, key: ViewKey, live: Live) -> ViewId {
         let number = self.number;
+        self.last_view += 1;
         let slot = self.views.vacant_entry();
         let id = ViewId(u32::try_from(slot.key()).unwrap_or(u32::MAX));
         let routes = live.routes();
@@ -336,6 +343,7 @@ impl Views {
             lagging: false,
             shows: number,
             changed: number,
+            upkeep: Upkeep::new(self.last_view, self.wall),
             memory: 0,
         });
         id

@@ -9,7 +9,7 @@ use crate::audit::AuditFilter;
 
 impl Handle {
     /// Runs something on the loop's thread and waits for its result.
-    fn ask<T: Send + 'static>(
+    pub(super) fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Hosted, Now) -> T + Send + 'static,
     ) -> Result<T, Stopped> {

@@ -15,7 +15,7 @@ use crate::access::External;
 use crate::app::Now;
 use crate::audit::{AuditFile, AuditLog};
 use crate::config::{AuditSync, Auth, Config, ConfigError, Durability, Problem};
-use crate::engine::{Engine, EngineOptions, MetricsPage};
+use crate::engine::{Engine, EngineOptions, Exposure, MetricsPage};
 use crate::json::Json;
 use crate::net::{self, Remote, Transport};
 use crate::query::{self, ViewLimits, Views};
@@ -327,6 +327,17 @@ fn audit(
     Ok(file)
 }
 
+/// Who may reach the server.
+fn exposure(config: &Config) -> Exposure {
+    let listeners = config.listeners();
+    let mut public = listeners.iter().filter(|entry| entry.address.is_public()).peekable();
+    Exposure {
+        is_public: public.peek().is_some(),
+        is_encrypted: !config.trusted_proxies.is_empty()
+            || public.all(|entry| config.speaks_tls(entry)),
+    }
+}
+
 fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
     EngineOptions {
         name: config.name.clone(),
@@ -359,6 +370,8 @@ fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
         stopwatch: Some(super::stopwatch),
         coalesce_pushes: config.store.coalesce_pushes,
         ad_hoc_queries: config.store.ad_hoc_queries,
+        exposure: exposure(config),
+        max_connections: config.max_connections,
         ring_bytes: config.continuity.as_ref().map_or(0, |continuity| continuity.ring_bytes),
         seed,
     }

@@ -134,6 +134,35 @@ impl Handle {
         receive.recv().map_err(|_| Stopped)
     }
 
+    /// The connections that have most waiting for them, at most so many, as
+    /// `server.top` shows them.
+    ///
+    /// # Errors
+    ///
+    /// The server has stopped.
+    pub fn top(&self, limit: usize) -> Result<Value, Stopped> {
+        self.ask(move |app, _| Value::from(&app.engine.top_by_buffered(limit)))
+    }
+
+    /// The live views that have cost most, at most so many, as `server.views` shows
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// The server has stopped.
+    pub fn views(&self, limit: usize) -> Result<Value, Stopped> {
+        self.ask(move |app, _| Value::from(&app.engine.views_by_cost(limit)))
+    }
+
+    /// What needs attention, as `server.insights` shows it.
+    ///
+    /// # Errors
+    ///
+    /// The server has stopped.
+    pub fn insights(&self) -> Result<Value, Stopped> {
+        self.ask(|app, _| Value::from(&app.engine.insights()))
+    }
+
     /// What the transport has counted: connections, bytes, the length of turns.
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.shared.counters)

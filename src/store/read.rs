@@ -334,6 +334,9 @@ impl<'b> Selection<'b> {
                 continue;
             }
             if self.filter.is_none_or(|filter| filter.matches(row, self.budget)) {
+                if matches!(self.walk, Walk::Table(_)) {
+                    self.budget.note_found();
+                }
                 return Some((slot, row));
             }
         }

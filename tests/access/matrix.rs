@@ -107,6 +107,9 @@ procedures.update                a  . . . . + + + . . +
 procedures.list                  a  . . . . + + . . . .
 server.stats                     a  . . . . + + . . . .
 server.metrics                   a  . . . . + + . . . .
+server.top                       a  . . . . + + . . . .
+server.views                     a  . . . . + + . . . .
+server.insights                  a  . . . . + + . . . .
 server.connections               a  . . . . + + . . . .
 server.revokeSessions            a  . . . . + + . . . .
 server.disconnect                a  . . . . + + . . . .

@@ -136,6 +136,9 @@ impl Engine {
         if self.conns.get(conn).is_none_or(|conn| conn.suspended) {
             return;
         }
+        if let Some(conn) = self.conns.get_mut(conn) {
+            conn.meter.dropped_events = conn.meter.dropped_events.saturating_add(1);
+        }
         if let Some(side) = &mut self.rules {
             *side.lost.entry(conn).or_default().entry(number).or_default() += 1;
         }

@@ -190,6 +190,8 @@ pub(crate) struct Subscriptions {
     /// Subscriptions that wait for the end of the turn.
     coalescing: Vec<(u64, ConnId)>,
     digests: RandomState,
+    /// Bytes of results that were pushed at once.
+    pushed: u64,
     /// Reused.
     scratch: Vec<u8>,
 }
@@ -205,6 +207,10 @@ impl Owner {
 }
 
 impl Subscription {
+    fn is_stale(&self) -> bool {
+        self.hold.as_deref().is_some_and(|hold| hold.stale)
+    }
+
     pub fn want(&self) -> Want {
         match self.mode {
             Mode::Delta { positions } => Want::Delta { positions },
@@ -247,6 +253,24 @@ impl Subscriptions {
             },
             Sent::Unknown => false,
         }
+    }
+
+    /// How many subscriptions of a connection are owed something because it
+    /// reads too slowly.
+    pub fn stale_of(&self, conn: ConnId) -> usize {
+        let Some(owner) = self.of_conn.get(&conn) else { return 0 };
+        let held = owner.held.iter().filter_map(|(number, view)| {
+            let all = self.of_view.get(view)?;
+            all.get(all.binary_search_by_key(number, |have| have.number).ok()?)
+        });
+        held.filter(|subscription| subscription.is_stale()).count()
+    }
+
+    /// Of the subscribers of a view, those in delta mode and the stale ones.
+    pub fn kinds_of(&self, view: ViewId) -> (usize, usize) {
+        let all = self.of_view.get(&view).map(Vec::as_slice).unwrap_or_default();
+        let delta = all.iter().filter(|subscription| subscription.mode != Mode::Full).count();
+        (delta, all.iter().filter(|subscription| subscription.is_stale()).count())
     }
 
     /// Takes a subscription out of both tables.
@@ -437,6 +461,7 @@ impl Engine {
         self.views = views;
         let limits = self.options.view_limits();
         self.views.set_limits(limits);
+        self.views.stopwatch = self.options.stopwatch;
     }
 
     /// Names a query of the program.

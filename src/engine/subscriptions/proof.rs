@@ -104,7 +104,7 @@ impl Engine {
         let needs = self.log.last();
         self.effects.list.push(Effect::Probe { conn, number, needs });
         if let Some(conn) = self.conns.get_mut(conn) {
-            conn.note_queued(PROBE_FRAME_BYTES);
+            conn.note_queued(PROBE_FRAME_BYTES, self.now.mono);
         }
     }
 

@@ -50,9 +50,12 @@ impl Engine {
             taken.push((item, subscribers.unwrap_or_default()));
         }
         if let [(item, subscribers)] = taken.as_mut_slice() {
+            let before = self.subscriptions.pushed;
             for subscription in subscribers {
                 self.tell(subscription, item, &mut held);
             }
+            let bytes = self.subscriptions.pushed.wrapping_sub(before);
+            self.views.note_pushed(item.view, bytes);
         } else {
             // Several views: each connection gets its pushes in the order of
             // its subscriptions.
@@ -65,7 +68,10 @@ impl Engine {
             for (_, list, at) in order {
                 let Some((item, subscribers)) = taken.get_mut(list) else { continue };
                 if let Some(subscription) = subscribers.get_mut(at) {
+                    let before = self.subscriptions.pushed;
                     self.tell(subscription, item, &mut held);
+                    let bytes = self.subscriptions.pushed.wrapping_sub(before);
+                    self.views.note_pushed(item.view, bytes);
                 }
             }
         }
@@ -175,6 +181,10 @@ impl Engine {
         self.subscriptions.scratch = head;
         self.metrics.pushes += u64::from(pushed);
         self.figures.subscription_pushes += u64::from(pushed);
+        if pushed {
+            let bytes = text.map_or(0, |text| text.len()) as u64;
+            self.subscriptions.pushed = self.subscriptions.pushed.wrapping_add(bytes);
+        }
         pushed
     }
 
@@ -190,6 +200,8 @@ impl Engine {
             let hold = subscription.hold.as_deref();
             let suspended = hold.is_some_and(|hold| hold.suspended);
             let is_first_debt = hold.is_none_or(|hold| hold.owed.is_none());
+            let supersedes =
+                hold.is_some_and(|hold| matches!(hold.owed, Some(Owed::Full(_) | Owed::Reset)));
             let sent = match previous {
                 None => Sent::Unknown,
                 Some(body) if takes && !suspended => Sent::Body(body),
@@ -208,6 +220,9 @@ impl Engine {
                 hold.owe(sent, delta, coalesce);
                 wake = Some(hold.first);
             });
+            if supersedes && let Some(conn) = self.conns.get_mut(conn) {
+                conn.meter.skipped = conn.meter.skipped.saturating_add(1);
+            }
             match wake {
                 Some(First::At { at, .. }) if is_first_debt => {
                     self.wheel.insert(at, Timer::FirstPush(conn, number));

@@ -1,0 +1,127 @@
+//! What operators are shown of views: who they are for, what they hold and what
+//! they cost.
+
+use super::views::{Entry, ViewId, Views};
+use crate::store::Store;
+
+/// Characters of parameters that are shown.
+const MOST_PARAMS: usize = 256;
+
+/// What keeping one view has cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Upkeep {
+    /// Never given again, unlike the place of the view.
+    number: u64,
+    created_at: u64,
+    micros: u64,
+    largest_micros: u64,
+    last_micros: u64,
+    pushed_bytes: u64,
+}
+
+impl Upkeep {
+    pub fn new(number: u64, created_at: u64) -> Self {
+        Upkeep { number, created_at, ..Upkeep::default() }
+    }
+
+    /// It has followed one commit.
+    pub fn count(&mut self, micros: u64) {
+        self.micros = self.micros.saturating_add(micros);
+        self.largest_micros = self.largest_micros.max(micros);
+        self.last_micros = micros;
+    }
+}
+
+/// Which views are wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shown<'w> {
+    pub query: Option<&'w str>,
+    pub bucket: Option<&'w str>,
+}
+
+/// One view.
+#[derive(Clone, Debug)]
+pub(crate) struct ViewRow {
+    pub id: ViewId,
+    pub number: u64,
+    /// Of one without a name, what people are told about it.
+    pub query: Box<str>,
+    pub buckets: Vec<Box<str>>,
+    pub params: Box<str>,
+    pub has_read_filter: bool,
+    pub state: &'static str,
+    pub routed_by: Vec<Box<str>>,
+    pub fallback: Option<&'static str>,
+    pub commits: u64,
+    pub changes: u64,
+    pub reruns: u64,
+    pub refills: u64,
+    pub rows: Option<usize>,
+    pub result_bytes: Option<usize>,
+    pub bytes: usize,
+    pub subscribers: usize,
+    pub is_costly: bool,
+    pub micros: u64,
+    pub largest_micros: u64,
+    pub last_micros: u64,
+    pub pushed_bytes: u64,
+    pub created_at: u64,
+}
+
+impl Views {
+    /// So many bytes of its results were queued for subscribers.
+    pub fn note_pushed(&mut self, id: ViewId, bytes: u64) {
+        if let Some(entry) = self.entry_mut(id) {
+            entry.upkeep.pushed_bytes = entry.upkeep.pushed_bytes.saturating_add(bytes);
+        }
+    }
+
+    /// The views that are wanted.
+    pub fn shown(&self, store: &Store, wanted: Shown<'_>) -> Vec<ViewRow> {
+        let bucket = wanted.bucket.and_then(|name| store.bucket_id(name));
+        let all = self.views.iter().filter(|(_, entry)| {
+            bucket.is_none_or(|bucket| entry.live.reads(bucket))
+                && wanted.query.is_none_or(|query| self.name_of(entry) == Some(query))
+        });
+        all.map(|(slot, entry)| self.row(store, ViewId::numbered(slot), entry)).collect()
+    }
+
+    /// Of a query without a name, what people are told about it.
+    fn name_of(&self, entry: &Entry) -> Option<&str> {
+        self.queries.get(&entry.query).map(|query| &*query.name)
+    }
+
+    fn row(&self, store: &Store, id: ViewId, entry: &Entry) -> ViewRow {
+        let query = self.queries.get(&entry.query);
+        let (live, upkeep) = (&entry.live, &entry.upkeep);
+        let buckets = live.buckets().into_iter().filter_map(|bucket| store.bucket(bucket));
+        let routes = entry.routes.iter().flat_map(|(_, route)| route.fields());
+        let stats = live.stats();
+        let (rows, result_bytes) = live.size();
+        ViewRow {
+            id,
+            number: upkeep.number,
+            query: self.name_of(entry).unwrap_or_default().into(),
+            buckets: buckets.map(|bucket| bucket.name().into()).collect(),
+            params: entry.key.params.chars().take(MOST_PARAMS).collect(),
+            has_read_filter: entry.key.read_filter.is_some(),
+            state: live.describe(),
+            routed_by: routes.map(Box::from).collect(),
+            fallback: live.fallback(),
+            commits: stats.commits,
+            changes: stats.changes,
+            reruns: stats.reruns,
+            refills: live.refills(),
+            rows,
+            result_bytes,
+            bytes: live.memory(),
+            subscribers: live.subscribers(),
+            is_costly: query.is_some_and(|query| query.costly.is_some()),
+            micros: upkeep.micros,
+            largest_micros: upkeep.largest_micros,
+            last_micros: upkeep.last_micros,
+            pushed_bytes: upkeep.pushed_bytes,
+            created_at: upkeep.created_at,
+        }
+    }
+}
