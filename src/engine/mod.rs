@@ -205,7 +205,7 @@ impl Engine {
             #[cfg(feature = "sqlite")]
             backups: None,
             unpublished: Vec::new(),
-            views: Views::new(options.view_limits()),
+            views: Views::new(options.view_limits()).measured_by(options.stopwatch),
             costly_views_at: None,
             orphans: orphans::Orphans::default(),
             rows: rows::RowsSide::default(),

@@ -71,8 +71,7 @@ impl Live {
         match self {
             Live::Declared(view) => vec![view.bucket()],
             Live::Program(view, _) => {
-                let mut all: Vec<BucketId> =
-                    view.dependencies.all_buckets().into_iter().collect();
+                let mut all: Vec<BucketId> = view.dependencies.all_buckets().into_iter().collect();
                 all.sort_unstable();
                 all
             }

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::live::{Common, Live};
+use super::news::News;
 use super::registry::{Source, not_a_query};
 use super::view::{Body, View, Want};
-use super::views::{News, ViewId, ViewKey, Views, filter_text};
+use super::views::{ViewId, ViewKey, Views, filter_text};
 use crate::json::Json;
 use crate::protocol::OpError;
 use crate::store::{BucketId, Store};

@@ -90,6 +90,13 @@ impl Template {
         Params { values: values.collect() }
     }
 
+    /// The parameters under their names, for people.
+    pub fn describe(&self, params: &Params) -> Json {
+        let given = self.names.iter().zip(&params.values);
+        let given = given.filter_map(|(name, value)| Some((&**name, value.clone()?)));
+        Json::Object(given.collect())
+    }
+
     /// The filter with the parameters in place; one that was not given is
     /// undefined. With strict parameters that is an error, as is a list or an
     /// object where a scalar belongs.

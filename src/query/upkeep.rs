@@ -3,7 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::live::{Happened, Live};
-use super::views::{EndReason, News, ViewId, Views};
+use super::news::{EndReason, News};
+use super::views::{ViewId, Views};
 use crate::store::{BucketId, Change, Commit, DefinitionChange, Store};
 
 impl Views {
@@ -105,7 +106,7 @@ impl Views {
         changes: &[&Change],
     ) {
         self.begin_upkeep(id);
-        let began = self.stopwatch.map_or(0, |watch| watch());
+        let began = self.watch();
         let (limits, wall) = (self.limits, self.wall);
         #[cfg(any(test, feature = "test-ops"))]
         let panics = self.panic_in.is_some() && self.query_of(id) == self.panic_in.as_deref();
@@ -125,7 +126,7 @@ impl Views {
                     self.tell(id, News::Changed(changed));
                 }
                 self.account(store, id);
-                let took = self.stopwatch.map_or(0, |watch| watch()).saturating_sub(began);
+                let took = self.watch().saturating_sub(began);
                 if let Some(entry) = self.views.get_mut(id.index()) {
                     entry.upkeep.count(took);
                 }

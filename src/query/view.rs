@@ -153,6 +153,11 @@ impl View {
         })
     }
 
+    /// The parameters under their names, for people.
+    pub fn described_params(&self) -> Json {
+        self.definition.filter.describe(&self.params)
+    }
+
     pub fn params(&self) -> &Params {
         &self.params
     }

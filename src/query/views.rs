@@ -10,13 +10,14 @@ use serde_json::Value;
 use slab::Slab;
 
 use super::form::Fallback;
+use super::listed::Upkeep;
 use super::live::{Common, Live};
+use super::news::{News, NewsItem};
 use super::params::given;
 use super::program::ProgramView;
 use super::registry::{Query, QueryId, Source, not_a_query};
 use super::routing::{Route, Routes};
-use super::shown::Upkeep;
-use super::view::{Changed, View, ViewLimits, Want};
+use super::view::{View, ViewLimits, Want};
 use crate::app::CommitSeq;
 use crate::budget::Budget;
 use crate::json::{Json, Raw};
@@ -36,51 +37,6 @@ impl ViewId {
     pub(super) fn index(self) -> usize {
         self.0 as usize
     }
-}
-
-/// Why subscriptions end without their clients' doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EndReason {
-    QueryUndefined,
-    BucketDropped,
-    AccessRevoked,
-    /// What it would be sent is longer than a message may be.
-    TooLarge,
-}
-
-impl EndReason {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            EndReason::QueryUndefined => "queryUndefined",
-            EndReason::BucketDropped => "bucketDropped",
-            EndReason::AccessRevoked => "accessRevoked",
-            EndReason::TooLarge => "tooLarge",
-        }
-    }
-}
-
-/// What has happened to a view.
-#[derive(Debug)]
-pub(crate) enum News {
-    Changed(Changed),
-    /// It is gone.
-    Ended(EndReason),
-    /// A panic while it was maintained: it is gone.
-    Failed,
-}
-
-/// One piece of news.
-#[derive(Debug)]
-pub(crate) struct NewsItem {
-    /// Ascends by one.
-    pub number: u64,
-    /// The same for everything that one commit did.
-    pub commit: u64,
-    /// The number of that commit in the log, or of the one before it that has
-    /// one.
-    pub at: CommitSeq,
-    pub view: ViewId,
-    pub news: News,
 }
 
 /// What views of one query differ in.
@@ -128,7 +84,7 @@ pub(crate) struct Views {
     /// How many there have been.
     last_view: u64,
     /// Microseconds to measure with.
-    pub stopwatch: Option<fn() -> u64>,
+    stopwatch: Option<fn() -> u64>,
     pub(super) subscribers: usize,
     /// What has happened since the last [`Views::take_news`], in commit order.
     news: Vec<NewsItem>,
@@ -163,6 +119,17 @@ pub(super) fn filter_text(filter: &Json) -> Box<str> {
 impl Views {
     pub fn new(limits: ViewLimits) -> Self {
         Views { limits, ..Views::default() }
+    }
+
+    /// Lets what views cost be measured.
+    #[must_use]
+    pub fn measured_by(self, stopwatch: Option<fn() -> u64>) -> Self {
+        Views { stopwatch, ..self }
+    }
+
+    /// Microseconds since some time.
+    pub(super) fn watch(&self) -> u64 {
+        self.stopwatch.map_or(0, |watch| watch())
     }
 
     /// What the configuration has to say about views.

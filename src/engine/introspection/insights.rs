@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use super::meter::INTERVAL_MS;
 use crate::engine::Engine;
 use crate::json::{Json, Object};
-use crate::query::ShownView;
+use crate::query::WantedViews;
 
 /// How many insights of one kind are shown.
 const MOST_OF_A_KIND: usize = 20;
@@ -88,8 +88,9 @@ impl Engine {
             self.told.since.insert(key, first);
             shown.push(insight.into_json(since));
         }
-        let answer: Object =
-            [("at", Json::Number(now as f64)), ("insights", Json::Array(shown))].into_iter().collect();
+        let answer: Object = [("at", Json::Number(now as f64)), ("insights", Json::Array(shown))]
+            .into_iter()
+            .collect();
         Json::Object(answer)
     }
 
@@ -149,14 +150,16 @@ impl Engine {
     }
 
     fn insights_of_views(&self, found: &mut Vec<Insight>) {
-        let mut views = self.views.shown(&self.store, ShownView::default());
+        let mut views = self.views.listed(&self.store, WantedViews::default());
         views.sort_by_key(|view| Reverse(view.micros));
-        let reruns = views.iter().filter(|view| {
-            view.reruns >= 100 && view.reruns.saturating_mul(10) > view.commits
-        });
+        let reruns = views
+            .iter()
+            .filter(|view| view.reruns >= 100 && view.reruns.saturating_mul(10) > view.commits);
         for view in reruns.take(MOST_OF_A_KIND) {
             let cure = match view.fallback {
-                Some("mixedColumn") => "keep values of one type in the columns that the query sorts by",
+                Some("mixedColumn") => {
+                    "keep values of one type in the columns that the query sorts by"
+                }
                 Some("budget") => "give the query a `limit`, or a narrower filter",
                 _ if view.state == "rerun" => "write the query as an `IncrementalQuery`",
                 _ => "give the query a `limit`",

@@ -66,8 +66,12 @@ impl Load {
 
 /// The bound below which 99 of 100 of what came between two samples stayed.
 fn percentile(first: &Histogram, last: &Histogram) -> u64 {
-    let counts: Vec<u64> =
-        last.counts.iter().zip(&first.counts).map(|(now, then)| now.saturating_sub(*then)).collect();
+    let counts: Vec<u64> = last
+        .counts
+        .iter()
+        .zip(&first.counts)
+        .map(|(now, then)| now.saturating_sub(*then))
+        .collect();
     let total: u64 = counts.iter().sum();
     let wanted = total - total / 100;
     let mut seen = 0;

@@ -6,7 +6,7 @@ use super::fields::{integer, text, word};
 use crate::engine::Engine;
 use crate::json::{Json, Object};
 use crate::protocol::{OpError, Request};
-use crate::query::{ShownView, ViewRow};
+use crate::query::{ViewRow, WantedViews};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sort {
@@ -64,14 +64,14 @@ impl Engine {
         if let Some(name) = bucket.as_deref().filter(|name| self.store.bucket_id(name).is_none()) {
             return Err(OpError::not_found(format!("Bucket \"{name}\" not found")));
         }
-        let wanted = ShownView { query: query.as_deref(), bucket: bucket.as_deref() };
+        let wanted = WantedViews { query: query.as_deref(), bucket: bucket.as_deref() };
         self.views_shown(wanted, sort, limit as usize)?.write(out);
         Ok(())
     }
 
     /// The views by what they cost, at most so many, as `server.views` shows them.
     pub(crate) fn views_by_cost(&self, limit: usize) -> Json {
-        self.views_shown(ShownView::default(), Sort::Cost, limit).unwrap_or_default()
+        self.views_shown(WantedViews::default(), Sort::Cost, limit).unwrap_or_default()
     }
 
     /// Whether subscribers can name it: a query, or a view of logic.
@@ -82,12 +82,12 @@ impl Engine {
 
     fn views_shown(
         &self,
-        wanted: ShownView<'_>,
+        wanted: WantedViews<'_>,
         sort: Sort,
         limit: usize,
     ) -> Result<Json, OpError> {
         self.budget.spend(self.views.count() as u64)?;
-        let mut rows = self.views.shown(&self.store, wanted);
+        let mut rows = self.views.listed(&self.store, wanted);
         rows.sort_by_key(|row| (Reverse(sort.weight(row)), row.number));
         rows.truncate(limit);
         let mut shown = Vec::with_capacity(rows.len());

@@ -458,10 +458,9 @@ impl Engine {
 
     /// Takes over the queries that are configured. Before anybody subscribes.
     pub(crate) fn set_views(&mut self, views: Views) {
-        self.views = views;
+        self.views = views.measured_by(self.options.stopwatch);
         let limits = self.options.view_limits();
         self.views.set_limits(limits);
-        self.views.stopwatch = self.options.stopwatch;
     }
 
     /// Names a query of the program.

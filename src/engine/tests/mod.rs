@@ -8,6 +8,7 @@ pub(crate) mod durability;
 mod expiry;
 mod hostile;
 mod identity;
+mod introspection;
 mod limits;
 mod logic;
 mod procedures;

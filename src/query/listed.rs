@@ -1,6 +1,7 @@
 //! What operators are shown of views: who they are for, what they hold and what
 //! they cost.
 
+use super::live::Live;
 use super::views::{Entry, ViewId, Views};
 use crate::store::Store;
 
@@ -34,7 +35,7 @@ impl Upkeep {
 
 /// Which views are wanted.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Shown<'w> {
+pub(crate) struct WantedViews<'w> {
     pub query: Option<&'w str>,
     pub bucket: Option<&'w str>,
 }
@@ -68,6 +69,14 @@ pub(crate) struct ViewRow {
     pub created_at: u64,
 }
 
+/// As somebody gave them who subscribed.
+fn params_of(entry: &Entry) -> Box<str> {
+    match &entry.live {
+        Live::Declared(view) => view.described_params().to_text().into(),
+        Live::Program(..) | Live::Derived(..) => entry.key.params.clone(),
+    }
+}
+
 impl Views {
     /// So many bytes of its results were queued for subscribers.
     pub fn note_pushed(&mut self, id: ViewId, bytes: u64) {
@@ -77,7 +86,7 @@ impl Views {
     }
 
     /// The views that are wanted.
-    pub fn shown(&self, store: &Store, wanted: Shown<'_>) -> Vec<ViewRow> {
+    pub fn listed(&self, store: &Store, wanted: WantedViews<'_>) -> Vec<ViewRow> {
         let bucket = wanted.bucket.and_then(|name| store.bucket_id(name));
         let all = self.views.iter().filter(|(_, entry)| {
             bucket.is_none_or(|bucket| entry.live.reads(bucket))
@@ -103,7 +112,7 @@ impl Views {
             number: upkeep.number,
             query: self.name_of(entry).unwrap_or_default().into(),
             buckets: buckets.map(|bucket| bucket.name().into()).collect(),
-            params: entry.key.params.chars().take(MOST_PARAMS).collect(),
+            params: params_of(entry).chars().take(MOST_PARAMS).collect(),
             has_read_filter: entry.key.read_filter.is_some(),
             state: live.describe(),
             routed_by: routes.map(Box::from).collect(),
