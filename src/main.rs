@@ -139,7 +139,8 @@ fn load(arguments: &Arguments) -> Result<Resolved, ConfigError> {
 fn check(arguments: &Arguments) -> Result<(), Failure> {
     let Resolved { mut config, warnings } = load(arguments)?;
     config.load_secrets()?;
-    for warning in warnings.into_iter().chain(config.oddities()) {
+    let odd = server::check_files(&config)?;
+    for warning in warnings.into_iter().chain(config.oddities()).chain(odd) {
         logging::say(&format!("Warning: {}\n", logging::printable(&warning)));
     }
     print("configuration is valid\n")

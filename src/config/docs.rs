@@ -131,6 +131,7 @@ fn default_text(row: &Row) -> String {
                 cert: Default::default(),
                 key: Default::default(),
                 min_version: Default::default(),
+                client_ca: None,
             }),
             ..Config::default()
         };

@@ -260,6 +260,7 @@ fn switch(config: &mut Config, path: &str, on: bool) {
                 cert: Default::default(),
                 key: Default::default(),
                 min_version: TlsVersion::default(),
+                client_ca: None,
             });
         }
         "health" => config.health = on.then(Default::default),

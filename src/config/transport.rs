@@ -115,6 +115,8 @@ pub struct Tls {
     /// PEM file.
     pub key: PathBuf,
     pub min_version: TlsVersion,
+    /// PEM file; clients must show a certificate that chains to one of these.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// The oldest version of TLS that is spoken.

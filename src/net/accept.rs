@@ -41,6 +41,8 @@ pub(super) struct Accepting {
 pub struct Terms {
     /// For metrics and probes alone, to the end.
     pub is_apart: bool,
+    /// TLS is spoken.
+    pub tls: bool,
 }
 
 /// A listener.
@@ -176,7 +178,11 @@ impl<A: App + 'static> Transport<A> {
         if self.table.len() >= most.saturating_add(SOCKETS_BEYOND_MAXIMUM) {
             let refusal = Refusal::TooManyConnections;
             self.counters.count_refused(refusal.reason());
-            return stream.write_all(&refusal.answer(Method::Other));
+            // Whoever expects TLS would not understand it.
+            return match terms.tls {
+                true => Ok(()),
+                false => stream.write_all(&refusal.answer(Method::Other)),
+            };
         }
         stream.set_nodelay()?;
         let vacant = self.table.vacant_entry();
@@ -186,6 +192,7 @@ impl<A: App + 'static> Transport<A> {
         self.next_generation = generation.wrapping_add(1);
         let mut entry = Entry::new(stream, generation, peer, self.now.mono);
         entry.is_apart = terms.is_apart;
+        entry.tls = terms.tls.then(Box::default);
         let deadline = self.now.mono.saturating_add(self.options.handshake_timeout_ms);
         let id = ConnId { slot: slot as u32, generation };
         entry.timer = Some(self.wheel.insert(deadline, id));

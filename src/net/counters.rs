@@ -25,6 +25,16 @@ pub struct Counters {
     /// too much input.
     pub output_limit_reached: AtomicU64,
     pub input_limit_reached: AtomicU64,
+    /// TLS handshakes by their end, and those that wait for a step (a gauge).
+    pub tls_ok: AtomicU64,
+    pub tls_failed: AtomicU64,
+    pub tls_timeout: AtomicU64,
+    pub tls_waiting: AtomicU64,
+    /// End of the certificate in Unix seconds; 0 without one.
+    pub tls_not_after: AtomicU64,
+    /// Reloads of the certificate.
+    pub tls_reloaded: AtomicU64,
+    pub tls_not_reloaded: AtomicU64,
     pub turns_total: AtomicU64,
     /// Working time of turns, sleep excluded: counts per bound of
     /// [`TURN_BOUNDS`] (not cumulative) and of longer ones.

@@ -2,6 +2,7 @@
 //! loop remembers about both. It must not know the app.
 
 use super::conn::Conn;
+use super::sealed::Tls;
 use super::socket::Stream;
 use crate::address::Address;
 use crate::app::{ConnId, TransportView};
@@ -11,6 +12,8 @@ use slab::Slab;
 pub(super) struct Entry {
     pub conn: Conn,
     pub stream: Stream,
+    /// What stands between both where TLS is spoken.
+    pub tls: Option<Box<Tls>>,
     pub generation: u32,
     /// The peer; after the upgrade, the client.
     pub address: Address,
@@ -38,6 +41,8 @@ pub(super) struct Entry {
     pub ended: bool,
     /// The app asked for [`Flow::Wait`](crate::app::Flow::Wait).
     pub waiting: bool,
+    /// A step of its handshake is being done, or waits for that.
+    pub is_shaking: bool,
     /// Not read because its output is not read.
     pub paused: bool,
     /// The socket is full; the kernel reports when it is not.
@@ -65,6 +70,7 @@ impl Entry {
         Entry {
             conn: Conn::new(),
             stream,
+            tls: None,
             generation,
             address,
             timer: None,
@@ -79,6 +85,7 @@ impl Entry {
             hung_up: false,
             ended: false,
             waiting: false,
+            is_shaking: false,
             paused: false,
             blocked: false,
             is_watched: false,
@@ -94,21 +101,43 @@ impl Entry {
 
     /// No input is handled at present.
     pub fn is_held(&self) -> bool {
-        self.waiting || self.paused || self.is_doomed
+        self.waiting || self.paused || self.is_shaking || self.is_doomed
     }
 
     /// There is something to do on the input side.
     pub fn has_input_work(&self) -> bool {
         !self.is_held()
             && (self.conn.has_handleable_input()
+                || self.has_unopened_input()
                 || self.readable
                 || (self.ended && (self.conn.is_open() || self.conn.is_in_handshake())))
+    }
+
+    /// Something has arrived that is still encrypted.
+    pub fn has_unopened_input(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_unopened)
+    }
+
+    /// Nothing can be said to the peer yet.
+    pub fn is_veiled(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| !tls.is_open)
+    }
+
+    /// Bytes that the kernel has not taken.
+    pub fn buffered(&self) -> usize {
+        self.conn.outbox.buffered() + self.tls.as_ref().map_or(0, |tls| tls.output.len())
+    }
+
+    /// Bytes of input that wait to be completed.
+    pub fn unfinished_bytes(&self) -> usize {
+        let sealed = self.tls.as_ref().map_or(0, |tls| tls.input.capacity());
+        self.conn.unfinished_bytes().saturating_add(sealed)
     }
 
     /// Everything is done: nothing to send, nothing to receive.
     pub fn is_finished(&self) -> bool {
         let closes = !self.conn.is_open() && !self.conn.is_in_handshake();
-        closes && self.conn.outbox.is_empty() && (self.ended || self.deaf)
+        closes && self.buffered() == 0 && (self.ended || self.deaf)
     }
 }
 
@@ -138,7 +167,8 @@ impl TransportView for View<'_> {
 
     fn is_amid_transfer(&self, conn: ConnId, since: u64) -> bool {
         self.ask(conn, |entry| {
-            (entry.conn.is_amid_message() && entry.input_progress > since)
+            let is_amid_record = entry.tls.as_ref().is_some_and(|tls| !tls.input.is_empty());
+            ((entry.conn.is_amid_message() || is_amid_record) && entry.input_progress > since)
                 || (entry.is_watched && entry.progress > since)
         })
     }

@@ -4,6 +4,8 @@
 //! Owns the waker. Every message is taken in the turn after it was sent; the
 //! loop is woken only for the first of several.
 
+use super::certificates::Looked;
+use super::handshakes::Shaken;
 use crate::app::{CommitSeq, JobId, JobOutput, Now};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +17,10 @@ pub type Command<A> = Box<dyn FnOnce(&mut A, Now) + Send>;
 pub(super) enum Mail<A> {
     Run(Command<A>),
     Done(JobId, Result<JobOutput, String>),
+    /// A step of a TLS handshake.
+    Shaken(Box<Shaken>),
+    /// The files of the certificate.
+    Looked(Box<Looked>),
 }
 
 pub(super) struct Mailbox<A> {

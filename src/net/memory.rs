@@ -52,7 +52,7 @@ impl<A: App + 'static> Transport<A> {
     /// Input of a connection was handled: what is left of it counts.
     pub(super) fn note_input(&mut self, slot: u32) {
         let Some(entry) = self.table.get_mut(slot as usize) else { return };
-        let bytes = entry.conn.unfinished_bytes();
+        let bytes = entry.unfinished_bytes();
         Counters::replace(&self.counters.input_bytes, entry.reported_input, bytes);
         entry.reported_input = bytes;
         if self.counters.input_bytes.load(Relaxed) <= self.options.max_input_bytes as u64 {
@@ -74,10 +74,10 @@ impl<A: App + 'static> Transport<A> {
         log::warn!("connection from {}: closed, {reason}", entry.address);
         let whole = entry.conn.outbox.keep_begun();
         entry.conn.close(1013, reason);
-        let bytes = entry.conn.unfinished_bytes();
+        let bytes = entry.unfinished_bytes();
         Counters::replace(&self.counters.input_bytes, entry.reported_input, bytes);
         entry.reported_input = bytes;
-        let buffered = entry.conn.outbox.buffered();
+        let buffered = entry.buffered();
         Counters::replace(&self.counters.outbox_bytes, entry.reported, buffered);
         entry.reported = buffered;
         self.begin_end(slot, 1013);

@@ -14,6 +14,7 @@
 
 mod accept;
 pub mod address;
+mod certificates;
 mod clock;
 pub mod conn;
 mod counters;
@@ -21,24 +22,28 @@ pub mod decode;
 mod entry;
 pub mod frame;
 pub mod guard;
+mod handshakes;
 pub mod http;
 pub mod limits;
 mod mailbox;
 mod memory;
 pub mod outbox;
 mod output;
+mod sealed;
 mod serve;
 mod signals;
 mod socket;
 pub mod spares;
 #[cfg(test)]
 mod testing;
+pub mod tls;
 mod transport;
 mod turn;
 mod worker;
 
 pub use accept::Terms;
 pub use address::{IpNet, TrustedProxy};
+pub use certificates::{Loaded, unix_seconds};
 pub use counters::{Counters, TURN_BOUNDS};
 pub use mailbox::{Command, Durability, Remote};
 pub use socket::Listening;

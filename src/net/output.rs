@@ -6,6 +6,7 @@ use super::entry::{Entry, find};
 use super::frame::Outgoing;
 use super::limits::{KEPT_BYTES, SLICES};
 use super::outbox::Outbox;
+use super::sealed::write_sealed;
 use super::spares::Spares;
 use super::transport::Transport;
 use crate::app::{App, CommitSeq, ConnId, Effect};
@@ -93,7 +94,7 @@ impl<A: App + 'static> Transport<A> {
     pub(super) fn note_output(&mut self, slot: u32) {
         if let Some(entry) = self.table.get_mut(slot as usize)
             && entry.conn.is_open()
-            && entry.conn.outbox.buffered() >= self.options.max_buffered_bytes
+            && entry.buffered() >= self.options.max_buffered_bytes
         {
             entry.paused = true;
         }
@@ -149,10 +150,14 @@ impl<A: App + 'static> Transport<A> {
             return;
         }
         let id = ConnId { slot, generation: entry.generation };
-        let before = entry.conn.outbox.buffered();
+        let before = entry.buffered();
         if !entry.blocked && !entry.deaf {
-            let Written { bytes, then } =
-                write(&mut entry.conn, &mut entry.stream, self.durable, &mut self.spares);
+            let (durable, spares) = (self.durable, &mut self.spares);
+            let (conn, stream) = (&mut entry.conn, &mut entry.stream);
+            let Written { bytes, then } = match &mut entry.tls {
+                None => write(conn, stream, durable, spares),
+                Some(tls) => write_sealed(conn, tls, stream, durable, spares, &mut self.shared),
+            };
             if bytes > 0 {
                 entry.progress = self.now.mono;
                 self.counters.output_bytes_total.fetch_add(bytes as u64, Relaxed);
@@ -164,9 +169,12 @@ impl<A: App + 'static> Transport<A> {
             // Nobody hears it. The input may still hold complete messages,
             // which take effect; the end is found by reading.
             entry.conn.outbox.clear();
+            if let Some(tls) = &mut entry.tls {
+                tls.output = Vec::new();
+            }
             entry.readable = true;
         }
-        let after = entry.conn.outbox.buffered();
+        let after = entry.buffered();
         Counters::replace(&self.counters.outbox_bytes, entry.reported, after);
         entry.reported = after;
         if after < before && entry.announced {
@@ -212,8 +220,13 @@ impl<A: App + 'static> Transport<A> {
     /// unread input takes back what was sent.
     fn close_sending_side(&mut self, slot: u32) {
         let Some(entry) = self.table.get_mut(slot as usize) else { return };
-        let is_due = entry.conn.is_draining() && entry.conn.outbox.is_empty();
-        if is_due && !entry.ended && !entry.deaf && !std::mem::replace(&mut entry.shut, true) {
+        let is_due = entry.conn.is_draining() && entry.buffered() == 0;
+        let id = ConnId { slot, generation: entry.generation };
+        if !is_due || !self.has_closed_tls(id) {
+            return;
+        }
+        let Some(entry) = self.table.get_mut(slot as usize) else { return };
+        if !entry.ended && !entry.deaf && !std::mem::replace(&mut entry.shut, true) {
             // Fails when the peer is gone, which reading finds out as well.
             if let Err(error) = entry.stream.shutdown(Shutdown::Write) {
                 log::debug!("connection from {}: {error}", entry.address);
@@ -229,7 +242,7 @@ impl<A: App + 'static> Transport<A> {
             if let Some(entry) = find(&mut self.table, id)
                 && entry.announced
             {
-                let buffered = entry.conn.outbox.buffered();
+                let buffered = entry.buffered();
                 self.app.wrote(id, buffered, self.now);
                 self.perform_effects();
             }
@@ -239,13 +252,13 @@ impl<A: App + 'static> Transport<A> {
 }
 
 /// What became of a write.
-struct Written {
-    bytes: usize,
-    then: Then,
+pub(super) struct Written {
+    pub bytes: usize,
+    pub then: Then,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Then {
+pub(super) enum Then {
     /// Everything that may leave has left.
     Done,
     /// The socket is full.

@@ -18,9 +18,9 @@ use std::io::{self, Read};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// What one connection may still use of this turn.
-struct Budget {
+pub(super) struct Budget {
     steps: usize,
-    bytes: usize,
+    pub bytes: usize,
     /// On the coarse clock.
     began: u64,
     /// Bytes that were queued for it when its share began.
@@ -28,7 +28,7 @@ struct Budget {
 }
 
 /// What a read came to.
-enum Arrived {
+pub(super) enum Arrived {
     Bytes(usize),
     Nothing,
     End,
@@ -114,6 +114,10 @@ impl<A: App + 'static> Transport<A> {
                 if let Some(entry) = self.table.get_mut(slot as usize) {
                     entry.conn.keep_from(kept, used, stalled);
                 }
+            } else if entry.has_unopened_input() {
+                self.open_rest(slot, budget);
+            } else if entry.readable && entry.tls.is_some() {
+                self.read_sealed(slot, budget);
             } else if entry.readable {
                 self.read_and_handle(slot, budget);
             } else {
@@ -177,7 +181,12 @@ impl<A: App + 'static> Transport<A> {
 
     /// Handles `input` as far as it and the budget go. Returns how much was used
     /// and whether the rest needs more bytes.
-    fn handle(&mut self, slot: u32, input: &mut [u8], budget: &mut Budget) -> (usize, bool) {
+    pub(super) fn handle(
+        &mut self,
+        slot: u32,
+        input: &mut [u8],
+        budget: &mut Budget,
+    ) -> (usize, bool) {
         let mut at = 0;
         loop {
             let Some(entry) = self.table.get_mut(slot as usize) else { return (at, true) };
@@ -343,7 +352,7 @@ impl<A: App + 'static> Transport<A> {
         }
     }
 
-    fn begin_end_of_handshake(&mut self, slot: u32, reason: &'static str) {
+    pub(super) fn begin_end_of_handshake(&mut self, slot: u32, reason: &'static str) {
         self.counters.count_refused(reason);
         self.begin_drain(slot);
     }
@@ -410,7 +419,7 @@ impl<A: App + 'static> Transport<A> {
     }
 }
 
-fn read(stream: &mut impl Read, buffer: &mut [u8]) -> Arrived {
+pub(super) fn read(stream: &mut impl Read, buffer: &mut [u8]) -> Arrived {
     loop {
         match stream.read(buffer) {
             Ok(0) => return Arrived::End,

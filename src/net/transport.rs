@@ -2,14 +2,17 @@
 
 use super::accept::{Accepting, Terms};
 use super::address::{PerClient, TrustedProxy};
+use super::certificates::{Certificates, Loaded};
 use super::clock::Clock;
 use super::counters::Counters;
 use super::decode::Rules;
 use super::entry::Entry;
 use super::guard::Guard;
+use super::handshakes::Handshakes;
 use super::http::client::ClientFiles;
 use super::limits::{EVENTS, READ_BYTES};
 use super::mailbox::{Durability, Mailbox, Remote};
+use super::sealed::Shared;
 use super::signals::Signals;
 use super::socket::Listening;
 use super::spares::Spares;
@@ -149,6 +152,9 @@ pub struct Transport<A: App> {
 
     pub(super) mailbox: Arc<Mailbox<A>>,
     pub(super) worker: Worker<A>,
+    pub(super) handshakes: Handshakes<A>,
+    pub(super) certificates: Option<Certificates>,
+    pub(super) shared: Shared,
     pub(super) durability: Durability,
     /// Its value in this turn.
     pub(super) durable: CommitSeq,
@@ -228,6 +234,9 @@ impl<A: App + 'static> Transport<A> {
             doomed: Vec::new(),
             drained: Vec::new(),
             worker: Worker::new(mailbox.clone()),
+            handshakes: Handshakes::new(mailbox.clone()),
+            certificates: None,
+            shared: Shared::default(),
             mailbox,
             durability: Durability::new(initial, waker),
             durable: initial,
@@ -258,6 +267,13 @@ impl<A: App + 'static> Transport<A> {
     /// When it cannot be watched.
     pub fn take_over(&mut self, socket: Listening, terms: Terms) -> io::Result<()> {
         self.accepting.listen(self.poll.registry(), socket, terms)
+    }
+
+    /// What listeners speak TLS with; its files are looked at again when a
+    /// signal says so, and every minute.
+    pub fn certify(&mut self, loaded: Loaded) {
+        self.counters.tls_not_after.store(loaded.certificate.not_after(), Relaxed);
+        self.certificates = Some(Certificates::new(loaded, self.now.mono));
     }
 
     /// From now on only pages and names of this machine are let in.

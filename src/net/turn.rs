@@ -31,6 +31,7 @@ impl<A: App + 'static> Transport<A> {
             self.serve_ready();
         }
         self.fire_timers();
+        self.look_at_certificates();
         // The app hands over what belongs together, such as a batch to be logged.
         self.app.turn_ended(self.now);
         self.perform_effects();
@@ -71,6 +72,7 @@ impl<A: App + 'static> Transport<A> {
             self.accepting.paused_until,
             self.spares.deadline(),
             self.output_again,
+            self.certificates.as_ref().map(|certificates| certificates.look_at),
             self.stop.deadline,
         ];
         deadlines.into_iter().flatten().min()
@@ -152,6 +154,9 @@ impl<A: App + 'static> Transport<A> {
         let arrived = actions.signals.take();
         if arrived.reload {
             (actions.reload)(&mut self.app, self.now);
+            if let Some(certificates) = &mut self.certificates {
+                certificates.ask(self.now.mono);
+            }
         }
         for _ in 0..arrived.stop {
             self.stop.signals = self.stop.signals.saturating_add(1);
@@ -169,6 +174,8 @@ impl<A: App + 'static> Transport<A> {
             match mail {
                 Mail::Run(command) => command(&mut self.app, self.now),
                 Mail::Done(id, result) => self.app.job_done(id, result, self.now),
+                Mail::Shaken(shaken) => self.shaken(*shaken),
+                Mail::Looked(looked) => self.certificates_looked_at(*looked),
             }
             self.perform_effects();
         }
@@ -190,7 +197,11 @@ impl<A: App + 'static> Transport<A> {
     fn time_is_over(&mut self, id: ConnId) {
         let Some(entry) = find(&mut self.table, id) else { return };
         entry.timer = None;
-        if entry.conn.is_in_handshake() {
+        if entry.is_veiled() && entry.conn.is_in_handshake() {
+            self.counters.count_refused(Refusal::Timeout.reason());
+            self.counters.tls_timeout.fetch_add(1, Relaxed);
+            self.doom(id.slot);
+        } else if entry.conn.is_in_handshake() {
             self.refuse(id.slot, Refusal::Timeout, Method::Other);
         } else {
             self.doom(id.slot);

@@ -52,15 +52,15 @@ impl<A: 'static> Worker<A> {
 /// Where both run on one core, the loop comes first: a job takes tens of
 /// milliseconds, a request microseconds.
 #[cfg(target_os = "linux")]
-fn yield_to_the_loop() {
+pub(super) fn yield_to_the_loop() {
     // On Linux the priority is the thread's own.
     if let Err(error) = rustix::process::nice(10) {
-        log::debug!("the worker keeps the priority of the loop: {error}");
+        log::debug!("a thread keeps the priority of the loop: {error}");
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn yield_to_the_loop() {}
+pub(super) fn yield_to_the_loop() {}
 
 /// Ends when the queue's other side is dropped.
 fn work<A>(jobs: &Receiver<Job>, mailbox: &Mailbox<A>) {

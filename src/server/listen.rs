@@ -131,11 +131,12 @@ pub(super) fn listen(
     let take_over = |transport: &mut Transport<Hosted>, socket, terms| {
         transport.take_over(socket, terms).map_err(|error| failed("listen", error.to_string()))
     };
-    for Bound { socket, .. } in bound {
-        take_over(transport, socket, Terms::default())?;
+    for Bound { socket, entry } in bound {
+        let speaks_tls = plan.entries.get(entry).is_some_and(|entry| config.speaks_tls(entry));
+        take_over(transport, socket, Terms { tls: speaks_tls, ..Terms::default() })?;
     }
     for socket in apart {
-        take_over(transport, socket, Terms { is_apart: true })?;
+        take_over(transport, socket, Terms { is_apart: true, ..Terms::default() })?;
     }
     Ok(reached)
 }
@@ -149,12 +150,15 @@ fn announce(config: &Config, entries: &[Listen], bound: &[Bound], reached: &mut 
         let address = one.socket.address();
         if Some(at) == first.or(Some(0)) {
             reached.address = address;
-            reached.url = match (address, entry.map(|entry| &entry.address)) {
-                (Some(address), Some(ListenAddress::Tcp { host, .. })) => {
-                    url(host, address.port(), &config.path)
-                }
-                (Some(address), _) => url(&address.ip().to_string(), address.port(), &config.path),
-                (None, _) => one.socket.to_string(),
+            let host = match entry.map(|entry| &entry.address) {
+                Some(ListenAddress::Tcp { host, .. }) => Some(host.clone()),
+                _ => address.map(|address| address.ip().to_string()),
+            };
+            let speaks_tls = entry.is_some_and(|entry| config.speaks_tls(entry));
+            let scheme = if speaks_tls { "wss" } else { "ws" };
+            reached.url = match (address, host) {
+                (Some(address), Some(host)) => url(scheme, &host, address.port(), &config.path),
+                _ => one.socket.to_string(),
             };
         } else {
             log::info!("also listening on {}", one.socket);
@@ -163,11 +167,11 @@ fn announce(config: &Config, entries: &[Listen], bound: &[Bound], reached: &mut 
 }
 
 /// `ws://HOST:PORT/PATH`, IPv6 in brackets.
-fn url(host: &str, port: u16, path: &str) -> String {
+fn url(scheme: &str, host: &str, port: u16, path: &str) -> String {
     if host.contains(':') {
-        format!("ws://[{host}]:{port}{path}")
+        format!("{scheme}://[{host}]:{port}{path}")
     } else {
-        format!("ws://{host}:{port}{path}")
+        format!("{scheme}://{host}:{port}{path}")
     }
 }
 

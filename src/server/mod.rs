@@ -31,6 +31,7 @@ mod rules;
 mod service;
 mod sets;
 mod threaded;
+mod tls;
 mod world;
 
 use std::net::SocketAddr;
@@ -46,6 +47,7 @@ pub use local::Closed;
 #[cfg(feature = "sqlite")]
 pub use offline::Offline;
 pub use threaded::ServerThread;
+pub use tls::check_files;
 
 use crate::config::{Config, ConfigError};
 use crate::net::{Running, Transport};
@@ -267,9 +269,14 @@ fn launch(config: Config, signals: bool, mut hooks: Hooks) -> Result<Server, Sta
         listen::Passed::default()
     };
     let plan = listen::plan(&config, passed)?;
+    let certified = tls::load(&config)?;
     let (mut transport, durable) = assemble::transport(&config, Loading::new(&notifier))?;
     let mut reloaded = hooks.reloaded.take();
     hooks.install(&mut transport)?;
+    if let Some(loaded) = certified {
+        tls::warn(&config, &loaded);
+        transport.certify(loaded);
+    }
     let reached = listen::listen(&mut transport, &config, plan)?;
     if signals {
         let notifier = notifier.clone();

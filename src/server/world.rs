@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::engine::metrics_table::{
-    BATCH_BOUNDS, Histogram, Process, StorageFigures, TURN_BOUNDS, World,
+    BATCH_BOUNDS, Histogram, Process, StorageFigures, TURN_BOUNDS, TlsFigures, World,
 };
 use crate::logging;
 use crate::net::Counters;
@@ -99,6 +99,19 @@ pub(super) fn ask(counters: &Counters, storage: Option<&StorageStats>, probe: &P
         refused: counters.refused().into_iter().collect(),
         output_limit_reached: counters.output_limit_reached.load(Relaxed),
         input_limit_reached: counters.input_limit_reached.load(Relaxed),
+        tls: TlsFigures {
+            handshakes: [
+                ("ok", counters.tls_ok.load(Relaxed)),
+                ("failed", counters.tls_failed.load(Relaxed)),
+                ("timeout", counters.tls_timeout.load(Relaxed)),
+            ],
+            waiting: counters.tls_waiting.load(Relaxed),
+            not_after: Some(counters.tls_not_after.load(Relaxed)).filter(|end| *end > 0),
+            reloads: [
+                (true, counters.tls_reloaded.load(Relaxed)),
+                (false, counters.tls_not_reloaded.load(Relaxed)),
+            ],
+        },
         turns: Some(histogram(
             TURN_BOUNDS,
             &counters.turn_micros,

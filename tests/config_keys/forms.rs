@@ -212,6 +212,7 @@ pub const FORMS: &[Forms] = &[
         &[("true", "{path}: expected object, got true"), ("{\"cert\":\"c\"}", "tls.key: required")],
     ),
     ("tls.cert", &["\"c.pem\""], &[("\"\"", "{path}: expected non-empty string, got \"\"")]),
+    ("tls.clientCa", &["\"ca.pem\""], &[("1", "{path}: expected string, got 1")]),
     ("tls.key", &["\"k.pem\""], &[("1", "{path}: expected string, got 1")]),
     (
         "auth",

@@ -26,6 +26,7 @@ fn file(path: &str, value: &str) -> String {
         "limits.maxInputBytes" => &[("maxPayloadBytes", "1")],
         "tls.cert" => &[("tls.key", "\"k\"")],
         "tls.key" => &[("tls.cert", "\"c\"")],
+        "tls.clientCa" => &[("tls.key", "\"k\""), ("tls.cert", "\"c\"")],
         "tls.minVersion" => &[("tls.key", "\"k\""), ("tls.cert", "\"c\"")],
         "auth.adminSecret" => &[("auth.builtIn", "true")],
         "auth.adminSecretFile" => &[("auth.builtIn", "true")],

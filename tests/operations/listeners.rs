@@ -164,6 +164,15 @@ fn a_listener_has_one_place() {
     assert_eq!(code, Some(78));
 }
 
+#[cfg(not(feature = "tls"))]
+#[test]
+fn a_build_without_tls_says_so() {
+    let (code, said) = fails("{\"port\":0,\"tls\":{\"cert\":\"c\",\"key\":\"k\"}}");
+    let text = "Error: tls: this noexd was built without the feature \"tls\"; use a build that has \
+                it, or a proxy in front\n";
+    assert_eq!((code, &*said), (Some(78), text));
+}
+
 #[test]
 fn flag_and_environment_override_the_file() {
     let place = Place::new();

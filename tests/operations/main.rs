@@ -9,3 +9,5 @@ mod probes;
 mod reload;
 mod service;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;

@@ -92,7 +92,8 @@ impl Server {
         (child, line)
     }
 
-    fn run(place: Place, config: &str, change: impl FnOnce(&mut Command)) -> Self {
+    /// Of which no setting comes from elsewhere.
+    pub fn run(place: Place, config: &str, change: impl FnOnce(&mut Command)) -> Self {
         let (mut child, line) = Self::spawn(&place, config, change);
         let mut err = BufReader::new(child.stderr.take().expect("standard error"));
         let port = line.rsplit(':').next().and_then(|end| end.split('/').next()?.parse().ok());

@@ -108,8 +108,7 @@ pub(super) const ROWS: &[Row] = &[
         "Output of one connection that the kernel has not taken, from which on the connection is not read any more."),
     Row::new("backpressure.highWaterMark", Kind::Positive { max: 1.0 }, |c| Some(&mut c.backpressure.high_water_mark),
         "Share of `maxBufferedBytes` from which on subscriptions get only the newest state, once the client has caught up."),
-    Row::new("tls", Kind::OptionalSection, nowhere, "Certificate of the listener; clients then use `wss://`.")
-        .missing("TLS"),
+    Row::new("tls", Kind::OptionalSection, nowhere, "Certificate of the listeners; clients then use `wss://`. Its files are read again on SIGHUP and when they change."),
     Row::new("tls.cert", Kind::Text(non_empty), |c| Some(&mut c.tls.as_mut()?.cert),
         "PEM file with the certificate, leaf first, then the chain.")
         .flag("", "tls-cert", "FILE", "certificate chain (PEM), for wss://"),
@@ -118,6 +117,9 @@ pub(super) const ROWS: &[Row] = &[
         .flag("", "tls-key", "FILE", "private key of the certificate (PEM)"),
     Row::new("tls.minVersion", Kind::Choice(TlsVersion::WORDS), |c| Some(&mut c.tls.as_mut()?.min_version),
         "Oldest version of TLS that is spoken."),
+    Row::new("tls.clientCa", Kind::Text(non_empty), |c| Some(&mut c.tls.as_mut()?.client_ca),
+        "PEM file; clients must show a certificate that chains to one of these. Who they are is still said by a login.")
+        .flag("", "tls-client-ca", "FILE", "clients must show a certificate of these (PEM)"),
     Row::new("health", Kind::Switch, nowhere, "Liveness check over HTTP on the same port: `200` `ok` as long as the server turns, during shutdown too."),
     Row::new("health.path", Kind::Text(url_path), |c| Some(&mut c.health.as_mut()?.path), "Its path."),
     Row::new("ready", Kind::Switch, nowhere, "Readiness check over HTTP on the same port: `200` `ready`, or `503` `not ready: ` with the reasons."),

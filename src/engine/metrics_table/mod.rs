@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use figures::{BATCH_BOUNDS, Histogram, TURN_BOUNDS};
 pub(crate) use figures::{Door, Figures};
 pub use render::TEXT_TYPE;
-pub use world::{AskWorld, Process, StorageFigures, World};
+pub use world::{AskWorld, Process, StorageFigures, TlsFigures, World};
 
 use super::{Engine, Timer};
 use subtle::ConstantTimeEq as _;

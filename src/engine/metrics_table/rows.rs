@@ -130,7 +130,11 @@ fn reloads(sources: &Sources<'_>) -> Series {
         let labels = vec![("what", what.into()), ("result", result.into())];
         (labels, MetricValue::Number(count as f64))
     };
-    sources.engine.figures.reloads.iter().map(series).collect()
+    let of_tls = sources.world.tls.reloads;
+    let of_tls = of_tls.iter().filter(|(_, count)| *count > 0);
+    let of_tls: Vec<_> = of_tls.map(|(good, count)| (("tls", *good), *count)).collect();
+    let others = sources.engine.figures.reloads.iter();
+    others.chain(of_tls.iter().map(|(key, count)| (key, count))).map(series).collect()
 }
 
 const fn row(
@@ -214,6 +218,27 @@ pub(super) static ROWS: &[Row] = &[
         &["reason"],
         "Requests that became no connection.",
         |s| by("reason", s.world.refused.iter().copied()),
+    ),
+    row(
+        "noexd_tls_handshakes_total",
+        Counter,
+        &["result"],
+        "TLS handshakes by their end: `ok`, `failed`, `timeout`.",
+        |s| by("result", s.world.tls.handshakes.iter().copied()),
+    ),
+    row(
+        "noexd_tls_handshakes_waiting",
+        Gauge,
+        &[],
+        "Steps of TLS handshakes that wait for the thread or are done by it.",
+        |s| count(s.world.tls.waiting),
+    ),
+    row(
+        "noexd_tls_certificate_not_after_timestamp_seconds",
+        Gauge,
+        &[],
+        "End of the certificate in force; absent without TLS.",
+        |s| s.world.tls.not_after.map(count).unwrap_or_default(),
     ),
     row(
         "noexd_requests_total",

@@ -19,12 +19,24 @@ pub struct World {
     /// How often a connection was ended for the memory of all.
     pub output_limit_reached: u64,
     pub input_limit_reached: u64,
+    pub tls: TlsFigures,
     pub turns: Option<Histogram>,
     pub storage: Option<StorageFigures>,
     pub process: Option<Process>,
     /// Lines of the log by level.
     pub log_lines: Vec<(&'static str, u64)>,
     pub log_lines_dropped: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct TlsFigures {
+    /// Handshakes by their end.
+    pub handshakes: [(&'static str, u64); 3],
+    pub waiting: u64,
+    /// Unix time; `None` without a certificate.
+    pub not_after: Option<u64>,
+    /// Reloads of the certificate, by whether they went well.
+    pub reloads: [(bool, u64); 2],
 }
 
 #[derive(Clone, Debug, Default)]
