@@ -45,8 +45,8 @@ pub(super) struct Shaken {
 }
 
 enum Task {
-    Shake(Step),
-    Look(Look),
+    Shake(Box<Step>),
+    Look(Box<Look>),
 }
 
 pub(super) struct Handshakes<A> {
@@ -64,7 +64,7 @@ impl<A: 'static> Handshakes<A> {
     ///
     /// There is no thread to be had.
     pub fn submit(&mut self, step: Step) -> io::Result<()> {
-        self.send(Task::Shake(step))
+        self.send(Task::Shake(Box::new(step)))
     }
 
     /// Has the certificate's files looked at.
@@ -73,7 +73,7 @@ impl<A: 'static> Handshakes<A> {
     ///
     /// As [`Handshakes::submit`].
     pub fn look(&mut self, look: Look) -> io::Result<()> {
-        self.send(Task::Look(look))
+        self.send(Task::Look(Box::new(look)))
     }
 
     fn send(&mut self, task: Task) -> io::Result<()> {
@@ -97,8 +97,8 @@ fn work<A>(tasks: &Receiver<Task>, mailbox: &Mailbox<A>) {
     yield_to_the_loop();
     for task in tasks {
         let mail = match task {
-            Task::Shake(step) => Mail::Shaken(Box::new(shake(step))),
-            Task::Look(look) => Mail::Looked(Box::new(Looked::of(look))),
+            Task::Shake(step) => Mail::Shaken(Box::new(shake(*step))),
+            Task::Look(look) => Mail::Looked(Box::new(Looked::of(*look))),
         };
         if let Err(error) = mailbox.post(mail) {
             log::debug!("nobody waits for TLS any more: {error}");

@@ -65,6 +65,7 @@ impl std::fmt::Display for BadFile {
 
 /// How far a handshake is.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is nobody to make them"))]
 pub(super) enum Shake {
     /// It needs more from the peer.
     More,
