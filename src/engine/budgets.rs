@@ -158,7 +158,9 @@ impl Engine {
             // What changes something has looked before it did: now it is too
             // late to say no.
             Ok(outcome) => {
-                let reads = || Operation::from_name(operation)?.tier();
+                // Its entries say it, each for itself.
+                let says = operation == Operation::StoreSubscribeMany.name();
+                let reads = || Operation::from_name(operation)?.tier().filter(|_| !says);
                 match self.budget.reply(reply.length()) {
                     Err(_) if untouched && reads() == Some(Tier::Read) => Err(self.too_costly()),
                     _ => Ok(outcome),
@@ -180,7 +182,7 @@ impl Engine {
     }
 
     /// The error of a request whose budget is used up, with what may help.
-    fn too_costly(&mut self) -> OpError {
+    pub(super) fn too_costly(&mut self) -> OpError {
         self.count_over_budget();
         let Err(over) = self.budget.check() else { return OpError::internal() };
         let mut error = OpError::from(over);

@@ -112,6 +112,7 @@ impl Engine {
                 Resource::None
                 | Resource::OwnSubscription
                 | Resource::OwnSession
+                | Resource::EachEntry
                 | Resource::EachOperation,
             )
             | None => (None, None),

@@ -15,7 +15,7 @@ pub use error::{ErrorCode, OpError};
 pub use message::{Incoming, Rejected, Request, RequestId, parse_message};
 pub(crate) use operation::operation_table;
 pub use operation::{Family, Operation, Resource, Tier};
-pub use reply::{Reply, write_error, write_push_head};
+pub use reply::{Reply, write_error, write_error_object, write_push_head};
 
 /// The version of the protocol that `welcome` announces.
 pub const PROTOCOL_VERSION: &str = "1.0.0";

@@ -68,6 +68,8 @@ pub enum Resource {
     OwnSession,
     /// `store.transaction`: decided bucket by bucket.
     EachOperation,
+    /// `store.subscribeMany`: each entry is decided as its own operation.
+    EachEntry,
 }
 
 /// The one table of operations. A row is all that an operation needs: its
@@ -99,6 +101,7 @@ macro_rules! operation_table {
             StoreExplain "store.explain" Some(Read), Bucket("bucket") => store_explain(conn, request, out);
             StoreSubscribe "store.subscribe" Some(Read), Query("query") => store_subscribe(conn, request, out);
             StoreLive "store.live" Some(Read), Bucket("bucket") => store_live(conn, request, out);
+            StoreSubscribeMany "store.subscribeMany" Some(Read), EachEntry => store_subscribe_many(conn, request, out);
             StoreUnsubscribe "store.unsubscribe" Some(Read), OwnSubscription => store_unsubscribe(conn, request, out);
             StoreResync "store.resync" Some(Read), OwnSubscription => store_resync(conn, request, out);
             StoreBuckets "store.buckets" Some(Read), None => store_buckets(out);
@@ -252,7 +255,7 @@ operation_table!(operations);
 impl Resource {
     /// The connection's own: whoever may send requests may do with it as he likes.
     pub const fn is_own(self) -> bool {
-        matches!(self, Resource::OwnSubscription | Resource::OwnSession)
+        matches!(self, Resource::OwnSubscription | Resource::OwnSession | Resource::EachEntry)
     }
 }
 

@@ -65,7 +65,20 @@ impl Reply {
 pub fn write_error(out: &mut Vec<u8>, id: RequestId, error: &OpError, expose_details: bool) {
     out.extend_from_slice(b"{\"id\":");
     id.write(out);
-    out.extend_from_slice(b",\"type\":\"error\",\"code\":\"");
+    out.extend_from_slice(b",\"type\":\"error\",");
+    write_error_members(out, error, expose_details);
+    out.push(b'}');
+}
+
+/// Appends an error that is a part of an answer.
+pub fn write_error_object(out: &mut Vec<u8>, error: &OpError, expose_details: bool) {
+    out.push(b'{');
+    write_error_members(out, error, expose_details);
+    out.push(b'}');
+}
+
+fn write_error_members(out: &mut Vec<u8>, error: &OpError, expose_details: bool) {
+    out.extend_from_slice(b"\"code\":\"");
     out.extend_from_slice(error.code.as_str().as_bytes());
     out.extend_from_slice(b"\",\"message\":");
     write_string(out, &error.message);
@@ -73,7 +86,6 @@ pub fn write_error(out: &mut Vec<u8>, id: RequestId, error: &OpError, expose_det
         out.extend_from_slice(b",\"details\":");
         details.write(out);
     }
-    out.push(b'}');
 }
 
 /// Appends the part of a push in front of its shared body. After the body

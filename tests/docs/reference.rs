@@ -33,6 +33,7 @@ fn tier_line(operation: Operation) -> String {
         Resource::OwnSubscription => "; one's own subscription".to_owned(),
         Resource::OwnSession => "; one's own session".to_owned(),
         Resource::EachOperation => "; decided bucket by bucket".to_owned(),
+        Resource::EachEntry => "; each entry, as its own operation".to_owned(),
     };
     format!("Tier {tier}{resource}.")
 }

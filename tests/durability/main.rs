@@ -9,6 +9,7 @@ mod noex;
 mod numbers;
 mod place;
 mod restart;
+mod resume;
 mod rules;
 mod slow;
 mod support;

@@ -44,7 +44,13 @@ impl Engine {
             Some(Resource::Query(_)) => Some(ResourceKind::Query),
             Some(Resource::Topic(_)) => Some(ResourceKind::Topic),
             Some(Resource::Procedure(_)) => Some(ResourceKind::Procedure),
-            Some(Resource::None | Resource::OwnSubscription | Resource::OwnSession) | None => None,
+            Some(
+                Resource::None
+                | Resource::OwnSubscription
+                | Resource::OwnSession
+                | Resource::EachEntry,
+            )
+            | None => None,
         };
         let tier = operation.and_then(Operation::tier);
         let source = match operation {

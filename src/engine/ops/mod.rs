@@ -19,6 +19,7 @@ mod rules;
 mod server;
 mod session;
 mod store;
+mod subscribe_many;
 #[cfg(any(test, feature = "test-ops"))]
 mod testing;
 

@@ -7,7 +7,7 @@ use crate::json::{Json, Object};
 use crate::protocol::{OpError, Request};
 
 /// What clients may rely on beyond `session.*` itself.
-const FEATURES: [&str; 1] = ["resume"];
+const FEATURES: [&str; 2] = ["resume", "many"];
 
 impl Engine {
     pub(super) fn session_open(

@@ -87,6 +87,16 @@ pub(crate) fn recover(
     queue: &Queue,
     now: Now,
 ) -> (Engine, Journal, Vec<Document>) {
+    recover_with(EngineOptions::default(), disk, policy, queue, now)
+}
+
+pub(crate) fn recover_with(
+    options: EngineOptions,
+    disk: &Disk,
+    policy: Policy,
+    queue: &Queue,
+    now: Now,
+) -> (Engine, Journal, Vec<Document>) {
     let mut journal = Journal::new(Box::new(Faulty::new(disk.clone())), policy);
     let (mut loader, mut open) = (Loader::new(), BucketId(0));
     let (mut origins, mut documents) = (Vec::new(), Vec::<Document>::new());
@@ -121,7 +131,7 @@ pub(crate) fn recover(
         .expect("loaded");
     let store = loader.finish().expect("a store");
     store.check_invariants();
-    let mut engine = Engine::new(EngineOptions::default(), store, now);
+    let mut engine = Engine::new(options, store, now);
     for query in documents.iter().filter(|document| document.kind == "query") {
         let config = Json::Object(object(&query.body));
         engine.views.restore(&query.name, &config).expect("a query");

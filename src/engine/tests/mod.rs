@@ -14,7 +14,7 @@ mod logic;
 mod procedures;
 mod records;
 mod rig;
-mod rows;
+pub(crate) mod rows;
 mod simulation;
 
 use super::*;

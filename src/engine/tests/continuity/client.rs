@@ -193,6 +193,17 @@ impl Held {
         true
     }
 
+    /// The answer of `store.resync`.
+    pub fn resynced(&mut self, data: &Json) {
+        let is_ordered = matches!(self.state, State::List { is_ordered: true, .. });
+        self.state = State::of(data, "value", is_ordered);
+        self.seq = number(data, "seq").expect("a number");
+        if let (Some(resume), Some(position)) = (data.get("resume"), &mut self.position) {
+            position.token = resume.get("token").and_then(Json::as_str).expect("a token").into();
+            position.commit = number(resume, "commit").expect("a commit");
+        }
+    }
+
     /// What a message says of its state.
     fn note(&mut self, push: &Json) {
         if let Some(commit) = number(push, "commit") {

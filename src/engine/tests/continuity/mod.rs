@@ -1,8 +1,10 @@
 //! Numbers of commits, positions, what somebody who comes back is told.
 
 mod client;
+mod many;
 mod messages;
 mod numbers;
+mod property;
 mod resume;
 
 use crate::app::ConnId;

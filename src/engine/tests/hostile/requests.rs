@@ -486,6 +486,18 @@ impl<D: FnMut() -> u64> Hostile<D> {
                     format!("{{\"token\":\"{token}\",\"commit\":{count},\"keys\":[{keys}]}}");
                 format!("{},\"mode\":\"{mode}\",\"resume\":{resume}", self.query_members())
             }
+            ("store", "subscribeMany") => {
+                let count = self.size(120);
+                let entries = self.list(count, &mut |own| match own.below(4) {
+                    0 => format!("{{\"query\":\"{}\"}}", own.name()),
+                    1 => {
+                        format!("{{\"type\":\"logic.subscribeView\",\"name\":\"{}\"}}", own.name())
+                    }
+                    2 => own.object(2),
+                    _ => format!("{{\"type\":\"store.live\",{}}}", own.query_members()),
+                });
+                format!("\"subscriptions\":[{entries}]")
+            }
             ("store", "groupBy") => {
                 let (field, aggregate) = (self.names(), self.aggregate(""));
                 format!(

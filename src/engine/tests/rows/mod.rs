@@ -40,7 +40,7 @@ fn external_with(json: &str, options: EngineOptions) -> Rig {
 }
 
 /// Logins by token.
-pub(super) fn set_external(engine: &mut Engine, json: &str) {
+pub(crate) fn set_external(engine: &mut Engine, json: &str) {
     let text = format!(r#"{{"auth":{json}}}"#);
     let mut options = config::Options::new();
     options.read_file(&text).expect("JSON");
