@@ -47,6 +47,14 @@ impl Note {
         Self { operation: operation.name(), resource, details }
     }
 
+    /// The same, of a request that was answered before.
+    #[must_use]
+    pub fn repeated(mut self) -> Self {
+        let members: Object = [("repeated", Json::Bool(true))].into_iter().collect();
+        self.details = Some(Json::Object(members));
+        self
+    }
+
     pub(super) fn about_user(operation: &'static str, user_id: Option<&str>) -> Self {
         let resource =
             user_id.map_or_else(|| "*".into(), |id| cut(&format!("user:{id}")).into_owned());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::client_sessions::Numbered;
 use super::{Engine, Outcome};
 use crate::app::{ConnId, Now};
 use crate::audit::{self, Note, Who};
@@ -38,7 +39,7 @@ impl Engine {
     pub(super) fn hold_response(
         &mut self,
         conn: ConnId,
-        request: RequestId,
+        (request, repeated): (RequestId, bool),
         operation: &str,
         note: Option<&Note>,
         result: Result<&mut Reply, &OpError>,
@@ -59,6 +60,9 @@ impl Engine {
             Ok(Outcome::Done)
         });
         self.wait_for(conn, job, request, operation, then);
+        if let Some(pending) = self.pending.get_mut(&job) {
+            pending.numbered = repeated.then_some(Numbered::Repeats);
+        }
         self.audit_waiting.push_back((entry, job));
         if let Some(conn) = self.conns.get_mut(conn) {
             // What the request changed is pushed behind its response.

@@ -364,6 +364,7 @@ impl Engine {
     /// time came while nobody was looking.
     pub fn recovered(&mut self, documents: Vec<Document>) {
         self.log.documents = documents;
+        self.restore_client_sessions();
         self.purge_expired();
         self.publish();
     }

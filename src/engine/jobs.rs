@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::client_sessions::Numbered;
 use super::{Answered, Engine, Outcome};
 use crate::app::{ConnId, Effect, Job, JobId, JobOutput};
 use crate::audit::Note;
@@ -26,6 +27,7 @@ pub(crate) struct Pending {
     operation: String,
     /// What the audit log will take.
     note: Option<Note>,
+    pub(super) numbered: Option<Numbered>,
     then: Continuation,
 }
 
@@ -59,25 +61,26 @@ impl Engine {
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.waiting = Some(id);
         }
-        self.pending
-            .insert(id, Pending { conn, request, operation: operation.into(), note: None, then });
+        let operation = operation.into();
+        let pending = Pending { conn, request, operation, note: None, numbered: None, then };
+        self.pending.insert(id, pending);
     }
 
-    /// Keeps what the audit log will take from a request that waits.
+    /// Keeps what the audit log will take from a request that waits, and its number.
     pub(super) fn note_pending(&mut self, conn: ConnId, note: Option<Note>) {
+        let numbered = self.numbered.take();
         let job = self.conns.get(conn).and_then(|conn| conn.waiting);
         if let Some(pending) = job.and_then(|job| self.pending.get_mut(&job)) {
             pending.note = note;
+            pending.numbered = numbered;
         }
     }
 
     /// Continues the request that waited. A result for a connection that is
     /// gone finds nobody.
     pub(super) fn complete_job(&mut self, id: JobId, output: Result<JobOutput, String>) {
-        let Some(Pending { conn, request, operation, note, then }) = self.pending.remove(&id)
-        else {
-            return;
-        };
+        let Some(pending) = self.pending.remove(&id) else { return };
+        let Pending { conn, request, operation, note, numbered, then } = pending;
         match self.conns.get_mut(conn) {
             Some(open) => open.waiting = None,
             None => return,
@@ -89,10 +92,13 @@ impl Engine {
         let mut reply = Reply::new(request, std::mem::take(&mut self.scratch));
         let mark = self.effects.mark();
         let before = self.begin_answer();
+        self.numbered = numbered;
         let result = catch_unwind(AssertUnwindSafe(|| then(self, conn, output, &mut reply)));
         self.end_answer(conn, before, &mut reply);
+        let repeated = self.settle_numbered(conn, &result, &reply);
         let needs = self.log.last();
-        let answered = Answered { id: request, operation: &operation, note, needs, holds: true };
+        let operation = &*operation;
+        let answered = Answered { id: request, operation, note, needs, repeated, holds: true };
         let outcome = self.respond(conn, answered, mark, reply, result);
         if outcome == Outcome::Done {
             self.effects.list.push(Effect::Resume { conn });

@@ -77,7 +77,7 @@ use crate::protocol::{
 use crate::query::Views;
 use crate::store::{ChangeSet, Commit, Store};
 use crate::wheel::Wheel;
-use client_sessions::ClientSessions;
+use client_sessions::{ClientSessions, Numbered};
 use commit_log::Log;
 use jobs::Pending;
 use rules_bridge::RulesSide;
@@ -93,6 +93,8 @@ struct Answered<'a> {
     note: Option<Note>,
     /// What a successful response waits for.
     needs: CommitSeq,
+    /// It was answered before.
+    repeated: bool,
     /// The response may wait for the audit file.
     holds: bool,
 }
@@ -162,6 +164,8 @@ pub struct Engine {
     scans: introspection::Scans,
     /// What was last said to need attention.
     told: introspection::Told,
+    /// The request that is being answered has a number.
+    numbered: Option<Numbered>,
     /// Reused for building responses.
     scratch: Vec<u8>,
     /// Reused for expired timers.
@@ -224,6 +228,7 @@ impl Engine {
             load: introspection::Load::default(),
             scans: introspection::Scans::default(),
             told: introspection::Told::default(),
+            numbered: None,
             scratch: Vec::new(),
             due: Vec::new(),
             held: None,
@@ -336,6 +341,9 @@ impl Engine {
         if !trusted {
             self.guard(conn, operation, request)?;
         }
+        if let Some(repeated) = self.begin_numbered(conn, operation, request, reply)? {
+            return Ok(repeated);
+        }
         let was_defined = self.is_defined_already(operation, request);
         let outcome = self.handle(conn, operation, request, reply)?;
         if !was_defined {
@@ -375,9 +383,10 @@ impl Engine {
         self.spent.request = self.budget.spent();
         self.end_answer(conn, before, &mut reply);
         self.note_scan(&request);
+        let repeated = self.settle_numbered(conn, &result, &reply);
         let needs = self.response_needs(&request);
         let operation = &*request.operation;
-        let answered = Answered { id: request.id, operation, note, needs, holds };
+        let answered = Answered { id: request.id, operation, note, needs, repeated, holds };
         let outcome = self.respond(conn, answered, mark, reply, result);
         self.figures.count_request(&request.operation, self.stopwatch().saturating_sub(began));
         self.publish();
@@ -402,12 +411,14 @@ impl Engine {
         mut reply: Reply,
         result: std::thread::Result<Result<Outcome, OpError>>,
     ) -> Outcome {
-        let Answered { id, operation, note, needs, holds } = answered;
+        let Answered { id, operation, note, needs, repeated, holds } = answered;
+        let note = note.map(|note| if repeated { note.repeated() } else { note });
+        reply.repeated = repeated;
         match result {
             Ok(Ok(Outcome::Done)) => {
                 self.record(conn, note.as_ref(), audit::Outcome::Success);
                 let held = note.as_ref().filter(|_| holds);
-                if self.hold_response(conn, id, operation, held, Ok(&mut reply)) {
+                if self.hold_response(conn, (id, repeated), operation, held, Ok(&mut reply)) {
                     self.scratch = reply.discard();
                     return Outcome::Pending;
                 }
@@ -425,11 +436,11 @@ impl Engine {
                 self.scratch = reply.discard();
                 self.record(conn, note.as_ref(), audit::Outcome::Error(&error.message));
                 let held = note.as_ref().filter(|_| holds);
-                if self.hold_response(conn, id, operation, held, Err(&error)) {
+                if self.hold_response(conn, (id, repeated), operation, held, Err(&error)) {
                     return Outcome::Pending;
                 }
                 self.figures.count_outcome(operation, Some(&error));
-                self.send_error(conn, id, &error);
+                self.send_error_of(conn, id, &error, repeated);
             }
             Err(panic) => {
                 self.effects.rollback(mark);

@@ -67,11 +67,23 @@ impl Engine {
     }
 
     pub(crate) fn send_error(&mut self, conn: ConnId, id: RequestId, error: &OpError) {
+        self.send_error_of(conn, id, error, false);
+    }
+
+    /// As [`Engine::send_error`], for a request that may have been answered so
+    /// before.
+    pub(crate) fn send_error_of(
+        &mut self,
+        conn: ConnId,
+        id: RequestId,
+        error: &OpError,
+        repeated: bool,
+    ) {
         self.metrics.errors += 1;
         self.figures.count_error(error.code);
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
-        write_error(&mut out, id, error, self.options.expose_error_details);
+        write_error(&mut out, id, error, self.options.expose_error_details, repeated);
         self.send(conn, &out, None, b"");
         self.scratch = out;
     }

@@ -175,6 +175,7 @@ impl Engine {
     ) -> Result<Option<Arc<BoundRules>>, OpError> {
         let Some(bucket) = self.store.bucket(id) else { return Ok(None) };
         let Some(rules) = bucket.definition().rows.clone() else { return Ok(None) };
+        self.note_rules_used(id);
         let who = self.who(conn);
         if who.is_exempt || rules.bypassed_by(&who.roles).is_some() {
             return Ok(None);

@@ -41,8 +41,6 @@ pub(super) struct Entry {
     pub ended: bool,
     /// The app asked for [`Flow::Wait`](crate::app::Flow::Wait).
     pub waiting: bool,
-    /// The header of the PROXY protocol has not arrived.
-    pub awaits_header: bool,
     /// A step of its handshake is being done, or waits for that.
     pub is_shaking: bool,
     /// Not read because its output is not read.
@@ -87,7 +85,6 @@ impl Entry {
             hung_up: false,
             ended: false,
             waiting: false,
-            awaits_header: false,
             is_shaking: false,
             paused: false,
             blocked: false,
@@ -123,7 +120,7 @@ impl Entry {
 
     /// Nothing can be said to the peer yet.
     pub fn is_veiled(&self) -> bool {
-        self.awaits_header || self.tls.as_ref().is_some_and(|tls| !tls.is_open)
+        self.tls.as_ref().is_some_and(|tls| !tls.is_open)
     }
 
     /// Bytes that the kernel has not taken.

@@ -29,8 +29,6 @@ mod mailbox;
 mod memory;
 pub mod outbox;
 mod output;
-mod preamble;
-pub mod proxy;
 mod sealed;
 mod serve;
 mod signals;

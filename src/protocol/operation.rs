@@ -74,7 +74,9 @@ pub enum Resource {
 
 /// The one table of operations. A row is all that an operation needs: its
 /// variant, its name on the wire, its tier, what it touches, and the call that
-/// runs it. The call is a method of the engine, written as names only, because
+/// runs it. `once` stands where a request may be numbered: operations that change
+/// data, definitions or rights, or emit; not those that answer a secret, end a
+/// login, write files or concern this process. The call is a method of the engine, written as names only, because
 /// nothing here knows the engine; `engine::ops` expands the table a second time
 /// into the dispatch, so a row whose handler is missing does not compile.
 ///
@@ -106,25 +108,25 @@ macro_rules! operation_table {
             StoreResync "store.resync" Some(Read), OwnSubscription => store_resync(conn, request, out);
             StoreBuckets "store.buckets" Some(Read), None => store_buckets(out);
             StoreStats "store.stats" Some(Read), None => write_store_stats(out);
-            StoreInsert "store.insert" Some(Write), Bucket("bucket") => store_insert(conn, request, out);
-            StoreUpdate "store.update" Some(Write), Bucket("bucket") => store_update(conn, request, out);
-            StoreDelete "store.delete" Some(Write), Bucket("bucket") => store_delete(conn, request, out);
-            StoreClear "store.clear" Some(Write), Bucket("bucket") => store_clear(conn, request, out);
-            StoreUpsert "store.upsert" Some(Write), Bucket("bucket") => store_upsert(conn, request, out);
-            StoreInsertMany "store.insertMany" Some(Write), Bucket("bucket") => store_insert_many(conn, request, out);
-            StoreUpdateMany "store.updateMany" Some(Write), Bucket("bucket") => store_update_many(conn, request, out);
-            StoreDeleteMany "store.deleteMany" Some(Write), Bucket("bucket") => store_delete_many(conn, request, out);
-            StoreTransaction "store.transaction" Some(Write), EachOperation => store_transaction(conn, request, out);
-            StoreDefineBucket "store.defineBucket" Some(Admin), Bucket("name") => store_define(conn, request, out);
-            StoreDropBucket "store.dropBucket" Some(Admin), Bucket("name") => store_drop(request, out);
-            StoreUpdateBucket "store.updateBucket" Some(Admin), Bucket("name") => store_update_bucket(request, out);
+            StoreInsert "store.insert" Some(Write), Bucket("bucket"), once => store_insert(conn, request, out);
+            StoreUpdate "store.update" Some(Write), Bucket("bucket"), once => store_update(conn, request, out);
+            StoreDelete "store.delete" Some(Write), Bucket("bucket"), once => store_delete(conn, request, out);
+            StoreClear "store.clear" Some(Write), Bucket("bucket"), once => store_clear(conn, request, out);
+            StoreUpsert "store.upsert" Some(Write), Bucket("bucket"), once => store_upsert(conn, request, out);
+            StoreInsertMany "store.insertMany" Some(Write), Bucket("bucket"), once => store_insert_many(conn, request, out);
+            StoreUpdateMany "store.updateMany" Some(Write), Bucket("bucket"), once => store_update_many(conn, request, out);
+            StoreDeleteMany "store.deleteMany" Some(Write), Bucket("bucket"), once => store_delete_many(conn, request, out);
+            StoreTransaction "store.transaction" Some(Write), EachOperation, once => store_transaction(conn, request, out);
+            StoreDefineBucket "store.defineBucket" Some(Admin), Bucket("name"), once => store_define(conn, request, out);
+            StoreDropBucket "store.dropBucket" Some(Admin), Bucket("name"), once => store_drop(request, out);
+            StoreUpdateBucket "store.updateBucket" Some(Admin), Bucket("name"), once => store_update_bucket(request, out);
             StoreGetBucketSchema "store.getBucketSchema" Some(Admin), Bucket("name") => store_schema(request, out);
-            StoreDefineQuery "store.defineQuery" Some(Admin), Query("name") => define_query(request, out);
-            StoreUndefineQuery "store.undefineQuery" Some(Admin), Query("name") => undefine_query(request, out);
+            StoreDefineQuery "store.defineQuery" Some(Admin), Query("name"), once => define_query(request, out);
+            StoreUndefineQuery "store.undefineQuery" Some(Admin), Query("name"), once => undefine_query(request, out);
             StoreListQueries "store.listQueries" Some(Admin), None => list_queries(out);
             StoreBackup "store.backup" Some(Admin), None => store_backup(conn, request);
             StoreBackups "store.backups" Some(Admin), None => store_backups(conn, request);
-            StoreRestore "store.restore" Some(Admin), None => store_restore(conn, request);
+            StoreRestore "store.restore" Some(Admin), None, once => store_restore(conn, request);
             StoreDeleteBackup "store.deleteBackup" Some(Admin), None => store_delete_backup(conn, request);
             RulesGetFact "rules.getFact" Some(Read), Topic("key") => rules_get_fact(request, out);
             RulesQueryFacts "rules.queryFacts" Some(Read), Topic("pattern") => rules_query_facts(request, out);
@@ -133,22 +135,22 @@ macro_rules! operation_table {
             RulesSubscribe "rules.subscribe" Some(Read), Topic("pattern") => rules_subscribe(conn, request, out);
             RulesUnsubscribe "rules.unsubscribe" Some(Read), OwnSubscription => rules_unsubscribe(conn, request, out);
             RulesStats "rules.stats" Some(Read), None => write_rules_stats(out);
-            RulesEmit "rules.emit" Some(Write), Topic("topic") => rules_emit(request, out);
-            RulesSetFact "rules.setFact" Some(Write), Topic("key") => rules_set_fact(request, out);
-            RulesDeleteFact "rules.deleteFact" Some(Write), Topic("key") => rules_delete_fact(request, out);
-            RulesRegisterRule "rules.registerRule" Some(Admin), None => register_rule(request, out);
-            RulesUnregisterRule "rules.unregisterRule" Some(Admin), None => unregister_rule(request, out);
-            RulesUpdateRule "rules.updateRule" Some(Admin), None => update_rule(request, out);
-            RulesEnableRule "rules.enableRule" Some(Admin), None => enable_rule(request, out);
-            RulesDisableRule "rules.disableRule" Some(Admin), None => disable_rule(request, out);
+            RulesEmit "rules.emit" Some(Write), Topic("topic"), once => rules_emit(request, out);
+            RulesSetFact "rules.setFact" Some(Write), Topic("key"), once => rules_set_fact(request, out);
+            RulesDeleteFact "rules.deleteFact" Some(Write), Topic("key"), once => rules_delete_fact(request, out);
+            RulesRegisterRule "rules.registerRule" Some(Admin), None, once => register_rule(request, out);
+            RulesUnregisterRule "rules.unregisterRule" Some(Admin), None, once => unregister_rule(request, out);
+            RulesUpdateRule "rules.updateRule" Some(Admin), None, once => update_rule(request, out);
+            RulesEnableRule "rules.enableRule" Some(Admin), None, once => enable_rule(request, out);
+            RulesDisableRule "rules.disableRule" Some(Admin), None, once => disable_rule(request, out);
             RulesGetRule "rules.getRule" Some(Admin), None => get_rule(request, out);
             RulesGetRules "rules.getRules" Some(Admin), None => get_rules(out);
             RulesValidateRule "rules.validateRule" Some(Admin), None => validate_rule(request, out);
             ProceduresGet "procedures.get" Some(Read), Procedure("name") => get_procedure(request, out);
-            ProceduresCall "procedures.call" Some(Write), Procedure("name") => call_procedure(conn, request, out);
-            ProceduresRegister "procedures.register" Some(Admin), Procedure("procedure.name") => register_procedure(conn, request, out);
-            ProceduresUnregister "procedures.unregister" Some(Admin), Procedure("name") => unregister_procedure(request, out);
-            ProceduresUpdate "procedures.update" Some(Admin), Procedure("name") => update_procedure(conn, request, out);
+            ProceduresCall "procedures.call" Some(Write), Procedure("name"), once => call_procedure(conn, request, out);
+            ProceduresRegister "procedures.register" Some(Admin), Procedure("procedure.name"), once => register_procedure(conn, request, out);
+            ProceduresUnregister "procedures.unregister" Some(Admin), Procedure("name"), once => unregister_procedure(request, out);
+            ProceduresUpdate "procedures.update" Some(Admin), Procedure("name"), once => update_procedure(conn, request, out);
             ProceduresList "procedures.list" Some(Admin), None => list_procedures(out);
             ServerStats "server.stats" Some(Admin), None => write_server_stats(request, out);
             ServerMetrics "server.metrics" Some(Admin), None => server_metrics(request, out);
@@ -156,33 +158,33 @@ macro_rules! operation_table {
             ServerViews "server.views" Some(Admin), None => server_views(request, out);
             ServerInsights "server.insights" Some(Admin), None => server_insights(out);
             ServerConnections "server.connections" Some(Admin), None => server_connections(out);
-            ServerRevokeSessions "server.revokeSessions" Some(Admin), None => server_revoke_sessions(request, out);
+            ServerRevokeSessions "server.revokeSessions" Some(Admin), None, once => server_revoke_sessions(request, out);
             ServerDisconnect "server.disconnect" Some(Admin), None => server_disconnect(request, out);
-            ServerUnrevoke "server.unrevoke" Some(Admin), None => server_unrevoke(request, out);
+            ServerUnrevoke "server.unrevoke" Some(Admin), None, once => server_unrevoke(request, out);
             AuditQuery "audit.query" Some(Admin), None => audit_query(request, out);
             IdentityLogin "identity.login" Some(Admin), None => login(conn, request);
             IdentityLoginWithSecret "identity.loginWithSecret" Some(Admin), None => login_with_secret(conn, request);
             IdentitySignup "identity.signup" Some(Admin), None => signup(conn, request);
             IdentityLogout "identity.logout" Some(Admin), None => logout(conn);
-            IdentityCreateUser "identity.createUser" Some(Admin), None => create_user(conn, request);
-            IdentityDeleteUser "identity.deleteUser" Some(Admin), None => delete_user(conn, request);
-            IdentityEnableUser "identity.enableUser" Some(Admin), None => enable_user(conn, request);
-            IdentityDisableUser "identity.disableUser" Some(Admin), None => disable_user(conn, request);
-            IdentityChangePassword "identity.changePassword" Some(Admin), None => change_password(conn, request);
-            IdentityResetPassword "identity.resetPassword" Some(Admin), None => reset_password(conn, request);
-            IdentityCreateRole "identity.createRole" Some(Admin), None => create_role(conn, request);
-            IdentityDeleteRole "identity.deleteRole" Some(Admin), None => delete_role(conn, request);
-            IdentityAssignRole "identity.assignRole" Some(Admin), None => assign_role(conn, request);
-            IdentityRemoveRole "identity.removeRole" Some(Admin), None => remove_role(conn, request);
-            IdentityGrant "identity.grant" Some(Admin), None => grant(conn, request);
-            IdentityRevoke "identity.revoke" Some(Admin), None => revoke(conn, request);
-            IdentityTransferOwner "identity.transferOwner" Some(Admin), None => transfer_owner(conn, request);
+            IdentityCreateUser "identity.createUser" Some(Admin), None, once => create_user(conn, request);
+            IdentityDeleteUser "identity.deleteUser" Some(Admin), None, once => delete_user(conn, request);
+            IdentityEnableUser "identity.enableUser" Some(Admin), None, once => enable_user(conn, request);
+            IdentityDisableUser "identity.disableUser" Some(Admin), None, once => disable_user(conn, request);
+            IdentityChangePassword "identity.changePassword" Some(Admin), None, once => change_password(conn, request);
+            IdentityResetPassword "identity.resetPassword" Some(Admin), None, once => reset_password(conn, request);
+            IdentityCreateRole "identity.createRole" Some(Admin), None, once => create_role(conn, request);
+            IdentityDeleteRole "identity.deleteRole" Some(Admin), None, once => delete_role(conn, request);
+            IdentityAssignRole "identity.assignRole" Some(Admin), None, once => assign_role(conn, request);
+            IdentityRemoveRole "identity.removeRole" Some(Admin), None, once => remove_role(conn, request);
+            IdentityGrant "identity.grant" Some(Admin), None, once => grant(conn, request);
+            IdentityRevoke "identity.revoke" Some(Admin), None, once => revoke(conn, request);
+            IdentityTransferOwner "identity.transferOwner" Some(Admin), None, once => transfer_owner(conn, request);
             IdentityWhoami "identity.whoami" Option::None, None => whoami(conn);
             IdentityRefreshSession "identity.refreshSession" Option::None, None => refresh_session(conn);
             IdentityGetUser "identity.getUser" Option::None, None => get_user(conn, request);
-            IdentityUpdateUser "identity.updateUser" Option::None, None => update_user(conn, request);
+            IdentityUpdateUser "identity.updateUser" Option::None, None, once => update_user(conn, request);
             IdentityListUsers "identity.listUsers" Option::None, None => list_users(conn, request);
-            IdentityUpdateRole "identity.updateRole" Option::None, None => update_role(conn, request);
+            IdentityUpdateRole "identity.updateRole" Option::None, None, once => update_role(conn, request);
             IdentityListRoles "identity.listRoles" Option::None, None => list_roles(conn);
             IdentityGetUserRoles "identity.getUserRoles" Option::None, None => get_user_roles(conn, request);
             IdentityGetAcl "identity.getAcl" Option::None, None => get_acl(request);
@@ -194,21 +196,21 @@ macro_rules! operation_table {
             SessionOpen "session.open" Option::None, OwnSession => session_open(conn, request);
             SessionClose "session.close" Option::None, OwnSession => session_close(conn);
             SessionSync "session.sync" Option::None, OwnSession => session_sync(conn, out);
-            LogicDefineComputed "logic.defineComputed" Some(Admin), Bucket("bucket") => define_computed(conn, request);
-            LogicDropComputed "logic.dropComputed" Some(Admin), Bucket("bucket") => drop_computed(request);
-            LogicDefineView "logic.defineView" Some(Admin), Query("definition.name") => define_view(conn, request);
-            LogicDropView "logic.dropView" Some(Admin), Query("name") => drop_view(request);
+            LogicDefineComputed "logic.defineComputed" Some(Admin), Bucket("bucket"), once => define_computed(conn, request);
+            LogicDropComputed "logic.dropComputed" Some(Admin), Bucket("bucket"), once => drop_computed(request);
+            LogicDefineView "logic.defineView" Some(Admin), Query("definition.name"), once => define_view(conn, request);
+            LogicDropView "logic.dropView" Some(Admin), Query("name"), once => drop_view(request);
             LogicExplainView "logic.explainView" Some(Admin), Query("name") => explain_view(request);
             LogicQueryView "logic.queryView" Some(Read), Query("name") => query_view(conn, request, out);
             LogicSubscribeView "logic.subscribeView" Some(Read), Query("name") => subscribe_view(conn, request, out);
             LogicUnsubscribeView "logic.unsubscribeView" Some(Read), OwnSubscription => unsubscribe_view(conn, request, out);
-            LogicDefineConstraint "logic.defineConstraint" Some(Admin), Bucket("constraint.on") => define_constraint(conn, request);
-            LogicDropConstraint "logic.dropConstraint" Some(Admin), None => drop_constraint(request);
+            LogicDefineConstraint "logic.defineConstraint" Some(Admin), Bucket("constraint.on"), once => define_constraint(conn, request);
+            LogicDropConstraint "logic.dropConstraint" Some(Admin), None, once => drop_constraint(request);
             LogicListConstraints "logic.listConstraints" Some(Admin), None => list_constraints();
             LogicListComputed "logic.listComputed" Some(Admin), None => list_computed();
             LogicListViews "logic.listViews" Some(Admin), None => list_views(conn);
-            AccessDefineSet "access.defineSet" Some(Admin), None => access_define_set(request);
-            AccessDropSet "access.dropSet" Some(Admin), None => access_drop_set(request);
+            AccessDefineSet "access.defineSet" Some(Admin), None, once => access_define_set(request);
+            AccessDropSet "access.dropSet" Some(Admin), None, once => access_drop_set(request);
             AccessListSets "access.listSets" Some(Admin), None => access_list_sets(out);
             AccessExplain "access.explain" Some(Admin), None => access_explain(request);
             LogicEvaluateExpr "logic.evaluateExpr" Some(Read), None => evaluate_expr(request);
@@ -217,8 +219,19 @@ macro_rules! operation_table {
 }
 pub(crate) use operation_table;
 
+/// Whether the column is there.
+macro_rules! takes_once {
+    () => {
+        false
+    };
+    (once) => {
+        true
+    };
+}
+
 macro_rules! operations {
-    ($($variant:ident $name:literal $tier:expr, $resource:expr => $_handler:ident ($($_argument:ident),*);)*) => {
+    ($($variant:ident $name:literal $tier:expr, $resource:expr $(, $once:ident)?
+        => $_handler:ident ($($_argument:ident),*);)*) => {
         /// Every operation there is.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Operation { $($variant),* }
@@ -240,6 +253,11 @@ macro_rules! operations {
                 use Tier::*;
                 let _ = (Read, Write, Admin);
                 match self { $(Operation::$variant => $tier),* }
+            }
+
+            /// Whether a request may be numbered, to be executed once.
+            pub const fn takes_once(self) -> bool {
+                match self { $(Operation::$variant => takes_once!($($once)?)),* }
             }
 
             pub const fn resource(self) -> Resource {

@@ -3,6 +3,9 @@
 use super::{OpError, RequestId};
 use crate::json::{write_number, write_string};
 
+/// Stands behind the type of an answer that was given before.
+const REPEATED: &[u8] = b",\"repeated\":true";
+
 /// One response under construction. The handler appends the JSON of `data` to
 /// [`Reply::data`]; what it does not finish is thrown away with the reply.
 #[derive(Debug)]
@@ -11,6 +14,8 @@ pub struct Reply {
     data_at: usize,
     /// What stands in front of `data`: the commit of what it says.
     pub commit: Option<u64>,
+    /// The request was answered before, as now.
+    pub repeated: bool,
 }
 
 impl Reply {
@@ -21,13 +26,18 @@ impl Reply {
         id.write(&mut out);
         out.extend_from_slice(b",\"type\":\"result\",\"data\":");
         let data_at = out.len();
-        Self { out, data_at, commit: None }
+        Self { out, data_at, commit: None, repeated: false }
     }
 
     /// Where the handler writes the JSON text of `data`. Nothing written means
     /// "undefined": the member is omitted.
     pub fn data(&mut self) -> &mut Vec<u8> {
         &mut self.out
+    }
+
+    /// The JSON text of `data` as far as it is written.
+    pub fn written(&self) -> &[u8] {
+        self.out.get(self.data_at..).unwrap_or_default()
     }
 
     /// The length of the whole response, if it ends here.
@@ -51,6 +61,9 @@ impl Reply {
             write_number(&mut member, commit as f64);
             self.out.splice(head..head, member);
         }
+        if self.repeated {
+            self.out.splice(head..head, REPEATED.iter().copied());
+        }
         self.out.push(b'}');
         self.out
     }
@@ -61,11 +74,22 @@ impl Reply {
     }
 }
 
-/// Appends an error message. `id` 0 answers what was not a request.
-pub fn write_error(out: &mut Vec<u8>, id: RequestId, error: &OpError, expose_details: bool) {
+/// Appends an error message. `id` 0 answers what was not a request; `repeated`:
+/// the request was answered so before.
+pub fn write_error(
+    out: &mut Vec<u8>,
+    id: RequestId,
+    error: &OpError,
+    expose_details: bool,
+    repeated: bool,
+) {
     out.extend_from_slice(b"{\"id\":");
     id.write(out);
-    out.extend_from_slice(b",\"type\":\"error\",");
+    out.extend_from_slice(b",\"type\":\"error\"");
+    if repeated {
+        out.extend_from_slice(REPEATED);
+    }
+    out.push(b',');
     write_error_members(out, error, expose_details);
     out.push(b'}');
 }

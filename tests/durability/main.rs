@@ -7,6 +7,7 @@ mod damage;
 mod logic;
 mod noex;
 mod numbers;
+mod once;
 mod place;
 mod restart;
 mod resume;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::table::{Full, Place};
+use super::table::{Full, Place, SESSION_BYTES};
 use super::{Digest, OptedIn, SessionNo, User};
 use crate::access::RateKey;
 use crate::app::ConnId;
@@ -26,6 +26,8 @@ pub(in crate::engine) struct Opened {
     pub known: Option<bool>,
     /// Another connection had it, and is closed.
     pub replaced: bool,
+    /// The highest number that has a receipt; `None` without numbers.
+    pub newest: Option<u64>,
 }
 
 impl Engine {
@@ -43,23 +45,58 @@ impl Engine {
         if let Some(id) = wanted.session {
             let user = self.user_of(conn);
             let known = self.client_sessions.find(&user, id);
+            if known.is_none() && wanted.resume {
+                return Err(OpError::not_found("Session not found"));
+            }
+            if wanted.options.once {
+                self.check_room_for_numbers(known)?;
+            }
             let no = match known {
                 Some(no) => {
                     opened.replaced = self.take_over(no, conn);
                     no
                 }
-                None if wanted.resume => return Err(OpError::not_found("Session not found")),
                 None => self.begin_client_session(conn, user, id)?,
             };
             opened.known = Some(known.is_some());
             if let Some(conn) = self.conns.get_mut(conn) {
                 conn.client_session = Some(no);
             }
+            if wanted.options.once {
+                opened.newest = Some(self.number_client_session(no));
+            }
         }
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.opted_in = Some(wanted.options);
         }
         Ok(opened)
+    }
+
+    /// Refuses to number the requests of one more session when there is no room
+    /// for its receipts.
+    fn check_room_for_numbers(&mut self, known: Option<SessionNo>) -> Result<(), OpError> {
+        let known = known.and_then(|no| self.client_sessions.get(no));
+        let has_room = match known {
+            Some(session) if session.numbers.is_some() => true,
+            // It must not be what makes room for itself.
+            Some(_) => self.client_sessions.bytes() < self.most_bytes(),
+            None => self.make_room_for_receipts(SESSION_BYTES),
+        };
+        if has_room {
+            return Ok(());
+        }
+        let text = format!("Session limit reached (max {} bytes)", self.most_bytes());
+        Err(OpError::new(ErrorCode::RateLimited, text))
+    }
+
+    /// The requests of a session may be numbered from now on; returns the newest
+    /// number.
+    fn number_client_session(&mut self, no: SessionNo) -> u64 {
+        if self.client_sessions.number(no) {
+            self.store_client_session(no);
+        }
+        let numbers = self.client_sessions.get(no).and_then(|it| it.numbers.as_deref());
+        numbers.map_or(0, |numbers| numbers.newest())
     }
 
     fn begin_client_session(
@@ -176,8 +213,10 @@ impl Engine {
     }
 
     /// The session is over. No connection holds it.
-    fn forget_client_session(&mut self, no: SessionNo) {
-        self.client_sessions.forget(no);
+    pub(super) fn forget_client_session(&mut self, no: SessionNo) {
+        if let Some(session) = self.client_sessions.forget(no) {
+            self.unstore_client_session(&session);
+        }
     }
 
     /// Sessions that have been without connection for too long are forgotten.
@@ -192,7 +231,7 @@ impl Engine {
         self.arm_client_sessions();
     }
 
-    fn arm_client_sessions(&mut self) {
+    pub(super) fn arm_client_sessions(&mut self) {
         let keep = self.options.continuity.as_ref().map_or(0, |limits| limits.keep_ms);
         if self.client_sessions.look.is_none()
             && let Some((_, at)) = self.client_sessions.first_left()

@@ -3,15 +3,20 @@
 //! Owns which sessions there are, whose they are, which connection holds each,
 //! and how long one without a connection is kept. Sessions are of a client, not
 //! of a login: those are in `engine/sessions.rs`. The table knows neither
-//! requests nor output; `life.rs` is where it meets connections.
+//! requests nor output; `life.rs` is where it meets connections, `once.rs` where
+//! requests meet receipts, `stored.rs` what both are on disk.
 
 mod life;
+mod once;
+mod receipts;
+mod stored;
 mod table;
 
 #[cfg(test)]
 mod tests;
 
 pub(in crate::engine) use life::{Opened, Wanted};
+pub(in crate::engine) use once::Numbered;
 pub(crate) use table::{ClientSessions, SessionNo, User};
 
 use sha2::{Digest as _, Sha256};

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::Digest;
+use super::once::OnceFigures;
+use super::receipts::{Numbers, Receipt};
 use crate::access::RateKey;
 use crate::app::ConnId;
 use crate::wheel::TimerId;
 
 /// What one session may take.
-const SESSION_BYTES: u64 = 256;
+pub(super) const SESSION_BYTES: u64 = 256;
 
 /// Names one session for the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +30,8 @@ pub(crate) struct Session {
     /// Whom it counts for: the user, or without login the address.
     pub payer: RateKey,
     pub place: Place,
+    /// Of its requests; `None`: they have none, and the session is not stored.
+    pub numbers: Option<Box<Numbers>>,
 }
 
 /// Where a session is.
@@ -62,9 +66,12 @@ pub(crate) struct ClientSessions {
     ids: HashMap<(User, Digest), SessionNo>,
     shares: HashMap<RateKey, Share>,
     left: BTreeMap<u64, SessionNo>,
-    numbers: u64,
+    named: u64,
     turns: u64,
+    /// What receipts take.
+    receipts: u64,
     pub takeovers: u64,
+    pub once: OnceFigures,
     /// Looks for those that have been left for long enough.
     pub look: Option<TimerId>,
 }
@@ -95,7 +102,7 @@ impl ClientSessions {
 
     /// What all of them may take of memory.
     pub fn bytes(&self) -> u64 {
-        self.table.len() as u64 * SESSION_BYTES
+        self.receipts.saturating_add(self.table.len() as u64 * SESSION_BYTES)
     }
 
     /// Which session has to go so that there is a place for one more, if any
@@ -119,11 +126,20 @@ impl ClientSessions {
 
     /// A session that is not there yet, held by a connection.
     pub fn begin(&mut self, user: User, id: Digest, payer: RateKey, conn: ConnId) -> SessionNo {
-        self.numbers += 1;
-        let no = SessionNo(self.numbers);
+        self.named += 1;
+        let no = SessionNo(self.named);
         self.ids.insert((user.clone(), id), no);
         self.shares.entry(payer.clone()).or_default().all.insert(no);
-        self.table.insert(no, Session { user, id, payer, place: Place::Held(conn) });
+        self.table.insert(no, Session { user, id, payer, place: Place::Held(conn), numbers: None });
+        no
+    }
+
+    /// A stored session, without connection since now.
+    pub fn restore(&mut self, user: User, id: Digest, payer: RateKey, now: u64) -> SessionNo {
+        // Nobody: it is left at once.
+        let no = self.begin(user, id, payer, ConnId { slot: u32::MAX, generation: u32::MAX });
+        self.number(no);
+        self.leave(no, now);
         no
     }
 
@@ -151,6 +167,8 @@ impl ClientSessions {
 
     pub fn forget(&mut self, no: SessionNo) -> Option<Session> {
         let session = self.table.remove(&no)?;
+        let receipts = session.numbers.as_ref().map_or(0, |numbers| numbers.bytes());
+        self.receipts = self.receipts.saturating_sub(receipts);
         self.ids.remove(&(session.user.clone(), session.id));
         self.not_left(session.place, &session.payer);
         if let Some(share) = self.shares.get_mut(&session.payer) {
@@ -160,6 +178,25 @@ impl ClientSessions {
             }
         }
         Some(session)
+    }
+
+    /// From now on its requests may be numbered; false if they may already.
+    pub fn number(&mut self, no: SessionNo) -> bool {
+        let Some(session) = self.table.get_mut(&no) else { return false };
+        let is_new = session.numbers.is_none();
+        session.numbers.get_or_insert_default();
+        is_new
+    }
+
+    /// Enters a receipt; returns the numbers that left the window.
+    pub fn enter(&mut self, no: SessionNo, n: u64, receipt: Receipt) -> Vec<u64> {
+        let numbers = self.table.get_mut(&no).and_then(|session| session.numbers.as_mut());
+        let Some(numbers) = numbers else { return Vec::new() };
+        self.receipts = self.receipts.saturating_add(receipt.bytes());
+        let left = numbers.enter(n, receipt);
+        let freed = left.iter().map(|(_, bytes)| *bytes).sum();
+        self.receipts = self.receipts.saturating_sub(freed);
+        left.into_iter().map(|(n, _)| n).collect()
     }
 
     fn not_left(&mut self, place: Place, payer: &RateKey) {
@@ -183,6 +220,9 @@ impl ClientSessions {
     /// say that they hold.
     pub fn check_invariants(&self, held: &HashMap<SessionNo, ConnId>) {
         assert_eq!(self.ids.len(), self.table.len(), "each session has one id");
+        let numbers = self.table.values().filter_map(|session| session.numbers.as_ref());
+        let receipts: u64 = numbers.map(|numbers| numbers.bytes()).sum();
+        assert_eq!(self.receipts, receipts, "what receipts take");
         let mut by_payer: HashMap<&RateKey, (usize, usize)> = HashMap::new();
         for (no, session) in &self.table {
             let by_id = self.ids.get(&(session.user.clone(), session.id));

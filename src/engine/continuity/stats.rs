@@ -37,6 +37,15 @@ impl Engine {
                     ("bytes", number(sessions.bytes())),
                 ]),
             ),
+            (
+                "once",
+                object([
+                    ("executed", number(sessions.once.executed)),
+                    ("repeated", number(sessions.once.repeated)),
+                    ("conflicts", number(sessions.once.conflicts)),
+                    ("withoutData", number(sessions.once.without_data)),
+                ]),
+            ),
             ("takeovers", number(sessions.takeovers)),
         ])
     }

@@ -323,6 +323,16 @@ pub(super) static ROWS: &[Row] = &[
     row("noexd_sessions", Gauge, &[], "Client sessions, with connection or without.", |s| {
         size(s.engine.client_sessions.len())
     }),
+    row("noexd_once_total", Counter, &["outcome"], "Numbered requests.", |s| {
+        let once = s.engine.client_sessions.once;
+        let outcomes = [
+            ("executed", once.executed),
+            ("repeated", once.repeated),
+            ("conflicts", once.conflicts),
+            ("withoutData", once.without_data),
+        ];
+        by("outcome", outcomes)
+    }),
     row(
         "noexd_session_takeovers_total",
         Counter,

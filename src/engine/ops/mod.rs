@@ -124,7 +124,7 @@ macro_rules! argument {
 
 /// The table of operations as the dispatch: one arm per row.
 macro_rules! dispatch {
-    ($($variant:ident $name:literal $tier:expr, $resource:expr
+    ($($variant:ident $name:literal $tier:expr, $resource:expr $(, $once:ident)?
         => $handler:ident ($($argument:ident),*);)*) => {
         impl Engine {
             /// Runs the handler of an operation.

@@ -7,7 +7,7 @@ use crate::json::{Json, Object};
 use crate::protocol::{OpError, Request};
 
 /// What clients may rely on beyond `session.*` itself.
-const FEATURES: [&str; 2] = ["resume", "many"];
+const FEATURES: [&str; 3] = ["resume", "many", "once"];
 
 impl Engine {
     pub(super) fn session_open(
@@ -34,19 +34,27 @@ impl Engine {
         };
         let keep_ms = self.options.continuity.as_ref().map_or(0, |limits| limits.keep_ms);
         let features = FEATURES.iter().copied().map(Json::from).collect();
-        let answer: Object = [
+        let mut answer: Object = [
             ("epoch", Json::from(&*self.epoch())),
             ("commit", number(self.newest_commit())),
             ("session", session),
             ("replaced", Json::Bool(opened.replaced)),
+        ]
+        .into_iter()
+        .collect();
+        if let Some(newest) = opened.newest {
+            answer.insert("newest", number(newest));
+        }
+        let rest = [
             ("keepMs", number(keep_ms)),
             ("window", number(WINDOW)),
             ("heartbeatMs", number(self.options.heartbeat_interval_ms)),
             ("maxPayloadBytes", number(self.options.max_payload_bytes as u64)),
             ("features", Json::Array(features)),
-        ]
-        .into_iter()
-        .collect();
+        ];
+        for (name, value) in rest {
+            answer.insert(name, value);
+        }
         Json::Object(answer)
     }
 }
@@ -73,9 +81,6 @@ fn wanted(request: &Request<'_>) -> Result<Wanted, OpError> {
         if is_set && session.is_none() {
             return Err(OpError::validation(format!("\"{name}\" needs \"session\"")));
         }
-    }
-    if once {
-        return Err(OpError::validation("\"once\" is not available in this version"));
     }
     Ok(Wanted { session, options: OptedIn { commits, events, once }, resume })
 }

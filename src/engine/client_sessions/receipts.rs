@@ -1,0 +1,344 @@
+//! Receipts: what a numbered request was, and what it was answered.
+//!
+//! Owns the window of numbers of one session, the fingerprint of a request and
+//! the text that a receipt is stored as. Knows neither connections nor storage.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
+
+use super::WINDOW;
+use crate::json::{self, Json, Raw, write_string};
+use crate::protocol::{ErrorCode, OpError, Request};
+
+/// Largest number of a request.
+pub(super) const MAX_NUMBER: u64 = (1 << 53) - 1;
+
+/// What a receipt takes in memory beside its answer.
+const RECEIPT_BYTES: u64 = 128;
+
+/// Members that are no part of what was asked: the number of the message, the
+/// number of the request, and what nothing derived from may be kept.
+const NOT_HASHED: [&str; 5] = ["id", "once", "password", "currentPassword", "newPassword"];
+
+/// The text of a stored answer may be nested this much more deeply than the
+/// message that it answers.
+const MAX_DEPTH: u32 = 1024 + 64;
+
+/// The first half of a SHA-256.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fingerprint([u8; 16]);
+
+impl Fingerprint {
+    pub fn of_text(text: &[u8]) -> Self {
+        let digest = Sha256::digest(text);
+        let mut half = Self::default();
+        half.0.iter_mut().zip(digest).for_each(|(byte, digit)| *byte = digit);
+        half
+    }
+
+    /// Of what a request asks for, however its members are ordered and its
+    /// numbers and strings are written.
+    pub fn of(request: &Request<'_>) -> Self {
+        let asked = request.fields.iter().filter(|(name, _)| !NOT_HASHED.contains(name));
+        // Of a member that is given twice the last one counts.
+        let asked: BTreeMap<&str, Raw<'_>> = asked.collect();
+        let mut text = Vec::new();
+        for (name, raw) in asked {
+            write_string(&mut text, name);
+            write_sorted(&raw.to_json(), &mut text);
+        }
+        Self::of_text(&text)
+    }
+
+    fn to_hex(self) -> String {
+        HEXLOWER.encode(&self.0)
+    }
+
+    fn from_hex(text: &str) -> Option<Self> {
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok()?;
+        bytes.try_into().ok().map(Fingerprint)
+    }
+}
+
+/// A value with the members of all its objects in the order of their names.
+fn write_sorted(value: &Json, out: &mut Vec<u8>) {
+    match value {
+        Json::Object(object) => {
+            let mut members: Vec<_> = object.iter().collect();
+            members.sort_unstable_by_key(|(name, _)| *name);
+            out.push(b'{');
+            for (name, value) in members {
+                write_string(out, name);
+                out.push(b':');
+                write_sorted(value, out);
+                out.push(b',');
+            }
+            out.push(b'}');
+        }
+        Json::Array(elements) => {
+            out.push(b'[');
+            for element in elements {
+                write_sorted(element, out);
+                out.push(b',');
+            }
+            out.push(b']');
+        }
+        scalar => scalar.write_lossless(out),
+    }
+}
+
+/// What is known of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Kept {
+    /// The text of `data`; empty if there was none.
+    Data(Box<str>),
+    /// It went well; the data were too long to be kept.
+    Withheld,
+    Failed(Box<OpError>),
+}
+
+/// What was remembered of one request.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Receipt {
+    pub asked: Fingerprint,
+    /// Unix time.
+    pub at: u64,
+    /// The last commit that the request made, if that has a number.
+    pub commit: Option<u64>,
+    pub kept: Kept,
+    /// Of the read filters that it was decided with: their buckets, and their
+    /// text.
+    pub buckets: Box<[Box<str>]>,
+    pub filters: Fingerprint,
+}
+
+impl Receipt {
+    /// What it takes, in memory as on disk.
+    pub fn bytes(&self) -> u64 {
+        let names: u64 = self.buckets.iter().map(|name| name.len() as u64).sum();
+        RECEIPT_BYTES + self.answer_bytes() + names
+    }
+
+    /// The length of the answer.
+    pub fn answer_bytes(&self) -> u64 {
+        let bytes = match &self.kept {
+            Kept::Data(text) => text.len(),
+            Kept::Withheld => 0,
+            Kept::Failed(error) => {
+                let details = error.details.as_ref().map_or(0, |details| details.to_text().len());
+                error.message.len() + details
+            }
+        };
+        bytes as u64
+    }
+
+    /// Without what is too long to be kept.
+    pub fn without_data(mut self) -> Self {
+        match &mut self.kept {
+            Kept::Data(text) if text.is_empty() => {}
+            Kept::Data(_) => self.kept = Kept::Withheld,
+            Kept::Withheld => {}
+            Kept::Failed(error) => error.details = None,
+        }
+        self
+    }
+
+    /// The body of its document.
+    pub fn to_text(&self) -> String {
+        let mut text = format!(
+            "{{\"asked\":\"{}\",\"at\":{},\"filters\":\"{}\",\"buckets\":",
+            self.asked.to_hex(),
+            self.at,
+            self.filters.to_hex()
+        );
+        let names = self.buckets.iter().map(|name| Json::string(&**name)).collect();
+        text.push_str(&Json::Array(names).to_text());
+        if let Some(commit) = self.commit {
+            // Writing to a String cannot fail.
+            let _ = write!(text, ",\"commit\":{commit}");
+        }
+        match &self.kept {
+            Kept::Data(data) if data.is_empty() => {}
+            Kept::Data(data) => {
+                text.push_str(",\"data\":");
+                text.push_str(data);
+            }
+            Kept::Withheld => text.push_str(",\"withheld\":true"),
+            Kept::Failed(error) => {
+                let message = Json::string(&*error.message).to_text();
+                let _ = write!(text, ",\"code\":\"{}\",\"message\":{message}", error.code);
+                if let Some(details) = &error.details {
+                    text.push_str(",\"details\":");
+                    text.push_str(&details.to_text());
+                }
+            }
+        }
+        text.push('}');
+        text
+    }
+
+    /// `None`: not the text of a receipt.
+    pub fn parse(text: &str) -> Option<Self> {
+        let raw = json::parse(text, MAX_DEPTH).ok()?;
+        let number = |name: &str| raw.get(name).and_then(Raw::as_number).map(|n| n as u64);
+        let print = |name: &str| Fingerprint::from_hex(&raw.get(name)?.as_str()?);
+        let kept = match raw.get("code") {
+            Some(code) => {
+                let code = code.as_str()?;
+                let code = ErrorCode::ALL.iter().find(|have| have.as_str() == code)?;
+                let mut error = OpError::new(*code, raw.get("message")?.as_str()?.into_owned());
+                error.details = raw.get("details").map(|details| Box::new(details.to_json()));
+                Kept::Failed(Box::new(error))
+            }
+            None if raw.get("withheld").is_some() => Kept::Withheld,
+            None => Kept::Data(raw.get("data").map(Raw::text).unwrap_or_default().into()),
+        };
+        let names = raw.get("buckets")?.elements();
+        Some(Receipt {
+            asked: print("asked")?,
+            at: number("at")?,
+            commit: number("commit"),
+            kept,
+            buckets: names.filter_map(|name| Some(name.as_str()?.into())).collect(),
+            filters: print("filters")?,
+        })
+    }
+}
+
+/// The numbered requests of one session.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers {
+    /// Ascending; the last is the newest number.
+    receipts: BTreeMap<u64, Receipt>,
+}
+
+/// What is known of a number.
+#[derive(Debug)]
+pub(crate) enum Known<'a> {
+    /// It may be executed.
+    New,
+    Receipt(&'a Receipt),
+    /// Whether it was executed is not known any more.
+    TooOld,
+}
+
+impl Numbers {
+    /// The highest number that has a receipt, else 0.
+    pub fn newest(&self) -> u64 {
+        self.receipts.last_key_value().map_or(0, |(n, _)| *n)
+    }
+
+    pub fn look_up(&self, n: u64) -> Known<'_> {
+        if n.saturating_add(WINDOW) <= self.newest() {
+            return Known::TooOld;
+        }
+        self.receipts.get(&n).map_or(Known::New, Known::Receipt)
+    }
+
+    /// Enters a receipt; returns the numbers that left the window, with what
+    /// they took.
+    pub fn enter(&mut self, n: u64, receipt: Receipt) -> Vec<(u64, u64)> {
+        self.receipts.insert(n, receipt);
+        let oldest = self.newest().saturating_sub(WINDOW).saturating_add(1);
+        let inside = self.receipts.split_off(&oldest);
+        let outside = std::mem::replace(&mut self.receipts, inside);
+        outside.into_iter().map(|(n, receipt)| (n, receipt.bytes())).collect()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Receipt)> {
+        self.receipts.iter().map(|(n, receipt)| (*n, receipt))
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.receipts.values().map(Receipt::bytes).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Incoming, parse_message};
+
+    fn asked(text: &str) -> Fingerprint {
+        match parse_message(text, 100) {
+            Ok(Incoming::Request(request)) => Fingerprint::of(&request),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_what_is_asked_for() {
+        let one = asked(r#"{"id":1,"type":"store.insert","once":7,"data":{"a":1,"b":"x"}}"#);
+        let spelt = r#"{"once":9,"data": {"b":"\u0078","a":1.0}, "type":"store.insert","id":2}"#;
+        assert_eq!(one, asked(spelt));
+        let other = r#"{"id":1,"type":"store.insert","once":7,"data":{"a":1,"b":"y"}}"#;
+        assert_ne!(one, asked(other));
+        let nested = |list: &str| asked(&format!(r#"{{"id":1,"type":"x.y","l":{list}}}"#));
+        assert_ne!(nested("[[1],2]"), nested("[[1,2]]"));
+        // Nothing that is kept tells two passwords apart.
+        let secret = |word: &str| {
+            asked(&format!(
+                r#"{{"id":1,"type":"identity.createUser","username":"u","password":"{word}"}}"#
+            ))
+        };
+        assert_eq!(secret("a"), secret("b"));
+    }
+
+    fn receipt(kept: Kept) -> Receipt {
+        Receipt {
+            asked: Fingerprint::of_text(b"a"),
+            at: 5,
+            commit: Some(9),
+            kept,
+            buckets: ["b\"".into()].into(),
+            filters: Fingerprint::of_text(b"f"),
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_read_again() {
+        let failed = |details: Option<Json>| {
+            let mut error = OpError::new(ErrorCode::Conflict, "no \"way\"");
+            error.details = details.map(Box::new);
+            Kept::Failed(Box::new(error))
+        };
+        let deep = format!("{}1{}", "[".repeat(1024), "]".repeat(1024));
+        for kept in [
+            Kept::Data(r#"{"a":[1,"x"]}"#.into()),
+            Kept::Data("".into()),
+            Kept::Data(deep.into()),
+            Kept::Withheld,
+            failed(None),
+            failed(Some(Json::from("why"))),
+        ] {
+            let receipt = receipt(kept);
+            assert_eq!(Receipt::parse(&receipt.to_text()).as_ref(), Some(&receipt));
+        }
+        let plain = Receipt { commit: None, buckets: [].into(), ..receipt(Kept::Withheld) };
+        assert_eq!(Receipt::parse(&plain.to_text()), Some(plain));
+        for text in ["", "{}", "[]", r#"{"asked":"00","at":1}"#, r#"{"code":"NO_SUCH_CODE"}"#] {
+            assert_eq!(Receipt::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_window_is_of_the_newest_numbers() {
+        let mut numbers = Numbers::default();
+        let new = |numbers: &Numbers, n| matches!(numbers.look_up(n), Known::New);
+        let old = |numbers: &Numbers, n| matches!(numbers.look_up(n), Known::TooOld);
+        assert_eq!((numbers.newest(), new(&numbers, 1)), (0, true));
+        assert_eq!(numbers.enter(100, receipt(Kept::Withheld)), []);
+        assert!(old(&numbers, 36) && new(&numbers, 37));
+        assert_eq!(numbers.enter(37, receipt(Kept::Withheld)), []);
+        assert!(matches!(numbers.look_up(37), Known::Receipt(_)));
+        let left = numbers.enter(101, receipt(Kept::Withheld));
+        assert_eq!(left.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [37]);
+        assert!(old(&numbers, 37) && new(&numbers, 38));
+        // A number from the end of the range ends everything before it.
+        assert_eq!(numbers.enter(MAX_NUMBER, receipt(Kept::Withheld)).len(), 2);
+        assert!(old(&numbers, MAX_NUMBER - 64) && new(&numbers, MAX_NUMBER - 63));
+    }
+}
