@@ -6,6 +6,7 @@ mod messages;
 mod numbers;
 mod property;
 mod resume;
+mod rights;
 
 use crate::app::ConnId;
 use crate::engine::tests::Rig;

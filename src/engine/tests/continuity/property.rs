@@ -178,20 +178,20 @@ impl World {
 
     fn random_write(&mut self) {
         let (key, tag) = (self.below(12), self.pick(&["x", "y", "z"]));
-        let bucket = self.pick(&["a", "a", "a", "r", "r", "v"]);
+        let bucket = self.pick(&["a", "a", "a", "r", "r", "r", "v"]);
         let n = self.below(9);
         let record = format!(r#"{{"id":"k{key}","t":"{tag}","n":{n}}}"#);
         let user = self.pick(&USERS);
         let body = match self.below(40) {
-            0..=13 => format!(r#""store.upsert","bucket":"{bucket}","data":{record}"#),
-            14..=19 => format!(
+            0..=11 => format!(r#""store.upsert","bucket":"{bucket}","data":{record}"#),
+            12..=16 => format!(
                 r#""store.update","bucket":"{bucket}","key":"k{key}","data":{{"t":"{tag}"}}"#
             ),
-            20..=24 => format!(r#""store.delete","bucket":"{bucket}","key":"k{key}""#),
-            25 | 26 => format!(
+            17..=20 => format!(r#""store.delete","bucket":"{bucket}","key":"k{key}""#),
+            21 | 22 => format!(
                 r#""store.transaction","operations":[{{"op":"delete","bucket":"a","key":"k{key}"}},{{"op":"insert","bucket":"a","data":{record}}},{{"op":"delete","bucket":"r","key":"k{key}"}}]"#
             ),
-            27 | 28 => {
+            23 | 24 => {
                 let data: Vec<String> = (0..n * 9)
                     .map(|at| format!(r#"{{"id":"m{at}","t":"{tag}","n":{at}}}"#))
                     .collect();
@@ -200,14 +200,14 @@ impl World {
                     data.join(",")
                 )
             }
-            29 => format!(
+            25 => format!(
                 r#""store.deleteMany","bucket":"{bucket}","filter":{{"id":{{"$startsWith":"m"}}}}"#
             ),
-            30 => format!(r#""store.clear","bucket":"{bucket}""#),
-            31..=33 => format!(
+            26 | 27 => format!(r#""store.clear","bucket":"{bucket}""#),
+            28..=32 => format!(
                 r#""store.upsert","bucket":"members","data":{{"id":"{user}{tag}","user":"{user}","t":"{tag}"}}"#
             ),
-            34 => format!(r#""store.delete","bucket":"members","key":"{user}{tag}""#),
+            33 | 34 => format!(r#""store.delete","bucket":"members","key":"{user}{tag}""#),
             35 => {
                 self.write(r#""store.undefineQuery","name":"q""#);
                 let limit = self.pick(&["", "", r#","limit":2"#]);
