@@ -1,5 +1,6 @@
 //! Listeners and the first moments of a socket.
 
+use super::address::is_trusted;
 use super::entry::Entry;
 use super::http::{Method, Refusal};
 use super::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN, SOCKETS_BEYOND_MAXIMUM};
@@ -43,6 +44,8 @@ pub struct Terms {
     pub is_apart: bool,
     /// TLS is spoken.
     pub tls: bool,
+    /// Every connection begins with a header of the PROXY protocol.
+    pub proxy: bool,
 }
 
 /// A listener.
@@ -185,6 +188,11 @@ impl<A: App + 'static> Transport<A> {
             };
         }
         stream.set_nodelay()?;
+        if terms.proxy && !is_trusted(peer, &self.options.trusted_proxies) {
+            self.counters.count_refused("proxy_untrusted");
+            log::debug!("{peer}: no proxy that is trusted");
+            return Ok(());
+        }
         let vacant = self.table.vacant_entry();
         let slot = vacant.key();
         stream.register(self.poll.registry(), Token(slot), Interest::READABLE)?;
@@ -192,6 +200,7 @@ impl<A: App + 'static> Transport<A> {
         self.next_generation = generation.wrapping_add(1);
         let mut entry = Entry::new(stream, generation, peer, self.now.mono);
         entry.is_apart = terms.is_apart;
+        entry.awaits_header = terms.proxy;
         entry.tls = terms.tls.then(Box::default);
         let deadline = self.now.mono.saturating_add(self.options.handshake_timeout_ms);
         let id = ConnId { slot: slot as u32, generation };

@@ -41,6 +41,8 @@ pub(super) struct Entry {
     pub ended: bool,
     /// The app asked for [`Flow::Wait`](crate::app::Flow::Wait).
     pub waiting: bool,
+    /// The header of the PROXY protocol has not arrived.
+    pub awaits_header: bool,
     /// A step of its handshake is being done, or waits for that.
     pub is_shaking: bool,
     /// Not read because its output is not read.
@@ -85,6 +87,7 @@ impl Entry {
             hung_up: false,
             ended: false,
             waiting: false,
+            awaits_header: false,
             is_shaking: false,
             paused: false,
             blocked: false,
@@ -120,7 +123,7 @@ impl Entry {
 
     /// Nothing can be said to the peer yet.
     pub fn is_veiled(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| !tls.is_open)
+        self.awaits_header || self.tls.as_ref().is_some_and(|tls| !tls.is_open)
     }
 
     /// Bytes that the kernel has not taken.

@@ -29,6 +29,8 @@ mod mailbox;
 mod memory;
 pub mod outbox;
 mod output;
+mod preamble;
+pub mod proxy;
 mod sealed;
 mod serve;
 mod signals;

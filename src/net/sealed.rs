@@ -162,7 +162,7 @@ impl<A: App + 'static> Transport<A> {
     }
 
     /// More of a handshake has arrived.
-    fn go_on_shaking(&mut self, slot: u32, input: &[u8]) {
+    pub(super) fn go_on_shaking(&mut self, slot: u32, input: &[u8]) {
         let Some(id) = self.id_of(slot) else { return };
         let Some(entry) = self.table.get_mut(slot as usize) else { return };
         let Some(tls) = &mut entry.tls else { return };

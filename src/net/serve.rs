@@ -116,6 +116,8 @@ impl<A: App + 'static> Transport<A> {
                 }
             } else if entry.has_unopened_input() {
                 self.open_rest(slot, budget);
+            } else if entry.readable && entry.awaits_header {
+                self.read_header(slot, budget);
             } else if entry.readable && entry.tls.is_some() {
                 self.read_sealed(slot, budget);
             } else if entry.readable {

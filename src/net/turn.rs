@@ -199,7 +199,9 @@ impl<A: App + 'static> Transport<A> {
         entry.timer = None;
         if entry.is_veiled() && entry.conn.is_in_handshake() {
             self.counters.count_refused(Refusal::Timeout.reason());
-            self.counters.tls_timeout.fetch_add(1, Relaxed);
+            if !entry.awaits_header {
+                self.counters.tls_timeout.fetch_add(1, Relaxed);
+            }
             self.doom(id.slot);
         } else if entry.conn.is_in_handshake() {
             self.refuse(id.slot, Refusal::Timeout, Method::Other);

@@ -132,8 +132,13 @@ pub(super) fn listen(
         transport.take_over(socket, terms).map_err(|error| failed("listen", error.to_string()))
     };
     for Bound { socket, entry } in bound {
-        let speaks_tls = plan.entries.get(entry).is_some_and(|entry| config.speaks_tls(entry));
-        take_over(transport, socket, Terms { tls: speaks_tls, ..Terms::default() })?;
+        let entry = plan.entries.get(entry);
+        let terms = Terms {
+            tls: entry.is_some_and(|entry| config.speaks_tls(entry)),
+            proxy: entry.is_some_and(|entry| entry.proxy_protocol),
+            is_apart: false,
+        };
+        take_over(transport, socket, terms)?;
     }
     for socket in apart {
         take_over(transport, socket, Terms { is_apart: true, ..Terms::default() })?;

@@ -300,3 +300,68 @@ fn passed_sockets_take_the_place_of_host_and_port() {
     let line = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(line.contains(&format!(" listening on ws://{address}/")), "{line}");
 }
+
+const UPGRADE_AS: &str = "PROXY TCP4 192.0.2.7 10.0.0.1 1000 443\r\n";
+
+fn connect_as(port: u16, header: &[u8], fields: &str) -> serde_json::Value {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connect");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+    // In pieces, each of which may be read alone.
+    stream.set_nodelay(true).expect("no delay");
+    for byte in header.chunks(1) {
+        stream.write_all(byte).expect("write");
+    }
+    let mut request = tungstenite::client::IntoClientRequest::into_client_request(format!(
+        "ws://127.0.0.1:{port}/"
+    ))
+    .expect("a request");
+    if !fields.is_empty() {
+        request.headers_mut().insert("X-Forwarded-For", fields.parse().expect("a field"));
+    }
+    let (mut socket, _) = tungstenite::client(request, stream).expect("upgrade");
+    socket.read().expect("welcome");
+    call(&mut socket, "{\"id\":1,\"type\":\"server.connections\"}")["data"][0]["remoteAddress"]
+        .clone()
+}
+
+#[test]
+fn a_proxy_says_whom_it_speaks_for_before_anything_else() {
+    let config = "{\"listen\":[{\"address\":\"127.0.0.1:0\",\"proxyProtocol\":true}],\
+                   \"trustedProxies\":[\"127.0.0.1\"]}";
+    let server = Server::run(Place::new(), config, |_| {});
+    assert_eq!(connect_as(server.port, UPGRADE_AS.as_bytes(), ""), "192.0.2.7");
+    // It is the peer from then on, and no proxy of ours.
+    assert_eq!(connect_as(server.port, UPGRADE_AS.as_bytes(), "192.0.2.8"), "192.0.2.7");
+    assert_eq!(connect_as(server.port, b"PROXY UNKNOWN\r\n", ""), "127.0.0.1");
+    let body = [192, 0, 2, 9, 10, 0, 0, 1, 0, 1, 0, 2];
+    let v2 = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &body].concat();
+    assert_eq!(connect_as(server.port, &v2, ""), "192.0.2.9");
+    // Without a header there is no answer, whatever it is.
+    for bad in ["GET /healthz HTTP/1.1\r\n\r\n", "PROXY TCP4 x y 1 2\r\n\r\n"] {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("connect");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+        stream.write_all(bad.as_bytes()).expect("write");
+        let mut answer = Vec::new();
+        // Closed with input that was not read.
+        let _ = stream.read_to_end(&mut answer);
+        assert_eq!(answer, b"", "{bad:?}");
+    }
+    let url = format!("http://127.0.0.1:{}/healthz", server.port);
+    match Command::new("curl").args(["-s", "--haproxy-protocol", &url]).output() {
+        Ok(output) => assert_eq!(output.stdout, b"ok"),
+        Err(_) => println!("skipped: no curl here"),
+    }
+}
+
+#[test]
+fn not_everybody_is_a_proxy() {
+    let config = "{\"listen\":[{\"address\":\"127.0.0.1:0\",\"proxyProtocol\":true}],\
+                   \"trustedProxies\":[\"192.0.2.1\"]}";
+    let server = Server::run(Place::new(), config, |_| {});
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("connect");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+    let _ = stream.write_all(UPGRADE_AS.as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert_eq!(answer, b"");
+}

@@ -494,3 +494,72 @@ fn a_handshake_byte_by_byte_runs_out_of_time() {
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
+
+#[test]
+fn a_client_without_the_right_certificate_stays_outside() {
+    let authority = Authority::with_server();
+    authority.sign("client", 30, EC);
+    let foreign = Authority::new();
+    foreign.sign("client", 30, EC);
+    let ca = format!(",\"clientCa\":\"{}\"", authority.path("ca.pem").display());
+    let server = Server::start(&authority.config(&ca, ""));
+    for version in ["-tls1_3", "-tls1_2"] {
+        let shown = |from: &Authority| {
+            let (cert, key) = (from.path("client.pem"), from.path("client.key"));
+            format!("{version} -cert {} -key {}", cert.display(), key.display())
+        };
+        let ask = |args: &str| {
+            let mut pipe = authority.pipe(server.port, args);
+            // The client may know that it is out before the request is written.
+            let _ = pipe.write_all(HEALTH);
+            let mut answer = String::new();
+            pipe.read_to_string(&mut answer).expect("the end");
+            answer
+        };
+        assert!(ask(&shown(&authority)).ends_with("\r\n\r\nok"), "{version}");
+        assert_eq!(ask(version), "", "{version} with none");
+        assert_eq!(ask(&shown(&foreign)), "", "{version} with a foreign one");
+    }
+}
+
+/// The serial number of the certificate that the server shows.
+fn serial(authority: &Authority, port: u16) -> String {
+    let (ok, said) = authority.handshake(port, "");
+    assert!(ok, "{said}");
+    let begin = said.find("-----BEGIN CERTIFICATE-----").expect("a certificate");
+    let end = said.find("-----END CERTIFICATE-----").expect("its end");
+    said[begin..end].to_owned()
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_and_a_bad_one_is_not() {
+    let authority = Authority::with_server();
+    let mut server = Server::start(&authority.config("", ""));
+    let mut open = authority.connect(server.port, "");
+    let before = serial(&authority, server.port);
+    authority.sign("next", 60, EC);
+    let rename = |from: &str, to: &str| {
+        std::fs::rename(authority.path(from), authority.path(to)).expect("rename");
+    };
+    // Half of it: the key does not fit.
+    rename("next.pem", "server.pem");
+    server.signal("HUP");
+    let line = server.line_with("does not belong to the certificate in");
+    assert!(line.contains("; the old certificate stays, valid until "), "{line}");
+    assert_eq!(serial(&authority, server.port), before);
+    rename("next.key", "server.key");
+    server.signal("HUP");
+    server.line_with("tls: new certificate, valid until ");
+    assert_ne!(serial(&authority, server.port), before);
+    authority.0.file("server.pem", "rubbish");
+    server.signal("HUP");
+    server.line_with("no certificate found, expected PEM with the leaf first; the old certificate");
+    let reloads = metric(&mut open, "noexd_reloads_total").to_string();
+    for expected in [
+        "{\"labels\":{\"result\":\"ok\",\"what\":\"tls\"},\"value\":1}",
+        "{\"labels\":{\"result\":\"failed\",\"what\":\"tls\"},\"value\":2}",
+    ] {
+        assert!(reloads.contains(expected), "{reloads}");
+    }
+    assert_eq!(call(&mut open, "{\"id\":1,\"type\":\"server.stats\"}")["type"], "result");
+}
