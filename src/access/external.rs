@@ -114,6 +114,11 @@ impl External {
         self.check = Some(check);
     }
 
+    /// What roles that nobody has explained are worth.
+    pub fn custom_role_tier(&self) -> CustomRoleTier {
+        self.custom_role_tier
+    }
+
     /// Reads key files again. On an error the old keys stay.
     pub fn reload(&mut self, read: ReadFile<'_>) -> Result<(), Vec<String>> {
         #[cfg(feature = "jwt")]

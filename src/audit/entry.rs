@@ -25,6 +25,8 @@ pub struct Note {
 #[derive(Clone, Copy, Debug)]
 pub struct Who<'a> {
     pub user_id: Option<&'a str>,
+    /// Who acts as that user.
+    pub impersonated_by: Option<&'a str>,
     /// `conn-{n}`
     pub connection: &'a str,
     pub address: Address,
@@ -53,6 +55,32 @@ impl Note {
         let members: Object = [("repeated", Json::Bool(true))].into_iter().collect();
         self.details = Some(Json::Object(members));
         self
+    }
+
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// Whether it only looks, as a console does again and again.
+    pub fn is_look(&self) -> bool {
+        matches!(
+            self.operation,
+            "server.top"
+                | "server.views"
+                | "server.insights"
+                | "server.metrics"
+                | "server.stats"
+                | "server.connections"
+                | "store.backups"
+                | "audit.query"
+        )
+    }
+
+    /// The same, after so many that were not recorded.
+    #[must_use]
+    pub fn looked_again(&self, repeats: u64) -> Self {
+        let details: Object = [("repeats", Json::Number(repeats as f64))].into_iter().collect();
+        Self { details: Some(Json::Object(details)), ..self.clone() }
     }
 
     pub(super) fn about_user(operation: &'static str, user_id: Option<&str>) -> Self {
@@ -88,6 +116,9 @@ impl Entry {
             out.push(b':');
             write_string(&mut out, value);
         };
+        if let Some(impersonator) = who.impersonated_by {
+            text("impersonatedBy", impersonator);
+        }
         text("sessionId", who.connection);
         text("operation", note.operation);
         text("resource", &note.resource);
@@ -177,7 +208,9 @@ fn resource(operation: Operation, request: &Request<'_>) -> String {
             Some(id) => Some(id.replacen("conn-", "conn:", 1)),
             None => field("userId").map(|id| format!("user:{id}")),
         },
-        Operation::ServerRevokeSessions => field("userId").map(|id| format!("user:{id}")),
+        Operation::ServerRevokeSessions | Operation::AuthImpersonate => {
+            field("userId").map(|id| format!("user:{id}"))
+        }
         _ => match (operation.family(), operation.resource()) {
             (
                 crate::protocol::Family::Rules
@@ -219,6 +252,13 @@ fn details(operation: Operation, request: &Request<'_>) -> Option<Json> {
         Operation::IdentityAssignRole | Operation::IdentityRemoveRole => &["userId", "roleName"],
         Operation::IdentityGrant | Operation::IdentityRevoke => {
             &["subjectType", "subjectId", "resourceType", "resourceName", "operations"]
+        }
+        // Its end has nothing to say.
+        Operation::AuthImpersonate if request.present("userId").is_none() => return None,
+        Operation::AuthImpersonate => {
+            let read_only = request.present("readOnly").and_then(Raw::as_bool).unwrap_or(true);
+            let members = [("readOnly", Json::Bool(read_only))].into_iter().collect();
+            return Some(Json::Object(members));
         }
         Operation::IdentityTransferOwner => &["resourceType", "resourceName", "newOwnerId"],
         Operation::StoreTransaction => return Some(transaction(request)),

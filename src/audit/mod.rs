@@ -104,6 +104,16 @@ impl AuditLog {
         self.records(operation).then(|| Note::of(operation, request))
     }
 
+    /// The same of somebody who acts as somebody else: whatever has a tier.
+    pub fn note_of_impersonator(
+        &self,
+        operation: Operation,
+        request: &Request<'_>,
+    ) -> Option<Note> {
+        let recorded = operation.tier().is_some() || self.records(operation);
+        recorded.then(|| Note::of(operation, request))
+    }
+
     /// Records what became of a request. `now_wall` in Unix milliseconds.
     pub fn record(&mut self, note: &Note, who: &Who<'_>, outcome: Outcome<'_>, now_wall: u64) {
         self.push(Entry::new(note, who, outcome, now_wall));

@@ -7,6 +7,7 @@ use crate::config::AuditSync;
 use crate::protocol::{Incoming, parse_message};
 
 const WHO: Who<'static> = Who {
+    impersonated_by: None,
     user_id: Some("ann"),
     connection: "conn-7",
     address: crate::address::Address::Ip(std::net::IpAddr::V4(std::net::Ipv4Addr::new(

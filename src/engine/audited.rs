@@ -1,5 +1,6 @@
 //! Requests that the audit log records, and responses that wait for its file.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::client_sessions::Numbered;
@@ -8,10 +9,26 @@ use crate::app::{ConnId, Now};
 use crate::audit::{self, Note, Who};
 use crate::protocol::{OpError, Operation, Reply, Request, RequestId};
 
+/// How long repeats of a look are not recorded.
+const LOOK_AGAIN_MS: u64 = 10 * 60_000;
+
+/// The newest entry about an operation that only looks, and how often it was
+/// repeated since.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    operation: &'static str,
+    at: u64,
+    repeats: u64,
+}
+
 impl Engine {
     /// What the audit log takes from a request that it records.
-    pub(super) fn audit_note(&self, request: &Request<'_>) -> Option<Note> {
-        self.audit.as_ref()?.note(Operation::from_name(&request.operation)?, request)
+    pub(super) fn audit_note(&self, conn: ConnId, request: &Request<'_>) -> Option<Note> {
+        let (log, operation) = (self.audit.as_ref()?, Operation::from_name(&request.operation)?);
+        match self.impersonator(conn).is_some() || operation == Operation::AuthImpersonate {
+            true => log.note_of_impersonator(operation, request),
+            false => log.note(operation, request),
+        }
     }
 
     /// Refuses what would have to be recorded and cannot be.
@@ -28,10 +45,51 @@ impl Engine {
     pub(super) fn record(&mut self, id: ConnId, note: Option<&Note>, outcome: audit::Outcome<'_>) {
         let Some(note) = note else { return };
         let user = self.session(id).map(|session| Arc::clone(&session.user_id));
+        let Some(note) = self.note_of_look(id, note, outcome) else { return };
+        let impersonator = self.impersonator(id).map(Arc::clone);
         let (Some(log), Some(conn)) = (&mut self.audit, self.conns.get(id)) else { return };
         let name = conn.name();
-        let who = Who { user_id: user.as_deref(), connection: &name, address: conn.address };
-        log.record(note, &who, outcome, self.now.wall);
+        let who = Who {
+            user_id: user.as_deref(),
+            impersonated_by: impersonator.as_deref(),
+            connection: &name,
+            address: conn.address,
+        };
+        log.record(&note, &who, outcome, self.now.wall);
+    }
+
+    /// Looking must not fill the log: what a connection that has opted in repeats
+    /// is recorded every few minutes, with how often it was.
+    fn note_of_look<'n>(
+        &mut self,
+        id: ConnId,
+        note: &'n Note,
+        outcome: audit::Outcome<'_>,
+    ) -> Option<Cow<'n, Note>> {
+        let now = self.now.mono;
+        let conn = self.conns.get_mut(id).filter(|conn| conn.opted_in.is_some());
+        let (Some(conn), true) = (conn, note.is_look() && outcome == audit::Outcome::Success)
+        else {
+            return Some(Cow::Borrowed(note));
+        };
+        let looks = conn.looks.get_or_insert_default();
+        match looks.iter_mut().find(|look| look.operation == note.operation()) {
+            None => {
+                looks.push(Look { operation: note.operation(), at: now, repeats: 0 });
+                Some(Cow::Borrowed(note))
+            }
+            Some(look) if now < look.at.saturating_add(LOOK_AGAIN_MS) => {
+                look.repeats += 1;
+                None
+            }
+            Some(look) => {
+                look.at = now;
+                match std::mem::take(&mut look.repeats) {
+                    0 => Some(Cow::Borrowed(note)),
+                    repeats => Some(Cow::Owned(note.looked_again(repeats))),
+                }
+            }
+        }
     }
 
     /// Whether the response to a request that has just been recorded waits for

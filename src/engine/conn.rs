@@ -4,7 +4,9 @@ use crate::address::Address;
 
 use hashbrown::HashMap;
 
+use super::audited::Look;
 use super::client_sessions::{OptedIn, SessionNo};
+use super::impersonation::Beneath;
 use super::introspection::Meter;
 use super::sessions::Bound;
 use crate::app::{ConnId, JobId, Now, Peer};
@@ -44,6 +46,8 @@ pub(crate) struct Conn {
     pub unlimited: bool,
     /// Who it acts for.
     pub session: Option<Bound>,
+    /// Its own session, while it acts for somebody else.
+    pub beneath: Option<Box<Beneath>>,
     /// The client session that it holds.
     pub client_session: Option<SessionNo>,
     /// It knows what published clients do not (continuity.md).
@@ -63,6 +67,8 @@ pub(crate) struct Conn {
     pub waiting: Option<JobId>,
     pub store_subscriptions: u32,
     pub rules_subscriptions: u32,
+    /// What it has looked at, so that repeats do not fill the audit log.
+    pub looks: Option<Box<Vec<Look>>>,
     /// What it costs, for those who ask.
     pub meter: Meter,
 }
@@ -78,6 +84,7 @@ impl Conn {
             trusted: false,
             unlimited: false,
             session: None,
+            beneath: None,
             client_session: None,
             opted_in: None,
             suspended: false,
@@ -89,6 +96,7 @@ impl Conn {
             waiting: None,
             store_subscriptions: 0,
             rules_subscriptions: 0,
+            looks: None,
             meter: Meter::default(),
         }
     }

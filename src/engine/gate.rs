@@ -37,7 +37,9 @@ impl Engine {
                     | Operation::IdentitySignup
             )
         );
-        if name.starts_with("auth.") || name == "ping" || is_login {
+        let is_free = self.check_impersonated(conn, operation, request)?;
+        let is_auth = name.starts_with("auth.") && operation != Some(Operation::AuthImpersonate);
+        if is_free || is_auth || name == "ping" || is_login {
             return Ok(());
         }
         let session = match self.conns.get(conn).and_then(|conn| conn.session.as_ref()) {
@@ -49,7 +51,9 @@ impl Engine {
             None if self.requires_auth() => return Err(unauthorized("Authentication required")),
             None => None,
         };
-        if matches!(self.sessions.mode, Mode::BuiltIn(_)) && name.starts_with("identity.") {
+        let decides_itself =
+            name.starts_with("identity.") || operation == Some(Operation::AuthImpersonate);
+        if matches!(self.sessions.mode, Mode::BuiltIn(_)) && decides_itself {
             // Its handlers decide.
             return Ok(());
         }

@@ -20,6 +20,7 @@ mod continuity;
 mod expiry;
 mod gate;
 mod heartbeat;
+mod impersonation;
 mod introspection;
 mod jobs;
 mod logic;
@@ -368,7 +369,7 @@ impl Engine {
         let (began, errors) = (self.stopwatch(), self.metrics.errors);
         self.purge_expired();
         self.begin_budget(conn);
-        let note = self.audit_note(&request);
+        let note = self.audit_note(conn, &request);
         let audited = self.check_audit(note.as_ref());
         let holds = audited.is_ok();
         let mut reply = Reply::new(request.id, std::mem::take(&mut self.scratch));
@@ -490,7 +491,8 @@ impl Engine {
         if let Some(timer) = conn.heartbeat.timer {
             self.wheel.cancel(timer);
         }
-        if let Some(bound) = &conn.session {
+        let beneath = conn.beneath.as_deref().map(|beneath| &beneath.bound);
+        for bound in conn.session.iter().chain(beneath) {
             self.release_session(id, bound);
         }
         if let Some(no) = conn.client_session {

@@ -39,7 +39,7 @@ impl Engine {
         self.revoke_user(user_id);
         let ids = self.connections_of(user_id);
         for id in &ids {
-            self.end_later(*id, REVOKED);
+            self.end_user_on(user_id, *id, REVOKED);
         }
         ids.len()
     }
@@ -60,7 +60,7 @@ impl Engine {
             .collect();
         for (id, user) in &matching {
             self.revoke_user(user);
-            self.end_later(*id, REVOKED);
+            self.end_user_on(user, *id, REVOKED);
         }
         matching.len()
     }

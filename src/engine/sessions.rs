@@ -125,6 +125,11 @@ impl Engine {
     pub(crate) fn install_session(&mut self, id: ConnId, session: Session, record: Option<Id>) {
         self.client_user_is(id, Some(&session.user_id));
         self.unbind(id);
+        self.bind_session(id, session, record);
+    }
+
+    /// Lets a connection that has no session act for one.
+    pub(super) fn bind_session(&mut self, id: ConnId, session: Session, record: Option<Id>) {
         let over_at = session.expires_at.map(|at| (at.floor() as u64).saturating_add(1));
         let Some(conn) = self.conns.get_mut(id) else { return };
         self.sessions.by_user.entry(Arc::clone(&session.user_id)).or_default().insert(id);
@@ -151,6 +156,7 @@ impl Engine {
 
     /// The part of the end of a connection that is about its session.
     pub(super) fn unbind(&mut self, id: ConnId) -> Option<Bound> {
+        self.end_impersonation(id);
         let bound = self.conns.get_mut(id)?.session.take()?;
         self.release_session(id, &bound);
         Some(bound)
@@ -183,6 +189,10 @@ impl Engine {
                 break;
             }
             self.sessions.ends.remove(&(at, id));
+            if self.conns.get(id).is_some_and(|conn| conn.beneath.is_some()) {
+                self.end_impersonation(id);
+                continue;
+            }
             let Some(bound) = self.conns.get(id).and_then(|conn| conn.session.as_ref()) else {
                 continue;
             };
@@ -237,7 +247,8 @@ impl Engine {
     ) {
         let (Some(log), Some(conn)) = (&mut self.audit, self.conns.get(id)) else { return };
         let name = conn.name();
-        let who = Who { user_id: None, connection: &name, address: conn.address };
+        let who =
+            Who { user_id: None, impersonated_by: None, connection: &name, address: conn.address };
         log.session_event(operation, user, &who, self.now.wall);
     }
 

@@ -191,6 +191,7 @@ macro_rules! operation_table {
             IdentityMyAccess "identity.myAccess" Option::None, None => my_access(conn);
             IdentityGetOwner "identity.getOwner" Option::None, None => get_owner(request);
             AuthLogin "auth.login" Option::None, None => auth_login(conn, request, reply);
+            AuthImpersonate "auth.impersonate" Some(Admin), None => impersonate(conn, request, out);
             AuthLogout "auth.logout" Option::None, None => auth_logout(conn, out);
             AuthWhoami "auth.whoami" Option::None, None => auth_whoami(conn, out);
             SessionOpen "session.open" Option::None, OwnSession => session_open(conn, request);

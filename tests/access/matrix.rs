@@ -165,6 +165,7 @@ identity.getAcl                  -  . + + + + + + + + +
 identity.myAccess                -  . + + + + + + + + +
 identity.getOwner                -  . + + + + + + + + +
 identity.transferOwner           a  . . . . . + + . . .
+auth.impersonate                 a  . . . . . + . . . .
 auth.login                       x  + + + + + + + + + +
 auth.logout                      x  + + + + + + + + + +
 auth.whoami                      x  + + + + + + + + + +
@@ -222,6 +223,7 @@ fn request(operation: &str) -> Value {
         "identity.changePassword" => {
             json!({"userId": nobody, "currentPassword": "x", "newPassword": "y"})
         }
+        "auth.impersonate" => json!({"userId": nobody, "roles": []}),
         "identity.createUser" | "identity.signup" => json!({"username": "x", "password": "x"}),
         "server.revokeSessions" | "server.unrevoke" | "server.disconnect" => {
             json!({"userId": nobody})

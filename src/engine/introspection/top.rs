@@ -112,6 +112,7 @@ impl Engine {
             ("remoteAddress", Json::from(conn.address.to_string())),
             ("transport", Json::from("ws")),
             ("userId", optional(user.as_deref())),
+            ("impersonatedBy", optional(self.impersonator(conn.id).map(|user| &**user))),
             ("userAgent", optional(conn.user_agent.as_deref())),
             ("connectedAt", number(conn.connected_at)),
             ("bufferedBytes", number(conn.buffered as u64)),

@@ -3,6 +3,7 @@
 use super::Rig;
 use super::access::{answer, rig, tokens};
 use crate::access::{Opinion, PermissionCheck, Principal};
+use crate::json::Json;
 
 struct Check;
 
@@ -101,4 +102,70 @@ fn an_embedded_check_sees_the_record_that_a_request_names() {
         let said = answer(&mut rig, conn, &request);
         assert!(!said.starts_with("FORBIDDEN"), "{request}: {said}");
     }
+}
+
+#[test]
+fn an_admin_acts_with_the_roles_that_he_names() {
+    let mut rig = rig(&tokens(r#""required":true"#));
+    rig.engine.set_audit(crate::audit::AuditLog::new(&crate::config::Audit::default()));
+    let conn = rig.connect();
+    answer(&mut rig, conn, r#""type":"auth.login","token":"t-root""#);
+    let mut begin = |roles: &str| {
+        let request = format!(r#""type":"auth.impersonate","userId":"zoe"{roles}"#);
+        answer(&mut rig, conn, &request)
+    };
+    let missing = "VALIDATION_ERROR Missing or invalid \"roles\": expected array of strings";
+    assert_eq!(begin(""), missing);
+    assert_eq!(begin(r#","roles":"reader""#), missing);
+    assert_eq!(
+        begin(r#","roles":["admin"]"#),
+        "VALIDATION_ERROR Invalid \"roles\": expected roles below level admin"
+    );
+    let until = 1_800_000_000_000_u64 + 300_000;
+    assert_eq!(
+        begin(r#","roles":["reader"]"#),
+        format!(r#"{{"userId":"zoe","roles":["reader"],"until":{until}}}"#)
+    );
+    let writes = answer(&mut rig, conn, r#""type":"store.clear","bucket":"x""#);
+    assert_eq!(writes, "FORBIDDEN Impersonation is read-only");
+    rig.advance(300_001);
+    assert!(answer(&mut rig, conn, r#""type":"auth.whoami""#).contains("root"));
+    let reader = rig.connect();
+    answer(&mut rig, reader, r#""type":"auth.login","token":"t-ann""#);
+    let refused = answer(&mut rig, reader, r#""type":"auth.impersonate","userId":null"#);
+    assert!(refused.contains(r#""until":null"#), "{refused}");
+    let refused = answer(&mut rig, reader, r#""type":"auth.impersonate","userId":"x","roles":[]"#);
+    assert!(refused.starts_with("FORBIDDEN Role level insufficient"), "{refused}");
+}
+
+#[test]
+fn looking_again_and_again_leaves_one_entry_in_ten_minutes() {
+    let mut rig = rig(&tokens(r#""required":true"#));
+    rig.engine.set_audit(crate::audit::AuditLog::new(&crate::config::Audit::default()));
+    let plain = rig.connect();
+    answer(&mut rig, plain, r#""type":"auth.login","token":"t-root""#);
+    let console = rig.connect();
+    answer(&mut rig, console, r#""type":"auth.login","token":"t-root""#);
+    answer(&mut rig, console, r#""type":"session.open""#);
+    let recorded = |rig: &mut Rig, conn: &str| {
+        let all = answer(rig, plain, r#""type":"audit.query","operation":"server.top""#);
+        let raw = crate::json::parse(&all, 16).expect("JSON").to_json();
+        let entries = raw.get("entries").and_then(Json::as_array).expect("entries").to_vec();
+        let wanted = format!(r#""sessionId":"{conn}""#);
+        let texts = entries.iter().map(Json::to_text);
+        texts.filter(|text| text.contains(&wanted)).collect::<Vec<_>>()
+    };
+    for _ in 0..5 {
+        answer(&mut rig, plain, r#""type":"server.top""#);
+        answer(&mut rig, console, r#""type":"server.top""#);
+    }
+    // What fails is always told.
+    answer(&mut rig, console, r#""type":"server.top","limit":0"#);
+    assert_eq!(recorded(&mut rig, "conn-1").len(), 5);
+    assert_eq!(recorded(&mut rig, "conn-2").len(), 2);
+    rig.now.mono += 600_000;
+    answer(&mut rig, console, r#""type":"server.top""#);
+    let entries = recorded(&mut rig, "conn-2");
+    assert_eq!(entries.len(), 3);
+    assert!(entries[0].contains(r#""details":{"repeats":4}"#), "{entries:?}");
 }

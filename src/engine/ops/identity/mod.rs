@@ -105,7 +105,7 @@ impl Engine {
     }
 
     /// The record of a user.
-    fn user_row(&self, user_id: &str) -> Result<&Row, OpError> {
+    pub(in crate::engine) fn user_row(&self, user_id: &str) -> Result<&Row, OpError> {
         let buckets = self.directory()?.buckets().ok_or_else(OpError::internal)?;
         let users = self.store.bucket(buckets.users).ok_or_else(OpError::internal)?;
         users.get(&Key::String(user_id.into())).ok_or_else(user_not_found)

@@ -150,7 +150,7 @@ impl Engine {
     pub(super) fn end_user(&mut self, user_id: &str, except: Option<ConnId>, reason: &'static str) {
         for conn in self.connections_of(user_id) {
             if Some(conn) != except {
-                self.end_later(conn, reason);
+                self.end_user_on(user_id, conn, reason);
             }
         }
     }

@@ -277,8 +277,10 @@ impl Engine {
     pub(super) fn bound_to(&self, user_id: &str, record: &str) -> Vec<ConnId> {
         let mut conns = self.connections_of(user_id);
         conns.retain(|id| {
-            let bound = self.conns.get(*id).and_then(|conn| conn.session.as_ref());
-            bound.is_some_and(|bound| bound.record.as_deref() == Some(record))
+            let Some(conn) = self.conns.get(*id) else { return false };
+            let beneath = conn.beneath.as_deref().map(|beneath| &beneath.bound);
+            let mut all = conn.session.iter().chain(beneath);
+            all.any(|bound| bound.record.as_deref() == Some(record))
         });
         conns
     }

@@ -1,6 +1,7 @@
 //! Built-in users over the engine: what becomes of live connections, of
 //! passwords that are being hashed, and of the system buckets.
 
+mod impersonation;
 mod logins;
 mod resources;
 mod rows;
