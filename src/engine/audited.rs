@@ -15,7 +15,7 @@ const LOOK_AGAIN_MS: u64 = 10 * 60_000;
 /// The newest entry about an operation that only looks, and how often it was
 /// repeated since.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
+pub(crate) struct Look {
     operation: &'static str,
     at: u64,
     repeats: u64,

@@ -16,7 +16,7 @@ const DEFAULT_TTL_MS: u64 = 300_000;
 
 /// The session beneath, which waits.
 #[derive(Debug)]
-pub(super) struct Beneath {
+pub(crate) struct Beneath {
     pub bound: Bound,
     read_only: bool,
 }
