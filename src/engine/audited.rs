@@ -72,7 +72,7 @@ impl Engine {
         else {
             return Some(Cow::Borrowed(note));
         };
-        let looks = conn.looks.get_or_insert_default();
+        let looks = &mut conn.looks;
         match looks.iter_mut().find(|look| look.operation == note.operation()) {
             None => {
                 looks.push(Look { operation: note.operation(), at: now, repeats: 0 });

@@ -68,7 +68,7 @@ pub(crate) struct Conn {
     pub store_subscriptions: u32,
     pub rules_subscriptions: u32,
     /// What it has looked at, so that repeats do not fill the audit log.
-    pub looks: Option<Box<Vec<Look>>>,
+    pub looks: Vec<Look>,
     /// What it costs, for those who ask.
     pub meter: Meter,
 }
@@ -96,7 +96,7 @@ impl Conn {
             waiting: None,
             store_subscriptions: 0,
             rules_subscriptions: 0,
-            looks: None,
+            looks: Vec::new(),
             meter: Meter::default(),
         }
     }
