@@ -206,6 +206,26 @@ fn rows_are_resumed_by_what_became_of_each() {
     }
 }
 
+#[test]
+fn a_row_that_was_away_comes_back_behind_those_that_stayed() {
+    // By an index the order is that in which the value was acquired, and not that
+    // of the table.
+    let indexed = r#""store.live","bucket":"a","mode":"delta","filter":{"tag":"x"},"positions":true,"fields":["id"]"#;
+    let mut world = World::new();
+    (1..4).for_each(|id| world.insert(id));
+    let came = world.come_back(indexed, |world| {
+        world.update(1, r#""tag":"y""#);
+        world.update(1, r#""tag":"x""#);
+    });
+    assert_eq!(came, r#"resumed changed [{"key":1,"at":2,"row":{"id":1}}]"#);
+    let came = world.come_back(indexed, |world| world.update(1, r#""n":7"#));
+    assert_eq!(came, r#"resumed changed [{"key":1,"at":2,"row":{"id":1}}]"#);
+    // Ties of a sort stand in the order of the table.
+    let tied = r#""store.live","bucket":"a","mode":"delta","sort":{"tag":"asc"},"fields":["id"]"#;
+    let came = world.come_back(tied, |world| world.update(2, r#""n":7"#));
+    assert_eq!(came, r#"resumed changed [{"key":2,"at":1,"row":{"id":2}}]"#);
+}
+
 /// Rows without the members that have the time in them.
 fn without_times(text: &str) -> String {
     let mut rest = text.to_owned();
