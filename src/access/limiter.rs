@@ -58,6 +58,12 @@ impl RateLimiter {
     /// Takes one request from the budget of `key`, or tells in how many
     /// milliseconds (at least 1) there will be room for one. O(1) amortised.
     pub fn check(&mut self, key: &RateKey, now_mono: u64) -> Result<(), u64> {
+        self.check_many(key, 1, now_mono)
+    }
+
+    /// As [`RateLimiter::check`], for so many requests: all of them or none. More
+    /// than a window takes are refused until they are asked for in parts.
+    pub fn check_many(&mut self, key: &RateKey, cost: u32, now_mono: u64) -> Result<(), u64> {
         if self.max_requests == 0 {
             return Err(0);
         }
@@ -70,22 +76,25 @@ impl RateLimiter {
                 accepted.runs.pop_front();
                 accepted.count = accepted.count.saturating_sub(count);
             }
-            if accepted.count >= self.max_requests {
+            if accepted.count.saturating_add(cost) > self.max_requests {
                 let oldest = accepted.runs.front().map_or(now_mono, |(time, _)| *time);
                 return Err(oldest.saturating_add(self.window_ms).saturating_sub(now_mono).max(1));
             }
-            accepted.count += 1;
+            accepted.count += cost;
             match accepted.runs.back_mut() {
-                Some((time, count)) if *time >= now_mono => *count += 1,
-                _ => accepted.runs.push_back((now_mono, 1)),
+                Some((time, count)) if *time >= now_mono => *count += cost,
+                _ => accepted.runs.push_back((now_mono, cost)),
             }
             self.keys.touch(key);
             return Ok(());
         }
+        if cost > self.max_requests {
+            return Err(self.window_ms.max(1));
+        }
         if self.keys.len() >= MAX_KEYS {
             self.keys.pop_oldest();
         }
-        let accepted = Accepted { runs: VecDeque::from([(now_mono, 1)]), count: 1 };
+        let accepted = Accepted { runs: VecDeque::from([(now_mono, cost)]), count: cost };
         self.keys.insert(key.clone(), accepted);
         Ok(())
     }

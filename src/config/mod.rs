@@ -74,6 +74,10 @@ pub struct Config {
     pub shutdown_grace_ms: u64,
     /// Time before that in which only the readiness check says what is coming.
     pub shutdown_delay_ms: u64,
+    /// Whether connections are closed evenly over the grace period.
+    pub shutdown_spread: bool,
+    /// How fast those who are told to come back may do so.
+    pub reconnects_per_second: u32,
     /// Whether errors carry `details`.
     pub expose_error_details: bool,
     /// Origins that may connect, compared byte for byte; `None` checks nothing.
@@ -135,6 +139,8 @@ impl Default for Config {
             close_timeout_ms: 5_000,
             shutdown_grace_ms: 0,
             shutdown_delay_ms: 0,
+            shutdown_spread: false,
+            reconnects_per_second: 500,
             expose_error_details: true,
             allowed_origins: None,
             trusted_proxies: Vec::new(),

@@ -65,6 +65,10 @@ pub(crate) struct Conn {
     pub written: u64,
     /// The job that the current request waits for.
     pub waiting: Option<JobId>,
+    /// Subscribes that did not touch the budget of the user or address.
+    pub free_subscribes: usize,
+    /// Monotonic time of the last request.
+    pub asked_at: u64,
     pub store_subscriptions: u32,
     pub rules_subscriptions: u32,
     /// What it has looked at, so that repeats do not fill the audit log.
@@ -94,6 +98,8 @@ impl Conn {
             queued: 0,
             written: 0,
             waiting: None,
+            free_subscribes: 0,
+            asked_at: now.mono,
             store_subscriptions: 0,
             rules_subscriptions: 0,
             looks: Vec::new(),

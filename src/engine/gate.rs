@@ -395,15 +395,59 @@ impl Engine {
         }
     }
 
-    /// Takes one request from the budget of the user or the address.
-    pub(super) fn limit_rate(&mut self, conn: ConnId) -> Result<(), OpError> {
+    /// Takes a request from the budget of its connection's user or address. The
+    /// first subscribes of a connection have a budget of their own: clients that
+    /// come back subscribe to everything at once, and published ones forget a
+    /// subscription for good when its renewal is refused.
+    pub(super) fn limit_request(
+        &mut self,
+        conn: ConnId,
+        operation: Option<Operation>,
+        request: &Request<'_>,
+    ) -> Result<(), OpError> {
+        let most = self.options.max_subscriptions_per_connection;
+        let subscribes = match operation {
+            Some(
+                Operation::StoreSubscribe
+                | Operation::StoreLive
+                | Operation::RulesSubscribe
+                | Operation::LogicSubscribeView,
+            ) => 1,
+            // One that will be refused as a whole is a request like any other.
+            Some(Operation::StoreSubscribeMany) => {
+                let entries = request.field("subscriptions").into_iter().flat_map(Raw::elements);
+                let entries = entries.take(most.saturating_add(1)).count();
+                if entries > most { 0 } else { entries }
+            }
+            _ => 0,
+        };
+        let Some(own) = self.conns.get_mut(conn).filter(|_| self.limiter.is_some()) else {
+            return Ok(());
+        };
+        let free = subscribes.min(most.saturating_sub(own.free_subscribes));
+        own.free_subscribes += free;
+        match (subscribes, subscribes - free) {
+            (0, _) => self.limit_rate(conn, 1),
+            (_, 0) => Ok(()),
+            (_, cost) => {
+                let limited = self.limit_rate(conn, u32::try_from(cost).unwrap_or(u32::MAX));
+                if let Some(own) = self.conns.get_mut(conn).filter(|_| limited.is_err()) {
+                    own.free_subscribes = own.free_subscribes.saturating_sub(free);
+                }
+                limited
+            }
+        }
+    }
+
+    /// Takes so many requests from the budget of the user or the address, or none.
+    fn limit_rate(&mut self, conn: ConnId, cost: u32) -> Result<(), OpError> {
         let Some(conn) = self.conns.get(conn) else { return Ok(()) };
         if self.limiter.is_none() {
             return Ok(());
         }
         let key = self.rate_key(conn);
         let Some(limiter) = &mut self.limiter else { return Ok(()) };
-        let checked = limiter.check(&key, self.now.mono);
+        let checked = limiter.check_many(&key, cost, self.now.mono);
         self.figures.rate_limited_requests += u64::from(checked.is_err());
         checked.map_err(|retry_after| {
             let details: Object =

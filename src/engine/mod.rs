@@ -40,6 +40,7 @@ mod rules_bridge;
 mod sessions;
 mod sets;
 mod shutdown;
+mod spread;
 mod subscriptions;
 mod timers;
 
@@ -122,6 +123,7 @@ pub struct Engine {
     /// Responses that wait for the audit file: number of the entry, job.
     audit_waiting: VecDeque<(u64, JobId)>,
     phase: Phase,
+    spread: Option<spread::Spread>,
     readiness: readiness::Readiness,
     pub(crate) figures: metrics_table::Figures,
     world: Option<metrics_table::AskWorld>,
@@ -202,6 +204,7 @@ impl Engine {
             audit: None,
             audit_waiting: VecDeque::new(),
             phase: Phase::Running,
+            spread: None,
             readiness: readiness::Readiness::default(),
             figures: metrics_table::Figures::default(),
             world: None,
@@ -305,7 +308,7 @@ impl Engine {
         let operation = Operation::from_name(&request.operation);
         if !self.conns.get(conn).is_some_and(|conn| conn.trusted) {
             self.authorise(conn, operation, request)?;
-            self.limit_rate(conn)?;
+            self.limit_request(conn, operation, request)?;
         }
         self.route(conn, operation, request, reply)
     }
@@ -366,6 +369,9 @@ impl Engine {
             Ok(Incoming::Request(request)) => request,
         };
         self.metrics.requests += 1;
+        if let Some(conn) = self.conns.get_mut(conn) {
+            conn.asked_at = self.now.mono;
+        }
         let (began, errors) = (self.stopwatch(), self.metrics.errors);
         self.purge_expired();
         self.begin_budget(conn);

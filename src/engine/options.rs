@@ -43,6 +43,9 @@ pub struct EngineOptions {
     pub metrics: Option<MetricsPage>,
     /// Time before a shutdown in which only the readiness check announces it.
     pub shutdown_delay_ms: u64,
+    /// Whether connections are closed evenly over the grace period.
+    pub shutdown_spread: bool,
+    pub reconnects_per_second: u32,
     /// Time between automatic checks for expired records; 0: none.
     pub ttl_check_interval_ms: u64,
     /// Least time between the response to a subscribe and its first push.
@@ -88,6 +91,8 @@ impl Default for EngineOptions {
             ready_path: Some("/readyz".into()),
             metrics: None,
             shutdown_delay_ms: 0,
+            shutdown_spread: false,
+            reconnects_per_second: 500,
             ttl_check_interval_ms: 1000,
             expiry_batch: 2000,
             first_push_delay_ms: 10,

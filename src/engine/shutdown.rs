@@ -6,6 +6,9 @@ use crate::app::{ConnId, Effect};
 /// How long a shutdown waits for the jobs that requests wait for, in all.
 const JOBS_MS: u64 = 5000;
 
+/// Longest time over which clients are asked to come back.
+const MOST_RETRY_AFTER_MS: u64 = 60_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Running,
@@ -31,14 +34,10 @@ impl Engine {
             }
             Phase::Running | Phase::Delay => {
                 self.effects.list.push(Effect::StopAccepting);
+                self.announce_shutdown(grace_ms);
                 if grace_ms > 0 && self.conns.len() > 0 {
                     self.phase = Phase::Grace;
-                    let text = format!(
-                        "{{\"type\":\"system\",\"event\":\"shutdown\",\"gracePeriodMs\":{grace_ms}}}"
-                    );
-                    for conn in self.conns.ids() {
-                        self.send_when(conn, text.as_bytes(), None, b"", 0);
-                    }
+                    self.begin_spread(grace_ms);
                     self.wheel.insert(self.now.mono.saturating_add(grace_ms), Timer::GraceOver);
                 } else {
                     self.close_everyone();
@@ -46,6 +45,24 @@ impl Engine {
             }
             Phase::Grace => self.close_everyone(),
             Phase::Draining | Phase::Stopped => {}
+        }
+    }
+
+    /// Tells everybody, so that nobody comes back in one instant with all others;
+    /// without a grace period only those who know what to do with it.
+    fn announce_shutdown(&mut self, grace_ms: u64) {
+        let come_back = (self.conns.len() as u64).saturating_mul(1000);
+        let come_back = come_back / u64::from(self.options.reconnects_per_second.max(1));
+        let retry_after = come_back.clamp(1000, MOST_RETRY_AFTER_MS);
+        let head =
+            format!("{{\"type\":\"system\",\"event\":\"shutdown\",\"gracePeriodMs\":{grace_ms}");
+        let tail = format!(",\"retryAfterMs\":{retry_after}}}");
+        for conn in self.conns.ids() {
+            if self.has_opted_in(conn) {
+                self.send_when(conn, head.as_bytes(), None, tail.as_bytes(), 0);
+            } else if grace_ms > 0 {
+                self.send_when(conn, head.as_bytes(), None, b"}", 0);
+            }
         }
     }
 

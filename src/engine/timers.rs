@@ -14,6 +14,8 @@ pub(crate) enum Timer {
     ShutdownDelay(u64),
     /// The grace period of a shutdown is over.
     GraceOver,
+    /// The next connections are closed in the grace period.
+    Spread,
     /// Jobs that a shutdown waits for have had their time.
     JobsOver,
     /// The session of a connection may be over.
@@ -58,6 +60,7 @@ impl Engine {
             }
             Timer::ShutdownDelay(grace_ms) => self.delay_over(grace_ms),
             Timer::GraceOver => self.close_everyone(),
+            Timer::Spread => self.spread_due(),
             Timer::JobsOver => self.close_waiting(),
             Timer::Sessions => self.session_look_due(),
             Timer::Housekeeping => self.keep_house(),

@@ -359,6 +359,8 @@ fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
         health_path: config.health.as_ref().map(|health| health.path.clone()),
         ready_path: config.ready.as_ref().map(|ready| ready.path.clone()),
         shutdown_delay_ms: config.shutdown_delay_ms,
+        shutdown_spread: config.shutdown_spread,
+        reconnects_per_second: config.reconnects_per_second,
         metrics: config.metrics.as_ref().map(|metrics| MetricsPage {
             path: metrics.path.clone(),
             is_apart: metrics.listen.is_some(),

@@ -92,6 +92,7 @@ const INTEGERS: &[(&str, u64, u64, bool)] = &[
     ("closeTimeoutMs", 0, 60_000, false),
     ("shutdownGraceMs", 0, 3_600_000, false),
     ("shutdownDelayMs", 0, 600_000, false),
+    ("reconnectsPerSecond", 1, 1_000_000, false),
     ("maxConnections", 1, NO_LIMIT, false),
     ("maxConnectionsPerIp", 1, NO_LIMIT, false),
     ("connectionLimits.maxSubscriptionsPerConnection", 0, NO_LIMIT, false),
@@ -180,6 +181,7 @@ fn whole_numbers_and_their_limits() {
 
 /// Keys that are true or false.
 const BOOLEANS: &[&str] = &[
+    "shutdownSpread",
     "exposeErrorDetails",
     "auth.required",
     "auth.signup.requireEmail",

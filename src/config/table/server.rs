@@ -55,6 +55,10 @@ pub(super) const ROWS: &[Row] = &[
         .flag("", "shutdown-grace", "MS", "time for clients to leave on SIGTERM"),
     Row::new("shutdownDelayMs", int(0, 600_000), |c| Some(&mut c.shutdown_delay_ms),
         "Time before the shutdown in which the readiness check answers `503` and everything is served as before, for balancers that have to notice."),
+    Row::new("shutdownSpread", Kind::Boolean, |c| Some(&mut c.shutdown_spread),
+        "Whether connections are closed evenly over the grace period, for several servers behind a balancer; those of which nothing was heard for longest are first."),
+    Row::new("reconnectsPerSecond", int(1, 1_000_000), |c| Some(&mut c.reconnects_per_second),
+        "How many clients may come back in a second after a shutdown: what `retryAfterMs` of its announcement is computed from."),
     Row::new("exposeErrorDetails", Kind::Boolean, |c| Some(&mut c.expose_error_details),
         "`false` removes `details` from all errors.")
         .switch("no-error-details", false, "leave details out of errors"),

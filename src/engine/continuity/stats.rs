@@ -47,6 +47,7 @@ impl Engine {
                 ]),
             ),
             ("takeovers", number(sessions.takeovers)),
+            ("gaps", number(self.figures.event_gaps)),
         ])
     }
 }

@@ -71,6 +71,7 @@ pub(crate) struct Figures {
     pub rate_limited_subscriptions: u64,
     pub subscription_pushes: u64,
     pub event_pushes: u64,
+    pub event_gaps: u64,
     pub procedures_ok: u64,
     pub procedures_failed: u64,
     /// By what, and whether it went well.

@@ -53,6 +53,7 @@ fn limits_on_how_many_are_told_apart() {
     rig.call(conn, r#"{"id":1,"type":"rules.subscribe","pattern":"*"}"#);
     rig.call(conn, r#"{"id":2,"type":"server.stats"}"#);
     rig.call(conn, r#"{"id":3,"type":"server.stats"}"#);
+    rig.call(conn, r#"{"id":4,"type":"server.stats"}"#);
     let snapshot = rig.engine.metrics_snapshot(|name| name == "noexd_rate_limited_total");
     let count = |kind| snapshot.value("noexd_rate_limited_total", &[("kind", kind)]);
     assert_eq!(snapshot.families.len(), 1);

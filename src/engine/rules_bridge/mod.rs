@@ -6,6 +6,7 @@
 //! `store`. What rules mean is [`crate::rules`]' business.
 
 mod first_events;
+mod numbered;
 mod store_events;
 mod store_service;
 mod subscriptions;
@@ -57,6 +58,8 @@ pub(crate) struct RulesSide {
     /// What must not be pushed yet.
     waiting: HashMap<ConnId, first_events::Waiting>,
     bridge: Option<Bridge>,
+    /// Numbers of events: what the client of a subscription was told last.
+    told: HashMap<u64, u64>,
     /// The change that is an event now is for rules alone, not for clients.
     hides_store_events: bool,
     /// The timer for the rules' next deadline.
@@ -112,6 +115,7 @@ impl Engine {
             subscriptions: Subscriptions::default(),
             of_conn: HashMap::new(),
             lost: HashMap::new(),
+            told: HashMap::new(),
             waiting: HashMap::new(),
             bridge: setup.store_events.map(Bridge::new),
             hides_store_events: false,

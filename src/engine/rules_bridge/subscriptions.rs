@@ -46,6 +46,7 @@ impl Engine {
             side.of_conn.remove(&conn);
         }
         side.subscriptions.remove(number);
+        side.told.remove(&number);
         if let Some(lost) = side.lost.get_mut(&conn) {
             lost.remove(&number);
         }
@@ -62,6 +63,7 @@ impl Engine {
         let own = side.of_conn.remove(&conn).unwrap_or_default();
         for number in &own {
             side.subscriptions.remove(*number);
+            side.told.remove(number);
         }
         // The connection's own count went with it.
         self.total_subscriptions = self.total_subscriptions.saturating_sub(own.len());
@@ -123,6 +125,9 @@ impl Engine {
     }
 
     pub(super) fn push_event_to(&mut self, conn: ConnId, number: u64, body: &Arc<[u8]>) {
+        if self.numbers_events(conn) {
+            return self.push_numbered(conn, number, body);
+        }
         let mut buffer = [0; 24];
         let id = subscription_id(number, &mut buffer);
         if self.push(conn, "event", id, Some(body)) == Pushed::OverMark {
@@ -130,10 +135,11 @@ impl Engine {
         }
     }
 
-    /// A push was not queued. A connection that must log in is owed nothing; a
-    /// slow reader will be told how many it missed.
-    fn event_lost(&mut self, conn: ConnId, number: u64) {
-        if self.conns.get(conn).is_none_or(|conn| conn.suspended) {
+    /// A push was not queued. A connection that must log in is owed nothing, unless
+    /// its events are numbered; a slow reader will be told how many it missed.
+    pub(super) fn event_lost(&mut self, conn: ConnId, number: u64) {
+        let is_numbered = self.numbers_events(conn);
+        if self.conns.get(conn).is_none_or(|conn| conn.suspended && !is_numbered) {
             return;
         }
         if let Some(conn) = self.conns.get_mut(conn) {
@@ -147,6 +153,7 @@ impl Engine {
     /// A connection has room again: tells it what it has lost. Comes after the
     /// results that it is owed.
     pub(in crate::engine) fn report_lost_events(&mut self, id: ConnId) {
+        let is_numbered = self.numbers_events(id);
         let Some(side) = &mut self.rules else { return };
         if !side.lost.contains_key(&id) {
             return;
@@ -154,7 +161,10 @@ impl Engine {
         // Well below the mark, so that not every push is lost and reported by
         // itself.
         let room = (self.options.push_threshold() / 2.0).max(1.0);
-        if self.conns.get(id).is_none_or(|conn| conn.buffered as f64 >= room) {
+        let takes = |conn: &crate::engine::Conn| {
+            (conn.buffered as f64) < room && !(is_numbered && conn.suspended)
+        };
+        if !self.conns.get(id).is_some_and(takes) {
             return;
         }
         for (number, count) in side.lost.remove(&id).unwrap_or_default() {
@@ -163,6 +173,10 @@ impl Engine {
                 if let Some(side) = &mut self.rules {
                     side.lost.entry(id).or_default().insert(number, count);
                 }
+                continue;
+            }
+            if is_numbered {
+                self.tell_gap(id, number, count);
                 continue;
             }
             let mut text =
@@ -186,6 +200,8 @@ impl Engine {
             assert_eq!(own, conn.rules_subscriptions as usize, "{}", conn.name());
         }
         let waiting = side.waiting.keys();
+        let is_there = |number: &u64| side.subscriptions.pattern(*number).is_some();
+        assert!(side.told.keys().all(is_there), "numbers of a subscription that is gone");
         for conn in side.of_conn.keys().chain(side.lost.keys()).chain(waiting) {
             assert!(self.conns.get(*conn).is_some(), "a subscription of nobody");
         }

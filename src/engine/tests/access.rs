@@ -31,6 +31,11 @@ pub(super) fn rig_with(json: &str, options: EngineOptions) -> Rig {
     rig
 }
 
+/// With the tokens of these tests, and more settings.
+pub(crate) fn rig_of(rest: &str, options: EngineOptions) -> Rig {
+    rig_with(&tokens(rest), options)
+}
+
 /// Logging in is optional; the tokens of these tests are known.
 pub(crate) fn external_rig(options: EngineOptions) -> Rig {
     rig_with(&tokens(r#""required":false"#), options)

@@ -3,6 +3,7 @@
 mod access;
 mod access_checks;
 mod bounds;
+mod coming_back;
 mod continuity;
 pub(crate) mod durability;
 mod expiry;
