@@ -2,6 +2,7 @@
 
 use super::{Engine, Timer};
 use crate::app::{ConnId, TransportView};
+use crate::json::Json;
 
 /// A connection that always has input in front of its pong, because it floods,
 /// is not waited for longer than this many turns.
@@ -28,12 +29,13 @@ impl Engine {
         if let Some(conn) = self.conns.get_mut(id)
             && timestamp >= conn.heartbeat.pinged as f64
         {
-            if !conn.heartbeat.answered {
+            let was_answered = std::mem::replace(&mut conn.heartbeat.answered, true);
+            conn.heartbeat.transfers = 0;
+            if !was_answered {
                 let took = self.now.mono.saturating_sub(conn.heartbeat.pinged_mono);
                 conn.meter.ping_ms = Some(u32::try_from(took).unwrap_or(u32::MAX));
+                self.trace_state(id, "ping", [("ms", Json::Number(took as f64))]);
             }
-            conn.heartbeat.answered = true;
-            conn.heartbeat.transfers = 0;
         }
     }
 

@@ -55,6 +55,7 @@ use hashbrown::HashMap;
 use crate::ids::IdSource;
 use crate::logic::Logic;
 pub use budgets::Spent;
+use introspection::Author;
 pub use introspection::Exposure;
 pub use metrics::Metrics;
 pub use options::{EngineOptions, MetricsPage};
@@ -165,6 +166,9 @@ pub struct Engine {
     load: introspection::Load,
     /// Filters that no index serves.
     scans: introspection::Scans,
+    traces: introspection::Traces,
+    /// Who changes records now.
+    author: introspection::Author,
     /// What was last said to need attention.
     told: introspection::Told,
     /// The request that is being answered has a number.
@@ -231,6 +235,8 @@ impl Engine {
             named: None,
             load: introspection::Load::default(),
             scans: introspection::Scans::default(),
+            traces: introspection::Traces::default(),
+            author: introspection::Author::default(),
             told: introspection::Told::default(),
             numbered: None,
             scratch: Vec::new(),
@@ -260,6 +266,7 @@ impl Engine {
         self.in_commit = false;
         self.arm_release();
         self.log_commit(&commit);
+        self.trace_commit(&commit, self.log.newest());
         self.forget_logic(&commit);
         self.metrics.commits += 1;
         // At once: views are brought from one commit to the next.
@@ -291,7 +298,10 @@ impl Engine {
             let run = catch_unwind(AssertUnwindSafe(|| self.run_store_event()));
             match run {
                 Ok(true) => {}
-                Ok(false) => return self.arm_costly_views(),
+                Ok(false) => {
+                    self.publish_traces();
+                    return self.arm_costly_views();
+                }
                 Err(panic) => self.survive_panic("rules.storeEvents", panic.as_ref()),
             }
         }
@@ -374,6 +384,7 @@ impl Engine {
         }
         let (began, errors) = (self.stopwatch(), self.metrics.errors);
         self.purge_expired();
+        self.author = Author::Conn(conn);
         self.begin_budget(conn);
         let note = self.audit_note(conn, &request);
         let audited = self.check_audit(note.as_ref());
@@ -391,16 +402,23 @@ impl Engine {
         self.end_answer(conn, before, &mut reply);
         self.note_scan(&request);
         let repeated = self.settle_numbered(conn, &result, &reply);
+        let code = match &result {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(error.code.as_str()),
+            Err(_) => Some(ErrorCode::InternalError.as_str()),
+        };
         let needs = self.response_needs(&request);
         let operation = &*request.operation;
         let answered = Answered { id: request.id, operation, note, needs, repeated, holds };
         let outcome = self.respond(conn, answered, mark, reply, result);
         self.figures.count_request(&request.operation, self.stopwatch().saturating_sub(began));
         self.publish();
+        self.author = Author::default();
+        let took = self.stopwatch().saturating_sub(began);
         if let Some(conn) = self.conns.get_mut(conn) {
-            let took = self.options.stopwatch.map_or(0, |watch| watch()).saturating_sub(began);
             conn.meter.count_request(self.now.mono, text.len(), took, self.metrics.errors > errors);
         }
+        self.trace_request(conn, &request, code, took);
         self.spent.after = self.budget.spent();
         match outcome {
             Outcome::Done => Flow::Continue,
@@ -510,6 +528,7 @@ impl Engine {
         self.drop_subscriptions(id);
         self.drop_event_subscriptions(id);
         self.rows.forget(id);
+        self.forget_traces(id);
         self.connection_left();
         true
     }

@@ -117,6 +117,22 @@ impl Engine {
         subscription_id: &str,
         body: Option<&Arc<[u8]>>,
     ) -> Pushed {
+        let pushed = self.push_untraced(conn, channel, subscription_id, body);
+        if pushed == Pushed::Queued {
+            let bytes = body.map_or(0, |body| body.len());
+            self.trace_push(conn, channel, subscription_id, bytes);
+        }
+        pushed
+    }
+
+    /// The same, without a word to those who look.
+    pub(crate) fn push_untraced(
+        &mut self,
+        conn: ConnId,
+        channel: &str,
+        subscription_id: &str,
+        body: Option<&Arc<[u8]>>,
+    ) -> Pushed {
         if !self.has_room(conn) {
             return Pushed::OverMark;
         }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::Engine;
+use super::introspection::Author;
 use super::many::{Given, Kind as ManyKind, Many};
 use crate::app::ConnId;
 use crate::json::{Json, Object, parse};
@@ -55,6 +56,20 @@ impl Engine {
     /// Runs a procedure for a connection, and writes the answer. That comes before
     /// the commit of a transaction: an answer that is too long undoes it.
     pub(super) fn run_procedure(
+        &mut self,
+        conn: ConnId,
+        definition: &Definition,
+        input: Json,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let author =
+            std::mem::replace(&mut self.author, Author::Procedure(definition.name.clone()));
+        let result = self.run_steps_of(conn, definition, input, out);
+        self.author = author;
+        result
+    }
+
+    fn run_steps_of(
         &mut self,
         conn: ConnId,
         definition: &Definition,

@@ -134,6 +134,7 @@ impl Engine {
         let Some(conn) = self.conns.get_mut(id) else { return };
         self.sessions.by_user.entry(Arc::clone(&session.user_id)).or_default().insert(id);
         conn.session = Some(Bound { session, record, over_at });
+        self.trace_state(id, "login", []);
         if let Some(over_at) = over_at {
             self.sessions.ends.insert((over_at, id));
             self.arm_session_look();
@@ -150,6 +151,7 @@ impl Engine {
     /// Takes the session from a connection.
     pub(crate) fn drop_session(&mut self, id: ConnId) -> Option<Bound> {
         let bound = self.unbind(id)?;
+        self.trace_state(id, "logout", []);
         self.sessions.after.push(After::Reauthorise(id));
         Some(bound)
     }
@@ -411,5 +413,6 @@ impl Engine {
             self.follow_later(id);
         }
         self.reauthorise_event_subscriptions(id);
+        self.reauthorise_traces(id);
     }
 }

@@ -80,6 +80,7 @@ impl Engine {
             return;
         }
         self.phase = Phase::Draining;
+        self.end_all_traces();
         for id in self.conns.ids().into_iter().rev() {
             if self.conns.get(id).is_some_and(|conn| conn.waiting.is_none()) {
                 self.close(id, 1000, "server_shutdown");

@@ -10,6 +10,8 @@ pub(crate) enum Timer {
     Heartbeat(ConnId),
     /// The periodic check for expired records.
     Expiry,
+    /// The time of this trace is over.
+    TraceOver(u64),
     /// A shutdown begins, with this grace period.
     ShutdownDelay(u64),
     /// The grace period of a shutdown is over.
@@ -58,6 +60,7 @@ impl Engine {
                 let next = self.now.mono.saturating_add(self.options.ttl_check_interval_ms);
                 self.wheel.insert(next, Timer::Expiry);
             }
+            Timer::TraceOver(number) => self.trace_over(number),
             Timer::ShutdownDelay(grace_ms) => self.delay_over(grace_ms),
             Timer::GraceOver => self.close_everyone(),
             Timer::Spread => self.spread_due(),

@@ -157,6 +157,8 @@ macro_rules! operation_table {
             ServerTop "server.top" Some(Admin), None => server_top(request, out);
             ServerViews "server.views" Some(Admin), None => server_views(request, out);
             ServerInsights "server.insights" Some(Admin), None => server_insights(out);
+            ServerTrace "server.trace" Some(Admin), None => server_trace(conn, request, out);
+            ServerUntrace "server.untrace" Some(Read), OwnSubscription => server_untrace(conn, request, out);
             ServerConnections "server.connections" Some(Admin), None => server_connections(out);
             ServerRevokeSessions "server.revokeSessions" Some(Admin), None, once => server_revoke_sessions(request, out);
             ServerDisconnect "server.disconnect" Some(Admin), None => server_disconnect(request, out);

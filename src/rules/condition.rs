@@ -8,6 +8,7 @@ use crate::store::pattern::Pattern as Expression;
 use super::reference::{Operand, Reference, Scope, Template};
 use super::regexes::{self, RegexCache};
 use super::value::Path;
+use super::watched::shown;
 
 /// Where the left side comes from.
 #[derive(Clone, Debug)]
@@ -18,6 +19,25 @@ enum Source {
     Lookup(Box<str>, Option<Path>),
     /// No baselines are kept: always missing.
     Baseline,
+}
+
+impl Source {
+    /// As people would write it.
+    fn described(&self, scope: Scope<'_>) -> String {
+        let path = |name: &str, path: &Option<Path>| match path {
+            Some(path) => format!("{name}.{}", path.text()),
+            None => name.to_owned(),
+        };
+        match self {
+            Source::Event(path) => format!("event.{}", path.text()),
+            Source::Fact(pattern) => {
+                format!("fact {}", scope.text(pattern).unwrap_or_default())
+            }
+            Source::Context(name, of) => format!("context {}", path(name, of)),
+            Source::Lookup(name, of) => format!("lookup {}", path(name, of)),
+            Source::Baseline => "baseline".into(),
+        }
+    }
 }
 
 /// The operators by name.
@@ -111,6 +131,22 @@ impl Condition {
             Some(value) => operand(value),
         };
         Ok(Condition { source, operator, value })
+    }
+
+    /// What it compares, for people: where from, how, and both sides.
+    pub(super) fn describe(&self, scope: Scope<'_>) -> Vec<(&'static str, Json)> {
+        let actual = self.left(scope).ok().flatten();
+        let wanted = match &self.value {
+            Value::Operand(operand) => operand.resolve(scope).ok().flatten(),
+            Value::Missing | Value::Expression(_) => None,
+        };
+        let named = Operator::ALL.iter().find(|(_, operator)| *operator == self.operator);
+        vec![
+            ("source", Json::from(self.source.described(scope))),
+            ("operator", Json::from(named.map_or("", |(name, _)| name))),
+            ("actual", shown(actual.as_deref())),
+            ("wanted", shown(wanted.as_deref())),
+        ]
     }
 
     pub(super) fn holds(&self, scope: Scope<'_>, regexes: &mut RegexCache) -> Result<bool, String> {

@@ -47,6 +47,8 @@ pub trait Host {
         args: &[Json],
         chain: Chain,
     ) -> Result<Json, ServiceError>;
+    /// A rule that somebody watches was evaluated; see [`RuleEngine::watch`].
+    fn evaluated(&mut self, _rule: &str, _report: Object) {}
     /// A stopwatch in microseconds, for statistics only.
     fn stopwatch(&mut self) -> u64 {
         0
@@ -174,6 +176,8 @@ pub(super) struct Waiting {
 /// documentation.
 #[derive(Debug)]
 pub struct RuleEngine {
+    /// Ids of rules that somebody watches.
+    pub(super) watched: Vec<Box<str>>,
     pub(super) options: Options,
     pub(super) rules: BTreeMap<u64, Registered>,
     pub(super) by_id: HashMap<Arc<str>, u64>,
@@ -227,6 +231,7 @@ impl RuleEngine {
             events: 0,
             executed: 0,
             busy: 0,
+            watched: Vec::new(),
         }
     }
 

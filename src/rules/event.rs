@@ -229,6 +229,23 @@ impl Cause {
         }
     }
 
+    /// What kind of trigger it was, and its name, for people.
+    pub(super) fn described(&self) -> (&'static str, String) {
+        if let TriggerData::Pattern(pattern) = &self.data {
+            let last = pattern.completion.events.last();
+            return ("temporal", last.map(|event| event.topic.to_string()).unwrap_or_default());
+        }
+        if let Some(event) = &self.event {
+            return ("event", event.topic.to_string());
+        }
+        let whole = self.data.whole();
+        let text = |of: Option<&Json>| of.and_then(Json::as_str).unwrap_or_default().to_owned();
+        match whole.get("fact") {
+            Some(fact) => ("fact", text(fact.get("key"))),
+            None => ("timer", text(whole.get("timerName"))),
+        }
+    }
+
     /// The data of the N-th matched event. The event that triggers a rule by
     /// itself is the only one.
     pub(super) fn matched(&self, index: usize) -> Option<&Json> {
@@ -275,8 +292,9 @@ impl Cause {
     }
 
     /// The depth of what the triggered rules cause, and its budget.
-    pub(super) fn chain(&self) -> Chain {
-        Chain { depth: self.depth.saturating_add(1), budget: Arc::clone(&self.budget) }
+    pub(super) fn chain(&self, rule: &Arc<str>) -> Chain {
+        let depth = self.depth.saturating_add(1);
+        Chain { depth, budget: Arc::clone(&self.budget), rule: Arc::clone(rule) }
     }
 }
 
@@ -286,6 +304,8 @@ impl Cause {
 pub struct Chain {
     pub(super) depth: u32,
     pub(super) budget: Arc<Budget>,
+    /// The rule that acts.
+    pub rule: Arc<str>,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::json::{Json, Object};
 use super::event::Cause;
 use super::reference::Vars;
 use super::rule::{Action, Catch, ForEach, Lookup, Rule};
+use super::watched::Report;
 
 /// One rule that runs for one trigger.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Execution {
     failure: Option<String>,
     /// On the stopwatch of the host.
     pub started: u64,
+    /// What it did, if somebody watches the rule.
+    pub report: Option<Box<Report>>,
 }
 
 /// How far an execution is.
@@ -85,6 +88,7 @@ impl Execution {
             stage,
             failure: None,
             started,
+            report: None,
         }
     }
 

@@ -34,6 +34,7 @@ mod temporal;
 mod timers;
 mod validate;
 mod value;
+mod watched;
 
 #[cfg(test)]
 mod tests;

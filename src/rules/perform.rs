@@ -16,6 +16,7 @@ use super::run::{After, Task, log_failure};
 use super::service::{LookupCache, ServiceError, ServiceReply};
 use super::timers::Timer;
 use super::value::{Measure, size, type_name};
+use super::watched::Verdict;
 
 /// Bytes of one line of a `log` action.
 const MAX_LOG: usize = 8 * 1024;
@@ -288,7 +289,11 @@ impl RuleEngine {
         let reply = match self.services.begin(service, method, args, ticket) {
             Some(reply) => reply,
             None if service == STORE_SERVICE => {
-                return match cx.host.store_service(method, args, execution.cause.chain()) {
+                return match cx.host.store_service(
+                    method,
+                    args,
+                    execution.cause.chain(&execution.rule.id),
+                ) {
                     Ok(value) => Ok(Called::Now(value)),
                     Err(error) => Err(error.into()),
                 };
@@ -347,8 +352,17 @@ impl RuleEngine {
             }
         }
         match std::mem::replace(&mut execution.stage, Stage::Actions) {
-            Stage::Lookups { failed: Some(LookupFailure::Skip), .. } => None,
+            Stage::Lookups { failed: Some(LookupFailure::Skip), .. } => {
+                if execution.report.is_some() {
+                    self.tell(&rule, &execution.cause, Verdict::Lookup, [], cx);
+                }
+                None
+            }
             Stage::Lookups { failed: Some(LookupFailure::Fail(text)), .. } => {
+                if execution.report.is_some() {
+                    let error = [("error", Json::from(&*text))];
+                    self.tell(&rule, &execution.cause, Verdict::Lookup, error, cx);
+                }
                 log_failure(&rule, log::Level::Error, &text, cx);
                 None
             }

@@ -93,6 +93,25 @@ pub(super) enum Action {
     Broken(&'static str),
 }
 
+impl Action {
+    /// Its type, as definitions have it.
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Action::SetFact { .. } => "set_fact",
+            Action::DeleteFact { .. } => "delete_fact",
+            Action::EmitEvent { .. } => "emit_event",
+            Action::SetTimer(_) => "set_timer",
+            Action::CancelTimer { .. } => "cancel_timer",
+            Action::CallService { .. } => "call_service",
+            Action::Log { .. } => "log",
+            Action::Conditional { .. } => "conditional",
+            Action::ForEach(_) => "for_each",
+            Action::TryCatch { .. } => "try_catch",
+            Action::Broken(_) => "unknown",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct ForEach {
     pub collection: Operand,

@@ -20,6 +20,7 @@ use super::rule::Rule;
 use super::service::panic_text;
 use super::temporal::Completed;
 use super::timers::Expired;
+use super::watched::Verdict;
 
 /// Something to be done; the last on the stack is next.
 #[derive(Debug)]
@@ -118,13 +119,17 @@ impl RuleEngine {
     ) {
         if !cause.budget.take_steps(1) {
             self.warn_steps(&rule, &cause.budget, cx);
+            if self.is_watched(&rule.id) {
+                self.tell(&rule, &cause, Verdict::Cascade, [], cx);
+            }
             return;
         }
         self.running = Some(Arc::clone(&rule));
         let started = cx.host.stopwatch();
         if !rule.lookups.is_empty() {
             let stage = Stage::Lookups { next: 0, failed: None };
-            let execution = Execution::new(rule, cause, stage, started);
+            let mut execution = Execution::new(rule, cause, stage, started);
+            execution.report = self.report_for(&execution.rule);
             tasks.push(Task::Execution(Box::new(execution)));
             return;
         }
@@ -132,6 +137,7 @@ impl RuleEngine {
         if self.conditions_hold(&rule, &cause, &[], cx) {
             let actions = Arc::clone(&rule.actions);
             let mut execution = Execution::new(rule, cause, Stage::Actions, started);
+            execution.report = self.report_for(&execution.rule);
             execution.push_list(&actions, false);
             tasks.push(Task::Execution(Box::new(execution)));
         }
@@ -146,6 +152,9 @@ impl RuleEngine {
         cx: &mut Cx<'_>,
     ) -> bool {
         let vars = Vars::default();
+        if self.is_watched(&rule.id) {
+            self.tell_condition(rule, cause, lookups, cx);
+        }
         let scope = Scope { cause, facts: &self.facts, vars: &vars, lookups };
         for condition in &rule.conditions {
             match condition.holds(scope, &mut self.regexes) {
@@ -174,6 +183,9 @@ impl RuleEngine {
                 self.warn_steps(&execution.rule, &execution.cause.budget, cx);
                 Err(format!("Action limit reached ({MAX_STEPS} steps)"))
             };
+            if let Some(report) = &mut execution.report {
+                report.action(at, action.kind(), done.as_ref().err().map(String::as_str));
+            }
             match done {
                 Ok(After::Next) => {}
                 Ok(After::Caused(caused)) => {
@@ -189,7 +201,9 @@ impl RuleEngine {
             }
         }
         self.executed += 1;
-        self.busy += cx.host.stopwatch().saturating_sub(execution.started);
+        let took = cx.host.stopwatch().saturating_sub(execution.started);
+        self.busy += took;
+        self.tell_fired(&mut execution, took, cx);
     }
 
     pub(super) fn action_failed(
@@ -231,7 +245,12 @@ impl RuleEngine {
             let (event, budget) = (Arc::clone(event), Arc::clone(budget));
             tasks.push(Task::Feed { event, depth, budget });
         }
-        if depth > self.options.max_forward_depth {
+        let too_deep = depth > self.options.max_forward_depth;
+        if !self.watched.is_empty() {
+            let cause = Cause::event(event, depth, budget);
+            self.tell_not_run(&self.event_rules, (&event.topic, &cause), too_deep, cx);
+        }
+        if too_deep {
             return;
         }
         let rules = collect(&self.event_rules, &event.topic);

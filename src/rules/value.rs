@@ -14,6 +14,11 @@ impl Path {
         Path(text.split('.').map(Box::from).collect())
     }
 
+    /// As it was parsed.
+    pub(super) fn text(&self) -> String {
+        self.0.join(".")
+    }
+
     /// The first segment.
     pub(super) fn first(&self) -> &str {
         self.0.first().map_or("", |segment| segment)

@@ -109,6 +109,8 @@ procedures.list                  a  . . . . + + . . . .
 server.stats                     a  . . . . + + . . . .
 server.metrics                   a  . . . . + + . . . .
 server.top                       a  . . . . + + . . . .
+server.trace                     a  . . . . + + . . . .
+server.untrace                   o  . + + + + + + + + +
 server.views                     a  . . . . + + . . . .
 server.insights                  a  . . . . + + . . . .
 server.connections               a  . . . . + + . . . .
@@ -229,6 +231,7 @@ fn request(operation: &str) -> Value {
             json!({"userId": nobody})
         }
         other if other.starts_with("procedures.") => json!({"name": "own-steps"}),
+        "server.trace" => json!({"connectionId": "conn-0"}),
         other if other.starts_with("rules.") => {
             json!({"key": "map.x", "topic": "map.x", "pattern": "map.x"})
         }

@@ -12,6 +12,7 @@ mod meter;
 mod scans;
 mod surroundings;
 mod top;
+mod trace;
 mod views;
 
 pub use insights::Exposure;
@@ -19,3 +20,4 @@ pub(in crate::engine) use insights::Told;
 pub(in crate::engine) use load::Load;
 pub(crate) use meter::Meter;
 pub(in crate::engine) use scans::Scans;
+pub(in crate::engine) use trace::{Author, Traces};

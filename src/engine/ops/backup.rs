@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::Outcome;
 use crate::app::{ConnId, JobOutput};
 use crate::engine::Engine;
+use crate::engine::introspection::Author;
 use crate::json::{Json, Object, Raw, parse};
 use crate::protocol::{ErrorCode, OpError, Reply, Request};
 use crate::storage::{
@@ -154,6 +155,7 @@ impl Engine {
             // Users, roles and sessions are not a matter of this operation.
             contents.retain(|content| !engine.is_system_bucket(&content.name));
             let set = engine.store.prepare_restore(&contents)?;
+            engine.author = Author::Restore;
             engine.commit(set);
             let records = contents.iter().map(|content| content.rows.len()).sum::<usize>();
             let names = contents.into_iter().map(|content| Json::from(content.name)).collect();

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use serde_json::Value;
 
+use super::introspection::Author;
 use super::{Engine, Timer};
 use crate::app::{ConnId, Effect, Job, JobId, JobOutput, Now};
 use crate::budget::Budget;
@@ -282,9 +283,16 @@ impl Host for Surroundings<'_> {
         chain: Chain,
     ) -> Result<Json, ServiceError> {
         let first = self.0.unpublished.len();
+        let by_rule = Author::Rule((&*chain.rule).into());
+        let author = std::mem::replace(&mut self.0.author, by_rule);
         let result = self.0.call_store(method, args);
+        self.0.author = author;
         self.0.chain_commits(first, &chain);
         result
+    }
+
+    fn evaluated(&mut self, rule: &str, report: Object) {
+        self.0.trace_rule(rule, report);
     }
 
     fn stopwatch(&mut self) -> u64 {

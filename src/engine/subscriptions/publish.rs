@@ -184,6 +184,7 @@ impl Engine {
         if pushed {
             let bytes = text.map_or(0, |text| text.len()) as u64;
             self.subscriptions.pushed = self.subscriptions.pushed.wrapping_add(bytes);
+            self.trace_result(conn, number, kind.is_logic, text);
         }
         pushed
     }
@@ -214,14 +215,18 @@ impl Engine {
                     }
                 },
             };
-            let mut wake = None;
+            let (mut wake, mut is_newly_stale) = (None, false);
             subscriptions.hold(view, number, |hold| {
+                is_newly_stale = !takes && !hold.stale;
                 hold.stale |= !takes;
                 hold.owe(sent, delta, coalesce);
                 wake = Some(hold.first);
             });
             if supersedes && let Some(conn) = self.conns.get_mut(conn) {
                 conn.meter.skipped = conn.meter.skipped.saturating_add(1);
+            }
+            if is_newly_stale {
+                self.trace_stale(conn, number, "stale");
             }
             match wake {
                 Some(First::At { at, .. }) if is_first_debt => {
@@ -265,6 +270,21 @@ impl Engine {
         self.send(conn, &head, text, if kind.seq.is_some() { b"}}" } else { b"}" });
         self.subscriptions.scratch = head;
         self.metrics.pushes += 1;
+        self.trace_result(conn, number, kind.is_logic, text);
+    }
+
+    fn trace_result(
+        &mut self,
+        conn: ConnId,
+        number: u64,
+        is_logic: bool,
+        text: Option<&Arc<[u8]>>,
+    ) {
+        if self.is_tracing() {
+            let channel = if is_logic { "logic" } else { "subscription" };
+            let id = subscription_id(number, &mut [0; 24]).to_owned();
+            self.trace_push(conn, channel, &id, text.map_or(0, |text| text.len()));
+        }
     }
 
     /// The last push of a subscription in delta mode. Never suppressed.

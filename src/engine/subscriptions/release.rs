@@ -108,6 +108,9 @@ impl Engine {
             return Tried::OverMark;
         }
         let (mut owed, mut token) = (None, false);
+        if hold.stale {
+            self.trace_stale(conn, number, "caughtUp");
+        }
         self.subscriptions.hold(view, number, |hold| {
             owed = hold.owed.take();
             token = std::mem::take(&mut hold.token);

@@ -17,6 +17,7 @@ mod records;
 mod rig;
 pub(crate) mod rows;
 mod simulation;
+mod traces;
 
 use super::*;
 use crate::app::{App, HttpRequest};

@@ -1,0 +1,195 @@
+//! `server.trace`: what one connection, one rule or one bucket does.
+
+use super::*;
+use crate::engine::RulesSetup;
+
+fn call(rig: &mut Rig, conn: ConnId, request: &str) -> Json {
+    rig.received(conn);
+    rig.send(conn, &format!(r#"{{"id":1,{request}}}"#));
+    let answers = rig.received(conn);
+    let answer = answers.into_iter().find(|message| message.get("id").is_some());
+    let answer = answer.unwrap_or_else(|| panic!("no answer to {request}"));
+    answer.get("data").cloned().unwrap_or(answer)
+}
+
+/// The entries that a connection was told since the last look.
+fn entries(rig: &mut Rig, conn: ConnId) -> Vec<Json> {
+    let pushes = rig
+        .received(conn)
+        .into_iter()
+        .filter(|message| message.get("channel").and_then(Json::as_str) == Some("trace"));
+    pushes.filter_map(|push| push.get("data").cloned()).collect()
+}
+
+fn text<'j>(of: &'j Json, name: &str) -> &'j str {
+    of.get(name).and_then(Json::as_str).unwrap_or_else(|| panic!("{name} in {of}"))
+}
+
+fn prepared() -> (Rig, ConnId, ConnId) {
+    let mut rig = Rig::new(EngineOptions {
+        first_push_delay_ms: 0,
+        max_buffered_bytes: 6_000,
+        ..EngineOptions::default()
+    });
+    rig.engine.set_rules(RulesSetup::default()).expect("rules");
+    let (admin, client) = (rig.connect(), rig.connect());
+    let define = r#""type":"store.defineBucket","name":"parts","config":{"key":"id","schema":{"id":{"type":"number"},"qty":{"type":"number"},"note":{"type":"string"}}}"#;
+    call(&mut rig, admin, define);
+    (rig, admin, client)
+}
+
+#[test]
+fn a_connection_is_followed_without_what_it_says() {
+    let (mut rig, admin, client) = prepared();
+    let started = call(&mut rig, admin, r#""type":"server.trace","connectionId":"conn-2""#);
+    assert_eq!(started.get("endsAt"), Some(&Json::Number(1_800_000_300_000.0)));
+    call(&mut rig, client, r#""type":"store.live","bucket":"parts""#);
+    let secret = r#""type":"store.insert","bucket":"parts","data":{"id":1,"note":"hush"}"#;
+    call(&mut rig, client, secret);
+    call(&mut rig, client, r#""type":"store.get","bucket":"nowhere","key":1"#);
+    let told = entries(&mut rig, admin);
+    let kinds: Vec<(&str, &str)> = told
+        .iter()
+        .map(|entry| match text(entry, "kind") {
+            "request" => (text(entry, "type"), text(entry, "result")),
+            kind => (kind, text(entry, "channel")),
+        })
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            ("store.live", "success"),
+            ("push", "subscription"),
+            ("store.insert", "success"),
+            ("store.get", "error"),
+        ]
+    );
+    assert_eq!(text(&told[3], "code"), "BUCKET_NOT_DEFINED");
+    assert_eq!(text(&told[2], "resource"), "parts");
+    assert!(told.iter().all(|entry| !entry.to_text().contains("hush")), "{told:?}");
+    let numbers: Vec<f64> =
+        told.iter().filter_map(|entry| entry.get("n").and_then(Json::as_number)).collect();
+    assert_eq!(numbers, [1.0, 2.0, 3.0, 4.0]);
+    rig.engine.closed(client, rig.now);
+    rig.drain();
+    let last = entries(&mut rig, admin);
+    assert_eq!(text(&last[0], "event"), "closed");
+    assert_eq!((text(&last[1], "kind"), text(&last[1], "reason")), ("end", "target"));
+    assert_eq!(rig.engine.total_subscriptions, 0);
+    rig.engine.check_invariants();
+}
+
+#[test]
+fn a_rule_says_why_it_did_not_fire() {
+    let (mut rig, admin, client) = prepared();
+    let rule = r#""type":"rules.registerRule","rule":{"id":"low","name":"Low","trigger":{"type":"event","topic":"stock.changed"},"conditions":[{"source":{"type":"event","field":"kind"},"operator":"eq","value":"bolt"},{"source":{"type":"event","field":"qty"},"operator":"lt","value":10}],"actions":[{"type":"set_fact","key":"low","value":true},{"type":"call_service","service":"nothing","method":"x","args":[]}]}"#;
+    let registered = call(&mut rig, admin, rule);
+    assert_eq!(registered.get("code"), None, "{registered}");
+    let started = call(&mut rig, admin, r#""type":"server.trace","ruleId":"low""#);
+    assert!(started.get("subscriptionId").is_some(), "{started}");
+    let emit = |rig: &mut Rig, qty: u32| {
+        let emit = format!(
+            r#""type":"rules.emit","topic":"stock.changed","data":{{"kind":"bolt","qty":{qty}}}"#
+        );
+        call(rig, client, &emit);
+    };
+    emit(&mut rig, 12);
+    emit(&mut rig, 3);
+    let told = entries(&mut rig, admin);
+    assert_eq!(text(&told[0], "outcome"), "condition");
+    assert_eq!(
+        told[0].get("condition").map(Json::to_text).as_deref(),
+        Some(r#"{"index":1,"source":"event.qty","operator":"lt","actual":12,"wanted":10}"#)
+    );
+    assert_eq!(
+        told[0].get("trigger").map(Json::to_text).as_deref(),
+        Some(r#"{"kind":"event","name":"stock.changed"}"#)
+    );
+    assert_eq!(text(&told[1], "outcome"), "fired");
+    assert_eq!(
+        told[1].get("actions").map(Json::to_text).as_deref(),
+        Some(
+            r#"[{"index":0,"type":"set_fact","ok":true},{"index":1,"type":"call_service","ok":false,"error":"Service not found: nothing"}]"#
+        )
+    );
+    call(&mut rig, client, r#""type":"rules.disableRule","ruleId":"low""#);
+    emit(&mut rig, 3);
+    let told = entries(&mut rig, admin);
+    assert_eq!(told.iter().map(|entry| text(entry, "outcome")).collect::<Vec<_>>(), ["disabled"]);
+    call(&mut rig, client, r#""type":"rules.unregisterRule","ruleId":"low""#);
+    emit(&mut rig, 3);
+    let told = entries(&mut rig, admin);
+    assert_eq!(text(told.last().expect("an end"), "reason"), "target");
+}
+
+#[test]
+fn a_bucket_tells_who_changed_which_fields() {
+    let (mut rig, admin, client) = prepared();
+    call(&mut rig, admin, r#""type":"server.trace","bucket":"parts","maxEntries":4"#);
+    for request in [
+        r#""type":"store.insert","bucket":"parts","data":{"id":7,"qty":1,"note":"x"}"#,
+        r#""type":"store.update","bucket":"parts","key":7,"data":{"qty":2}"#,
+        r#""type":"store.delete","bucket":"parts","key":7"#,
+        r#""type":"store.insert","bucket":"parts","data":{"id":8}"#,
+        r#""type":"store.insert","bucket":"parts","data":{"id":9}"#,
+    ] {
+        call(&mut rig, client, request);
+    }
+    let told = entries(&mut rig, admin);
+    let ops: Vec<&str> = told[..4].iter().map(|entry| text(entry, "op")).collect();
+    assert_eq!(ops, ["insert", "update", "delete", "insert"]);
+    let fields = told[1].get("fields").map(Json::to_text);
+    assert_eq!(fields.as_deref(), Some(r#"["qty","_version"]"#), "{}", told[1]);
+    assert_eq!(text(&told[1], "key"), "7");
+    let by = told[1].get("by").map(Json::to_text);
+    assert_eq!(by.as_deref(), Some(r#"{"connectionId":"conn-2"}"#));
+    assert_eq!((text(&told[4], "kind"), text(&told[4], "reason")), ("end", "entries"));
+    assert_eq!(told.len(), 5);
+}
+
+#[test]
+fn traces_are_few_end_by_themselves_and_are_for_those_who_may() {
+    let (mut rig, admin, client) = prepared();
+    let trace = r#""type":"server.trace","bucket":"parts","durationMs":1000"#;
+    let ids: Vec<String> =
+        (0..4).map(|_| text(&call(&mut rig, admin, trace), "subscriptionId").to_owned()).collect();
+    let refused = call(&mut rig, client, trace);
+    assert_eq!(text(&refused, "message"), "Too many traces (max 4)");
+    let untrace = format!(r#""type":"server.untrace","subscriptionId":"{}""#, ids[0]);
+    let foreign = call(&mut rig, client, &untrace);
+    assert_eq!(text(&foreign, "code"), "NOT_FOUND");
+    call(&mut rig, admin, &untrace);
+    assert_eq!(rig.engine.total_subscriptions, 3);
+    rig.advance(1_000);
+    let told = entries(&mut rig, admin);
+    let reasons: Vec<&str> = told.iter().map(|entry| text(entry, "reason")).collect();
+    assert_eq!(reasons, ["time"; 3]);
+    for (fields, told) in [
+        (r#""bucket":"parts","ruleId":"x""#, "Expected exactly one of"),
+        (r#""maxEntries":5"#, "Expected exactly one of"),
+        (r#""bucket":"parts","maxEntries":0"#, "Invalid \"maxEntries\": expected integer from 1"),
+        (r#""bucket":"x""#, "Bucket \"x\" not found"),
+        (r#""ruleId":"x""#, "Rule \"x\" not found"),
+        (r#""connectionId":"x""#, "Connection \"x\" not found"),
+    ] {
+        let refused = call(&mut rig, admin, &format!(r#""type":"server.trace",{fields}"#));
+        assert!(text(&refused, "message").starts_with(told), "{refused}");
+    }
+    // A slow reader is told how much it missed.
+    call(&mut rig, admin, r#""type":"server.trace","bucket":"parts","maxEntries":1000"#);
+    rig.stall(admin, true);
+    let insert = |rig: &mut Rig, id: u32| {
+        let data = format!(r#"{{"id":{id}}}"#);
+        call(rig, client, &format!(r#""type":"store.insert","bucket":"parts","data":{data}"#));
+    };
+    for id in 0..100 {
+        insert(&mut rig, id);
+    }
+    rig.stall(admin, false);
+    let before = entries(&mut rig, admin);
+    insert(&mut rig, 100);
+    let told = entries(&mut rig, admin);
+    assert!(before.len() < 50, "{}", before.len());
+    let missed = told[0].get("missed").and_then(Json::as_number).expect("missed");
+    assert_eq!(missed as usize + before.len(), 100, "{}", told[0]);
+}

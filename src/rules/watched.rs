@@ -1,0 +1,198 @@
+//! Rules that somebody watches: what became of each evaluation, for people who
+//! ask why a rule did not fire. Costs one look at an empty list otherwise.
+
+use std::sync::Arc;
+
+use crate::json::{Json, Object};
+
+use super::engine::{Cx, RuleEngine};
+use super::event::Cause;
+use super::execution::Execution;
+use super::index::{Group, PatternIndex};
+use super::reference::{Scope, Vars};
+use super::rule::Rule;
+
+/// Why a rule ran, or how far it got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Fired,
+    Condition,
+    Lookup,
+    Disabled,
+    Depth,
+    Cascade,
+    Failed,
+}
+
+impl Verdict {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Fired => "fired",
+            Verdict::Condition => "condition",
+            Verdict::Lookup => "lookup",
+            Verdict::Disabled => "disabled",
+            Verdict::Depth => "depth",
+            Verdict::Cascade => "cascade",
+            Verdict::Failed => "failed",
+        }
+    }
+}
+
+/// What an evaluation of a watched rule has done so far.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    actions: Vec<Json>,
+}
+
+/// Actions that one report lists.
+const MOST_ACTIONS: usize = 100;
+/// Characters of a value that is shown.
+const MOST_TEXT: usize = 256;
+
+impl Report {
+    pub fn action(&mut self, at: usize, kind: &'static str, error: Option<&str>) {
+        if self.actions.len() >= MOST_ACTIONS {
+            return;
+        }
+        let mut action: Object = [
+            ("index", Json::Number(at as f64)),
+            ("type", Json::from(kind)),
+            ("ok", Json::Bool(error.is_none())),
+        ]
+        .into_iter()
+        .collect();
+        if let Some(error) = error {
+            action.insert("error", Json::from(cut(error)));
+        }
+        self.actions.push(Json::Object(action));
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(MOST_TEXT).collect()
+}
+
+/// A value for people: short ones as they are.
+pub(super) fn shown(value: Option<&Json>) -> Json {
+    match value {
+        None => Json::Null,
+        Some(Json::String(text)) => Json::from(cut(text)),
+        Some(value @ (Json::Array(_) | Json::Object(_))) => Json::from(cut(&value.to_text())),
+        Some(value) => value.clone(),
+    }
+}
+
+fn trigger(cause: &Cause) -> Json {
+    let (kind, name) = cause.described();
+    let members: Object =
+        [("kind", Json::from(kind)), ("name", Json::from(cut(&name)))].into_iter().collect();
+    Json::Object(members)
+}
+
+impl RuleEngine {
+    /// From now on this rule's evaluations are told to the host. False: there is
+    /// no such rule.
+    pub fn watch(&mut self, rule: &str) -> bool {
+        if self.rule(rule).is_err() {
+            return false;
+        }
+        if !self.is_watched(rule) {
+            self.watched.push(rule.into());
+        }
+        true
+    }
+
+    pub fn unwatch(&mut self, rule: &str) {
+        self.watched.retain(|id| **id != *rule);
+    }
+
+    pub(super) fn is_watched(&self, rule: &str) -> bool {
+        self.watched.iter().any(|id| **id == *rule)
+    }
+
+    /// The report that an execution of this rule fills, if somebody watches.
+    pub(super) fn report_for(&self, rule: &Rule) -> Option<Box<Report>> {
+        self.is_watched(&rule.id).then(Box::default)
+    }
+
+    pub(super) fn tell(
+        &self,
+        rule: &Rule,
+        cause: &Cause,
+        verdict: Verdict,
+        more: impl IntoIterator<Item = (&'static str, Json)>,
+        cx: &mut Cx<'_>,
+    ) {
+        let mut entry: Object =
+            [("trigger", trigger(cause)), ("outcome", Json::from(verdict.as_str()))]
+                .into_iter()
+                .collect();
+        for (name, value) in more {
+            entry.insert(name, value);
+        }
+        cx.host.evaluated(&rule.id, entry);
+    }
+
+    /// The first condition that does not hold, with both of its sides.
+    pub(super) fn tell_condition(
+        &mut self,
+        rule: &Rule,
+        cause: &Cause,
+        lookups: &[(Box<str>, Json)],
+        cx: &mut Cx<'_>,
+    ) {
+        let vars = Vars::default();
+        let scope = Scope { cause, facts: &self.facts, vars: &vars, lookups };
+        let mut told = None;
+        for (at, condition) in rule.conditions.iter().enumerate() {
+            match condition.holds(scope, &mut self.regexes) {
+                Ok(true) => continue,
+                Ok(false) => {
+                    let mut failed: Object =
+                        [("index", Json::Number(at as f64))].into_iter().collect();
+                    for (name, value) in condition.describe(scope) {
+                        failed.insert(name, value);
+                    }
+                    told = Some((Verdict::Condition, "condition", Json::Object(failed)));
+                }
+                Err(text) => told = Some((Verdict::Failed, "error", Json::from(cut(&text)))),
+            }
+            break;
+        }
+        if let Some((verdict, name, value)) = told {
+            self.tell(rule, cause, verdict, [(name, value)], cx);
+        }
+    }
+
+    /// A watched execution is over.
+    pub(super) fn tell_fired(&self, execution: &mut Execution, micros: u64, cx: &mut Cx<'_>) {
+        let Some(report) = execution.report.take() else { return };
+        let more =
+            [("actions", Json::Array(report.actions)), ("micros", Json::Number(micros as f64))];
+        self.tell(&execution.rule, &execution.cause, Verdict::Fired, more, cx);
+    }
+
+    /// The watched rules of a subject that are not run: because they are switched
+    /// off, or (`too_deep`) because the chain is long enough.
+    pub(super) fn tell_not_run(
+        &self,
+        index: &PatternIndex<Arc<Rule>>,
+        (subject, cause): (&str, &Cause),
+        too_deep: bool,
+        cx: &mut Cx<'_>,
+    ) {
+        let mut found: Vec<Arc<Rule>> = Vec::new();
+        let mut add = |group: &Group<Arc<Rule>>| {
+            let concerned = group.members.values().filter(|rule| too_deep || !rule.is_active());
+            found.extend(concerned.filter(|rule| self.is_watched(&rule.id)).cloned());
+        };
+        if let Some(group) = index.exact(subject) {
+            add(group);
+        }
+        index.each_wild(subject, &mut add);
+        for rule in found {
+            let verdict = if rule.is_active() { Verdict::Depth } else { Verdict::Disabled };
+            self.tell(&rule, cause, verdict, [], cx);
+        }
+    }
+}
