@@ -57,6 +57,7 @@ pub(in crate::engine) enum Author {
     /// Time.
     #[default]
     Expiry,
+    #[cfg(feature = "sqlite")]
     Restore,
 }
 
@@ -471,6 +472,7 @@ impl Engine {
             Author::Rule(id) => object([("ruleId", Json::from(&**id))]),
             Author::Procedure(name) => object([("procedure", Json::from(&**name))]),
             Author::Expiry => object([("expiry", Json::Bool(true))]),
+            #[cfg(feature = "sqlite")]
             Author::Restore => object([("restore", Json::Bool(true))]),
         };
         Json::Object(members)
