@@ -89,6 +89,9 @@ pub struct Config {
     pub max_connections: Option<usize>,
     /// Connections at once of one client address.
     pub max_connections_per_ip: Option<usize>,
+    /// How long dead connections of an address at its limit have to answer; 0
+    /// refuses newcomers at once.
+    pub per_ip_probe_ms: u64,
     pub connection_limits: ConnectionLimits,
     pub rate_limit: Option<RateLimit>,
     pub limits: Limits,
@@ -146,6 +149,7 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             max_connections: None,
             max_connections_per_ip: None,
+            per_ip_probe_ms: 1000,
             connection_limits: ConnectionLimits::default(),
             rate_limit: None,
             limits: Limits::default(),

@@ -1,7 +1,8 @@
 //! Addresses of clients: ranges, trusted proxies, what counts as one client.
 
 use crate::address::Address;
-use std::collections::HashMap;
+use crate::app::ConnId;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -199,38 +200,46 @@ pub fn is_untold_proxy(peer: Address, trusted: &[TrustedProxy]) -> bool {
 #[derive(Debug)]
 pub struct PerClient {
     limit: Option<u32>,
-    counts: HashMap<Address, u32>,
+    /// Those that are admitted, by the address that limits count by.
+    admitted: HashMap<Address, BTreeSet<ConnId>>,
 }
 
 impl PerClient {
     pub fn new(limit: Option<u32>) -> Self {
-        PerClient { limit, counts: HashMap::new() }
+        PerClient { limit, admitted: HashMap::new() }
+    }
+
+    /// Whether one more would be admitted.
+    pub fn has_room(&self, address: Address) -> bool {
+        let (Some(limit), Address::Ip(_)) = (self.limit, address) else { return true };
+        self.connections(address).len() < limit as usize
     }
 
     /// Counts one more connection, or refuses it.
-    pub fn admit(&mut self, address: Address) -> bool {
-        let (Some(limit), Address::Ip(_)) = (self.limit, address) else { return true };
-        let count = self.counts.entry(address.client()).or_insert(0);
-        if *count >= limit {
-            // With a limit of zero nobody would ever take the entry out.
-            if *count == 0 {
-                self.counts.remove(&address.client());
-            }
-            return false;
+    pub fn admit(&mut self, address: Address, id: ConnId) -> bool {
+        let (Some(_), Address::Ip(_)) = (self.limit, address) else { return true };
+        let has_room = self.has_room(address);
+        if has_room {
+            self.admitted.entry(address.client()).or_default().insert(id);
         }
-        *count += 1;
-        true
+        has_room
     }
 
     /// An admitted connection has begun to close.
-    pub fn leave(&mut self, address: Address) {
+    pub fn leave(&mut self, address: Address, id: ConnId) {
         let key = address.client();
-        if let Some(count) = self.counts.get_mut(&key) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.counts.remove(&key);
+        if let Some(admitted) = self.admitted.get_mut(&key) {
+            admitted.remove(&id);
+            if admitted.is_empty() {
+                self.admitted.remove(&key);
             }
         }
+    }
+
+    /// The connections of a client; none where nothing is counted.
+    pub fn connections(&self, address: Address) -> impl ExactSizeIterator<Item = ConnId> {
+        static NONE: BTreeSet<ConnId> = BTreeSet::new();
+        self.admitted.get(&address.client()).unwrap_or(&NONE).iter().copied()
     }
 }
 
@@ -322,18 +331,24 @@ mod tests {
     #[test]
     fn a_client_is_an_ipv4_address_or_a_64_bit_prefix() {
         let mut counts = PerClient::new(Some(1));
-        assert!(counts.admit(at("1.1.1.1")));
-        assert!(!counts.admit(at("::ffff:1.1.1.1")));
-        assert!(counts.admit(at("1.1.1.2")));
-        assert!(counts.admit(at("2001:db8::1")));
-        assert!(!counts.admit(at("2001:db8::ffff:2")));
-        assert!(counts.admit(at("2001:db8:0:1::1")));
-        counts.leave(at("2001:db8::1"));
-        assert!(counts.admit(at("2001:db8::2")));
-        for address in ["1.1.1.1", "1.1.1.2", "2001:db8::2", "2001:db8:0:1::1"] {
-            counts.leave(at(address));
+        let id = |slot| ConnId { slot, generation: 1 };
+        assert!(counts.admit(at("1.1.1.1"), id(1)));
+        assert!(!counts.admit(at("::ffff:1.1.1.1"), id(2)));
+        assert!(counts.admit(at("1.1.1.2"), id(3)));
+        assert!(counts.admit(at("2001:db8::1"), id(4)));
+        assert!(!counts.admit(at("2001:db8::ffff:2"), id(5)));
+        assert!(counts.connections(at("2001:db8::9")).eq([id(4)]));
+        assert!(counts.admit(at("2001:db8:0:1::1"), id(6)));
+        counts.leave(at("2001:db8::1"), id(4));
+        assert!(counts.admit(at("2001:db8::2"), id(7)));
+        for (address, slot) in
+            [("1.1.1.1", 1), ("1.1.1.2", 3), ("2001:db8::2", 7), ("2001:db8:0:1::1", 6)]
+        {
+            counts.leave(at(address), id(slot));
         }
-        assert!(counts.counts.is_empty(), "nobody is remembered for ever");
-        assert!((0..9).all(|_| counts.admit(Address::Unix)) && counts.counts.is_empty());
+        assert!(counts.admitted.is_empty(), "nobody is remembered for ever");
+        assert!((0..9).all(|slot| counts.admit(Address::Unix, id(slot))));
+        assert!(counts.admitted.is_empty());
+        assert!(!PerClient::new(Some(0)).admit(at("1.1.1.1"), id(1)));
     }
 }

@@ -35,6 +35,10 @@ pub struct Counters {
     /// Reloads of the certificate.
     pub tls_reloaded: AtomicU64,
     pub tls_not_reloaded: AtomicU64,
+    /// Connections that made room for others of their address, and newcomers for
+    /// whom there was none.
+    pub probes_evicted: AtomicU64,
+    pub probes_refused: AtomicU64,
     pub turns_total: AtomicU64,
     /// Working time of turns, sleep excluded: counts per bound of
     /// [`TURN_BOUNDS`] (not cumulative) and of longer ones.

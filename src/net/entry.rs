@@ -45,6 +45,8 @@ pub(super) struct Entry {
     pub awaits_header: bool,
     /// A step of its handshake is being done, or waits for that.
     pub is_shaking: bool,
+    /// It waits for a place among the connections of its address.
+    pub parked: bool,
     /// Not read because its output is not read.
     pub paused: bool,
     /// The socket is full; the kernel reports when it is not.
@@ -89,6 +91,7 @@ impl Entry {
             waiting: false,
             awaits_header: false,
             is_shaking: false,
+            parked: false,
             paused: false,
             blocked: false,
             is_watched: false,
@@ -104,7 +107,7 @@ impl Entry {
 
     /// No input is handled at present.
     pub fn is_held(&self) -> bool {
-        self.waiting || self.paused || self.is_shaking || self.is_doomed
+        self.waiting || self.parked || self.paused || self.is_shaking || self.is_doomed
     }
 
     /// There is something to do on the input side.

@@ -30,6 +30,7 @@ mod memory;
 pub mod outbox;
 mod output;
 mod preamble;
+mod probing;
 pub mod proxy;
 mod sealed;
 mod serve;

@@ -331,13 +331,23 @@ impl<A: App + 'static> Transport<A> {
     fn connect(&mut self, id: ConnId, peer: Peer) {
         self.counters.connections_total.fetch_add(1, Relaxed);
         self.mark_dirty(id.slot);
+        let is_full = !self.per_client.has_room(peer.address);
+        if !self.stop.accepts_no_more && is_full && self.park(id, &peer) {
+            return;
+        }
+        self.admit(id, peer);
+    }
+
+    /// A place for a newcomer, or a close.
+    pub(super) fn admit(&mut self, id: ConnId, peer: Peer) {
         // Whoever stops has a word of its own for newcomers, and says it first.
         let stopping = self.stop.accepts_no_more;
-        let admitted = !stopping && self.per_client.admit(peer.address);
+        let admitted = !stopping && self.per_client.admit(peer.address, id);
         let Some(entry) = self.table.get_mut(id.slot as usize) else { return };
         entry.admitted = admitted;
         if !admitted && !stopping {
             entry.conn.close(4003, "too_many_connections");
+            self.counters.probes_refused.fetch_add(1, Relaxed);
             self.begin_end(id.slot, 4003);
             return;
         }
@@ -368,7 +378,8 @@ impl<A: App + 'static> Transport<A> {
         entry.waiting = false;
         entry.paused = false;
         if std::mem::take(&mut entry.admitted) {
-            self.per_client.leave(entry.address);
+            let id = ConnId { slot, generation: entry.generation };
+            self.per_client.leave(entry.address, id);
         }
         self.begin_drain(slot);
     }

@@ -12,6 +12,7 @@ use super::handshakes::Handshakes;
 use super::http::client::ClientFiles;
 use super::limits::{EVENTS, READ_BYTES};
 use super::mailbox::{Durability, Mailbox, Remote};
+use super::probing::Probing;
 use super::sealed::Shared;
 use super::signals::Signals;
 use super::socket::Listening;
@@ -59,6 +60,9 @@ pub struct Options {
     pub max_connections: Option<usize>,
     /// Open connections of one IPv4 address or IPv6 /64.
     pub max_connections_per_ip: Option<u32>,
+    /// How long silent connections of an address at its limit have to answer; 0:
+    /// newcomers are refused at once.
+    pub per_ip_probe_ms: u64,
     /// Proxies whose word for the client's address is believed.
     pub trusted_proxies: Vec<TrustedProxy>,
     /// Output waits until [`Durability::raise`] has reached the commit that it
@@ -89,6 +93,7 @@ impl Default for Options {
             guard: None,
             max_connections: None,
             max_connections_per_ip: None,
+            per_ip_probe_ms: 1000,
             trusted_proxies: Vec::new(),
             gate_output: false,
             binary: None,
@@ -125,6 +130,7 @@ pub struct Transport<A: App> {
     pub(super) table: Slab<Entry>,
     pub(super) next_generation: u32,
     pub(super) per_client: PerClient,
+    pub(super) probing: Probing,
     /// Somebody was told of a proxy that is not trusted.
     pub(super) proxy_told: bool,
     /// Nobody is looked for before this time who holds too much output.
@@ -223,6 +229,7 @@ impl<A: App + 'static> Transport<A> {
             table: Slab::new(),
             next_generation: 0,
             per_client: PerClient::new(options.max_connections_per_ip),
+            probing: Probing::default(),
             proxy_told: false,
             output_again: None,
             buffer: vec![0; READ_BYTES],

@@ -69,6 +69,7 @@ impl<A: App + 'static> Transport<A> {
         let deadlines = [
             self.wheel.next_deadline(),
             self.app.next_deadline(),
+            self.probing.next_deadline(),
             self.accepting.paused_until,
             self.spares.deadline(),
             self.output_again,
@@ -188,6 +189,7 @@ impl<A: App + 'static> Transport<A> {
             self.time_is_over(id);
         }
         self.expired = expired;
+        self.end_rounds();
         if self.app.next_deadline().is_some_and(|deadline| deadline <= self.now.mono) {
             self.app.timers(self.now, &View(&self.table));
             self.perform_effects();

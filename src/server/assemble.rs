@@ -193,6 +193,7 @@ pub(super) fn transport(
         max_connections_per_ip: config
             .max_connections_per_ip
             .map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)),
+        per_ip_probe_ms: config.per_ip_probe_ms,
         trusted_proxies: config.trusted_proxies.clone(),
         gate_output: recovered.is_some() && config.persistence.durability != Durability::None,
         ..net::Options::default()

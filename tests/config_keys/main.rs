@@ -95,6 +95,7 @@ const INTEGERS: &[(&str, u64, u64, bool)] = &[
     ("reconnectsPerSecond", 1, 1_000_000, false),
     ("maxConnections", 1, NO_LIMIT, false),
     ("maxConnectionsPerIp", 1, NO_LIMIT, false),
+    ("perIpProbeMs", 100, 10_000, true),
     ("connectionLimits.maxSubscriptionsPerConnection", 0, NO_LIMIT, false),
     ("connectionLimits.maxTotalSubscriptions", 0, NO_LIMIT, false),
     ("rateLimit.maxRequests", 1, 1_000_000, false),

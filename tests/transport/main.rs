@@ -7,6 +7,7 @@ mod flow;
 mod frames;
 mod http;
 mod memory;
+mod places;
 mod program;
 mod slow_peer;
 mod stop;

@@ -282,6 +282,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub enum Frame {
     Text(String),
     Binary(Vec<u8>),
+    Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(u16, String),
     EmptyClose,
@@ -384,6 +385,7 @@ impl Client {
         match head[0] {
             0x81 => Frame::Text(String::from_utf8(payload).unwrap()),
             0x82 => Frame::Binary(payload),
+            0x89 => Frame::Ping(payload),
             0x8a => Frame::Pong(payload),
             0x88 if payload.is_empty() => Frame::EmptyClose,
             0x88 => Frame::Close(

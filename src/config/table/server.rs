@@ -72,6 +72,8 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("maxConnectionsPerIp", int(1, UNLIMITED), |c| Some(&mut c.max_connections_per_ip),
         "Connections at once from one IPv4 address or IPv6 /64 network; more are closed with 4003. Absent, there is no limit.")
         .flag("", "max-connections-per-ip", "N", "connections of one client address"),
+    Row::new("perIpProbeMs", int_or_zero("off", 100, 10_000), |c| Some(&mut c.per_ip_probe_ms),
+        "At `maxConnectionsPerIp`, connections of the address that have been silent for so long are asked for a sign of life and have so long to give one; those that give none make room for newcomers."),
     Row::new("connectionLimits", Kind::Section, nowhere, "Limits on subscriptions of all kinds together."),
     Row::new("connectionLimits.maxSubscriptionsPerConnection", int(0, UNLIMITED),
         |c| Some(&mut c.connection_limits.max_subscriptions_per_connection),

@@ -323,6 +323,13 @@ pub(super) static ROWS: &[Row] = &[
     row("noexd_sessions", Gauge, &[], "Client sessions, with connection or without.", |s| {
         size(s.engine.client_sessions.len())
     }),
+    row(
+        "noexd_probe_evictions_total",
+        Counter,
+        &[],
+        "Dead connections that made room for others of their address.",
+        |s| count(s.world.probes_evicted),
+    ),
     row("noexd_once_total", Counter, &["outcome"], "Numbered requests.", |s| {
         let once = s.engine.client_sessions.once;
         let outcomes = [

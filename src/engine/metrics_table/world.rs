@@ -17,6 +17,8 @@ pub struct World {
     pub closed: Vec<(u16, u64)>,
     pub refused: Vec<(&'static str, u64)>,
     /// How often a connection was ended for the memory of all.
+    /// Connections that made room for others of their address.
+    pub probes_evicted: u64,
     pub output_limit_reached: u64,
     pub input_limit_reached: u64,
     pub tls: TlsFigures,
