@@ -127,3 +127,20 @@ async def test_too_many_connections_of_one_address(start):
                 except websockets.ConnectionClosed as refusal:
                     assert refusal.rcvd.code == 4003
     assert '"welcome"' in last
+
+
+async def test_many_subscriptions_come_back_within_a_small_rate_limit(start):
+    server = start(rateLimit={"maxRequests": 10, "windowMs": 60000})
+    async with client(server.url, reconnect=QUICK_RECONNECT) as connection:
+        await connection.store.bucket("benches").insert({"id": "b1", "town": "Brno"})
+        feeds = [Feed() for _ in range(100)]
+        for feed in feeds:
+            await connection.store.subscribe("all-benches", feed)
+            assert ids(feed.last) == ["b1"]
+        server.restart()
+        # In memory the data is gone, and each new first result says so.
+        for feed in feeds:
+            await feed.until(lambda rows: rows == [], "the result after the restart")
+        await connection.store.bucket("benches").insert({"id": "b2", "town": "Brno"})
+        for feed in feeds:
+            await feed.until(lambda rows: ids(rows) == ["b2"], "a push after the restart")
