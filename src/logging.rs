@@ -10,13 +10,18 @@
 
 pub mod queue;
 
+mod form;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::config::LogFormat;
 use crate::json::js::iso_text;
+use env_filter::Filter;
+use form::Form;
 use queue::Queue;
 
 /// Characters of one record's text that are shown.
@@ -28,20 +33,77 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Lines by level, from `error` to `trace`.
 static LINES: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
 
+static FORM: OnceLock<Form> = OnceLock::new();
+
 /// What everything that is said goes through.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
+
+/// What is logged, and what was asked for when the program began.
+static FILTER: RwLock<Option<Filters>> = RwLock::new(None);
+
+struct Filters {
+    begun_with: Filter,
+    /// For a while.
+    other: Option<Filter>,
+}
+
+impl Filters {
+    fn now(&self) -> &Filter {
+        self.other.as_ref().unwrap_or(&self.begun_with)
+    }
+}
+
+fn matches(record: &log::Record<'_>) -> bool {
+    let filters = FILTER.read().unwrap_or_else(PoisonError::into_inner);
+    filters.as_ref().is_some_and(|filters| filters.now().matches(record))
+}
+
+fn parse(filter: &str) -> Option<Filter> {
+    Some(env_filter::Builder::new().try_parse(filter).ok()?.build())
+}
+
+/// Whether this is the logger of the program.
+pub fn is_installed() -> bool {
+    FILTER.read().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
+/// Whether a text says what is to be logged.
+pub fn is_filter(text: &str) -> bool {
+    !text.trim().is_empty() && parse(text).is_some()
+}
+
+/// Logs by another filter, or by the first one again. False: there is nothing to
+/// filter, because the program has a logger of its own, or it is none.
+pub fn set_filter(text: Option<&str>) -> bool {
+    let mut filters = FILTER.write().unwrap_or_else(PoisonError::into_inner);
+    let Some(filters) = filters.as_mut() else { return false };
+    let other = match text {
+        None => None,
+        Some(text) => match parse(text) {
+            Some(filter) => Some(filter),
+            None => return false,
+        },
+    };
+    filters.other = other;
+    log::set_max_level(filters.now().filter());
+    true
+}
 
 /// Formats like `env_logger`; flushing waits for the queue.
 struct Logger(env_logger::Logger);
 
 impl log::Log for Logger {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        self.0.enabled(metadata)
+        let filters = FILTER.read().unwrap_or_else(PoisonError::into_inner);
+        filters.as_ref().is_some_and(|filters| filters.now().enabled(metadata))
     }
 
     fn log(&self, record: &log::Record<'_>) {
+        if !matches(record) {
+            return;
+        }
         let level = record.level() as usize;
-        if let Some(count) = LINES.get(level.saturating_sub(1)).filter(|_| self.0.matches(record)) {
+        if let Some(count) = LINES.get(level.saturating_sub(1)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
         self.0.log(record);
@@ -66,28 +128,37 @@ impl std::io::Write for IntoQueue {
     }
 }
 
-/// Installs the logger: level `info`, or what `RUST_LOG` says.
+/// Installs the logger: what `RUST_LOG` says is logged, without it `level`.
 ///
 /// # Errors
 ///
 /// Another logger is installed already, or there is no thread to write.
-pub fn init() -> Result<(), Box<dyn std::error::Error>> {
+pub fn init(format: LogFormat, level: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let form = FORM.get_or_init(|| Form::of(format));
     let queue = Queue::start(std::io::stderr(), |lost| {
-        let what = if lost == 1 { "line was" } else { "lines were" };
-        let text = format!("{lost} {what} lost: standard error is not read");
-        format!("{} WARN {}: {text}\n", now(), module_path!())
+        let what = if lost == 1 { "log line was" } else { "log lines were" };
+        let text = format!("{lost} {what} dropped because standard error was not read");
+        let record = log::Record::builder().level(log::Level::Warn).build();
+        FORM.get().copied().unwrap_or_default().line(&record, module_path!(), &text)
     })?;
     let queue = QUEUE.get_or_init(|| queue).clone();
     let logger = env_logger::Builder::new()
         .target(env_logger::Target::Pipe(Box::new(IntoQueue(queue))))
-        .filter_level(log::LevelFilter::Info)
-        .parse_default_env()
+        // What matters is decided in front of it.
+        .filter_level(log::LevelFilter::Trace)
         .format(|out, record| {
-            let (time, text) = (now(), printable(&record.args().to_string()));
-            writeln!(out, "{time} {} {}: {text}", record.level(), record.target())
+            let text = record.args().to_string();
+            out.write_all(form.line(record, record.target(), &text).as_bytes())
         })
         .build();
-    let level = logger.filter();
+    let wanted = std::env::var("RUST_LOG").ok().filter(|text| is_filter(text));
+    let begun_with =
+        wanted.as_deref().or(Some(level)).and_then(parse).unwrap_or_else(|| {
+            env_filter::Builder::new().filter_level(log::LevelFilter::Info).build()
+        });
+    let level = begun_with.filter();
+    *FILTER.write().unwrap_or_else(PoisonError::into_inner) =
+        Some(Filters { begun_with, other: None });
     log::set_boxed_logger(Box::new(Logger(logger)))?;
     log::set_max_level(level);
     // The standard hook writes to standard error itself, and waits for it.

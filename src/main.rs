@@ -147,8 +147,9 @@ fn check(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
-    logging::init().map_err(|error| Failure::of(format!("logs: {error}")))?;
     let Resolved { config, warnings } = load(arguments)?;
+    logging::init(config.log_format, &config.log_level)
+        .map_err(|error| Failure::of(format!("logs: {error}")))?;
     for warning in warnings {
         log::warn!("{warning}");
     }

@@ -482,7 +482,7 @@ fn a_standard_error_that_nobody_reads_stops_nobody() {
     emit(&mut other, 1);
     let mut err = BufReader::new(running.child.stderr.take().expect("standard error"));
     let mut line = String::new();
-    while !line.contains(" lines were lost: standard error is not read") {
+    while !line.contains(" log lines were dropped because standard error was not read") {
         line.clear();
         assert_ne!(err.read_line(&mut line).expect("a line"), 0, "it was never said");
     }

@@ -30,8 +30,8 @@ pub use options::Options;
 pub use problem::{ConfigError, Problem};
 pub use resolve::Resolved;
 pub use subsystems::{
-    Audit, AuditFile, AuditSync, Continuity, Durability, Logic, Persistence, Procedures, RuleGroup,
-    Rules, Store, StoreEvents,
+    Audit, AuditFile, AuditSync, Continuity, Durability, LogFormat, Logic, Persistence, Procedures,
+    RuleGroup, Rules, Store, StoreEvents,
 };
 pub use transport::{
     Backpressure, Client, ConnectionLimits, Console, DataLimit, Health, Heartbeat, Limits, Metrics,
@@ -56,6 +56,13 @@ pub struct Config {
     /// IP address or host name to listen on; `None` is [`Config::bind_host`]'s
     /// choice.
     pub host: Option<String>,
+    /// Lines of the log.
+    pub log_format: LogFormat,
+    /// What is logged: a filter as in `RUST_LOG`.
+    pub log_level: String,
+    /// Requests and views that take longer are logged; 0: none.
+    pub slow_request_ms: u64,
+    pub slow_view_ms: u64,
     /// 0 takes any free port.
     pub port: u16,
     /// The listeners; empty: one, of `host` and `port`.
@@ -133,6 +140,10 @@ impl Default for Config {
         Config {
             name: "noex-server".into(),
             host: None,
+            log_format: LogFormat::Auto,
+            log_level: "info".into(),
+            slow_request_ms: 100,
+            slow_view_ms: 50,
             port: 8080,
             listen: Vec::new(),
             path: "/".into(),

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use super::problem::{Reader, shown};
 use super::{
-    AuditSync, CustomRoleTier, DataLimit, Durability, LoginScope, PermissionDefault, Secret,
-    TlsVersion,
+    AuditSync, CustomRoleTier, DataLimit, Durability, LogFormat, LoginScope, PermissionDefault,
+    Secret, TlsVersion,
 };
 use crate::json::{Json, Object};
 use crate::net::TrustedProxy;
@@ -132,6 +132,10 @@ pub(crate) fn alternatives(words: &[&str]) -> String {
 }
 
 choice_setting! {
+    LogFormat {
+        "auto" => LogFormat::Auto, "text" => LogFormat::Text, "json" => LogFormat::Json,
+        "journal" => LogFormat::Journal
+    }
     Durability {
         "always" => Durability::Always, "interval" => Durability::Interval, "none" => Durability::None
     }

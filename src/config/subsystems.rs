@@ -72,6 +72,19 @@ pub enum Durability {
     None,
 }
 
+/// The form of lines of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For the systemd journal if standard error is that, else text.
+    #[default]
+    Auto,
+    Text,
+    /// One JSON object per line.
+    Json,
+    /// With the journal's levels in front, and without times.
+    Journal,
+}
+
 /// What is kept for clients that come back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Continuity {

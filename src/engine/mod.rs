@@ -23,11 +23,13 @@ mod heartbeat;
 mod impersonation;
 mod introspection;
 mod jobs;
+mod log_level;
 mod logic;
 mod many;
 mod metrics;
 pub mod metrics_table;
 mod named_records;
+mod notices;
 mod ops;
 mod options;
 mod orphans;
@@ -167,6 +169,8 @@ pub struct Engine {
     /// Filters that no index serves.
     scans: introspection::Scans,
     traces: introspection::Traces,
+    notices: notices::Notices,
+    log_level: log_level::LogLevel,
     /// Who changes records now.
     author: introspection::Author,
     /// What was last said to need attention.
@@ -236,6 +240,8 @@ impl Engine {
             load: introspection::Load::default(),
             scans: introspection::Scans::default(),
             traces: introspection::Traces::default(),
+            notices: notices::Notices::default(),
+            log_level: log_level::LogLevel::default(),
             author: introspection::Author::default(),
             told: introspection::Told::default(),
             numbered: None,
@@ -419,6 +425,8 @@ impl Engine {
             conn.meter.count_request(self.now.mono, text.len(), took, self.metrics.errors > errors);
         }
         self.trace_request(conn, &request, code, took);
+        self.note_slow_request(conn, &request, took);
+        self.note_slow_view();
         self.spent.after = self.budget.spent();
         match outcome {
             Outcome::Done => Flow::Continue,
@@ -464,7 +472,9 @@ impl Engine {
                 if self.hold_response(conn, (id, repeated), operation, held, Err(&error)) {
                     return Outcome::Pending;
                 }
-                self.figures.count_outcome(operation, Some(&error));
+                if self.figures.count_outcome(operation, Some(&error)) {
+                    self.note_failed_login(conn, operation, &error.message);
+                }
                 self.send_error_of(conn, id, &error, repeated);
             }
             Err(panic) => {
@@ -496,6 +506,7 @@ impl Engine {
     /// Ends a connection from this side: everything it owns goes at once, the
     /// close frame follows what is already queued.
     pub(crate) fn close(&mut self, conn: ConnId, code: u16, reason: &'static str) {
+        self.note_closed(conn, code, reason);
         if self.forget(conn) {
             self.effects.list.push(Effect::Close { conn, code, reason });
         }

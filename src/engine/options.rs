@@ -54,6 +54,9 @@ pub struct EngineOptions {
     pub coalesce_pushes: bool,
     /// Whether clients may subscribe to queries without a name.
     pub ad_hoc_queries: bool,
+    /// Requests and views that take longer are logged; 0: none.
+    pub slow_request_ms: u64,
+    pub slow_view_ms: u64,
     /// Who may reach the server, for those who ask what needs attention.
     pub exposure: super::Exposure,
     /// Likewise, the most connections that are let in.
@@ -98,6 +101,8 @@ impl Default for EngineOptions {
             first_push_delay_ms: 10,
             coalesce_pushes: false,
             ad_hoc_queries: true,
+            slow_request_ms: 0,
+            slow_view_ms: 0,
             exposure: super::Exposure::default(),
             max_connections: None,
             continuity: Some(Continuity::default()),

@@ -10,6 +10,10 @@ pub(crate) enum Timer {
     Heartbeat(ConnId),
     /// The periodic check for expired records.
     Expiry,
+    /// What happened in the last second is to be logged.
+    Notices,
+    /// What is logged is again what was configured.
+    LogLevelOver,
     /// The time of this trace is over.
     TraceOver(u64),
     /// A shutdown begins, with this grace period.
@@ -60,6 +64,8 @@ impl Engine {
                 let next = self.now.mono.saturating_add(self.options.ttl_check_interval_ms);
                 self.wheel.insert(next, Timer::Expiry);
             }
+            Timer::Notices => self.tell_notices(),
+            Timer::LogLevelOver => self.end_log_level(),
             Timer::TraceOver(number) => self.trace_over(number),
             Timer::ShutdownDelay(grace_ms) => self.delay_over(grace_ms),
             Timer::GraceOver => self.close_everyone(),

@@ -157,6 +157,7 @@ macro_rules! operation_table {
             ServerTop "server.top" Some(Admin), None => server_top(request, out);
             ServerViews "server.views" Some(Admin), None => server_views(request, out);
             ServerInsights "server.insights" Some(Admin), None => server_insights(out);
+            ServerSetLogLevel "server.setLogLevel" Some(Admin), None => server_set_log_level(request, out);
             ServerTrace "server.trace" Some(Admin), None => server_trace(conn, request, out);
             ServerUntrace "server.untrace" Some(Read), OwnSubscription => server_untrace(conn, request, out);
             ServerConnections "server.connections" Some(Admin), None => server_connections(out);

@@ -33,6 +33,18 @@ impl Upkeep {
     }
 }
 
+/// A view that took long to follow a commit.
+#[derive(Clone, Debug)]
+pub(crate) struct SlowView {
+    pub query: Box<str>,
+    pub micros: u64,
+    /// Why it is evaluated afresh, if it is.
+    pub fallback: Option<&'static str>,
+}
+
+/// What is worth remembering until somebody asks.
+const SLOW_MICROS: u64 = 1_000;
+
 /// Which views are wanted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct WantedViews<'w> {
@@ -78,6 +90,23 @@ fn params_of(entry: &Entry) -> Box<str> {
 }
 
 impl Views {
+    /// One has followed a commit.
+    pub(super) fn count_followed(&mut self, id: ViewId, micros: u64) {
+        let Some(entry) = self.entry_mut(id) else { return };
+        entry.upkeep.count(micros);
+        if micros < SLOW_MICROS || self.slow.as_ref().is_some_and(|slow| slow.micros >= micros) {
+            return;
+        }
+        let Some(entry) = self.entry(id) else { return };
+        let query = self.name_of(entry).unwrap_or_default().into();
+        self.slow = Some(SlowView { query, micros, fallback: entry.live.fallback() });
+    }
+
+    /// The slowest since the last call, if one was slow.
+    pub fn take_slow(&mut self) -> Option<SlowView> {
+        self.slow.take()
+    }
+
     /// So many bytes of its results were queued for subscribers.
     pub fn note_pushed(&mut self, id: ViewId, bytes: u64) {
         if let Some(entry) = self.entry_mut(id) {

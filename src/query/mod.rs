@@ -40,7 +40,7 @@ mod tests;
 pub(crate) use ad_hoc::AdHoc;
 pub(crate) use definition::unknown_members;
 pub(crate) use derived::{Derivation, Derived};
-pub(crate) use listed::{ViewRow, WantedViews};
+pub(crate) use listed::{SlowView, ViewRow, WantedViews};
 pub(crate) use news::{EndReason, News, NewsItem};
 pub use program::{
     Effect, Group, IncrementalQuery, Page, Query, QueryBucket, QueryCx, RecordChange,

@@ -127,9 +127,7 @@ impl Views {
                 }
                 self.account(store, id);
                 let took = self.watch().saturating_sub(began);
-                if let Some(entry) = self.views.get_mut(id.index()) {
-                    entry.upkeep.count(took);
-                }
+                self.count_followed(id, took);
             }
             Err(_) => self.end(id, News::Failed),
         }

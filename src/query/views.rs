@@ -83,6 +83,8 @@ pub(crate) struct Views {
     memory: usize,
     /// How many there have been.
     last_view: u64,
+    /// The slowest upkeep since somebody asked.
+    pub(super) slow: Option<super::listed::SlowView>,
     /// Microseconds to measure with.
     stopwatch: Option<fn() -> u64>,
     pub(super) subscribers: usize,

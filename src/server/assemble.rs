@@ -243,6 +243,9 @@ pub(super) fn transport(
         let probe = probe.clone();
         hosted.engine.set_probe(Arc::new(move || probe.look()));
     }
+    if crate::logging::is_installed() {
+        hosted.engine.set_log_filter(Box::new(crate::logging::set_filter));
+    }
     hosted.engine.set_world(Box::new(move || world::ask(&counters, storage.as_deref(), &probe)));
     authentication(config, external, &mut hosted.engine)?;
     sets::start(config, &sets_met, &mut hosted.engine)?;
@@ -374,6 +377,8 @@ fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
         coalesce_pushes: config.store.coalesce_pushes,
         ad_hoc_queries: config.store.ad_hoc_queries,
         exposure: exposure(config),
+        slow_request_ms: config.slow_request_ms,
+        slow_view_ms: config.slow_view_ms,
         max_connections: config.max_connections,
         ring_bytes: config.continuity.as_ref().map_or(0, |continuity| continuity.ring_bytes),
         seed,

@@ -38,6 +38,7 @@ impl Hosted {
 
     /// Reads again what may have been changed outside: keys, the audit file.
     pub fn reload(&mut self) {
+        self.engine.end_log_level();
         match self.engine.reload_keys(&super::assemble::read_file) {
             Ok(()) => {
                 self.engine.count_reload("keys", true);

@@ -108,6 +108,7 @@ procedures.update                a  . . . . + + + . . +
 procedures.list                  a  . . . . + + . . . .
 server.stats                     a  . . . . + + . . . .
 server.metrics                   a  . . . . + + . . . .
+server.setLogLevel               a  . . . . + + . . . .
 server.top                       a  . . . . + + . . . .
 server.trace                     a  . . . . + + . . . .
 server.untrace                   o  . + + + + + + + + +

@@ -37,6 +37,44 @@ pub const FORMS: &[Forms] = &[
         ],
     ),
     (
+        "logFormat",
+        &["\"auto\"", "\"text\"", "\"json\"", "\"journal\""],
+        &[
+            (
+                "\"xml\"",
+                "{path}: expected \"auto\", \"text\", \"json\" or \"journal\", got \"xml\"",
+            ),
+            ("1", "{path}: expected \"auto\", \"text\", \"json\" or \"journal\", got 1"),
+        ],
+    ),
+    (
+        "logLevel",
+        &["\"info\"", "\"noexd=debug,noexd::net=trace\"", "\"off\""],
+        &[
+            (
+                "\"noexd=loud\"",
+                "{path}: expected a filter as in RUST_LOG, like \"info\" or \"noexd=debug\", got \"noexd=loud\"",
+            ),
+            ("1", "{path}: expected string, got 1"),
+        ],
+    ),
+    (
+        "slowRequestMs",
+        &["0", "60000"],
+        &[
+            ("60001", "{path}: expected integer 0 to 60000, got 60001"),
+            ("-1", "{path}: expected integer >= 0, got -1"),
+        ],
+    ),
+    (
+        "slowViewMs",
+        &["0", "60000"],
+        &[
+            ("60001", "{path}: expected integer 0 to 60000, got 60001"),
+            ("-1", "{path}: expected integer >= 0, got -1"),
+        ],
+    ),
+    (
         "path",
         &["\"/\"", "\"/ws\"", "\"/a/b~!$\""],
         &[

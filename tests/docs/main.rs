@@ -66,6 +66,9 @@ const PAGES: &[(&str, &str)] = &[
 ];
 
 fn server(config: &str) -> ServerThread {
+    // As the program does: the level of the log can be changed. Only the first
+    // server of the tests installs it.
+    let _ = noexd::logging::init(noexd::config::LogFormat::Text, "error");
     let config: Value = serde_json::from_str(config).expect("a configuration");
     let mut builder = Server::builder().host("127.0.0.1").port(0);
     for (key, value) in config.as_object().expect("an object") {

@@ -4,6 +4,7 @@ mod contrib;
 mod disconnect;
 mod exit_codes;
 mod listeners;
+mod logs;
 mod metrics;
 mod probes;
 mod reload;

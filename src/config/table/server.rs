@@ -16,6 +16,13 @@ fn name(text: &str) -> Result<(), &'static str> {
     }
 }
 
+fn log_filter(text: &str) -> Result<(), &'static str> {
+    match crate::logging::is_filter(text) {
+        true => Ok(()),
+        false => Err("expected a filter as in RUST_LOG, like \"info\" or \"noexd=debug\""),
+    }
+}
+
 fn host(text: &str) -> Result<(), &'static str> {
     if text.starts_with('[') {
         Err("expected IPv6 address without brackets")
@@ -39,6 +46,15 @@ pub(super) const ROWS: &[Row] = &[
     Row::new("listen", Kind::Array("array of 1 to 16 strings or objects"), |c| Some(&mut c.listen),
         "The listeners, in place of `host` and `port`. A string is short for `{address}`; `address`: `IP:PORT`, `[IPv6]:PORT`, `NAME:PORT` (every address it resolves to), `unix:PATH` or `systemd:NAME` (the sockets that are passed on under this name). `tls`: whether it speaks TLS (over TCP `true` if `tls` is set). `proxyProtocol`: whether every connection begins with a header of the PROXY protocol (`false`; needs `trustedProxies`). `mode`: who may connect to a Unix socket (`\"0660\"`). See [operations](operations.md).")
         .flag("", "listen", "LIST", "addresses to listen on, comma-separated").env("NOEXD_LISTEN"),
+    Row::new("logFormat", Kind::Choice(&["auto", "text", "json", "journal"]), |c| Some(&mut c.log_format),
+        "Lines of the log on standard error: `text`; `json`, an object per line; `journal`, with the levels of the systemd journal and without times; `auto` is `journal` where standard error is the journal, else `text`.")
+        .flag("", "log-format", "FORM", "text, json, journal or auto").env("NOEXD_LOG_FORMAT"),
+    Row::new("logLevel", Kind::Text(log_filter), |c| Some(&mut c.log_level),
+        "What is logged: `error`, `warn`, `info`, `debug`, `trace`, or per module (`noexd=debug,noexd::net=trace`). The environment variable `RUST_LOG` overrides it; `server.setLogLevel` changes it for a while."),
+    Row::new("slowRequestMs", int(0, 60_000), |c| Some(&mut c.slow_request_ms),
+        "Requests that hold up the loop for longer are logged, the worst of each second; 0 logs none."),
+    Row::new("slowViewMs", int(0, 60_000), |c| Some(&mut c.slow_view_ms),
+        "Live queries that need longer for one commit are logged, the worst of each second; 0 logs none."),
     Row::new("path", Kind::Text(url_path), |c| Some(&mut c.path),
         "Path of the WebSocket endpoint.")
         .flag("", "path", "PATH", "path of the WebSocket endpoint"),

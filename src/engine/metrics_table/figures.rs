@@ -102,8 +102,9 @@ impl Figures {
         *self.reloads.entry((what, good)).or_default() += 1;
     }
 
-    /// What became of a request, beside its error code.
-    pub fn count_outcome(&mut self, operation: &str, error: Option<&OpError>) {
+    /// What became of a request, beside its error code. True: a login failed.
+    pub fn count_outcome(&mut self, operation: &str, error: Option<&OpError>) -> bool {
+        let before = self.login_failures;
         let is_login =
             matches!(operation, "auth.login" | "identity.login" | "identity.loginWithSecret");
         match (operation, error) {
@@ -120,5 +121,6 @@ impl Figures {
             Some((ErrorCode::RateLimited, true)) => self.rate_limited_logins += 1,
             _ => {}
         }
+        self.login_failures > before
     }
 }
