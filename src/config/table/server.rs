@@ -141,7 +141,7 @@ pub(super) const ROWS: &[Row] = &[
         "Oldest version of TLS that is spoken."),
     Row::new("tls.clientCa", Kind::Text(non_empty), |c| Some(&mut c.tls.as_mut()?.client_ca),
         "PEM file; clients must show a certificate that chains to one of these. Who they are is still said by a login.")
-        .flag("", "tls-client-ca", "FILE", "clients must show a certificate of these (PEM)"),
+        .flag("", "tls-client-ca", "FILE", "clients must show a certificate of these"),
     Row::new("health", Kind::Switch, nowhere, "Liveness check over HTTP on the same port: `200` `ok` as long as the server turns, during shutdown too."),
     Row::new("health.path", Kind::Text(url_path), |c| Some(&mut c.health.as_mut()?.path), "Its path."),
     Row::new("ready", Kind::Switch, nowhere, "Readiness check over HTTP on the same port: `200` `ready`, or `503` `not ready: ` with the reasons."),
