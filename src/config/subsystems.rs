@@ -40,6 +40,10 @@ pub struct Persistence {
     pub durability: Durability,
     /// Longest time between syncs with [`Durability::Interval`].
     pub durability_interval_ms: u64,
+    /// With less room on the disk writes are refused.
+    pub min_free_bytes: u64,
+    /// How long a batch waits for another program that has locked the file.
+    pub storage_wait_ms: u64,
 }
 
 impl Default for Persistence {
@@ -48,6 +52,8 @@ impl Default for Persistence {
             data_dir: None,
             db: None,
             durability: Durability::default(),
+            min_free_bytes: 64 << 20,
+            storage_wait_ms: 600_000,
             durability_interval_ms: 100,
         }
     }

@@ -90,6 +90,7 @@ impl App for Engine {
         self.expired_in_turn = 0;
         self.hand_over_batch();
         self.sample_load();
+        self.look_at_disk();
     }
 
     fn takes_messages(&self) -> bool {

@@ -44,6 +44,7 @@ impl Engine {
         let now = self.now;
         let interval = self.options.heartbeat_interval_ms;
         let timeout = self.options.pong_timeout_ms();
+        let is_behind = self.last_durable() < self.log.last();
         let Some(conn) = self.conns.get_mut(id) else { return };
         let beat = &mut conn.heartbeat;
         beat.timer = None;
@@ -51,7 +52,9 @@ impl Engine {
             // A connection that the server itself does not read is not blamed:
             // a request that waits for a job holds its messages back, and a
             // client that is slow to read is alive while it takes output.
+            // Nor is one whose ping lies behind output that waits for the disk.
             let excused = conn.waiting.is_some()
+                || (conn.buffered > 0 && is_behind)
                 || (view.is_read_paused(id) && view.last_output_progress(id) >= beat.pinged_mono);
             if !excused
                 && beat.transfers < MOST_TRANSFERS

@@ -17,6 +17,7 @@ mod clock;
 mod commit_log;
 mod conn;
 mod continuity;
+mod disk;
 mod expiry;
 mod gate;
 mod heartbeat;
@@ -170,6 +171,8 @@ pub struct Engine {
     scans: introspection::Scans,
     traces: introspection::Traces,
     notices: notices::Notices,
+    /// The disk is almost full.
+    read_only: crate::storage::ReadOnly,
     log_level: log_level::LogLevel,
     /// Who changes records now.
     author: introspection::Author,
@@ -241,6 +244,7 @@ impl Engine {
             scans: introspection::Scans::default(),
             traces: introspection::Traces::default(),
             notices: notices::Notices::default(),
+            read_only: crate::storage::ReadOnly::default(),
             log_level: log_level::LogLevel::default(),
             author: introspection::Author::default(),
             told: introspection::Told::default(),
@@ -364,6 +368,7 @@ impl Engine {
         if let Some(repeated) = self.begin_numbered(conn, operation, request, reply)? {
             return Ok(repeated);
         }
+        self.check_room(conn, operation)?;
         let was_defined = self.is_defined_already(operation, request);
         let outcome = self.handle(conn, operation, request, reply)?;
         if !was_defined {

@@ -54,6 +54,8 @@ pub struct EngineOptions {
     pub coalesce_pushes: bool,
     /// Whether clients may subscribe to queries without a name.
     pub ad_hoc_queries: bool,
+    /// With less room on the disk writes are refused; 0: never.
+    pub min_free_bytes: u64,
     /// Requests and views that take longer are logged; 0: none.
     pub slow_request_ms: u64,
     pub slow_view_ms: u64,
@@ -101,6 +103,7 @@ impl Default for EngineOptions {
             first_push_delay_ms: 10,
             coalesce_pushes: false,
             ad_hoc_queries: true,
+            min_free_bytes: 0,
             slow_request_ms: 0,
             slow_view_ms: 0,
             exposure: super::Exposure::default(),

@@ -41,6 +41,7 @@ impl Engine {
         let reasons = [
             (!self.is_running(), "draining"),
             (readiness.storage_failed, "storage failed"),
+            (self.is_read_only(), "disk full"),
             (readiness.stuck_since.is_some_and(late), "storage waiting"),
         ];
         reasons.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason).collect()

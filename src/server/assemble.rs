@@ -212,7 +212,7 @@ pub(super) fn transport(
             recovered.journal,
             recovered.lock,
             transport.durability(),
-            transport.remote(),
+            (transport.remote(), crate::storage::directory_of(&recovered.location.file)),
         )
         .map_err(|error| failed("storage", &error))?;
         transport.durability().raise(recovered.last).map_err(|error| failed("storage", &error))?;
@@ -377,6 +377,7 @@ fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
         coalesce_pushes: config.store.coalesce_pushes,
         ad_hoc_queries: config.store.ad_hoc_queries,
         exposure: exposure(config),
+        min_free_bytes: config.persistence.min_free_bytes,
         slow_request_ms: config.slow_request_ms,
         slow_view_ms: config.slow_view_ms,
         max_connections: config.max_connections,

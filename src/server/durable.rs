@@ -1,7 +1,9 @@
 //! A server whose data outlives it: opens the storage, puts back what it holds,
 //! and connects the writing thread with the loop.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::Instant;
 
 use super::builder::StartError;
@@ -83,7 +85,8 @@ pub(super) fn open(
         Mode::None => Policy::Never,
     };
     let (lock, mut journal) =
-        journal(&mut location, policy).map_err(|error| failed(settings, &error))?;
+        journal(&mut location, policy, Duration::from_millis(settings.storage_wait_ms))
+            .map_err(|error| failed(settings, &error))?;
     let mut loader = Loader::new();
     let mut open = BucketId(0);
     let (mut origins, mut documents, mut records) = (Vec::new(), Vec::new(), 0usize);
@@ -128,7 +131,11 @@ pub(super) fn open(
 }
 
 #[cfg(feature = "sqlite")]
-fn journal(location: &mut Location, policy: Policy) -> Result<(Claim, Journal), StorageError> {
+fn journal(
+    location: &mut Location,
+    policy: Policy,
+    wait: Duration,
+) -> Result<(Claim, Journal), StorageError> {
     let mut claim = location.claim()?;
     if !location.file.exists() && location.holds_noex() {
         log::warn!(
@@ -142,11 +149,11 @@ fn journal(location: &mut Location, policy: Policy) -> Result<(Claim, Journal), 
     claim.hold(&location.file)?;
     location.warn_of_modes();
     Backups::new(location).remove_partial();
-    Ok((claim, Journal::new(Box::new(storage), policy)))
+    Ok((claim, Journal::new(Box::new(storage.waiting(wait)), policy)))
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn journal(_: &mut Location, _: Policy) -> Result<(Claim, Journal), StorageError> {
+fn journal(_: &mut Location, _: Policy, _: Duration) -> Result<(Claim, Journal), StorageError> {
     Err(StorageError::new(
         crate::storage::StorageErrorKind::Refused,
         "this noexd was built without the feature \"sqlite\" and keeps data in memory only; \
@@ -167,9 +174,11 @@ impl Durable {
         journal: Journal,
         lock: Claim,
         durability: Durability,
-        remote: Remote<Hosted>,
+        (remote, place): (Remote<Hosted>, PathBuf),
     ) -> Result<Self, StorageError> {
-        let writer = Writer::start(journal, Arc::new(Told { durability, remote }))?;
+        let measure = Box::new(move || crate::storage::free_bytes(&place).ok());
+        let told = Arc::new(Told { durability, remote });
+        let writer = Writer::start_measuring(journal, told, Some(measure))?;
         Ok(Self { writer: Arc::new(writer), _lock: lock })
     }
 

@@ -225,7 +225,7 @@ fn not_a_dead_link(path: &Path) -> Result<(), StorageError> {
     }
 }
 
-fn directory_of(file: &Path) -> PathBuf {
+pub(crate) fn directory_of(file: &Path) -> PathBuf {
     match file.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),

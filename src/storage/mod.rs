@@ -18,6 +18,7 @@ mod error;
 mod faulty;
 mod journal;
 mod memory;
+mod room;
 mod state;
 mod writer;
 
@@ -32,12 +33,14 @@ mod sqlite;
 mod tests;
 
 pub use batch::{Batch, BucketEntry, Document, Op, Origin, RecordEntry, RowText, body_text};
+pub(crate) use directory::directory_of;
 pub use directory::{Claim, Location, NO_FILE_NAME, free_bytes, is_file_name};
 pub use epochs::{Epoch, EpochId, Epochs, Unknown};
 pub use error::{StorageError, StorageErrorKind};
 pub use faulty::{Disk, Faults, Faulty};
 pub use journal::{Journal, Policy};
 pub use memory::Memory;
+pub use room::{Free, ReadOnly};
 pub use state::State;
 pub use writer::{DURATION_BOUNDS, MAX_BACKLOG_BYTES, Notify, StorageStats, Task, Writer};
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::room::{self, Free};
 use super::{Batch, Journal, StorageError, StorageErrorKind};
 use crate::app::{CommitSeq, JobId, JobOutput};
 
@@ -31,6 +32,9 @@ pub trait Notify: Send + Sync + 'static {
     /// A task has ended.
     fn task_done(&self, id: JobId, output: Result<JobOutput, String>);
 }
+
+/// Tells how many bytes are free.
+pub type Measure = Box<dyn Fn() -> Option<u64> + Send>;
 
 /// Slow work on what is stored (a backup), run on a thread of its own once all
 /// batches submitted before it are written.
@@ -65,6 +69,8 @@ pub struct StorageStats {
     /// [`DURATION_BOUNDS`], and longer ones.
     pub write_counts: [AtomicU64; DURATION_BOUNDS.len() + 1],
     pub sync_counts: [AtomicU64; DURATION_BOUNDS.len() + 1],
+    /// Room on the disk, if somebody looks.
+    pub free: Free,
 }
 
 /// In microseconds.
@@ -113,6 +119,19 @@ impl Writer {
     ///
     /// When the system has no thread for it.
     pub fn start(journal: Journal, notify: Arc<dyn Notify>) -> Result<Self, StorageError> {
+        Self::start_measuring(journal, notify, None)
+    }
+
+    /// The same, looking for room on the disk now and then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::start`].
+    pub fn start_measuring(
+        journal: Journal,
+        notify: Arc<dyn Notify>,
+        measure: Option<Measure>,
+    ) -> Result<Self, StorageError> {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             changed: Condvar::new(),
@@ -122,7 +141,7 @@ impl Writer {
             let shared = shared.clone();
             std::thread::Builder::new()
                 .name("storage".to_owned())
-                .spawn(move || run(&shared, journal, &notify))
+                .spawn(move || run(&shared, journal, &notify, measure.as_ref()))
                 .map_err(|error| StorageError::io("cannot start the storage thread", &error))?
         };
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
@@ -233,8 +252,13 @@ fn next_work(shared: &Shared, due: Option<Instant>) -> Work {
     work
 }
 
-fn run(shared: &Shared, journal: Journal, notify: &Arc<dyn Notify>) -> Result<(), StorageError> {
-    let result = catch_unwind(AssertUnwindSafe(|| write_all(shared, journal, notify)));
+fn run(
+    shared: &Shared,
+    journal: Journal,
+    notify: &Arc<dyn Notify>,
+    measure: Option<&Measure>,
+) -> Result<(), StorageError> {
+    let result = catch_unwind(AssertUnwindSafe(|| write_all(shared, journal, notify, measure)));
     let result = result.unwrap_or_else(|_| {
         Err(StorageError::new(StorageErrorKind::Io, "the storage thread panicked"))
     });
@@ -257,11 +281,23 @@ fn write_all(
     shared: &Shared,
     mut journal: Journal,
     notify: &Arc<dyn Notify>,
+    measure: Option<&Measure>,
 ) -> Result<(), StorageError> {
     let start = Instant::now();
     let stats = &*shared.stats;
+    let mut look = measure.map(|measure| (measure, start));
     loop {
+        if let Some((measure, at)) = &mut look
+            && *at <= Instant::now()
+        {
+            // What cannot be measured is as it was.
+            if let Some(free) = measure() {
+                stats.free.set(free);
+            }
+            *at = Instant::now() + room::LOOK_EVERY;
+        }
         let due = journal.sync_due().map(|due| start + Duration::from_millis(due));
+        let due = due.into_iter().chain(look.map(|(_, at)| at)).min();
         let Work { batches, weight, tasks, closing } = next_work(shared, due);
         if !batches.is_empty() {
             let began = Instant::now();

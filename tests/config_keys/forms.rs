@@ -37,6 +37,22 @@ pub const FORMS: &[Forms] = &[
         ],
     ),
     (
+        "minFreeBytes",
+        &["0", "67108864", "1099511627776"],
+        &[
+            ("1099511627777", "{path}: expected integer 0 to 1099511627776, got 1099511627777"),
+            ("-1", "{path}: expected integer >= 0, got -1"),
+        ],
+    ),
+    (
+        "storageWaitMs",
+        &["1000", "86400000"],
+        &[
+            ("999", "{path}: expected integer 1000 to 86400000, got 999"),
+            ("86400001", "{path}: expected integer 1000 to 86400000, got 86400001"),
+        ],
+    ),
+    (
         "logFormat",
         &["\"auto\"", "\"text\"", "\"json\"", "\"journal\""],
         &[

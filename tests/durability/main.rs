@@ -11,6 +11,7 @@ mod once;
 mod place;
 mod restart;
 mod resume;
+mod room;
 mod rules;
 mod slow;
 mod support;

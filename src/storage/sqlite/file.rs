@@ -19,7 +19,7 @@ use crate::storage::{StorageError, StorageErrorKind};
 
 /// How long a write waits for another program that holds the file: somebody's
 /// `sqlite3` with an open transaction is no reason to die at once.
-const BUSY: Duration = Duration::from_secs(30);
+pub(super) const BUSY: Duration = Duration::from_secs(30);
 
 /// How long emptying the log waits for those who still read it.
 const BUSY_READER: Duration = Duration::from_millis(200);

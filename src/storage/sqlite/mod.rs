@@ -7,6 +7,7 @@
 
 mod file;
 mod load;
+mod lock;
 mod pinned;
 mod recovery;
 pub(super) mod schema;
@@ -15,6 +16,7 @@ mod wal;
 mod write;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -31,9 +33,14 @@ use recovery::Evidence;
 use synced::Synced;
 use write::History;
 
+/// How long another program may lock the file, unless something else is wanted.
+const DEFAULT_WAIT: Duration = Duration::from_secs(600);
+
 /// A database file, open for writing.
 pub struct Sqlite {
     connection: Connection,
+    /// How long it waits for others who have locked the file.
+    wait: Duration,
     /// Every transaction is on disk when it ends.
     each_synced: bool,
     history: History,
@@ -88,6 +95,7 @@ impl Sqlite {
         directory::sync_directory(&parent(path))?;
         Ok(Self {
             connection,
+            wait: DEFAULT_WAIT,
             each_synced: synced,
             history,
             epochs,
@@ -96,6 +104,12 @@ impl Sqlite {
             synced: synced_file,
             log: pinned::Watch::new(),
         })
+    }
+
+    /// Another time to wait for programs that have locked the file.
+    #[must_use]
+    pub fn waiting(self, wait: Duration) -> Self {
+        Sqlite { wait, ..self }
     }
 
     /// Opens the file of a running or stopped server for reading; what is
@@ -212,7 +226,9 @@ impl Storage for Sqlite {
     fn append(&mut self, batches: &[Batch]) -> Result<Written, StorageError> {
         let path = self.path();
         let failed = |error: &rusqlite::Error| failure("write", &path, error);
-        let transaction = self.connection.transaction().map_err(|error| failed(&error))?;
+        let bytes: usize = batches.iter().map(Batch::weight).sum();
+        let transaction = lock::begin(&self.connection, &path, self.wait, bytes, file::BUSY)
+            .map_err(|error| failed(&error))?;
         for batch in batches {
             write::batch(&transaction, batch, &mut self.history).map_err(|error| failed(&error))?;
         }
