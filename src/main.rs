@@ -70,6 +70,9 @@ fn subcommand(args: &[OsString]) -> Option<ExitCode> {
             Ok(tool) => tool.run().map_err(Failure::of).and_then(|done| match done {
                 Done::Text(text) => print(&text),
                 Done::Quiet => Ok(()),
+                Done::Ended { out, errors, code } => {
+                    print(&out).and(Err(Failure { reasons: errors, code }))
+                }
             }),
             Err(error) => {
                 complain(&error);

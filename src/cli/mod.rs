@@ -1,8 +1,10 @@
 //! The subcommands that work on a data directory: `noexd backup`, `restore`,
-//! `export` and `import`. What they do is described in `docs/backups.md`.
+//! `export`, `import` and `check`. What they do is described in
+//! `docs/backups.md`.
 //!
 //! Owns their command lines. Must not know tables of the database file.
 
+mod check;
 mod files;
 mod lines;
 mod noex;
@@ -28,6 +30,7 @@ pub struct Tool {
     subject: Option<String>,
     /// Where the reference server has kept its data.
     noex: Option<PathBuf>,
+    json: bool,
     /// The buckets of the configuration.
     configured: Object,
 }
@@ -38,13 +41,15 @@ enum Verb {
     Restore,
     Export,
     Import,
+    Check,
 }
 
-const VERBS: [(&str, Verb); 4] = [
+const VERBS: [(&str, Verb); 5] = [
     ("backup", Verb::Backup),
     ("restore", Verb::Restore),
     ("export", Verb::Export),
     ("import", Verb::Import),
+    ("check", Verb::Check),
 ];
 
 /// What `noexd COMMAND --help` prints.
@@ -59,10 +64,14 @@ Work on a data directory (see docs/backups.md).
   noexd import  DATA --from-noex PLACE [--bucket NAME]...
                                                      take over the data of noex: its
                                                      directory, or its SQLite file
+  noexd check   DATA [--json]                        read all of it and say what is
+                                                     damaged; the server may run
 
 DATA is --data-dir DIR, --db FILE or --config FILE, as for the server. `restore`
 and `import` need the server to be stopped. Without FILE, `export` writes to
-standard output and `import` reads standard input.
+standard output and `import` reads standard input. `check` ends with 0 if there is
+no damage, 65 if there is, 74 for what cannot be read and 78 for a place without
+data.
 ";
 
 /// What a subcommand has to say when it is done.
@@ -71,6 +80,9 @@ pub enum Done {
     Text(String),
     /// Everything has been written where it belongs.
     Quiet,
+    /// Something for standard output and for standard error, and what the
+    /// program is to end with.
+    Ended { out: String, errors: String, code: u8 },
 }
 
 /// Understands a command line without the program's name. `None`: it does not
@@ -102,6 +114,7 @@ fn understand(verb: Verb, args: &[OsString]) -> Result<Tool, String> {
     }
     parser.opt("", "bucket", "", "", HasArg::Yes, Occur::Multi);
     parser.opt("", "from-noex", "", "", HasArg::Yes, Occur::Optional);
+    parser.opt("", "json", "", "", HasArg::No, Occur::Optional);
     let matches = parser.parse(args).map_err(|fail| fail.to_string())?;
     let only = |flag: &str, verbs: &[Verb]| {
         if matches.opt_present(flag) && !verbs.contains(&verb) {
@@ -113,6 +126,7 @@ fn understand(verb: Verb, args: &[OsString]) -> Result<Tool, String> {
     only("output", &[Verb::Backup, Verb::Export])?;
     only("bucket", &[Verb::Export, Verb::Import])?;
     only("from-noex", &[Verb::Import])?;
+    only("json", &[Verb::Check])?;
     if matches.opt_present("name") && matches.opt_present("output") {
         return Err("--name and --output exclude each other".into());
     }
@@ -137,6 +151,7 @@ fn understand(verb: Verb, args: &[OsString]) -> Result<Tool, String> {
         output: matches.opt_str("output").map(PathBuf::from),
         subject: matches.free.first().cloned(),
         noex,
+        json: matches.opt_present("json"),
         configured,
     })
 }
@@ -174,6 +189,7 @@ impl Tool {
             Verb::Backup => files::backup(self),
             Verb::Restore => files::restore(self),
             Verb::Export => lines::export(self),
+            Verb::Check => check::check(self),
             Verb::Import => match &self.noex {
                 Some(source) => lines::take_over(self, source),
                 None => lines::import(self),

@@ -202,7 +202,7 @@ pub fn help() -> String {
         line(short, long, value, help);
     }
     text.push_str(
-        "\nCommands, each with --help: backup, restore, export, import, healthcheck.\n\
+        "\nCommands, each with --help: backup, restore, export, import, check, healthcheck.\n\
          Flags override the environment (NOEXD_ADMIN_SECRET), which overrides the file.\n\
          RUST_LOG sets what is logged: error, warn, info (default), debug, trace.\n",
     );

@@ -9,9 +9,9 @@ pub const CONFIG: u8 = 78;
 /// Anything else: a restart may help.
 pub const OTHER: u8 = 1;
 /// Damaged, foreign or newer data: a restart changes nothing.
-const DATA: u8 = 65;
+pub const DATA: u8 = 65;
 /// Storage that cannot be read or written, or has no room.
-const IO: u8 = 74;
+pub const IO: u8 = 74;
 /// The data is used by another process.
 const IN_USE: u8 = 75;
 

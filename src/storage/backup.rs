@@ -128,7 +128,12 @@ impl Backups {
         }
     }
 
-    fn names(&self) -> Result<Vec<String>, StorageError> {
+    /// The names of those that are complete.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read.
+    pub fn names(&self) -> Result<Vec<String>, StorageError> {
         let failed = |error: std::io::Error| {
             StorageError::io(&format!("cannot read {}", self.directory.display()), &error)
         };

@@ -11,6 +11,8 @@ mod aggregate;
 mod bucket;
 mod change;
 mod commit;
+#[cfg(feature = "sqlite")]
+mod dangling;
 mod data;
 mod draft;
 mod edit;
@@ -48,6 +50,8 @@ pub use aggregate::Aggregate;
 pub use bucket::Bucket;
 pub use change::{BucketId, Candidates, Change, ChangeKind, Commit, Defined, DefinitionChange};
 pub use commit::ChangeSet;
+#[cfg(feature = "sqlite")]
+pub use dangling::Dangling;
 pub use data::{Data, Lookup, Members};
 pub use draft::{Draft, Inserted, Mode, OnConflict};
 pub use edit::{Apply, Edit, Expect};

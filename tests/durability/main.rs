@@ -2,6 +2,7 @@
 //! sockets, with `kill -9`, full disks and damaged files.
 
 mod backups;
+mod check;
 mod crash;
 mod damage;
 mod logic;

@@ -6,6 +6,7 @@
 //! write it; none may write it.
 
 mod file;
+mod inspect;
 mod load;
 mod lock;
 mod pinned;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 pub(super) use file::{open, parent, remove_if_there};
+pub use inspect::Found;
 pub(super) use recovery::{
     last_commit, log_path, meta, note_copied_cookie, record_path, set_lineage,
 };
@@ -195,6 +197,23 @@ impl SqliteReader {
         let snapshot =
             self.connection.transaction().map_err(|error| failure("read", &self.path, &error))?;
         load::load(&snapshot, &self.path, visit)
+    }
+
+    /// Reads everything there is, and goes on behind what is wrong: that is
+    /// told to `found`, with what `visit` refuses. The rest as
+    /// [`SqliteReader::load`].
+    ///
+    /// # Errors
+    ///
+    /// What ended the reading.
+    pub fn inspect(
+        &mut self,
+        visit: Visit<'_>,
+        found: Found<'_>,
+    ) -> Result<CommitSeq, StorageError> {
+        let snapshot =
+            self.connection.transaction().map_err(|error| failure("read", &self.path, &error))?;
+        inspect::Inspection::new(&snapshot, &self.path)?.run(visit, found)
     }
 
     /// Reads every page and every index; what is wrong, one problem a line.

@@ -36,6 +36,9 @@ CREATE TABLE epochs(
 ",
 ];
 
+/// The first version whose `commits` have checksums.
+pub const CHECKS_SINCE: i32 = 3;
+
 /// Created in one transaction.
 ///
 /// `records` has row ids: they ascend with the places, so that inserts append and
