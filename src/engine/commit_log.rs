@@ -157,7 +157,7 @@ impl Log {
             return;
         }
         self.count();
-        let is_kept = |id: BucketId| !is_on || store.bucket(id).is_some_and(is_persistent);
+        let is_kept = |id: BucketId| !is_on || store.bucket(id).is_some_and(keeps_records);
         self.ring.follow(self.newest, commit, is_kept);
     }
 
@@ -167,7 +167,7 @@ impl Log {
         for definition in &commit.definitions {
             self.add_definition(definition);
         }
-        let is_kept = |id: BucketId| store.bucket(id).is_some_and(is_persistent);
+        let is_kept = |id: BucketId| store.bucket(id).is_some_and(keeps_records);
         let Commit { definitions: _, cleared, changes, counters } = commit;
         self.ops.extend(cleared.iter().map(|(id, _)| *id).filter(|id| is_kept(*id)).map(Op::Clear));
         for change in changes.iter().filter(|change| is_kept(change.bucket)) {
@@ -238,8 +238,8 @@ impl Log {
     }
 }
 
-fn is_persistent(bucket: &Bucket) -> bool {
-    bucket.definition().persistent
+fn keeps_records(bucket: &Bucket) -> bool {
+    bucket.definition().keeps_records()
 }
 
 fn add_change(ops: &mut Vec<Op>, change: &Change) {

@@ -35,6 +35,7 @@ mod ops;
 mod options;
 mod orphans;
 mod output;
+mod presence;
 mod procedures;
 mod readiness;
 mod revocation;
@@ -81,11 +82,12 @@ use crate::protocol::{
     ErrorCode, Family, Incoming, OpError, Operation, Reply, Request, RequestId, parse_message,
 };
 use crate::query::Views;
-use crate::store::{ChangeSet, Commit, Store};
+use crate::store::{ChangeSet, Commit, Owner, Store};
 use crate::wheel::Wheel;
 use client_sessions::{ClientSessions, Numbered};
 use commit_log::Log;
 use jobs::Pending;
+use presence::Stay;
 use rules_bridge::RulesSide;
 use sessions::{Mode, Sessions};
 use shutdown::Phase;
@@ -145,6 +147,7 @@ pub struct Engine {
     orphans: orphans::Orphans,
     rows: rows::RowsSide,
     subscriptions: Subscriptions,
+    pub(crate) presence: presence::Presence,
     pub(crate) rules: Option<Box<RulesSide>>,
     procedures: Option<Procedures>,
     /// `None`: switched off.
@@ -229,6 +232,7 @@ impl Engine {
             orphans: orphans::Orphans::default(),
             rows: rows::RowsSide::default(),
             subscriptions: Subscriptions::default(),
+            presence: presence::Presence::default(),
             rules: None,
             procedures: None,
             logic: Some(Box::default()),
@@ -535,8 +539,9 @@ impl Engine {
         for bound in conn.session.iter().chain(beneath) {
             self.release_session(id, bound);
         }
-        if let Some(no) = conn.client_session {
-            self.leave_client_session(no);
+        match conn.client_session {
+            Some(no) => self.leave_client_session(no),
+            None => self.owner_leaves(Owner::connection(conn.number), Stay::Not),
         }
         if let Some(job) = conn.waiting {
             self.pending.remove(&job);
@@ -572,6 +577,7 @@ impl Engine {
         self.rows.check_invariants(&self.store);
         self.log.check_invariants();
         self.check_client_sessions();
+        self.check_presence();
     }
 
     /// The data.

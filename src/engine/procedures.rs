@@ -20,7 +20,7 @@ use crate::rules::NewEvent;
 use crate::store::filter::Term;
 use crate::store::rows::{Bound, Sight};
 use crate::store::{
-    Apply, Bucket, BucketId, Data, Draft, Edit, Expect, Filter, Lookup, Mode, Row, Store,
+    Apply, Bucket, BucketId, Data, Draft, Edit, Expect, Filter, Lookup, Mode, Row, Store, Writer,
 };
 
 /// Microseconds on a clock that only goes forward. Without one no call is ever
@@ -50,6 +50,8 @@ struct Running<'e> {
     caller: Option<ConnId>,
     /// What the caller sees of the bucket of the current step; `None`: everything.
     sight: Option<Sight>,
+    /// For whom it writes: the caller's records, and those of others.
+    writer: Option<Writer>,
 }
 
 impl Engine {
@@ -86,15 +88,17 @@ impl Engine {
             // A float beyond the range saturates: such a call is never late.
             now().saturating_add((timeout * 1000.0) as u64)
         });
-        let transaction = definition.transaction.then(|| Transaction {
-            draft: Draft::new(Mode::Steps, self.now.wall, &self.budget),
-            deferred: Vec::new(),
-            facts: HashMap::new(),
+        let writer = self.writer(conn, true);
+        let transaction = definition.transaction.then(|| {
+            let mut draft = Draft::new(Mode::Steps, self.now.wall, &self.budget);
+            draft.set_writer(writer);
+            Transaction { draft, deferred: Vec::new(), facts: HashMap::new() }
         });
         let budget = self.budget.clone();
         let call = Call { definition, input, caller: &caller, budget: &budget };
         let caller = (!definition.as_definer).then_some(conn);
-        let mut running = Running { engine: self, transaction, deadline, caller, sight: None };
+        let mut running =
+            Running { engine: self, transaction, deadline, caller, sight: None, writer };
         let outcome = call.run(&mut running).map_err(|error| match error {
             StepError::Late => OpError::new(
                 ErrorCode::InternalError,
@@ -324,9 +328,10 @@ impl Running<'_> {
         mode: Mode,
         prepare: impl FnOnce(&mut Draft, &Store, &mut crate::ids::IdSource) -> Result<T, OpError>,
     ) -> Result<T, OpError> {
-        let sight = self.sight.clone();
+        let (sight, writer) = (self.sight.clone(), self.writer);
         self.engine.write_draft(mode, |draft, store, ids| {
             draft.set_sight(sight);
+            draft.set_writer(writer);
             prepare(draft, store, ids)
         })
     }

@@ -361,8 +361,10 @@ impl Engine {
         ) -> Result<T, OpError>,
     ) -> Result<T, OpError> {
         let sight = self.sight(conn, [bucket])?;
+        let writer = self.writer(conn, false);
         self.write_draft(mode, |draft, store, ids| {
             draft.set_sight(sight);
+            draft.set_writer(writer);
             prepare(draft, store, ids)
         })
     }

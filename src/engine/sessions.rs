@@ -200,6 +200,7 @@ impl Engine {
             };
             let user = Arc::clone(&bound.session.user_id);
             self.sessions.after.push(After::Reauthorise(id));
+            self.owner_lost_login(id);
             self.audit_session_event("session.expired", id, Some(&user));
         }
         self.arm_session_look();

@@ -46,6 +46,8 @@ pub(crate) enum Timer {
     FollowRights,
     /// A client session may have been without connection for too long.
     ClientSessions,
+    /// Owners of records leave.
+    Presence,
 }
 
 impl Engine {
@@ -81,6 +83,7 @@ impl Engine {
             Timer::MoreExpiry => self.go_on_expiring(),
             Timer::FollowRights => self.go_on_following(),
             Timer::ClientSessions => self.client_sessions_due(),
+            Timer::Presence => self.presence_due(),
             Timer::Release => {
                 self.releasing = false;
                 self.store.release_remains();

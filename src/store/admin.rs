@@ -78,7 +78,8 @@ impl Store {
         self.prepare_rebuild(bucket, definition, budget)
     }
 
-    /// Prepares a whole new definition for a bucket that keeps its records.
+    /// Prepares a whole new definition for a bucket that keeps its records, unless
+    /// it is one whose records have owners from now on.
     ///
     /// # Errors
     /// As [`Store::prepare_update`], and `VALIDATION_ERROR` for another key
@@ -92,6 +93,14 @@ impl Store {
                 "Invalid schema for bucket \"{name}\": the key field is \"{}\" and cannot become \"{}\"",
                 bucket.definition.key, definition.key
             )));
+        }
+        if definition.lifetime.is_some() && bucket.definition.lifetime.is_none() {
+            // Its records have no owners: they go.
+            let layout = layout_of(&definition);
+            let again = Bucket::new(BucketId(0), name, definition, layout, 0);
+            let definitions =
+                vec![DefinitionOp::Drop(bucket.id), DefinitionOp::Define(Box::new(again))];
+            return Ok(ChangeSet { definitions, ..ChangeSet::default() });
         }
         self.prepare_rebuild(bucket, definition, &Budget::unlimited())
     }
@@ -241,6 +250,7 @@ impl Store {
                 place: Some((*slot, row.clone())),
                 row: None,
                 written: 0,
+                owner: None,
             })
         };
         Some(ChangeSet { ops: expired.filter_map(op).collect(), ..ChangeSet::default() })

@@ -7,10 +7,11 @@ use hashbrown::HashMap;
 use super::admin::Rebuilt;
 use super::bucket::{Bucket, Outgoing};
 use super::change::{Candidates, Change, ChangeKind, Commit, Defined, DefinitionChange};
+use super::owners::Owners;
 use super::remains::Remains;
 use super::search::SearchIndex;
 use super::table::Slot;
-use super::{BucketId, Data, Index, Key, Row, RowBuilder, Store};
+use super::{BucketId, Data, Index, Key, Owner, Row, RowBuilder, Store};
 use crate::json::{Json, Object};
 
 /// What a commit is to change; prepared, checked, and impossible to refuse. To
@@ -43,6 +44,8 @@ pub(super) struct Op {
     pub row: Option<Row>,
     /// See [`Change::written`].
     pub written: u32,
+    /// Whose a record is that was inserted, where records have owners.
+    pub owner: Option<Owner>,
 }
 
 impl ChangeSet {
@@ -90,6 +93,7 @@ impl Store {
                     guard.cleared();
                 }
                 self.graveyard.bury(Remains::of(bucket));
+                self.owners.take_all(id);
             }
         }
         commit.changes.reserve_exact(set.ops.len());
@@ -100,7 +104,7 @@ impl Store {
                 if let Some(row) = op.row.as_ref().filter(|_| bucket.has_numbers()) {
                     note_number(&mut numbers, op.bucket, bucket.highest_number(row));
                 }
-                let change = bucket.apply(op, self.sequence);
+                let change = apply(bucket, &mut self.owners, op, self.sequence);
                 if let (Some(guard), Some(change)) = (&bucket.guard, &change) {
                     guard.follow(change);
                 }
@@ -163,8 +167,23 @@ impl Store {
     fn bury(&mut self, id: BucketId) -> Option<Bucket> {
         let mut bucket = self.buckets.remove(&id)?;
         self.graveyard.bury(Remains::of(&mut bucket));
+        self.owners.take_all(id);
         Some(bucket)
     }
+}
+
+/// Applies one operation, and follows whose the record is.
+fn apply(bucket: &mut Bucket, owners: &mut Owners, op: Op, sequence: u64) -> Option<Change> {
+    if bucket.definition.lifetime.is_none() {
+        return bucket.apply(op, sequence);
+    }
+    let (key, new) = (op.key.clone(), op.owner);
+    let before = bucket.find(&key).and_then(|slot| owners.take(bucket.id, slot));
+    let change = bucket.apply(op, sequence);
+    if let (Some(slot), Some(owner)) = (bucket.find(&key), new.or(before)) {
+        owners.give(bucket.id, slot, owner);
+    }
+    change
 }
 
 impl Bucket {

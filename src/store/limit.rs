@@ -26,7 +26,9 @@ impl Store {
 
     /// Bytes of records, indexes and what counts beside them.
     pub fn memory(&self) -> usize {
-        self.buckets().map(super::Bucket::memory).sum::<usize>() + self.limit.beside
+        let (_, owned) = self.presence();
+        let records = self.buckets().map(super::Bucket::memory).sum::<usize>();
+        records + owned * super::owners::OWNER_BYTES + self.limit.beside
     }
 
     pub fn memory_limit(&self) -> Option<u64> {

@@ -88,6 +88,10 @@ impl Loader {
     ) -> Result<(), LoadError> {
         let unknown = || LoadError(format!("a record of the unknown bucket {}", bucket.0));
         let bucket = self.store.buckets.get_mut(&bucket).ok_or_else(unknown)?;
+        if bucket.definition.lifetime.is_some() {
+            // Another program has put it there: nobody owns it.
+            return Ok(());
+        }
         let name = bucket.name.clone();
         let fail = |reason: &str| LoadError(format!("bucket \"{name}\", record {order}: {reason}"));
         let raw = parse(text, MAX_DEPTH).map_err(|error| fail(&error.to_string()))?;

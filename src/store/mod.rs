@@ -25,6 +25,7 @@ mod limit;
 mod load;
 mod millis;
 mod ordered;
+mod owners;
 pub mod pattern;
 mod ranges;
 mod read;
@@ -60,6 +61,7 @@ pub use guard::{Effect, Guard, WriteCx, WriteKind};
 pub use index::Index;
 pub use key::Key;
 pub use load::{LoadError, Loader};
+pub use owners::{Owner, Writer};
 pub use ranges::Bounds;
 pub use read::{Access, Selection};
 pub use remains::Background;
@@ -88,6 +90,7 @@ pub struct Store {
     incoming: HashMap<Box<str>, Vec<(BucketId, usize)>>,
     /// The buckets whose records expire: asked about with every request.
     expiring: Vec<BucketId>,
+    owners: owners::Owners,
     /// What is to be given back.
     graveyard: remains::Graveyard,
     limit: limit::DataLimit,
@@ -175,6 +178,7 @@ impl Store {
         other.connect_references();
         assert_eq!(self.incoming, other.incoming, "who refers to whom");
         assert_eq!(self.expiring, other.expiring, "whose records expire");
+        self.check_owners();
     }
 
     /// Recomputes who refers to which bucket, and whose records expire.

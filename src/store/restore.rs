@@ -114,6 +114,7 @@ fn add_rows(
             place: None,
             row: Some(row),
             written: 0,
+            owner: None,
         });
     }
     Ok(())

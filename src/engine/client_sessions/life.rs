@@ -7,6 +7,7 @@ use super::table::{Full, Place, SESSION_BYTES};
 use super::{Digest, OptedIn, SessionNo, User};
 use crate::access::RateKey;
 use crate::app::ConnId;
+use crate::engine::presence::Stay;
 use crate::engine::{Engine, Timer};
 use crate::protocol::{ErrorCode, OpError};
 
@@ -59,6 +60,7 @@ impl Engine {
                 None => self.begin_client_session(conn, user, id)?,
             };
             opened.known = Some(known.is_some());
+            self.owner_opens_session(conn, no);
             if let Some(conn) = self.conns.get_mut(conn) {
                 conn.client_session = Some(no);
             }
@@ -147,6 +149,10 @@ impl Engine {
 
     /// `session.close`: whether there was one. The connection stays opted in.
     pub(in crate::engine) fn close_client_session(&mut self, conn: ConnId) -> bool {
+        if self.client_session(conn).is_none() {
+            return false;
+        }
+        self.end_owner_of(conn);
         let Some(no) = self.unbind_client_session(conn) else { return false };
         self.forget_client_session(no);
         true
@@ -167,6 +173,15 @@ impl Engine {
         self.session(conn).map(|session| Arc::clone(&session.user_id))
     }
 
+    /// Whose login a connection has, whoever it acts for.
+    fn person_of(&self, conn: ConnId) -> User {
+        let conn = self.conns.get(conn)?;
+        let beneath = conn.beneath.as_deref().map(|beneath| &beneath.bound);
+        let bound = beneath.or(conn.session.as_ref())?;
+        let is_over = bound.session.is_expired(self.now.wall);
+        (!is_over).then(|| Arc::clone(&bound.session.user_id))
+    }
+
     fn unbind_client_session(&mut self, conn: ConnId) -> Option<SessionNo> {
         let conn = self.conns.get_mut(conn)?;
         if let Some(options) = &mut conn.opted_in {
@@ -176,19 +191,27 @@ impl Engine {
     }
 
     /// A connection acts for this user from now on: a session of somebody else
-    /// does not stay with it.
+    /// does not stay with it, nor do records. Comes before the login changes.
     pub(in crate::engine) fn client_user_is(&mut self, conn: ConnId, user: Option<&str>) {
-        let Some(no) = self.client_session(conn) else { return };
+        let Some(no) = self.client_session(conn) else {
+            if self.person_of(conn).as_deref() != user {
+                self.end_owner_of(conn);
+            }
+            return;
+        };
         let session = self.client_sessions.get(no);
         if session.is_some_and(|session| session.user.as_deref() == user) {
+            self.owner_stays(no);
             return;
         }
+        self.end_owner_of(conn);
         self.unbind_client_session(conn);
         self.leave_client_session(no);
     }
 
     /// A session has no connection any more, and is kept for a while.
     pub(in crate::engine) fn leave_client_session(&mut self, no: SessionNo) {
+        self.owner_leaves(no.owner(), Stay::Grace);
         self.client_sessions.leave(no, self.now.mono);
         self.arm_client_sessions();
     }
@@ -214,6 +237,7 @@ impl Engine {
 
     /// The session is over. No connection holds it.
     pub(super) fn forget_client_session(&mut self, no: SessionNo) {
+        self.owner_leaves(no.owner(), Stay::Not);
         if let Some(session) = self.client_sessions.forget(no) {
             self.unstore_client_session(&session);
         }

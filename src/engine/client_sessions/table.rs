@@ -10,6 +10,7 @@ use super::once::OnceFigures;
 use super::receipts::{Numbers, Receipt};
 use crate::access::RateKey;
 use crate::app::ConnId;
+use crate::store::Owner;
 use crate::wheel::TimerId;
 
 /// What one session may take.
@@ -18,6 +19,13 @@ pub(super) const SESSION_BYTES: u64 = 256;
 /// Names one session for the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SessionNo(u64);
+
+impl SessionNo {
+    /// As an owner of records.
+    pub const fn owner(self) -> Owner {
+        Owner::session(self.0)
+    }
+}
 
 /// Whose a session is: a user's, or of all who are not logged in.
 pub(crate) type User = Option<Arc<str>>;

@@ -16,7 +16,7 @@ impl Engine {
     /// Whether every change of what a view reads has a number.
     pub(in crate::engine) fn is_numbered(&self, view: ViewId) -> bool {
         let is_kept =
-            |id| self.store.bucket(id).is_some_and(|it: &Bucket| it.definition().persistent);
+            |id| self.store.bucket(id).is_some_and(|it: &Bucket| it.definition().keeps_records());
         !self.log.is_on() || self.views.reads_only(view, is_kept)
     }
 

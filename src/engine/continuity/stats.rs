@@ -15,6 +15,7 @@ impl Engine {
     /// The member `continuity` of `server.stats` with `details`.
     pub(in crate::engine) fn continuity_stats(&self) -> Json {
         let (ring, sessions) = (self.log.ring(), &self.client_sessions);
+        let (owners, records) = self.store.presence();
         let resumes = self.figures.resumes.iter().map(|(what, count)| (*what, number(*count)));
         object([
             ("epoch", Json::from(&*self.epoch())),
@@ -47,6 +48,10 @@ impl Engine {
                 ]),
             ),
             ("takeovers", number(sessions.takeovers)),
+            (
+                "presence",
+                object([("owners", number(owners as u64)), ("records", number(records as u64))]),
+            ),
             ("gaps", number(self.figures.event_gaps)),
         ])
     }

@@ -323,6 +323,9 @@ pub(super) static ROWS: &[Row] = &[
     row("noexd_sessions", Gauge, &[], "Client sessions, with connection or without.", |s| {
         size(s.engine.client_sessions.len())
     }),
+    row("noexd_presence_records", Gauge, &[], "Records with `lifetime`.", |s| {
+        size(s.engine.store.presence().1)
+    }),
     row(
         "noexd_probe_evictions_total",
         Counter,

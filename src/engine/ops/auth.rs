@@ -19,8 +19,8 @@ impl Engine {
         if matches!(self.sessions.mode, Mode::BuiltIn(_)) {
             self.logout(conn)?;
         } else {
-            self.drop_session(conn);
             self.client_user_is(conn, None);
+            self.drop_session(conn);
         }
         out.extend_from_slice(b"{\"loggedOut\":true}");
         Ok(())

@@ -57,6 +57,7 @@ impl Draft {
         if let Some(rules) = &rules {
             rules.require(Decided::Update, bucket, old, &self.budget)?;
         }
+        self.require_own(store, bucket, found)?;
         if let Some(expect) = edit.expect {
             self.budget.spend(expect.len() as u64)?;
             expect.check(bucket, key, Some(old))?;
@@ -116,6 +117,9 @@ impl Draft {
             };
             rules.require(Decided::Delete, bucket, row, &self.budget)?;
         }
+        if self.row(bucket, key).is_some() {
+            self.require_own(store, bucket, key)?;
+        }
         self.check_delete(bucket, key)?;
         if self.mode.checks_at_once() {
             self.follow_references(store, vec![(bucket.id, key.clone())])?;
@@ -143,6 +147,9 @@ impl Draft {
         self.budget.check()?;
         if let (Some(row), Some(rules)) = (row, self.rules(known)) {
             rules.require(Decided::Delete, known, row, &self.budget)?;
+        }
+        if let (Some(_), Some(key)) = (row, key.key()) {
+            self.require_own(store, known, key)?;
         }
         expect.check(known, key, row)?;
         self.delete(store, bucket, key)

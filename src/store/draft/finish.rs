@@ -20,6 +20,7 @@ impl Draft {
         if self.mode == Mode::Transaction {
             self.check_transaction(store)?;
         }
+        self.check_owned(store)?;
         self.check_groups(store)?;
         self.budget.check()?;
         let set = self.net_effect();

@@ -137,7 +137,7 @@ impl Draft {
     }
 
     /// The first records that match and that may be written; what a row rule
-    /// refuses is passed over.
+    /// refuses, and what others own, is passed over.
     fn keys(
         &self,
         store: &Store,
@@ -150,8 +150,11 @@ impl Draft {
         let rules = self.rules(bucket);
         let narrowed = rules.map(|rules| rules.rule(rule).narrow(filter.clone()));
         let filter = narrowed.as_ref().unwrap_or(filter);
-        let rows = self.candidates(store, bucket.id, filter, limit)?;
-        Ok(rows.iter().map(|row| bucket.key_of(row)).collect())
+        let some_are_passed_over = self.limited_to(bucket).is_some();
+        let looked_at = if some_are_passed_over { usize::MAX } else { limit };
+        let rows = self.candidates(store, bucket.id, filter, looked_at)?;
+        let keys = rows.iter().map(|row| bucket.key_of(row));
+        Ok(keys.filter(|key| self.owns(store, bucket, key)).take(limit).collect())
     }
 
     /// The first records that match: in candidate order, unless something was

@@ -10,6 +10,7 @@ mod evict;
 mod finish;
 mod many;
 mod overlay;
+mod owned;
 mod references;
 mod unique;
 mod write;
@@ -23,7 +24,7 @@ use hashbrown::HashMap;
 
 use super::rows::{BoundRules, Decided, Sight};
 use super::table::Slot;
-use super::{Bucket, BucketId, ChangeSet, Filter, Key, Lookup, Row, Store};
+use super::{Bucket, BucketId, ChangeSet, Filter, Key, Lookup, Row, Store, Writer};
 use crate::budget::Budget;
 use crate::protocol::{ErrorCode, OpError};
 use overlay::Overlay;
@@ -73,6 +74,8 @@ pub struct Draft {
     writes: u32,
     /// Whose row rules apply; `None`: nobody's.
     sight: Option<Sight>,
+    /// Who owns what it inserts, where records have owners.
+    writer: Option<Writer>,
 }
 
 impl Draft {
@@ -86,6 +89,7 @@ impl Draft {
             budget: budget.clone(),
             writes: 0,
             sight: None,
+            writer: None,
         }
     }
 
@@ -257,6 +261,7 @@ impl Draft {
     pub fn clear(&mut self, store: &Store, bucket: BucketId) -> Result<(), OpError> {
         let bucket = known(store, bucket)?;
         self.require_clear(store, bucket)?;
+        self.require_all_own(store, bucket)?;
         self.check_clear(store, bucket)?;
         self.overlay_mut(bucket).clear();
         Ok(())

@@ -7,7 +7,7 @@ use crate::protocol::OpError;
 use crate::store::change::ChangeKind;
 use crate::store::commit::Op;
 use crate::store::table::Slot;
-use crate::store::{Bucket, BucketId, Effect, Key, Row, WriteKind};
+use crate::store::{Bucket, BucketId, Effect, Key, Owner, Row, WriteKind};
 
 /// From this many keys on they are found through a table.
 const INDEX_FROM: usize = 8;
@@ -52,6 +52,8 @@ pub(super) struct Entry {
     pub replaces: bool,
     /// Its place among the records of the operation that inserted it.
     pub label: Option<u32>,
+    /// Whose it is, if it was inserted where records have owners.
+    pub owner: Option<Owner>,
 }
 
 #[derive(Clone, Debug)]
@@ -163,6 +165,7 @@ impl Overlay {
                 evicted: false,
                 replaces: false,
                 label: None,
+                owner: None,
             })
         });
         // The position was found or made just now.
@@ -247,8 +250,8 @@ impl Entry {
             (Some(_), Some(_)) if self.over => ChangeKind::Inserted,
             (Some(_), Some(_)) => ChangeKind::Replaced,
         };
-        let Entry { at, key, base, row, .. } = self;
+        let Entry { at, key, base, row, owner, .. } = self;
         let place = base.map(|base| (base.slot, base.row));
-        Some(Op { bucket, kind, key, place, row, written: at })
+        Some(Op { bucket, kind, key, place, row, written: at, owner })
     }
 }

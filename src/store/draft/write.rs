@@ -49,6 +49,7 @@ impl Draft {
         data: &Data<'_>,
         many: Option<(OnConflict, u32)>,
     ) -> Result<Inserted, OpError> {
+        let owner = self.new_owner(bucket)?;
         let how = many.map(|(how, _)| how);
         let rules = self.rules(bucket);
         let filled = match &rules {
@@ -90,9 +91,16 @@ impl Draft {
             if there && bucket.definition.on_duplicate == OnDuplicate::Error {
                 return Err(already_exists(bucket, &key));
             }
-            if !there {
-                self.make_room(bucket, 1);
-            }
+        }
+        let replaces = match how {
+            None => self.mode.checks_at_once(),
+            how => how == Some(OnConflict::Replace),
+        };
+        if there && replaces {
+            self.require_own(store, bucket, &key)?;
+        }
+        if self.mode.checks_at_once() && !there {
+            self.make_room(bucket, 1);
         }
         self.writes += 1;
         let at = self.writes;
@@ -109,6 +117,7 @@ impl Draft {
             entry.replaces = how == Some(OnConflict::Replace);
         }
         entry.label = many.map(|(_, at)| at);
+        entry.owner = owner;
         entry.row = Some(row.clone());
         entry.at = entry.inserted.unwrap_or(at);
         entry.written = written;

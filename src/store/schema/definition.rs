@@ -4,6 +4,7 @@ use super::super::sorted::MAX_FIELDS;
 use super::field::{At, Field, FieldType, automatic, kind_of};
 use std::sync::Arc;
 
+use super::lifetime::Lifetime;
 use super::parse_ttl;
 use hashbrown::{HashMap, HashSet};
 
@@ -26,6 +27,11 @@ pub struct DefinitionError {
 impl DefinitionError {
     pub(super) fn at(path: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { path: Some(path.into()), reason: reason.into(), message: None }
+    }
+
+    /// Of several members, or one that the reason names.
+    pub(super) fn reason(reason: impl Into<String>) -> Self {
+        Self { path: None, reason: reason.into(), message: None }
     }
 
     fn fixed(message: String) -> Self {
@@ -66,7 +72,10 @@ pub struct Definition {
     pub sorted: Vec<Vec<Box<str>>>,
     /// `etsType: "ordered_set"`.
     pub ordered: bool,
+    /// False: neither it nor its records are stored.
     pub persistent: bool,
+    /// Its records end with their owners.
+    pub lifetime: Option<Lifetime>,
     /// Milliseconds.
     pub ttl: Option<f64>,
     /// Records kept; at least 1.
@@ -129,6 +138,7 @@ impl Definition {
         check_key_type(&fields, &key)?;
         let max_size = at.number("maxSize").map_err(|error| place("maxSize", error))?;
         let persistent = at.flag("persistent").map_err(|error| place("persistent", error))?;
+        let lifetime = Lifetime::parse(&supplied, persistent)?;
         let on_duplicate = at
             .choice(
                 "onDuplicateKey",
@@ -162,6 +172,7 @@ impl Definition {
             sorted,
             ordered: supplied.get("etsType").and_then(Json::as_str) == Some("ordered_set"),
             persistent: persistent.unwrap_or(true),
+            lifetime,
             ttl,
             // A limit below 1 keeps exactly the newest record. Beyond `usize`
             // the cast saturates: no limit in practice.
@@ -170,6 +181,11 @@ impl Definition {
             rows: rows.map(Arc::new),
             supplied,
         })
+    }
+
+    /// Whether its records are stored.
+    pub fn keeps_records(&self) -> bool {
+        self.persistent && self.lifetime.is_none()
     }
 
     /// The definition as it was supplied (and since then updated).

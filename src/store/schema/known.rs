@@ -12,6 +12,8 @@ const BUCKET: &[&str] = &[
     "indexes",
     "etsType",
     "persistent",
+    "lifetime",
+    "graceMs",
     "ttl",
     "maxSize",
     "onDuplicateKey",

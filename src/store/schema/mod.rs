@@ -10,6 +10,7 @@ mod field;
 mod format;
 mod issues;
 mod known;
+mod lifetime;
 mod normal;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use field::{Constraints, Field, FieldType, Generated, OnDelete, Reference};
 pub use format::Format;
 pub use issues::{Issues, MAX_ISSUES, MAX_MESSAGE, MAX_TEXT, shortened};
 pub use known::{unknown_in_fields, unknown_members};
+pub use lifetime::Lifetime;
 pub use normal::differences;
 pub use ttl::parse_ttl;
 pub use validate::validate;

@@ -41,6 +41,10 @@ impl Definition {
         if !self.persistent {
             normal.insert("persistent", Json::Bool(false));
         }
+        if let Some(lifetime) = self.lifetime {
+            normal.insert("lifetime", Json::from("connection"));
+            normal.insert("graceMs", Json::Number(lifetime.grace_ms as f64));
+        }
         if let Some(ttl) = self.ttl {
             normal.insert("ttl", Json::Number(ttl));
         }

@@ -108,6 +108,7 @@ impl Engine {
     /// Ends the session that a connection is bound to, for everybody who is
     /// bound to it.
     pub(in crate::engine) fn logout(&mut self, conn: ConnId) -> Result<Json, OpError> {
+        self.client_user_is(conn, None);
         if let Some(bound) = self.drop_session(conn)
             && let Some(record) = bound.record
         {
@@ -116,7 +117,6 @@ impl Engine {
             }
             self.change(|change| change.delete(change.buckets.sessions, &record))?;
         }
-        self.client_user_is(conn, None);
         super::done("loggedOut")
     }
 

@@ -43,6 +43,7 @@ impl Engine {
         let sight = self.sight(conn, touched)?;
         let mut draft = Draft::new(Mode::Transaction, self.now.wall, &self.budget);
         draft.set_sight(sight);
+        draft.set_writer(self.writer(conn, false));
         out.extend_from_slice(b"{\"results\":[");
         for (at, step) in steps.iter().enumerate() {
             if at > 0 {

@@ -1,0 +1,336 @@
+//! Presence over the engine: who owns what, who may write it, and when it goes.
+
+use crate::app::{App as _, ConnId};
+use crate::config::Continuity;
+use crate::engine::EngineOptions;
+use crate::engine::tests::{Rig, external_rig};
+use crate::json::Json;
+
+const BUCKET: &str = r#""type":"store.defineBucket","name":"here","config":{"key":"id","schema":{"id":{"type":"string"},"n":{"type":"number","default":0}},"lifetime":"connection","graceMs":1000}"#;
+
+fn options(most: usize) -> EngineOptions {
+    EngineOptions {
+        heartbeat_interval_ms: 0,
+        continuity: Some(Continuity {
+            keep_ms: 10_000,
+            max_presence_per_owner: most,
+            ..Continuity::default()
+        }),
+        ..EngineOptions::default()
+    }
+}
+
+/// `CODE message` of an error, else `data`.
+fn ask(rig: &mut Rig, conn: ConnId, request: &str) -> String {
+    let answer = rig.call(conn, &format!("{{\"id\":1,{request}}}"));
+    let text = |name: &str| answer.get(name).and_then(Json::as_str).unwrap_or_default();
+    match text("type") {
+        "error" => format!("{} {}", text("code"), text("message")),
+        _ => answer.get("data").map(Json::to_text).unwrap_or_default(),
+    }
+}
+
+/// As [`ask`], of what has to succeed.
+fn done(rig: &mut Rig, conn: ConnId, request: &str) -> String {
+    rig.received(conn);
+    let got = ask(rig, conn, request);
+    assert!(got.starts_with(['{', '[']), "{request}: {got}");
+    got
+}
+
+/// A server with the bucket, and who looks at it.
+fn rig_with(most: usize) -> (Rig, ConnId) {
+    let mut rig = Rig::new(options(most));
+    let conn = rig.connect();
+    done(&mut rig, conn, BUCKET);
+    (rig, conn)
+}
+
+fn open(rig: &mut Rig, conn: ConnId, name: &str) {
+    done(rig, conn, &format!(r#""type":"session.open","session":"{name:-<22}""#));
+}
+
+fn insert(rig: &mut Rig, conn: ConnId, key: &str) {
+    let request = format!(r#""type":"store.insert","bucket":"here","data":{{"id":"{key}"}}"#);
+    done(rig, conn, &request);
+}
+
+fn leave(rig: &mut Rig, conn: ConnId) {
+    rig.engine.closed(conn, rig.now);
+    rig.drain();
+}
+
+/// The keys that are there, in order.
+fn keys(rig: &Rig) -> Vec<String> {
+    let bucket = rig.engine.store.bucket_named("here").expect("the bucket");
+    let mut keys: Vec<String> =
+        bucket.iter().map(|(_, row)| bucket.key_of(row).to_string()).collect();
+    keys.sort();
+    keys
+}
+
+/// To the time at which the step of `from` begins that is `steps` behind it.
+fn advance_to(rig: &mut Rig, at: u64) {
+    rig.advance(at - rig.now.mono);
+}
+
+#[test]
+fn definitions_are_checked_and_shown() {
+    let mut rig = Rig::new(options(100));
+    let conn = rig.connect();
+    for (members, reason) in [
+        (r#""lifetime":"session""#, r#""lifetime" must be "connection""#),
+        (r#""lifetime":true"#, r#""lifetime" must be "connection""#),
+        (
+            r#""lifetime":"connection","graceMs":600001"#,
+            r#""graceMs" must be an integer from 0 to 600000"#,
+        ),
+        (
+            r#""lifetime":"connection","graceMs":1.5"#,
+            r#""graceMs" must be an integer from 0 to 600000"#,
+        ),
+        (
+            r#""lifetime":"connection","graceMs":-1"#,
+            r#""graceMs" must be an integer from 0 to 600000"#,
+        ),
+        (r#""graceMs":"x""#, r#""graceMs" must be an integer from 0 to 600000"#),
+        (r#""graceMs":5"#, r#""graceMs" needs "lifetime""#),
+        (
+            r#""lifetime":"connection","persistent":true"#,
+            r#""lifetime" excludes "persistent": true"#,
+        ),
+    ] {
+        let request = format!(
+            r#""type":"store.defineBucket","name":"b","config":{{"key":"id","schema":{{"id":{{"type":"string"}}}},{members}}}"#
+        );
+        let expected = format!("VALIDATION_ERROR Invalid schema for bucket \"b\": {reason}");
+        assert_eq!(ask(&mut rig, conn, &request), expected, "{members}");
+    }
+    done(&mut rig, conn, BUCKET);
+    let update = r#""type":"store.updateBucket","name":"here","updates":{"graceMs":7,"lifetime":null,"addFields":{"x":{"type":"string"}}}"#;
+    done(&mut rig, conn, update);
+    let bucket = rig.engine.store.bucket_named("here").expect("the bucket");
+    let lifetime = bucket.definition().lifetime.map(|lifetime| lifetime.grace_ms);
+    assert_eq!(lifetime, Some(1_000), "an update does not change it");
+}
+
+#[test]
+fn without_a_session_records_go_with_the_connection() {
+    let (mut rig, _) = rig_with(100);
+    let [a, b] = [rig.connect(), rig.connect()];
+    insert(&mut rig, a, "a");
+    insert(&mut rig, b, "b");
+    leave(&mut rig, a);
+    rig.advance(100);
+    assert_eq!(keys(&rig), ["b"]);
+    leave(&mut rig, b);
+    rig.advance(100);
+    assert!(keys(&rig).is_empty());
+}
+
+#[test]
+fn grace_is_hit_and_missed_by_one_step() {
+    for (back_after, is_in_time) in [(999, true), (1_099, true), (1_100, false)] {
+        let (mut rig, _) = rig_with(100);
+        let a = rig.connect();
+        open(&mut rig, a, "a");
+        insert(&mut rig, a, "a");
+        // From the beginning of a step.
+        let at = rig.now.mono.next_multiple_of(100);
+        advance_to(&mut rig, at);
+        leave(&mut rig, a);
+        advance_to(&mut rig, at + back_after);
+        let again = rig.connect();
+        open(&mut rig, again, "a");
+        rig.advance(5_000);
+        assert_eq!(keys(&rig).len(), usize::from(is_in_time), "{back_after}");
+    }
+}
+
+#[test]
+fn a_takeover_shows_nothing_and_takes_the_records_along() {
+    let (mut rig, watch) = rig_with(100);
+    let live = r#""type":"store.live","bucket":"here""#;
+    let a = rig.connect();
+    insert(&mut rig, a, "before");
+    open(&mut rig, a, "a");
+    insert(&mut rig, a, "a");
+    done(&mut rig, watch, live);
+    rig.received(watch);
+    let b = rig.connect();
+    insert(&mut rig, b, "own");
+    rig.advance(500);
+    rig.received(watch);
+    open(&mut rig, b, "a");
+    assert_eq!(rig.is_closed(a), Some((4004, "session_replaced")));
+    rig.advance(20_000);
+    assert!(rig.received(watch).is_empty(), "nobody notices");
+    assert_eq!(keys(&rig), ["a", "before", "own"]);
+    // They are of one owner now.
+    assert_eq!(done(&mut rig, b, r#""type":"store.clear","bucket":"here""#), r#"{"cleared":true}"#);
+}
+
+#[test]
+fn session_close_takes_records_in_its_commit() {
+    let (mut rig, _) = rig_with(100);
+    let a = rig.connect();
+    open(&mut rig, a, "a");
+    insert(&mut rig, a, "a");
+    let commits = rig.engine.metrics.commits;
+    done(&mut rig, a, r#""type":"session.close""#);
+    assert_eq!(rig.engine.metrics.commits, commits + 1);
+    assert!(keys(&rig).is_empty());
+}
+
+#[test]
+fn a_thousand_owners_that_are_lost_in_one_step_are_one_commit() {
+    let (mut rig, watch) = rig_with(100);
+    let conns: Vec<ConnId> = (0..1_000).map(|_| rig.connect()).collect();
+    for (n, conn) in conns.iter().enumerate() {
+        if n % 2 == 0 {
+            let name = format!("s{n}");
+            let text = format!(r#"{{"id":1,"type":"session.open","session":"{name:-<22}"}}"#);
+            rig.engine.message(*conn, &text, rig.now);
+        }
+        let text =
+            format!(r#"{{"id":1,"type":"store.insert","bucket":"here","data":{{"id":"k{n}"}}}}"#);
+        rig.engine.message(*conn, &text, rig.now);
+    }
+    rig.drain();
+    done(&mut rig, watch, r#""type":"store.live","bucket":"here","mode":"delta""#);
+    rig.advance(5_000);
+    let at = rig.now.mono.next_multiple_of(100);
+    advance_to(&mut rig, at);
+    rig.received(watch);
+    let commits = rig.engine.metrics.commits;
+    for (n, conn) in conns.iter().enumerate() {
+        if n == 500 {
+            rig.advance(99);
+        }
+        rig.engine.closed(*conn, rig.now);
+    }
+    advance_to(&mut rig, at + 100);
+    assert_eq!((keys(&rig).len(), rig.engine.metrics.commits), (500, commits + 1));
+    // With a session they have their grace.
+    advance_to(&mut rig, at + 1_100);
+    assert_eq!((keys(&rig).len(), rig.engine.metrics.commits), (0, commits + 2));
+    assert_eq!(rig.received(watch).len(), 2, "one push per commit");
+}
+
+#[test]
+fn only_ones_own_records_are_written() {
+    let (mut rig, _) = rig_with(100);
+    let [a, b] = [rig.connect(), rig.connect()];
+    insert(&mut rig, a, "a");
+    insert(&mut rig, b, "b");
+    let other = "FORBIDDEN Record with key \"a\" in bucket \"here\" belongs to another connection";
+    for request in [
+        r#""type":"store.insert","bucket":"here","data":{"id":"a"}"#,
+        r#""type":"store.update","bucket":"here","key":"a","data":{"n":1}"#,
+        r#""type":"store.delete","bucket":"here","key":"a""#,
+        r#""type":"store.delete","bucket":"here","key":"a","expect":{"n":0}"#,
+        r#""type":"store.upsert","bucket":"here","data":{"id":"a","n":1}"#,
+        r#""type":"store.transaction","operations":[{"op":"update","bucket":"here","key":"a","data":{"n":1}}]"#,
+        r#""type":"store.transaction","operations":[{"op":"delete","bucket":"here","key":"a"}]"#,
+    ] {
+        assert_eq!(ask(&mut rig, b, request), other, "{request}");
+    }
+    let many = r#""type":"store.insertMany","bucket":"here","data":[{"id":"b"},{"id":"a"}],"onConflict":"replace""#;
+    assert_eq!(ask(&mut rig, b, many), other.replace("FORBIDDEN ", "FORBIDDEN data[1]: "));
+    assert_eq!(
+        ask(&mut rig, b, r#""type":"store.clear","bucket":"here""#),
+        "FORBIDDEN Bucket \"here\" holds records of other connections"
+    );
+    let update =
+        r#""type":"store.updateMany","bucket":"here","filter":{},"data":{"n":7},"limit":1"#;
+    assert_eq!(ask(&mut rig, b, update), "1");
+    let seven = r#""type":"store.where","bucket":"here","filter":{"n":7}"#;
+    assert!(done(&mut rig, b, seven).starts_with(r#"[{"id":"b""#), "others are passed over");
+    let delete = r#""type":"store.deleteMany","bucket":"here","filter":{}"#;
+    assert_eq!(ask(&mut rig, b, delete), "1");
+    assert_eq!(keys(&rig), ["a"]);
+    done(&mut rig, a, r#""type":"store.upsert","bucket":"here","data":{"id":"a","n":2}"#);
+    done(&mut rig, a, r#""type":"store.insert","bucket":"here","data":{"id":"a"}"#);
+    done(&mut rig, a, r#""type":"store.clear","bucket":"here""#);
+    assert!(keys(&rig).is_empty());
+}
+
+#[test]
+fn one_owner_has_so_many_records_at_most() {
+    let (mut rig, _) = rig_with(2);
+    let a = rig.connect();
+    done(&mut rig, a, &BUCKET.replace("here", "there"));
+    insert(&mut rig, a, "a");
+    done(&mut rig, a, r#""type":"store.insert","bucket":"there","data":{"id":"a"}"#);
+    let full = "RATE_LIMITED Record limit reached (max 2 per connection)";
+    let more = r#""type":"store.insert","bucket":"here","data":{"id":"b"}"#;
+    assert_eq!(ask(&mut rig, a, more), full);
+    // What is replaced or goes makes room.
+    insert(&mut rig, a, "a");
+    let swap = |first: &str, second: &str| {
+        format!(r#""type":"store.transaction","operations":[{first},{second}]"#)
+    };
+    let add = r#"{"op":"insert","bucket":"here","data":{"id":"b"}}"#;
+    let remove = r#"{"op":"delete","bucket":"here","key":"a"}"#;
+    done(&mut rig, a, &swap(add, remove));
+    assert_eq!(keys(&rig), ["b"]);
+    let add = r#"{"op":"insert","bucket":"here","data":{"id":"c"}}"#;
+    assert_eq!(ask(&mut rig, a, &swap(add, &add.replace(r#""c""#, r#""d""#))), full);
+    // Everybody has a limit of his own.
+    let b = rig.connect();
+    insert(&mut rig, b, "c");
+}
+
+#[test]
+fn procedures_write_any_record_and_insert_for_their_caller() {
+    let (mut rig, admin) = rig_with(100);
+    rig.engine.set_procedures(crate::procedures::Limits::default());
+    for (name, definer) in [("touch", "false"), ("touchAsDefiner", "true")] {
+        let request = format!(
+            r#""type":"procedures.register","procedure":{{"name":"{name}","asDefiner":{definer},"input":{{"id":{{"type":"string"}}}},"steps":[{{"action":"store.update","bucket":"here","key":"a","data":{{"n":5}}}},{{"action":"store.insert","bucket":"here","data":{{"id":"{{{{ input.id }}}}"}}}}]}}"#
+        );
+        done(&mut rig, admin, &request);
+    }
+    let [a, b] = [rig.connect(), rig.connect()];
+    insert(&mut rig, a, "a");
+    for name in ["touch", "touchAsDefiner"] {
+        done(
+            &mut rig,
+            b,
+            &format!(r#""type":"procedures.call","name":"{name}","input":{{"id":"{name}"}}"#),
+        );
+    }
+    assert_eq!(keys(&rig), ["a", "touch", "touchAsDefiner"]);
+    leave(&mut rig, b);
+    rig.advance(100);
+    assert_eq!(keys(&rig), ["a"], "the caller was the owner");
+}
+
+#[test]
+fn logins_and_logouts_end_owners() {
+    let mut rig = external_rig(options(100));
+    let conn = rig.connect();
+    done(&mut rig, conn, BUCKET);
+    let login = |token: &str| format!(r#""type":"auth.login","token":"t-{token}""#);
+    for with_session in [false, true] {
+        let a = rig.connect();
+        let name = format!("s{with_session}");
+        let begin = |rig: &mut Rig, key: &str| {
+            if with_session {
+                open(rig, a, &format!("{name}{key}"));
+            }
+            insert(rig, a, key);
+        };
+        begin(&mut rig, "nobody");
+        done(&mut rig, a, &login("bob"));
+        assert!(keys(&rig).is_empty(), "the first login is another user");
+        begin(&mut rig, "bob");
+        done(&mut rig, a, &login("bob"));
+        assert_eq!(keys(&rig), ["bob"], "the same user");
+        done(&mut rig, a, &login("root"));
+        assert!(keys(&rig).is_empty(), "another user");
+        begin(&mut rig, "root");
+        done(&mut rig, a, r#""type":"auth.logout""#);
+        assert!(keys(&rig).is_empty(), "a logout");
+    }
+}
