@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use noexd::config::command_line::{self, Arguments, Command};
-use noexd::config::{Config, ConfigError, Resolved};
+use noexd::config::{Config, ConfigError, Resolved, manual};
 use noexd::healthcheck::{self, Unhealthy};
 use noexd::server::{self, StartError, exit};
 use noexd::{Server, logging};
@@ -33,6 +33,8 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Help => print(&command_line::help()),
         Command::Version => print(concat!("noexd ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Man => print(&manual::man()),
+        Command::Completions(shell) => print(&manual::completions(shell)),
         Command::Check(arguments) => check(&arguments),
         Command::Run(arguments) => run(&arguments),
     };

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use getopts::{Fail, HasArg, Occur};
 
+use super::manual::Shell;
 use super::options::Options;
 use super::table::{Kind, Row, Takes, rows};
 use super::{Config, ConfigError, Resolved};
@@ -21,6 +22,10 @@ pub enum Command {
     Version,
     /// Read and check the configuration, open nothing.
     Check(Arguments),
+    /// Print [`super::manual::man`].
+    Man,
+    /// Print [`super::manual::completions`].
+    Completions(Shell),
     /// Serve.
     Run(Arguments),
 }
@@ -46,14 +51,29 @@ impl std::fmt::Display for UsageError {
 impl std::error::Error for UsageError {}
 
 /// Flags that are no options of the file: short, long, value, help.
-const OWN: [(&str, &str, &str, &str); 6] = [
+const OWN: [(&str, &str, &str, &str); 8] = [
     ("c", "config", "FILE", "read settings from this JSON file"),
     ("", "persistence", "KIND", "memory, file or sqlite, as noex-server has it"),
     ("", "check", "", "check file and flags, open nothing"),
     ("", "check-config", "", "the same"),
+    ("", "man", "", "print the manual page"),
+    ("", "completions", "SHELL", "print completions for bash, zsh or fish"),
     ("h", "help", "", "print this text"),
     ("v", "version", "", "print the version"),
 ];
+
+/// The subcommands and what they do.
+#[cfg(feature = "sqlite")]
+pub(super) const COMMANDS: &[(&str, &str)] = &[
+    ("backup", "copy the data, also of a running server"),
+    ("restore", "put a backup in the place of the data"),
+    ("export", "write the data as JSON Lines"),
+    ("import", "read JSON Lines, or the data of noex"),
+    ("check", "read all of the data and say what is damaged"),
+    ("healthcheck", "ask a server whether it is ready"),
+];
+#[cfg(not(feature = "sqlite"))]
+pub(super) const COMMANDS: &[(&str, &str)] = &[("healthcheck", "ask a server whether it is ready")];
 
 /// Understands a command line without the program's name.
 ///
@@ -84,6 +104,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     }
     if matches.opt_present("version") {
         return Ok(Command::Version);
+    }
+    if matches.opt_present("man") {
+        return Ok(Command::Man);
+    }
+    if let Some(name) = matches.opt_str("completions") {
+        let shell = Shell::from_name(&name);
+        let unknown = || UsageError("--completions: expected bash, zsh or fish".into());
+        return shell.map(Command::Completions).ok_or_else(unknown);
     }
     if let Some(word) = matches.free.first() {
         return Err(UsageError(format!("unexpected argument {}", Json::from(word.as_str()))));
@@ -168,21 +196,23 @@ fn read_config_file(options: &mut Options, path: &Path) -> Result<(), ConfigErro
     options.read_file(text).map_err(|error| failed(&error))
 }
 
-/// The text of `--help`, made for a terminal of 80 columns.
-pub fn help() -> String {
-    let mut text = format!(
-        "noexd {}: a live data backend that speaks the noex protocol over WebSocket\n\n\
-         Usage: noexd [OPTIONS]\n\n",
-        env!("CARGO_PKG_VERSION")
-    );
+/// A flag as it is shown to people.
+pub(super) struct Described {
+    pub short: &'static str,
+    pub long: &'static str,
+    pub value: &'static str,
+    /// With its default.
+    pub help: String,
+}
+
+/// All flags that this version has a use for, in the order of the help.
+pub(super) fn described() -> Vec<Described> {
     let mut config = Config::default();
-    let mut line = |short: &str, long: &str, value: &str, help: &str| {
-        let short = if short.is_empty() { "   ".to_owned() } else { format!("-{short},") };
-        let flag = format!("{short} --{long} {value}");
-        let _ = writeln!(text, "  {flag:<32} {help}");
+    let own = |(short, long, value, help): (&'static str, &'static str, &'static str, &str)| {
+        Described { short, long, value, help: help.to_owned() }
     };
     let (config_file, rest) = (OWN[0], &OWN[2..]);
-    line(config_file.0, config_file.1, config_file.2, config_file.3);
+    let mut list = vec![own(config_file)];
     for row in rows() {
         let Some(flag) = row.flag else { continue };
         // What this version cannot do is no help.
@@ -196,15 +226,32 @@ pub fn help() -> String {
             (_, Some(Json::String(word))) => format!(" ({word})"),
             (_, Some(other)) => format!(" ({other})"),
         };
-        line(flag.short, flag.long, value, &format!("{}{default}", flag.help));
+        let help = format!("{}{default}", flag.help);
+        list.push(Described { short: flag.short, long: flag.long, value, help });
     }
-    for (short, long, value, help) in rest.iter().filter(|own| own.1 != "check-config") {
-        line(short, long, value, help);
+    list.extend(rest.iter().filter(|own| own.1 != "check-config").copied().map(own));
+    list
+}
+
+/// The text of `--help`, made for a terminal of 80 columns.
+pub fn help() -> String {
+    let mut text = format!(
+        "noexd {}: a live data backend that speaks the noex protocol over WebSocket\n\n\
+         Usage: noexd [OPTIONS]\n\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    for Described { short, long, value, help } in described() {
+        let short = if short.is_empty() { "   ".to_owned() } else { format!("-{short},") };
+        let flag = format!("{short} --{long} {value}");
+        let _ = writeln!(text, "  {flag:<32} {help}");
     }
-    text.push_str(
-        "\nCommands, each with --help: backup, restore, export, import, check, healthcheck.\n\
+    let commands: Vec<&str> = COMMANDS.iter().map(|(name, _)| *name).collect();
+    let _ = write!(
+        text,
+        "\nCommands, each with --help: {}.\n\
          Flags override the environment (NOEXD_ADMIN_SECRET), which overrides the file.\n\
          RUST_LOG sets what is logged: error, warn, info (default), debug, trace.\n",
+        commands.join(", ")
     );
     text
 }

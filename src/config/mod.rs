@@ -10,6 +10,7 @@ pub mod command_line;
 pub mod docs;
 mod jwt;
 mod listen;
+pub mod manual;
 mod options;
 mod problem;
 mod resolve;
