@@ -10,6 +10,7 @@ mod noex;
 mod numbers;
 mod once;
 mod place;
+mod presence;
 mod restart;
 mod resume;
 mod room;

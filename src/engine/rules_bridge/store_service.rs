@@ -40,7 +40,11 @@ impl<'a> Arguments<'a> {
 }
 
 impl Engine {
-    pub(super) fn call_store(&mut self, method: &str, args: &[Json]) -> Result<Json, ServiceError> {
+    pub(in crate::engine) fn call_store(
+        &mut self,
+        method: &str,
+        args: &[Json],
+    ) -> Result<Json, ServiceError> {
         if !matches!(method, "get" | "insert" | "update" | "delete") {
             return Err(ServiceError::UnknownMethod);
         }
