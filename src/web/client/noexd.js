@@ -395,7 +395,7 @@ function createLive(host, name, operation, fields, bucket, takes = {}) {
 
   // For `connect` only: not enumerable, and in no declaration.
   const inner = {
-    wanted, start, settle, push, caughtUp, takes: () => takes, take: (o) => Object.assign(takes, o), bucket: () => bucket,
+    operation, wanted, start, settle, push, caughtUp, takes: () => takes, take: (o) => Object.assign(takes, o), bucket: () => bucket,
     keys: () => dataKeys, keyField: () => keyField,
     fields() {
       const all = { ...fields };
@@ -733,7 +733,7 @@ export function connect(url, given = {}) {
     entry.sent = true;
     unanswered.set(entry.id, entry);
     const { type, fields, once } = entry;
-    socket.send(JSON.stringify({ ...fields, id: entry.id, type, once }));
+    socket.send(JSON.stringify({ ...fields, id: entry.id, type, ...(once && { once }) }));
   }
 
   /** On this connection or not at all. */
