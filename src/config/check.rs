@@ -2,7 +2,7 @@
 
 use super::resolve::is_on;
 use super::table::{Kind, row, rows};
-use super::{Auth, BuiltIn, Config, ConfigError, ListenAddress, Reader};
+use super::{Auth, BuiltIn, Config, ConfigError, Console, ConsoleWhen, ListenAddress, Reader};
 use crate::json::{Json, Object};
 
 /// Shorter admin secrets draw a warning.
@@ -128,6 +128,24 @@ impl Config {
         }
     }
 
+    /// The console, if it is served wherever the server is.
+    fn console_always(&self) -> Option<&Console> {
+        self.console.as_ref().filter(|console| console.when == ConsoleWhen::Always)
+    }
+
+    /// Whether something else answers below this path.
+    pub fn uses_path(&self, path: &str) -> bool {
+        let metrics = self.metrics.as_ref().filter(|metrics| metrics.listen.is_none());
+        let others = [
+            self.health.as_ref().map(|health| &health.path),
+            self.ready.as_ref().map(|ready| &ready.path),
+            metrics.map(|metrics| &metrics.path),
+            self.client.as_ref().map(|client| &client.path),
+            Some(&self.path),
+        ];
+        others.into_iter().flatten().any(|other| other == path)
+    }
+
     /// Two things cannot answer on one path of the listener.
     fn check_paths(&self, reader: &mut Reader) {
         let metrics = self.metrics.as_ref().filter(|metrics| metrics.listen.is_none());
@@ -136,7 +154,7 @@ impl Config {
             ("health.path", self.health.as_ref().map(|health| &health.path)),
             ("ready.path", self.ready.as_ref().map(|ready| &ready.path)),
             ("metrics.path", metrics.map(|metrics| &metrics.path)),
-            ("console.path", self.console.as_ref().map(|console| &console.path)),
+            ("console.path", self.console_always().map(|console| &console.path)),
             ("client.path", self.client.as_ref().map(|client| &client.path)),
         ];
         for (at, (name, path)) in paths.iter().enumerate() {

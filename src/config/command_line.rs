@@ -8,7 +8,7 @@ use getopts::{Fail, HasArg, Occur};
 
 use super::manual::Shell;
 use super::options::Options;
-use super::table::{Kind, Row, Takes, rows};
+use super::table::{Flag, Kind, Row, Takes, rows};
 use super::{Config, ConfigError, Resolved};
 use crate::json::Json;
 use crate::spelling::nearest;
@@ -35,7 +35,7 @@ pub enum Command {
 pub struct Arguments {
     pub config_file: Option<PathBuf>,
     persistence: Option<String>,
-    flags: Vec<(&'static Row, Option<String>)>,
+    flags: Vec<(&'static Row, Flag, Option<String>)>,
 }
 
 /// The command line is not understood.
@@ -87,7 +87,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         let has_arg = if value.is_empty() { HasArg::No } else { HasArg::Yes };
         parser.opt(short, long, help, value, has_arg, Occur::Optional);
     }
-    for flag in rows().filter_map(|row| row.flag) {
+    for flag in rows().flat_map(Row::flags) {
         let has_arg = if matches!(flag.takes, Takes::Value(_)) { HasArg::Yes } else { HasArg::No };
         parser.opt(flag.short, flag.long, flag.help, "", has_arg, Occur::Optional);
     }
@@ -116,14 +116,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     if let Some(word) = matches.free.first() {
         return Err(UsageError(format!("unexpected argument {}", Json::from(word.as_str()))));
     }
-    let given = |row: &'static Row| {
-        let long = row.flag?.long;
-        matches.opt_present(long).then(|| (row, matches.opt_str(long)))
+    let given = |(row, flag): (&'static Row, Flag)| {
+        matches.opt_present(flag.long).then(|| (row, flag, matches.opt_str(flag.long)))
     };
+    let all = rows().flat_map(|row| row.flags().map(move |flag| (row, flag)));
     let arguments = Arguments {
         config_file: matches.opt_str("config").map(PathBuf::from),
         persistence: matches.opt_str("persistence"),
-        flags: rows().filter_map(given).collect(),
+        flags: all.filter_map(given).collect(),
     };
     if matches.opt_present("check") || matches.opt_present("check-config") {
         Ok(Command::Check(arguments))
@@ -138,7 +138,7 @@ fn fail_text(fail: &Fail) -> String {
     match fail {
         Fail::UnrecognizedOption(name) => {
             let own = OWN.iter().map(|(_, long, _, _)| *long);
-            let known = own.chain(rows().filter_map(|row| row.flag).map(|flag| flag.long));
+            let known = own.chain(rows().flat_map(Row::flags).map(|flag| flag.long));
             match nearest(name, known) {
                 Some(meant) => format!("unknown option {} (did you mean --{meant}?)", dashed(name)),
                 None => format!("unknown option {}", dashed(name)),
@@ -181,8 +181,8 @@ pub fn gather(
     if let Some(kind) = &arguments.persistence {
         options.read_persistence_flag(kind);
     }
-    for (row, text) in &arguments.flags {
-        options.read_flag(row, text.as_deref());
+    for (row, flag, text) in &arguments.flags {
+        options.read_flag(row, *flag, text.as_deref());
     }
     Ok(options)
 }
@@ -213,8 +213,7 @@ pub(super) fn described() -> Vec<Described> {
     };
     let (config_file, rest) = (OWN[0], &OWN[2..]);
     let mut list = vec![own(config_file)];
-    for row in rows() {
-        let Some(flag) = row.flag else { continue };
+    for (row, flag) in rows().flat_map(|row| row.flags().map(move |flag| (row, flag))) {
         // What this version cannot do is no help.
         let section = super::table::row(row.section());
         if row.missing.is_some() || section.is_some_and(|section| section.missing.is_some()) {
@@ -222,7 +221,9 @@ pub(super) fn described() -> Vec<Described> {
         }
         let value = if let Takes::Value(value) = flag.takes { value } else { "" };
         let default = match (row.kind, (row.slot)(&mut config).map(|setting| setting.json())) {
-            (Kind::Boolean | Kind::Switch, _) | (_, None | Some(Json::Null)) => String::new(),
+            (Kind::Boolean | Kind::Switch | Kind::AutoSwitch, _) | (_, None | Some(Json::Null)) => {
+                String::new()
+            }
             (_, Some(Json::String(word))) => format!(" ({word})"),
             (_, Some(other)) => format!(" ({other})"),
         };

@@ -83,7 +83,7 @@ fn group(row: &Row) -> Group {
 
 fn notes(row: &Row) -> String {
     let mut text = row.doc.replace('|', "\\|");
-    if let Some(flag) = row.flag {
+    for flag in row.flags() {
         let short =
             if flag.short.is_empty() { String::new() } else { format!("`-{}`, ", flag.short) };
         let value =
@@ -107,7 +107,8 @@ fn default_text(row: &Row) -> String {
         "health" | "ready" | "client" | "continuity" | "rules" | "procedures" | "logic" => {
             return "`true`".into();
         }
-        "metrics" | "console" | "audit" | "auth" | "auth.signup" => return "`false`".into(),
+        "console" => return "`\"auto\"`".into(),
+        "metrics" | "audit" | "auth" | "auth.signup" => return "`false`".into(),
         _ => {}
     }
     let required = ["rateLimit.maxRequests", "rateLimit.windowMs", "tls.cert", "tls.key"];

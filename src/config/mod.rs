@@ -35,8 +35,8 @@ pub use subsystems::{
     RuleGroup, Rules, Store, StoreEvents,
 };
 pub use transport::{
-    Backpressure, Client, ConnectionLimits, Console, DataLimit, Health, Heartbeat, Limits, Metrics,
-    RateLimit, Ready, Tls, TlsVersion,
+    Backpressure, Client, ConnectionLimits, Console, ConsoleWhen, DataLimit, Health, Heartbeat,
+    Limits, Metrics, RateLimit, Ready, Tls, TlsVersion,
 };
 
 use crate::json::Object;
@@ -183,7 +183,7 @@ impl Default for Config {
             health: Some(Health::default()),
             ready: Some(Ready::default()),
             metrics: None,
-            console: None,
+            console: Some(Console { when: ConsoleWhen::Auto, ..Console::default() }),
             client: Some(Client::default()),
         }
     }

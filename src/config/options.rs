@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::problem::{find_duplicates, shown, unknown_key};
-use super::table::{Kind, Row, Takes, names_in, row, rows};
+use super::table::{Flag, Kind, Row, Takes, names_in, row, rows};
 use super::{ConfigError, Reader};
 use crate::json::{self, Json, JsonError, Object};
 
@@ -123,8 +123,7 @@ impl Options {
 
     /// Adds what a flag of the command line says. `text` is `None` for flags
     /// that take no value.
-    pub(super) fn read_flag(&mut self, row: &'static Row, text: Option<&str>) {
-        let Some(flag) = row.flag else { return };
+    pub(super) fn read_flag(&mut self, row: &'static Row, flag: Flag, text: Option<&str>) {
         let value = match (flag.takes, text) {
             (Takes::Fixed(sets), _) => Json::Bool(sets),
             (Takes::Value(_), text) => flag_value(row, text.unwrap_or_default()),

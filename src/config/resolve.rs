@@ -7,7 +7,7 @@ use super::{
     Auth, BuiltIn, Config, ConfigError, External, LoginRateLimit, LoginScope, Permissions,
     RateLimit,
 };
-use super::{Tls, TlsVersion};
+use super::{ConsoleWhen, Tls, TlsVersion};
 use crate::json::Json;
 
 /// Where the reference's tool puts data when nobody says where.
@@ -90,8 +90,10 @@ impl Options {
 
     fn resolve_row(&mut self, row: &'static Row, config: &mut Config) {
         match row.kind {
-            Kind::Switch | Kind::OffOrSection => match self.value(row.path) {
+            Kind::Switch | Kind::AutoSwitch | Kind::OffOrSection => match self.value(row.path) {
                 Some(Json::Bool(on)) => switch(config, row.path, *on),
+                // The default says it.
+                Some(Json::String(_)) => {}
                 Some(_) => switch(config, row.path, true),
                 None => {}
             },
@@ -310,7 +312,9 @@ pub(super) fn is_on(config: &Config, path: &str) -> Option<bool> {
         "health" => config.health.is_some(),
         "ready" => config.ready.is_some(),
         "metrics" => config.metrics.is_some(),
-        "console" => config.console.is_some(),
+        "console" => {
+            config.console.as_ref().is_some_and(|console| console.when == ConsoleWhen::Always)
+        }
         "client" => config.client.is_some(),
         "continuity" => config.continuity.is_some(),
         "rules" => config.rules.is_some(),

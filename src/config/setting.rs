@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use super::problem::{Reader, shown};
 use super::{
-    AuditSync, CustomRoleTier, DataLimit, Durability, LogFormat, LoginScope, PermissionDefault,
-    Secret, TlsVersion,
+    AuditSync, ConsoleWhen, CustomRoleTier, DataLimit, Durability, LogFormat, LoginScope,
+    PermissionDefault, Secret, TlsVersion,
 };
 use crate::json::{Json, Object};
 use crate::net::TrustedProxy;
@@ -136,6 +136,7 @@ choice_setting! {
         "auto" => LogFormat::Auto, "text" => LogFormat::Text, "json" => LogFormat::Json,
         "journal" => LogFormat::Journal
     }
+    ConsoleWhen { "auto" => ConsoleWhen::Auto, "always" => ConsoleWhen::Always }
     Durability {
         "always" => Durability::Always, "interval" => Durability::Interval, "none" => Durability::None
     }

@@ -170,13 +170,27 @@ impl Default for Metrics {
 /// The web console's static files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Console {
+    /// Whether it is served wherever the server is, or where that gives nothing
+    /// away.
+    pub when: ConsoleWhen,
     pub path: String,
+    /// Whether its lock cannot be opened.
+    pub read_only: bool,
 }
 
 impl Default for Console {
     fn default() -> Self {
-        Self { path: "/console".into() }
+        Self { when: ConsoleWhen::Always, path: "/console".into(), read_only: false }
     }
+}
+
+/// Where the console is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsoleWhen {
+    /// On a server without authentication that only this machine reaches: its
+    /// port gives everything anyway.
+    Auto,
+    Always,
 }
 
 /// Where the JavaScript client is: `{path}.js`, `{path}/NAME`.

@@ -4,6 +4,8 @@
 //! `Host` is looked for, and looked at by the guard of an open server only.
 
 pub mod client;
+#[cfg(feature = "console")]
+pub mod console;
 
 use super::guard::Guard;
 use super::limits::{COMMON_HEADER_FIELDS, HEAD_BYTES, HEADER_FIELDS, USER_AGENT_CHARS};

@@ -10,6 +10,8 @@ use super::entry::Entry;
 use super::guard::Guard;
 use super::handshakes::Handshakes;
 use super::http::client::ClientFiles;
+#[cfg(feature = "console")]
+use super::http::console::ConsoleFiles;
 use super::limits::{EVENTS, READ_BYTES};
 use super::mailbox::{Durability, Mailbox, Remote};
 use super::probing::Probing;
@@ -116,6 +118,8 @@ pub struct Transport<A: App> {
     pub(super) rules: Rules,
     /// The JavaScript client's files.
     pub(super) client: Option<ClientFiles>,
+    #[cfg(feature = "console")]
+    pub(super) console: Option<ConsoleFiles>,
     /// Below this many queued bytes a paused connection is read again.
     pub(super) threshold: f64,
 
@@ -218,6 +222,8 @@ impl<A: App + 'static> Transport<A> {
                 accept_binary: options.binary.is_some(),
             },
             client: options.client_path.as_deref().map(ClientFiles::new),
+            #[cfg(feature = "console")]
+            console: None,
             threshold: options.max_buffered_bytes as f64 * options.high_water_mark,
             poll,
             events: Events::with_capacity(EVENTS),
@@ -286,6 +292,12 @@ impl<A: App + 'static> Transport<A> {
     /// From now on only pages and names of this machine are let in.
     pub fn guard(&mut self, guard: Guard) {
         self.options.guard = Some(guard);
+    }
+
+    /// From now on the web console is served.
+    #[cfg(feature = "console")]
+    pub fn serve_console(&mut self, files: ConsoleFiles) {
+        self.console = Some(files);
     }
 
     /// From now on `SIGINT` and `SIGTERM` begin a shutdown with `grace_ms`; the

@@ -128,6 +128,8 @@ pub(super) fn listen(
         });
         transport.guard(Guard::new(hosts, origins));
     }
+    #[cfg(feature = "console")]
+    super::console::open(transport, config, &reached.url, is_local);
     let take_over = |transport: &mut Transport<Hosted>, socket, terms| {
         transport.take_over(socket, terms).map_err(|error| failed("listen", error.to_string()))
     };

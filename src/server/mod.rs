@@ -14,6 +14,8 @@ mod asking;
 mod assemble;
 mod builder;
 mod check;
+#[cfg(feature = "console")]
+mod console;
 mod definitions;
 mod durable;
 pub mod exit;

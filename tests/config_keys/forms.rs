@@ -209,10 +209,14 @@ pub const FORMS: &[Forms] = &[
     ),
     (
         "console",
-        &["true", "false", "{}"],
-        &[("[]", "{path}: expected boolean or object, got array")],
+        &["true", "false", "{}", "\"auto\""],
+        &[
+            ("[]", "{path}: expected boolean, \"auto\" or object, got array"),
+            ("\"on\"", "{path}: expected boolean, \"auto\" or object, got \"on\""),
+        ],
     ),
     ("console.path", &["\"/ui\""], &[("\"/\"", "{path}: must not be the same path as path")]),
+    ("console.readOnly", &["true", "false"], &[("1", "{path}: expected boolean, got number")]),
     (
         "client",
         &["true", "false", "{}"],

@@ -1,40 +1,84 @@
-// scripts/web: src/web/client to src/web/dist.
+// scripts/web: src/web/client to src/web/dist, src/web/console and
+// src/web/vendor to src/web/dist/console.
 import { createHash } from "node:crypto";
-import { readFile, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { minify } from "terser";
 
-const from = new URL("../../src/web/client/", import.meta.url);
-const to = new URL("../../src/web/dist/", import.meta.url);
+const web = new URL("../../src/web/", import.meta.url);
 const check = process.argv.includes("--check");
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
 /** Property names stay: what is served is the same module for whoever reads it. */
-async function build(name, source) {
-  if (name.endsWith(".d.ts")) return source;
+async function script(source) {
   const options = { module: true, ecma: 2020, compress: { passes: 3, ecma: 2020, unsafe_arrows: true } };
-  return Buffer.from((await minify(source.toString(), options)).code + "\n");
+  return (await minify(source.toString(), options)).code + "\n";
 }
+
+/** Line breaks that are left stand in templates, where they mean no more than a space. */
+const markup = (code) => code.replace(/\n\s+/g, "\n");
+
+/** No strings with spaces or braces are in our style sheets. */
+const style = (css) => css.toString().replace(/\/\*[^]*?\*\//g, "").replace(/\s+/g, " ").replace(/ ?([{};,>]) ?/g, "$1").replace(/: /g, ":").replace(/;}/g, "}").trim() + "\n";
 
 let differs = 0;
 async function write(name, bytes) {
-  const old = await readFile(new URL(name, to)).catch(() => Buffer.alloc(0));
+  const at = new URL(`dist/${name}`, web);
+  const old = await readFile(at).catch(() => Buffer.alloc(0));
   if (old.equals(bytes)) return;
   differs++;
   console.log(`${check ? "differs" : "wrote"}: src/web/dist/${name}`);
-  if (!check) await writeFile(new URL(name, to), bytes);
+  if (check) return;
+  await mkdir(new URL(".", at), { recursive: true });
+  await writeFile(at, bytes);
 }
 
-const manifest = {};
-for (const name of (await readdir(from)).filter((name) => /\.(js|d\.ts)$/.test(name)).sort()) {
-  const source = await readFile(new URL(name, from));
-  const result = await build(name, source);
+function pack(result) {
   const packed = gzipSync(result, { level: 9 });
   packed[9] = 255; // the operating system, which says nothing here
-  manifest[name] = { source: sha256(source), result: sha256(result), gz: packed.length };
-  await write(name, result);
-  await write(`${name}.gz`, packed);
+  return packed;
 }
-await write("manifest.json", Buffer.from(JSON.stringify(manifest, null, 1) + "\n"));
-for (const [name, { gz }] of Object.entries(manifest)) console.log(`${name}: ${gz} bytes packed`);
+
+async function manifest(folder, all) {
+  await write(`${folder}manifest.json`, Buffer.from(JSON.stringify(all, null, 1) + "\n"));
+  for (const [name, { gz }] of Object.entries(all)) console.log(`${folder}${name}: ${gz} bytes packed`);
+}
+
+async function client() {
+  const from = new URL("client/", web);
+  const all = {};
+  for (const name of (await readdir(from)).filter((name) => /\.(js|d\.ts)$/.test(name)).sort()) {
+    const source = await readFile(new URL(name, from));
+    const result = name.endsWith(".d.ts") ? source : Buffer.from(await script(source));
+    const packed = pack(result);
+    all[name] = { source: sha256(source), result: sha256(result), gz: packed.length };
+    await write(name, result);
+    await write(`${name}.gz`, packed);
+  }
+  await manifest("", all);
+}
+
+async function page() {
+  const from = new URL("console/", web);
+  const vendor = new URL("vendor/", web);
+  const sources = (await readdir(from, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map((entry) => `${entry.parentPath}/${entry.name}`.replace(/\/+/g, "/").slice(from.pathname.length))
+    .map((name) => [name, new URL(name, from)]);
+  const libraries = (await readdir(vendor)).filter((name) => name != "vendor.json").map((name) => [name.endsWith(".js") ? `vendor/${name}` : name, new URL(name, vendor)]);
+  const all = {};
+  for (const [name, at] of [...sources, ...libraries].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const source = await readFile(at);
+    let result = source;
+    if (name.endsWith(".css")) result = style(source);
+    else if (name.endsWith(".js") && !name.startsWith("vendor/")) result = markup(await script(source));
+    const packed = pack(Buffer.from(result));
+    all[name] = { source: sha256(source), gz: packed.length };
+    await write(`console/${name}.gz`, packed);
+  }
+  await manifest("console/", all);
+}
+
+await client();
+await page();
 process.exit(check && differs ? 1 : 0);

@@ -31,6 +31,8 @@ pub(crate) struct Row {
     /// What it does, in at most a few sentences, without the path.
     pub doc: &'static str,
     pub flag: Option<Flag>,
+    /// The flag that says the opposite.
+    pub opposite: Option<Flag>,
     /// Environment variable that overrides the file.
     pub env: Option<&'static str>,
     /// Content never appears in a message.
@@ -75,13 +77,15 @@ pub(crate) enum Kind {
     OptionalSection,
     /// `false`, `true`, or an object of options, which is as good as `true`.
     Switch,
+    /// As [`Kind::Switch`], or `"auto"`, which is the default.
+    AutoSwitch,
     /// `false`, or an object of options: nothing that goes without a word about
     /// how it is to be.
     OffOrSection,
 }
 
 /// How an option is given on the command line.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Flag {
     pub short: &'static str,
     pub long: &'static str,
@@ -91,7 +95,7 @@ pub(crate) struct Flag {
 }
 
 /// What stands behind a flag.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Takes {
     /// A value, shown under this name.
     Value(&'static str),
@@ -101,7 +105,17 @@ pub(crate) enum Takes {
 
 impl Row {
     const fn new(path: &'static str, kind: Kind, slot: Slot, doc: &'static str) -> Self {
-        Row { path, kind, slot, doc, flag: None, env: None, secret: false, missing: None }
+        Row {
+            path,
+            kind,
+            slot,
+            doc,
+            flag: None,
+            opposite: None,
+            env: None,
+            secret: false,
+            missing: None,
+        }
     }
 
     const fn flag(
@@ -120,6 +134,16 @@ impl Row {
         self
     }
 
+    const fn opposite(mut self, long: &'static str, help: &'static str) -> Self {
+        self.opposite = Some(Flag { short: "", long, takes: Takes::Fixed(false), help });
+        self
+    }
+
+    /// Both.
+    pub fn flags(&self) -> impl Iterator<Item = Flag> {
+        self.flag.into_iter().chain(self.opposite)
+    }
+
     const fn env(mut self, name: &'static str) -> Self {
         self.env = Some(name);
         self
@@ -133,6 +157,10 @@ impl Row {
     const fn missing(mut self, what: &'static str) -> Self {
         self.missing = Some(what);
         self
+    }
+
+    const fn missing_without(self, is_there: bool, what: &'static str) -> Self {
+        if is_there { self } else { self.missing(what) }
     }
 
     /// The last part of the path.
@@ -149,7 +177,11 @@ impl Row {
     pub fn has_members(&self) -> bool {
         matches!(
             self.kind,
-            Kind::Section | Kind::OptionalSection | Kind::Switch | Kind::OffOrSection
+            Kind::Section
+                | Kind::OptionalSection
+                | Kind::Switch
+                | Kind::AutoSwitch
+                | Kind::OffOrSection
         )
     }
 
@@ -216,6 +248,11 @@ impl Row {
                     Kind::Choice(words) => value.as_str().is_some_and(|word| words.contains(&word)),
                     Kind::Array(_) => value.as_array().is_some(),
                     Kind::Switch => value.as_bool().is_some() || value.as_object().is_some(),
+                    Kind::AutoSwitch => {
+                        value.as_bool().is_some()
+                            || value.as_object().is_some()
+                            || value.as_str() == Some("auto")
+                    }
                     Kind::OffOrSection => {
                         value.as_bool() == Some(false) || value.as_object().is_some()
                     }
@@ -248,6 +285,7 @@ impl Row {
             Kind::Array(what) | Kind::Object(what) | Kind::Any(what) => what.into(),
             Kind::Section | Kind::OptionalSection => "object".into(),
             Kind::Switch => "boolean or object".into(),
+            Kind::AutoSwitch => "boolean, \"auto\" or object".into(),
             Kind::OffOrSection => "false or object".into(),
         }
     }

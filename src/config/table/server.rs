@@ -153,8 +153,13 @@ pub(super) const ROWS: &[Row] = &[
         .flag("", "metrics-listen", "ADDR", "listener for metrics and probes"),
     Row::new("metrics.token", Kind::Text(non_empty), |c| Some(&mut c.metrics.as_mut()?.token),
         "What `Authorization: Bearer` must carry.").secret().env("NOEXD_METRICS_TOKEN"),
-    Row::new("console", Kind::Switch, nowhere, "Web console.").missing("the web console"),
+    Row::new("console", Kind::AutoSwitch, |c| Some(&mut c.console.as_mut()?.when), "The [web console](console.md). `\"auto\"`: where there is no `auth` and only this machine can connect.")
+        .switch("console", true, "serve the web console")
+        .opposite("no-console", "do not serve the web console")
+        .missing_without(cfg!(feature = "console"), "the web console"),
     Row::new("console.path", Kind::Text(url_path), |c| Some(&mut c.console.as_mut()?.path), "Its path."),
+    Row::new("console.readOnly", Kind::Boolean, |c| Some(&mut c.console.as_mut()?.read_only),
+        "Whether the console changes nothing, whoever uses it: its lock cannot be opened."),
     Row::new("client", Kind::Switch, nowhere, "The JavaScript client as files that any page may import."),
     Row::new("client.path", Kind::Text(url_path), |c| Some(&mut c.client.as_mut()?.path),
         "Where: with `/client` the core is `/client.js`, and `/client/NAME` each file."),

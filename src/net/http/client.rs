@@ -32,6 +32,9 @@ files! {
 
 /// What `{path}.js` stands for.
 const CORE: &str = "noexd.js";
+/// Its packed form, which the console loads from beside itself.
+#[cfg(feature = "console")]
+pub(super) const CORE_PACKED: &[u8] = include_bytes!("../../web/dist/noexd.js.gz");
 
 /// A file and what is said of it, made once.
 #[derive(Debug)]
@@ -78,12 +81,7 @@ impl Page {
         if let Some(types) = types.filter(|types| FILES.iter().any(|one| one.name == types)) {
             let _ = write!(fields, "X-TypeScript-Types: {base}/{types}\r\n");
         }
-        let digest = Sha256::digest(file.plain);
-        let tag = digest.iter().take(8).fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
-        Page { path, fields, tag, plain: file.plain, packed: file.packed }
+        Page { path, fields, tag: tag_of(file.plain), plain: file.plain, packed: file.packed }
     }
 
     fn answer(&self, request: &Request) -> Vec<u8> {
@@ -93,7 +91,7 @@ impl Page {
             false => (self.plain, "", ""),
         };
         let (fields, tag) = (&self.fields, &self.tag);
-        if request.if_none_match.as_deref().is_some_and(|list| self.is_named(list)) {
+        if request.if_none_match.as_deref().is_some_and(|list| is_named(list, tag)) {
             return format!(
                 "HTTP/1.1 304 Not Modified\r\nConnection: close\r\nETag: \"{tag}{suffix}\"\r\n{fields}\r\n"
             )
@@ -109,20 +107,29 @@ impl Page {
         }
         out
     }
+}
 
-    /// Either form counts: both are of the same text.
-    fn is_named(&self, list: &[u8]) -> bool {
-        list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).any(|tag| {
-            let tag = tag.strip_prefix(b"W/").unwrap_or(tag);
-            let inner = tag.strip_prefix(b"\"").and_then(|tag| tag.strip_suffix(b"\""));
-            let inner = inner.map(|inner| inner.strip_suffix(b"-gz").unwrap_or(inner));
-            tag == b"*" || inner == Some(self.tag.as_bytes())
-        })
-    }
+/// The name of a content: the first 16 digits of its digest.
+pub(super) fn tag_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(8).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Whether a list of `If-None-Match` has the tag. Either form counts: both are
+/// of the same text.
+pub(super) fn is_named(list: &[u8], wanted: &str) -> bool {
+    list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).any(|tag| {
+        let tag = tag.strip_prefix(b"W/").unwrap_or(tag);
+        let inner = tag.strip_prefix(b"\"").and_then(|tag| tag.strip_suffix(b"\""));
+        let inner = inner.map(|inner| inner.strip_suffix(b"-gz").unwrap_or(inner));
+        tag == b"*" || inner == Some(wanted.as_bytes())
+    })
 }
 
 /// Whether `gzip`, or everything, is accepted with a weight above 0.
-fn accepts_gzip(list: &[u8]) -> bool {
+pub(super) fn accepts_gzip(list: &[u8]) -> bool {
     let list = String::from_utf8_lossy(list);
     let weight = |name: &str| {
         list.split(',').find_map(|element| {

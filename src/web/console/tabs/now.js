@@ -1,0 +1,141 @@
+// Now: what the server does at this moment, and what needs attention. Others
+// than admins see their own connection.
+import {
+  Ago, Chart, Code, Do, Empty, State, Table, Trouble, act, app, ask, bytes, change, copy, count, go, html, may, note, span, useApp, useEffect, useLive, usePoll, useRef, useSeries, useState,
+} from "../ui.js";
+
+const NAMES = ["noexd_connections", "noexd_pushes_total", "noexd_subscriptions_stale", "noexd_storage_file_bytes", "noexd_storage_free_bytes", "noexd_backup_last_success_timestamp_seconds", "noexd_last_commit", "noexd_last_durable_commit", "noexd_storage_sync_duration_seconds", "noexd_process_start_time_seconds", "process_start_time_seconds", "noexd_requests_total", "noexd_data_bytes", "noexd_build_info", "noexd_records"];
+const SEVERITY = { critical: "bad", warn: "warn", info: "off" };
+
+const total = (value) => (Array.isArray(value) ? value.reduce((sum, one) => sum + (typeof one.value == "number" ? one.value : 0), 0) : value ?? null);
+
+/** The bound below which 99 % of what happened between two answers stayed. */
+function quantile(now, before) {
+  const all = (now?.count ?? 0) - (before?.count ?? 0);
+  if (all <= 0) return null;
+  const bounds = Object.keys(now.buckets).filter((bound) => bound != "+Inf").map(Number).sort((a, b) => a - b);
+  for (const bound of bounds) if (now.buckets[bound] - (before?.buckets[bound] ?? 0) >= all * 0.99) return bound * 1000;
+  return Infinity;
+}
+
+function Figure({ label, value, points, format, title }) {
+  return html`<div class="figure" title=${title}><span>${label}</span><b>${value}</b>${points && html`<${Chart} label=${label} points=${points} format=${format} />`}</div>`;
+}
+
+function Figures() {
+  const before = useRef(null);
+  const latest = useRef(null);
+  const state = usePoll(async () => {
+    const [metrics, top] = await Promise.all([ask("server.metrics", { names: NAMES }), ask("server.top", { limit: 1 })]);
+    before.current = latest.current;
+    return (latest.current = { metrics, top, at: Date.now() });
+  }, 5000);
+  const { data, error } = state;
+  const m = data?.metrics ?? {};
+  const old = before.current;
+  const rate = (name) => (old && data && data.at > old.at ? Math.max(0, (total(m[name]) - total(old.metrics[name])) / ((data.at - old.at) / 1000)) : null);
+  const pushes = rate("noexd_pushes_total");
+  const requests = rate("noexd_requests_total");
+  const connections = useSeries(data?.top.connections, state.at);
+  const pushed = useSeries(pushes, state.at);
+  const asked = useSeries(requests, state.at);
+  if (!data) return error ? html`<${Trouble} error=${error} />` : html`<div class="skeleton" aria-busy="true"></div>`;
+  const p99 = quantile(m.noexd_storage_sync_duration_seconds, old?.metrics.noexd_storage_sync_duration_seconds);
+  const backup = m.noexd_backup_last_success_timestamp_seconds;
+  const started = m.process_start_time_seconds ?? m.noexd_process_start_time_seconds;
+  const [commit, durable] = [m.noexd_last_commit, m.noexd_last_durable_commit];
+  const version = m.noexd_build_info?.[0]?.labels?.version;
+  return html`<section aria-label="Figures" class="figures">
+    <${Figure} label="connections" value=${count(data.top.connections)} points=${connections} />
+    <${Figure} label="requests / s" value=${count(requests)} points=${asked} />
+    <${Figure} label="pushes / s" value=${count(pushes)} points=${pushed} />
+    <${Figure} label="stale subscriptions" value=${count(m.noexd_subscriptions_stale)} />
+    <${Figure} label="records" value=${count(m.noexd_records)} />
+    <${Figure} label=${durable != null && durable != commit ? "commit, not yet durable" : "commit"} value=${count(commit)} />
+    <${Figure} label="sync p99" value=${p99 == null ? "–" : p99 == Infinity ? "> 10 s" : span(p99)} title="of the last 5 seconds" />
+    <${Figure} label="loop busy" value=${`${Math.round((data.top.loop?.busy ?? 0) * 100)} %`} />
+    <${Figure} label="memory of data" value=${bytes(m.noexd_data_bytes)} />
+    ${m.noexd_storage_file_bytes != null && html`<${Figure} label="file" value=${bytes(m.noexd_storage_file_bytes)} title=${`${bytes(m.noexd_storage_free_bytes)} free`} />`}
+    <${Figure} label="up" value=${started ? span(Date.now() - started * 1000) : "–"} title=${version && `noexd ${version}`} />
+    <${Figure} label="last backup" value=${backup ? html`<${Ago} at=${backup * 1000} />` : "none"} /></section>`;
+}
+
+function open(insight) {
+  const subject = insight.subject ?? {};
+  if (subject.connectionId) return go(["slow"]);
+  if (subject.query) return go(["views", subject.query]);
+  if (subject.bucket) return go(["data", subject.bucket]);
+  if (subject.ruleId) return go(["rules", "rules", subject.ruleId]);
+  return go(["play"], { operation: "server.stats" });
+}
+
+function Insights() {
+  const { data, error, again } = usePoll(() => ask("server.insights"), 5000);
+  if (!data) return error ? html`<${Trouble} error=${error} />` : null;
+  const all = data.insights;
+  if (!all.length) return html`<section class="panel"><h2>Nothing needs attention</h2></section>`;
+  return html`<section class="panel" aria-label="Attention"><h2>Attention <span class="muted">${all.length}</span></h2><div>
+    ${all.map((one, at) => html`<div class="insight" key=${`${one.kind}${at}`}><${State} kind=${SEVERITY[one.severity] ?? "warn"}>${one.kind}<//>
+      <div><p>${one.reason}</p><p class="muted small">${one.cure} ${one.since && html`· since <${Ago} at=${one.since} />`}</p></div>
+      <div class="bar"><button type="button" onClick=${() => open(one)}>Open</button><button type="button" onClick=${() => copy(one.cure)}>Copy cure</button>
+      ${one.subject?.connectionId && html`<${Do} change danger onClick=${async () => { await act("server.disconnect", { connectionId: one.subject.connectionId }, "Disconnected: it will come back"); again(); }}>Disconnect<//>`}</div></div>`)}</div></section>`;
+}
+
+/** The page of docs/javascript.md, with the address that this page has. */
+const page = () => [
+  `<script type="module">`, `  import { connect } from "${location.origin}/client.js";`, `  const kilns = connect().bucket("kilns");`,
+  `  kilns.live({ sort: { heat: "desc" } })`, `    .subscribe(({ data }) => { document.body.textContent = JSON.stringify(data); });`, `  await kilns.insert({ heat: 1240 });`, `</script>`,
+].join("\n");
+const python = () => [
+  `# pip install noex-client`, `import asyncio`, `from noex_client import NoexClient`, ``, `async def main():`, `    async with NoexClient("${location.origin.replace(/^http/, "ws")}/") as db:`, `        await db.store.bucket("kilns").insert({"heat": 1240})`, ``, `asyncio.run(main())`,
+].join("\n");
+
+/** Waits for the first record that another program writes. */
+function First() {
+  const began = useRef(Date.now());
+  const { data } = useLive(() => app.db.bucket("kilns").live({ sort: { _createdAt: "desc" }, limit: 1 }), []);
+  const row = Array.isArray(data) && data[0];
+  const seen = useRef(0);
+  if (row && !seen.current) seen.current = Date.now();
+  if (!row) return html`<p role="status"><${State} kind="off">Waiting for your first record…<//></p>`;
+  return html`<p role="status" class="flash"><${State} kind="good">Here it is:<//> <code>${JSON.stringify(row)}</code>
+    ${row._createdAt > began.current && html` <span class="muted">${Math.max(0, seen.current - row._createdAt)} ms from commit to screen</span>`}</p>`;
+}
+
+function Start({ buckets, again }) {
+  const [twin, set] = useState(false);
+  const isMade = buckets.includes("kilns");
+  const make = async () => {
+    const config = { key: "id", schema: { id: { type: "string", generated: "uuid" }, heat: { type: "number" } } };
+    if (!(await act("store.defineBucket", { name: "kilns", config, ifMissing: true }))) return;
+    await act("store.defineQuery", { name: "hot", config: { bucket: "kilns", filter: { heat: { $gt: 1000 } }, sort: { heat: "desc" } }, ifMissing: true }, "Bucket kilns and query hot are there");
+    again();
+  };
+  const remove = async () => {
+    await act("store.undefineQuery", { name: "hot" });
+    await act("store.dropBucket", { name: "kilns" }, "The sample is gone");
+    again();
+  };
+  return html`<section class="panel on" aria-label="Start here"><h2>Start here</h2>
+    <p>1. A sample: bucket <code>kilns</code> and live query <code>hot</code>. <span class="bar">${isMade ? html`<${State} kind="good">there<//><${Do} change onClick=${remove}>Remove the sample<//>` : html`<${Do} change primary onClick=${make}>Create a sample<//>`}</span></p>
+    ${isMade && html`<div><p>2. Another program writes. <button type="button" class="plain" onClick=${() => set(!twin)}>${twin ? "as a page" : "in Python"}</button></p><${Code}>${twin ? python() : page()}<//></div>
+      <div><p>3. It appears here:</p><${First} /></div>
+      <p class="muted">4. Next: <code>--data-dir DIR</code> keeps data, <code>--auth</code> asks who somebody is, <code>noexd types</code> makes types of your buckets.</p>`}</section>`;
+}
+
+function Mine() {
+  const { ping, user } = useApp();
+  const who = usePoll(() => ask("auth.whoami"), 5000);
+  return html`<section class="panel"><h2>Your connection</h2><dl class="keys"><dt>Latency</dt><dd>${ping == null ? "–" : `${ping} ms`}</dd>
+    <dt>User</dt><dd>${user?.userId ?? "nobody"}</dd><dt>Roles</dt><dd>${(user?.roles ?? []).join(", ") || "none"}</dd>
+    <dt>Session ends</dt><dd>${user?.expiresAt ? html`<${Ago} at=${user.expiresAt} />` : "not by itself"}</dd></dl><${Trouble} error=${who.error} /></section>`;
+}
+
+export default function Now() {
+  const buckets = usePoll(() => ask("store.buckets"), 5000);
+  const [started, set] = useState(false);
+  const names = buckets.data?.names;
+  useEffect(() => { if (names && !names.length) set(true); }, [names?.length]);
+  if (!may("admin")) return html`<div class="tab"><h1>Now</h1><${Mine} /></div>`;
+  return html`<div class="tab"><h1>Now</h1>${names && (started || names.length == 0) && html`<${Start} buckets=${names} again=${buckets.again} />`}<${Insights} /><${Figures} /></div>`;
+}

@@ -1,0 +1,335 @@
+// What every tab of the console is made of: the state of the page, the one
+// place that sends requests, live data and polling, and the parts on screen
+// (table, drawer, form, editor, chart). It knows no tab. Data reaches the DOM
+// as text nodes only.
+import { Fragment, h, render } from "./vendor/preact.js";
+import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.js";
+import htm from "./vendor/htm.js";
+import { NoexdError } from "./noexd.js";
+
+export const html = htm.bind(h);
+export { Fragment, render, useEffect, useMemo, useRef, useState, NoexdError };
+
+// The state of the page
+
+/** Everything that more than one part looks at; `change` tells them. */
+export const app = {
+  config: {}, db: null, ops: null, locked: true, status: "connecting", since: 0, ping: null, commit: null,
+  user: null, frozen: false, route: [], query: new URLSearchParams(), notes: [], acting: null, drawer: null, mode: "open",
+};
+const watchers = new Set();
+export function change(part) {
+  Object.assign(app, part);
+  for (const fn of [...watchers]) fn();
+}
+export function useApp() {
+  const [, set] = useState(0);
+  useEffect(() => {
+    const fn = () => set((n) => n + 1);
+    watchers.add(fn);
+    return () => watchers.delete(fn);
+  }, []);
+  return app;
+}
+
+const ROLES = { superadmin: "admin", admin: "admin", writer: "write", reader: "read" };
+const ORDER = ["none", "read", "write", "admin"];
+/** For labels only: the server decides. */
+export function tier() {
+  if (app.config.auth == "open") return "admin";
+  return (app.user?.roles ?? []).map((role) => ROLES[role] ?? "read").sort((a, b) => ORDER.indexOf(b) - ORDER.indexOf(a))[0] ?? "none";
+}
+export const may = (wanted) => ORDER.indexOf(tier()) >= ORDER.indexOf(wanted);
+
+// Routes: all that may be shared is in the fragment
+
+export function go(path, query) {
+  const text = query ? new URLSearchParams(Object.entries(query).filter(([, v]) => v != null && v !== "")).toString() : "";
+  location.hash = `#/${path.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`;
+}
+export function readRoute() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const part = (text) => { try { return decodeURIComponent(text); } catch { return text; } };
+  change({ route: path.split("/").filter(Boolean).map(part), query: new URLSearchParams(query), drawer: null });
+}
+
+// Requests
+
+const READS = new Set(["get", "where", "findOne", "count", "first", "last", "find", "all", "paginate", "sum", "avg", "min", "max"]);
+/** Whether an operation changes something; unknown ones do. */
+export function changes(type, fields) {
+  if (type == "store.transaction") return !(fields?.operations ?? []).every((one) => READS.has(one?.op));
+  if (!type.includes(".")) return type != "ping";
+  return app.ops?.[type] ? !!app.ops[type][1] : true;
+}
+
+/** The one place that sends: what changes something does not leave a locked page. */
+export async function ask(type, fields = {}, o = {}) {
+  if (app.locked && changes(type, fields)) throw new NoexdError("LOCKED", "The console is locked: unlock it to change something", undefined, type);
+  if (app.status != "online" && changes(type, fields)) throw new NoexdError("OFFLINE", "Not connected: nothing was sent", undefined, type);
+  const db = (o.acting && app.acting?.db) || app.db;
+  return db.request(type, fields, { timeoutMs: o.timeoutMs });
+}
+/** As `ask`, with what happened said on the page. Undefined where it failed. */
+export async function act(type, fields, done, o) {
+  try {
+    const answer = await ask(type, fields, o);
+    if (done) note("good", typeof done == "function" ? done(answer) : done);
+    return answer ?? null;
+  } catch (error) {
+    fail(error, type, fields);
+  }
+}
+export function unlock() {
+  if (!app.config.readOnly) change({ locked: false });
+}
+
+// Notes: errors stay until they are dismissed
+
+let noteId = 0;
+export function note(kind, text, more) {
+  const one = { id: ++noteId, kind, text, ...more };
+  change({ notes: [...app.notes.slice(-3), one] });
+  if (kind == "good") setTimeout(() => unnote(one.id), more?.ms ?? 4000);
+  return one.id;
+}
+export const unnote = (id) => change({ notes: app.notes.filter((one) => one.id != id) });
+export function fail(error, type, fields) {
+  const operation = error.operation ?? type;
+  const issues = Array.isArray(error.issues) && error.issues.length ? `: ${error.issues.map((one) => `${one.field ?? one.path ?? ""} ${one.message ?? ""}`).join("; ")}` : "";
+  note("bad", `${error.code ?? "ERROR"}: ${error.message}${error.message?.includes(issues.slice(2, 20)) ? "" : issues}`, { operation, resource: fields?.bucket ?? fields?.query ?? fields?.name, code: error.code });
+}
+
+// Live data and polling
+
+/** The snapshot of a Live; frozen while updates are. */
+export function useLive(make, deps) {
+  const [snap, set] = useState({ status: "loading" });
+  const { frozen } = useApp();
+  const held = useRef();
+  useEffect(() => {
+    const live = make?.();
+    if (!live) return set({ status: "loading" });
+    held.current = live;
+    set(live.snapshot());
+    // A refusal before any data shows as the snapshot's status.
+    return live.subscribe((next) => { if (!app.frozen) set(next); });
+  }, deps);
+  useEffect(() => { if (!frozen && held.current) set(held.current.snapshot()); }, [frozen]);
+  return snap;
+}
+
+/** Asks again and again while somebody looks; one request at a time. */
+export function usePoll(fn, ms, deps = []) {
+  const [state, set] = useState({});
+  const again = useRef(() => {});
+  useEffect(() => {
+    let timer, isOver = false, wait = ms, isAsking = false;
+    const turn = async () => {
+      clearTimeout(timer);
+      if (isOver || isAsking) return;
+      if (document.visibilityState == "visible" && app.status == "online" && !app.frozen) {
+        isAsking = true;
+        try {
+          const data = await fn();
+          if (!isOver) set({ data, at: Date.now() });
+          wait = ms;
+        } catch (error) {
+          if (!isOver) set((old) => ({ ...old, error }));
+          if (error.code == "RATE_LIMITED") wait = Math.min(30000, wait * 2);
+          if (/NOT_AVAILABLE|UNKNOWN_OPERATION|FORBIDDEN|UNAUTHORIZED/.test(error.code)) wait = 30000;
+        }
+        isAsking = false;
+      }
+      if (!isOver) timer = setTimeout(turn, wait);
+    };
+    again.current = turn;
+    const seen = () => document.visibilityState == "visible" && turn();
+    document.addEventListener("visibilitychange", seen);
+    turn();
+    return () => {
+      isOver = true;
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", seen);
+    };
+  }, deps);
+  return { ...state, again: () => again.current() };
+}
+
+// Words and figures
+
+export const count = (n) => (n == null ? "–" : Number(n).toLocaleString("en-US", { maximumFractionDigits: 1 }));
+export function bytes(n) {
+  if (n == null) return "–";
+  for (const unit of ["B", "KiB", "MiB", "GiB", "TiB"]) {
+    if (n < 1024 || unit == "TiB") return `${n < 10 && unit != "B" ? n.toFixed(1) : Math.round(n)} ${unit}`;
+    n /= 1024;
+  }
+}
+export function span(ms) {
+  if (ms == null) return "–";
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  const [s, m, hours] = [ms / 1000, ms / 60000, ms / 3600000];
+  return s < 90 ? `${Math.round(s)} s` : m < 90 ? `${Math.round(m)} min` : hours < 48 ? `${Math.round(hours)} h` : `${Math.round(hours / 24)} d`;
+}
+export const clock = (at) => new Date(at).toLocaleTimeString("en-GB");
+export function Ago({ at }) {
+  if (!at) return html`<span class="muted">–</span>`;
+  const ms = Date.now() - at;
+  return html`<time title=${new Date(at).toISOString()}>${ms < 2000 && ms > -2000 ? "now" : ms < 0 ? `in ${span(-ms)}` : `${span(ms)} ago`}</time>`;
+}
+export const short = (id) => (String(id).length > 16 ? `${String(id).slice(0, 7)}…${String(id).slice(-6)}` : String(id));
+/** A value as a line of text. */
+export const text = (value) => (value === undefined ? "" : typeof value == "string" ? value : JSON.stringify(value));
+export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n == 1 ? one : many}`;
+export async function copy(value) {
+  try {
+    await navigator.clipboard.writeText(value);
+    note("good", "Copied");
+  } catch {
+    note("bad", "The browser does not let this page copy");
+  }
+}
+export function download(name, parts, type = "application/x-ndjson") {
+  const url = URL.createObjectURL(new Blob(parts, { type }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}
+
+// Parts
+
+/** A button that says why it cannot be pressed. */
+export function Do({ change: isChange, primary, danger, disabled, title, onClick, children, ...rest }) {
+  const { locked, status } = useApp();
+  const isHeld = isChange && (locked || status != "online");
+  return html`<button type="button" ...${rest} class=${`${primary ? "primary" : ""} ${danger ? "danger" : ""} ${rest.class ?? ""}`}
+    disabled=${disabled || isHeld} title=${isHeld ? (locked ? "unlock to change" : "not connected") : title} onClick=${onClick}>${children}</button>`;
+}
+export const Code = ({ children }) => html`<div class="code"><pre tabindex="0">${children}</pre><button type="button" onClick=${() => copy(children)}>Copy</button></div>`;
+export function Empty({ children, snippet, action }) {
+  return html`<div class="empty"><p>${children}</p>${action}${snippet && html`<${Code}>${snippet}<//>`}</div>`;
+}
+
+const SWITCHES = {
+  rules: `{ "rules": true }`, procedures: `{ "procedures": true }`, logic: `{ "logic": true }`, audit: `{ "audit": true }`,
+  identity: `{ "auth": { "builtIn": true, "adminSecretFile": "secret" } }`, store: `noexd --data-dir DIR`,
+};
+/** What a request of the whole tab answered, where that was an error. */
+export function Trouble({ error, family }) {
+  if (!error) return null;
+  const isOff = /UNKNOWN_OPERATION|NOT_AVAILABLE/.test(error.code);
+  if (isOff && family) return html`<${Empty} snippet=${SWITCHES[family]}>Switched off on this server (${error.message}). It is switched on with:<//>`;
+  return html`<p class="trouble" role="alert"><b>${error.code}</b> ${error.message}${error.code == "FORBIDDEN" && html` <span class="muted">${error.operation}</span>`}</p>`;
+}
+
+export function Drawer({ title, onClose, children, wide }) {
+  const box = useRef();
+  useEffect(() => {
+    const before = document.activeElement;
+    box.current.focus();
+    return () => before?.isConnected && before.focus();
+  }, []);
+  return html`<aside class=${`drawer ${wide ? "wide" : ""}`} ref=${box} tabindex="-1" aria-label=${title}
+      onKeyDown=${(event) => { if (event.key == "Escape" && !event.defaultPrevented) event.preventDefault(), onClose(); }}>
+    <header><h2>${title}</h2><button type="button" aria-label="Close" onClick=${onClose}>✕</button></header>
+    <div class="inside">${children}</div></aside>`;
+}
+
+/** Asks before something is destroyed; with `word`, after it was typed. */
+export function Confirm({ title, children, word, yes, onYes, onClose }) {
+  const [typed, set] = useState("");
+  const box = useRef();
+  useEffect(() => { box.current.showModal(); }, []);
+  return html`<dialog ref=${box} aria-label=${title} onCancel=${onClose} onClose=${onClose}>
+    <form method="dialog" onSubmit=${(event) => { event.preventDefault(); if (!word || typed == word) onYes(), onClose(); }}>
+      <h2>${title}</h2>${children}
+      ${word && html`<label>Type <b>${word}</b><input value=${typed} onInput=${(event) => set(event.target.value)} /></label>`}
+      <p class="bar"><button type="submit" class="danger" disabled=${word && typed != word}>${yes}</button><button type="button" onClick=${onClose}>Cancel</button></p>
+    </form></dialog>`;
+}
+
+export function Tabs({ label, all, now, onPick }) {
+  return html`<nav class="tabs" aria-label=${label}>${all.map(([id, name]) => html`<button key=${id} type="button" aria-current=${id == now ? "true" : undefined} onClick=${() => onPick(id)}>${name}</button>`)}</nav>`;
+}
+
+/**
+ * A table of whatever there is, for lists that are not the data. `columns`:
+ * `[title, row => cell, {right, wide}]`; the first two stay where it is narrow.
+ */
+export function Table({ label, columns, rows, keyOf, onOpen, selected, order, onOrder }) {
+  const move = (event) => {
+    const [step] = { ArrowDown: [1], ArrowUp: [-1] }[event.key] ?? [];
+    const row = event.currentTarget;
+    if (step) {
+      const next = step > 0 ? row.nextElementSibling : row.previousElementSibling;
+      if (next) next.focus(), event.preventDefault();
+    } else if (event.key == "Enter" && event.target == row) onOpen?.(rows[row.dataset.at]);
+  };
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table>
+    <thead><tr>${columns.map(([title, , o = {}]) => html`<th key=${title} scope="col" class=${`${o.right ? "right" : ""} ${o.wide ? "wide" : ""}`} aria-sort=${order && o.by == order ? "descending" : undefined}>
+      ${o.by && onOrder ? html`<button type="button" class="plain" onClick=${() => onOrder(o.by)}>${title}${o.by == order ? " ↓" : ""}</button>` : title}</th>`)}</tr></thead>
+    <tbody>${rows.map((row, at) => html`<tr key=${keyOf(row)} data-at=${at} tabindex=${onOpen ? 0 : undefined} class=${keyOf(row) === selected ? "selected" : ""}
+        aria-current=${keyOf(row) === selected ? "true" : undefined} onKeyDown=${onOpen && move}
+        onClick=${onOpen && ((event) => { if (!event.target.closest("button,a,input")) onOpen(row); })}>
+      ${columns.map(([title, cell, o = {}]) => html`<td key=${title} class=${`${o.right ? "right" : ""} ${o.mono ? "mono" : ""} ${o.wide ? "wide" : ""}`}>${cell(row)}</td>`)}</tr>`)}</tbody></table></div>`;
+}
+
+/** JSON that is looked at while it is typed. Undo and input methods are the browser's. */
+export function Editor({ label, value, onInput, rows = 10, issues = [], onRun }) {
+  const back = useRef();
+  const marks = useMemo(() => highlight(value), [value]);
+  return html`<div class="editor"><div class="stack"><pre ref=${back} aria-hidden="true">${marks}${"\n"}</pre>
+    <textarea aria-label=${label} spellcheck=${false} autocapitalize="off" rows=${rows} value=${value} aria-invalid=${issues.length ? "true" : undefined}
+      onInput=${(event) => onInput(event.target.value)}
+      onScroll=${(event) => { back.current.scrollTop = event.target.scrollTop; back.current.scrollLeft = event.target.scrollLeft; }}
+      onKeyDown=${(event) => { if (event.key == "Enter" && (event.ctrlKey || event.metaKey) && onRun) event.preventDefault(), onRun(); }}></textarea></div>
+    ${issues.length > 0 && html`<ul class="issues" role="alert">${issues.map((one) => html`<li>${one}</li>`)}</ul>`}</div>`;
+}
+function highlight(source) {
+  const out = [];
+  let last = 0;
+  for (const found of source.matchAll(/("(?:[^"\\]|\\.)*")(\s*:)?|\b(true|false|null)\b|-?\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b/g)) {
+    out.push(source.slice(last, found.index));
+    const kind = found[2] ? "k" : found[1] ? "s" : found[3] ? "w" : "n";
+    const whole = found[1] ?? found[0];
+    out.push(html`<span class=${`j-${kind}`}>${whole}</span>`, found[2] ?? "");
+    last = found.index + found[0].length;
+  }
+  out.push(source.slice(last));
+  return out;
+}
+export const pretty = (value) => JSON.stringify(value, null, 2);
+/** The value, or what is wrong with the text. */
+export function parse(source) {
+  try {
+    return { value: JSON.parse(source) };
+  } catch (error) {
+    const at = /position (\d+)/.exec(error.message);
+    const line = at ? source.slice(0, +at[1]).split("\n").length : null;
+    return { issue: `${line ? `line ${line}: ` : ""}${error.message.replace(/ in JSON.*/, "")}` };
+  }
+}
+export const Json = ({ value }) => html`<pre class="json" tabindex="0">${highlight(pretty(value) ?? "undefined")}</pre>`;
+
+const SVG_LINE = 900;
+/** Points of the last quarter of an hour that this page saw. */
+export function useSeries(value, at) {
+  const kept = useRef([]);
+  const last = kept.current.at(-1);
+  if (value != null && at && last?.[0] !== at) kept.current = [...kept.current.slice(1 - SVG_LINE), [at, value]];
+  return kept.current;
+}
+export function Chart({ label, points, format = count }) {
+  const [w, tall] = [120, 28];
+  const max = Math.max(1e-9, ...points.map(([, v]) => v));
+  const [from, to] = [points[0]?.[0] ?? 0, points.at(-1)?.[0] ?? 1];
+  const line = points.map(([at, v]) => `${(((at - from) / Math.max(1, to - from)) * w).toFixed(1)},${(tall - 1 - (v / max) * (tall - 3)).toFixed(1)}`).join(" ");
+  return html`<svg class="chart" viewBox=${`0 0 ${w} ${tall}`} preserveAspectRatio="none" role="img" aria-label=${`${label}: now ${format(points.at(-1)?.[1])}, most ${format(points.length ? max : null)}`}>
+    ${points.length > 1 && html`<polyline points=${line} vector-effect="non-scaling-stroke" />`}</svg>`;
+}
+
+/** A word beside a sign: state is never colour alone. */
+export const State = ({ kind, children }) => html`<span class=${`state ${kind}`}><span aria-hidden="true">${{ good: "●", warn: "▲", bad: "■", off: "○" }[kind]}</span> ${children}</span>`;
