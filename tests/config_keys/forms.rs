@@ -216,7 +216,7 @@ pub const FORMS: &[Forms] = &[
         ],
     ),
     ("console.path", &["\"/ui\""], &[("\"/\"", "{path}: must not be the same path as path")]),
-    ("console.readOnly", &["true", "false"], &[("1", "{path}: expected boolean, got number")]),
+    ("console.readOnly", &["true", "false"], &[("1", "{path}: expected boolean, got 1")]),
     (
         "client",
         &["true", "false", "{}"],
