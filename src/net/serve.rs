@@ -273,22 +273,23 @@ impl<A: App + 'static> Transport<A> {
                 entry.address
             );
         }
-        let mut file = match verdict {
+        let file = match verdict {
             Verdict::Page(_) if !is_apart => {
                 self.client.as_ref().and_then(|client| client.answer(request))
             }
             _ => None,
         };
         #[cfg(feature = "console")]
-        if let (Verdict::Page(path), false, Some(console)) = (&verdict, is_apart, &self.console)
-            && console.is_below(path)
-        {
-            let refusal = foreign(request, &site).map(|refusal| {
-                log::info!("{address}: {}", request.foreign(refusal));
-                refusal.answer(request.method)
-            });
-            file = refusal.or_else(|| console.answer(request));
-        }
+        let file = match (&verdict, is_apart, &self.console) {
+            (Verdict::Page(path), false, Some(console)) if console.is_below(path) => {
+                let refusal = foreign(request, &site).map(|refusal| {
+                    log::info!("{address}: {}", request.foreign(refusal));
+                    refusal.answer(request.method)
+                });
+                refusal.or_else(|| console.answer(request))
+            }
+            _ => file,
+        };
         match (verdict, file) {
             (Verdict::Page(_), Some(bytes)) => {
                 entry.conn.answer(&bytes);
