@@ -130,6 +130,7 @@ function Grid({ bucket, keyField, columns, types, total, rows, from, onWindow, s
   const before = useRef(new Map());
   useEffect(() => {
     const look = new ResizeObserver(() => {
+      if (!box.current) return;
       setTall(box.current.clientHeight);
       const wanted = matchMedia("(max-width: 599px)").matches ? 72 : parseInt(getComputedStyle(document.documentElement).getPropertyValue("--row"), 10) || 28;
       setRowHeight(wanted);
@@ -181,14 +182,15 @@ function Grid({ bucket, keyField, columns, types, total, rows, from, onWindow, s
     setAt([row, col]);
     scrollTo(row);
   };
-  const widths = columns.map((name) => (name == keyField ? "minmax(120px,1.4fr)" : isTime(name) ? "minmax(110px,1fr)" : types[name]?.type == "number" || name == "_version" ? "minmax(84px,0.7fr)" : "minmax(120px,1.2fr)")).join(" ");
+  const px = columns.map((name) => (name == keyField ? 160 : isTime(name) ? 112 : types[name]?.type == "number" || name == "_version" ? 92 : types[name]?.type == "boolean" ? 84 : 140));
+  const [widths, minWidth] = [px.map((one) => `minmax(${one}px,${one}fr)`).join(" "), `${px.reduce((sum, one) => sum + one, 0)}px`];
   const isNumber = (name) => types[name]?.type == "number" || name == "_version";
   const base = full > TALLEST ? top - (first - Math.floor(first)) * rowHeight : 0;
   return html`<div class="grid" role="grid" aria-label=${`Records of ${bucket}`} aria-rowcount=${total + 1} aria-colcount=${columns.length} ref=${box} onScroll=${(event) => setTop(event.target.scrollTop)} onKeyDown=${key}>
-    <div role="row" class="head" aria-rowindex="1" style=${{ gridTemplateColumns: widths }}>${columns.map((name) => html`<div role="columnheader" key=${name} class=${isNumber(name) ? "num" : ""} aria-sort=${sort?.[name] ? (sort[name] == "asc" ? "ascending" : "descending") : "none"}>
+    <div role="row" class="head" aria-rowindex="1" style=${{ gridTemplateColumns: widths, minWidth }}>${columns.map((name) => html`<div role="columnheader" key=${name} class=${isNumber(name) ? "num" : ""} aria-sort=${sort?.[name] ? (sort[name] == "asc" ? "ascending" : "descending") : "none"}>
       <button type="button" tabindex="-1" onClick=${() => onSort(name)}>${name}${sort?.[name] ? (sort[name] == "asc" ? " ↑" : " ↓") : ""}</button></div>`)}</div>
     <div role="rowgroup" style=${{ height: `${height}px`, position: "relative" }}>${drawn.map(([i, row]) => html`<div role="row" key=${row ? text(row[keyField]) : `gap-${i}`} data-row=${i} aria-rowindex=${i + 2} aria-selected=${row && row[keyField] === selected ? "true" : "false"}
-      class=${`body ${row && row[keyField] === selected ? "selected" : ""}`} style=${{ gridTemplateColumns: widths, top: `${full > TALLEST ? base + (i - first) * rowHeight : i * rowHeight}px` }} onClick=${() => row && onOpen(row)}>
+      class=${`body ${row && row[keyField] === selected ? "selected" : ""}`} style=${{ gridTemplateColumns: widths, minWidth, top: `${full > TALLEST ? base + (i - first) * rowHeight : i * rowHeight}px` }} onClick=${() => row && onOpen(row)}>
       ${columns.map((name, col) => { const old = row && changed(row); const isNew = old && !equal(old[name], row[name]) && !isTime(name);
         return html`<div role="gridcell" key=${isNew ? `${name}-${row._version}` : name} data-col=${col} tabindex=${i == at[0] && col == at[1] ? 0 : -1} onFocus=${() => (at[0] != i || at[1] != col) && setAt([i, col])} class=${`mono ${isNumber(name) ? "num" : ""} ${isNew ? "flash" : ""}`}>${row ? html`<${Cell} name=${name} value=${row[name]} />` : html`<span class="muted">…</span>`}</div>`; })}</div>`)}</div></div>`;
 }

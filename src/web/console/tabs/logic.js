@@ -1,2 +1,106 @@
-import { html } from "../ui.js";
-export default () => html`<div class="tab"><p>Not yet.</p></div>`;
+// Procedures and logic: stored programs, derived views, computed fields,
+// constraints, and a place to try an expression.
+import {
+  Confirm, Do, Drawer, Editor, Empty, Json, State, Table, Tabs, Trouble, act, app, ask, count, fail, go, html, may, parse, pretty, span, text, useApp, useEffect, useLive, usePoll, useState,
+} from "../ui.js";
+
+const asked = new Set();
+const PROCEDURE = { name: "close-ticket", input: { ticket: { type: "string", required: true } }, steps: [{ action: "store.update", bucket: "tickets", key: "{{ input.ticket }}", data: { open: false } }], transaction: true };
+
+function Call({ definition }) {
+  const [source, set] = useState(pretty(Object.fromEntries(Object.entries(definition.input ?? {}).map(([name, type]) => [name, type.default ?? ({ number: 0, boolean: false }[type.type] ?? "")]))));
+  const [answer, show] = useState(null);
+  const [sure, sureOf] = useState(false);
+  const { value, issue } = parse(source);
+  const run = async () => {
+    const at = performance.now();
+    asked.add(definition.name);
+    try { show({ data: await ask("procedures.call", { name: definition.name, input: value }, { acting: true }), ms: performance.now() - at }); } catch (error) { show({ error }); }
+  };
+  const failedAt = answer?.error?.details?.step ?? answer?.error?.details?.stepIndex;
+  return html`<${Editor} label="Input" rows=${5} value=${source} onInput=${set} issues=${issue ? [issue] : []} onRun=${run} />
+    <p class="bar"><${Do} change primary disabled=${!!issue} onClick=${() => (asked.has(definition.name) ? run() : sureOf(true))}>Call<//>${answer?.ms != null && html`<span class="muted">${span(answer.ms)}</span>`}</p>
+    ${answer?.error && html`<${Trouble} error=${answer.error} /><p class="muted small">${definition.transaction ? "Nothing took effect: it is a transaction." : failedAt != null ? `What the ${failedAt} steps before did stays.` : "What the steps before did stays: it is no transaction."}</p>`}
+    ${answer?.data !== undefined && html`<${Json} value=${answer.data} />`}
+    ${sure && html`<${Confirm} title=${`Call ${definition.name}`} yes="Call" onClose=${() => sureOf(false)} onYes=${run}><p>Calling <b>${definition.name}</b> may change data. This is asked once.</p><//>`}`;
+}
+
+function Procedure({ name, again, onClose }) {
+  const { data, error } = usePoll(() => ask("procedures.get", { name }), 30000, [name]);
+  const [source, set] = useState(null);
+  const [sure, sureOf] = useState(false);
+  const { value, issue } = parse(source ?? "null");
+  return html`<${Drawer} title=${name} wide onClose=${onClose}><${Trouble} error=${error} />${data && html`${may("write") && html`<${Call} key=${name} definition=${data} />`}
+    <h2>Definition</h2>${source == null ? html`<${Json} value=${data} />` : html`<${Editor} label="Definition" rows=${16} value=${source} onInput=${set} issues=${issue ? [issue] : []} />`}
+    ${may("admin") && html`<p class="bar">${source == null ? html`<button type="button" onClick=${() => set(pretty(data))}>Edit</button>` : html`<${Do} change primary disabled=${!!issue} onClick=${async () => { const { name: _, ...updates } = value; if (await act("procedures.update", { name, updates }, "The procedure is saved")) set(null), again(); }}>Save<//><button type="button" onClick=${() => set(null)}>Cancel</button>`}<span class="grow"></span><${Do} change danger onClick=${() => sureOf(true)}>Unregister…<//></p>`}`}
+    ${sure && html`<${Confirm} title=${`Unregister ${name}`} yes="Unregister" onClose=${() => sureOf(false)} onYes=${async () => { if (await act("procedures.unregister", { name }, `Procedure ${name} is gone`)) again(), onClose(); }}><p>Procedure <b>${name}</b> is destroyed.</p><//>`}<//>`;
+}
+
+function Define({ title, sample, send, again, onClose }) {
+  const [source, set] = useState(pretty(sample));
+  const { value, issue } = parse(source);
+  const save = async () => { if (await send(value)) again(), onClose(); };
+  return html`<${Drawer} title=${title} wide onClose=${onClose}><${Editor} label="Definition" rows=${16} value=${source} onInput=${set} issues=${issue ? [issue] : []} onRun=${save} /><p class="bar"><${Do} change primary disabled=${!!issue} onClick=${save}>Define<//></p><//>`;
+}
+
+function Procedures() {
+  const { route } = useApp();
+  const [isNew, setNew] = useState(false);
+  const [typed, type] = useState("");
+  const { data, error, again } = usePoll(() => (may("admin") ? ask("procedures.list") : Promise.resolve({ procedures: null })), 5000);
+  const rows = data?.procedures;
+  const name = route[2];
+  if (error) return html`<${Trouble} error=${error} family="procedures" />`;
+  return html`<div class="bar">${may("admin") ? html`<${Do} change primary onClick=${() => setNew(true)}>Register<//>` : html`<form class="bar" onSubmit=${(event) => { event.preventDefault(); go(["logic", "procedures", typed]); }}><input aria-label="Name of a procedure" placeholder="name" value=${typed} onInput=${(event) => type(event.target.value)} /><button>Open</button></form>`}</div>
+    <div class="split"><div class="main">${rows?.length ? html`<${Table} label="Procedures" rows=${rows} keyOf=${(row) => row.name} selected=${name} onOpen=${(row) => { setNew(false); go(["logic", "procedures", row.name]); }} columns=${[["procedure", (row) => row.name, { mono: true }], ["steps", (row) => row.stepsCount, { right: true }], ["for", (row) => row.description ?? ""]]} />` : rows && html`<${Empty} snippet=${pretty(PROCEDURE)}>No procedure yet.<//>`}</div>
+    ${isNew ? html`<${Define} title="Register a procedure" sample=${PROCEDURE} again=${again} onClose=${() => setNew(false)} send=${(procedure) => act("procedures.register", { procedure }, "The procedure is registered")} />` : name && html`<${Procedure} key=${name} name=${name} again=${again} onClose=${() => go(["logic"])} />`}</div>`;
+}
+
+function ViewRows({ row, name, again, onClose }) {
+  const live = useLive(row?.reactive ? () => app.db.view(name) : null, [name, row?.reactive]);
+  const once = usePoll(() => (row?.reactive ? Promise.resolve(null) : ask("logic.queryView", { name }, { acting: true })), 5000, [name, row?.reactive]);
+  const plan = usePoll(() => (may("admin") ? ask("logic.explainView", { name }) : Promise.resolve(null)), 30000, [name]);
+  const data = row?.reactive ? live.data : once.data;
+  return html`<${Drawer} title=${name} wide onClose=${onClose}><p>${row?.reactive ? html`<${State} kind=${live.status == "live" ? "good" : "warn"}>${live.status}<//>` : html`<${State} kind="off">asked every 5 s<//>`} <span class="muted">${Array.isArray(data) ? `${count(data.length)} rows` : ""}</span></p><${Trouble} error=${live.error ?? once.error} />${data && html`<${Json} value=${data.slice(0, 100)} />`}
+    ${plan.data && html`<h2>Plan</h2><${Json} value=${plan.data} />`}${may("admin") && html`<p class="bar"><${Do} change danger onClick=${async () => { if (await act("logic.dropView", { name }, `View ${name} is gone`)) again(), onClose(); }}>Drop ${name}<//></p>`}<//>`;
+}
+
+const LISTS = {
+  views: ["logic.listViews", "view", { name: "owed", from: { i: "invoices" }, select: { client: "i.client", sum: { $sum: "i.total" } }, groupBy: ["i.client"], reactive: true }, (value) => act("logic.defineView", { definition: value }, "The view is defined"),
+    [["view", (row) => row.name, { mono: true }], ["from", (row) => text(row.from), { mono: true }], ["", (row) => (row.reactive ? html`<${State} kind="good">reactive<//>` : "")], ["rows", (row) => count(row.resultCount), { right: true }]]],
+  computed: ["logic.listComputed", "computed field", { bucket: "parts", fields: { worth: { $multiply: ["$qty", "$price"] } } }, (value) => act("logic.defineComputed", value, "The fields are defined"),
+    [["bucket", (row) => row.bucket, { mono: true }], ["fields", (row) => text(row.fields), { mono: true }], ["", (row, again) => html`<${Do} change danger onClick=${() => act("logic.dropComputed", { bucket: row.bucket }, "The fields are gone").then(again)}>Drop<//>`]]],
+  constraints: ["logic.listConstraints", "constraint", { name: "in-stock", on: "parts", check: { $gte: ["$qty", 0] }, message: "not in stock" }, (value) => act("logic.defineConstraint", { constraint: value }, "The constraint is defined"),
+    [["constraint", (row) => row.name, { mono: true }], ["bucket", (row) => text(row.on), { mono: true }], ["must hold", (row) => text(row.check ?? row.rule ?? row.assert ?? row.expr), { mono: true }], ["", (row, again) => html`<${Do} change danger onClick=${() => act("logic.dropConstraint", { name: row.name }, "The constraint is gone").then(again)}>Drop<//>`]]],
+};
+
+function List({ part }) {
+  const { route } = useApp();
+  const [operation, what, sample, send, columns] = LISTS[part];
+  const [isNew, setNew] = useState(false);
+  const { data, error, again } = usePoll(() => ask(operation), 5000, [part]);
+  const rows = Array.isArray(data) ? data : [];
+  if (error) return html`<${Trouble} error=${error} family="logic" />`;
+  return html`<div class="bar"><${Do} change primary onClick=${() => setNew(true)}>Define a ${what}<//></div><div class="split"><div class="main">${rows.length ? html`<${Table} label=${part} rows=${rows} keyOf=${(row) => row.name ?? row.bucket} selected=${route[2]} onOpen=${part == "views" ? (row) => { setNew(false); go(["logic", "views", row.name]); } : undefined} columns=${columns.map(([title, cell, o]) => [title, (row) => cell(row, again), o])} />` : data && html`<${Empty} snippet=${pretty(sample)}>No ${what} yet.<//>`}</div>
+    ${isNew ? html`<${Define} title=${`Define a ${what}`} sample=${sample} send=${send} again=${again} onClose=${() => setNew(false)} />` : part == "views" && route[2] && html`<${ViewRows} key=${route[2]} name=${route[2]} row=${rows.find((row) => row.name == route[2])} again=${again} onClose=${() => go(["logic", "views"])} />`}</div>`;
+}
+
+function Expression() {
+  const [expr, setExpr] = useState(`{"$multiply": ["$qty", "$price"]}`);
+  const [record, setRecord] = useState(`{"qty": 3, "price": 4}`);
+  const [answer, show] = useState({});
+  const [one, two] = [parse(expr), parse(record)];
+  useEffect(() => {
+    if (one.issue || two.issue) return;
+    const timer = setTimeout(() => ask("logic.evaluateExpr", { expr: one.value, record: two.value }).then((value) => show({ value }), (error) => show({ error })), 300);
+    return () => clearTimeout(timer);
+  }, [expr, record]);
+  return html`<label>Expression</label><${Editor} label="Expression" rows=${6} value=${expr} onInput=${setExpr} issues=${one.issue ? [one.issue] : []} /><label>Record</label><${Editor} label="Record" rows=${6} value=${record} onInput=${setRecord} issues=${two.issue ? [two.issue] : []} /><label>Value</label>${answer.error ? html`<${Trouble} error=${answer.error} family="logic" />` : html`<${Json} value=${answer.value ?? null} />`}`;
+}
+
+export default function Logic() {
+  const { route } = useApp();
+  const tabs = [["procedures", "Procedures"], ...(may("admin") ? [["views", "Views"], ["computed", "Computed"], ["constraints", "Constraints"]] : []), ["expression", "Expression"]];
+  const part = tabs.some(([id]) => id == route[1]) ? route[1] : "procedures";
+  return html`<div class="tab"><header><h1>Procedures & logic</h1></header><${Tabs} label="Parts" all=${tabs} now=${part} onPick=${(id) => go(["logic", id])} />${part == "procedures" ? html`<${Procedures} />` : part == "expression" ? html`<${Expression} />` : html`<${List} key=${part} part=${part} />`}</div>`;
+}

@@ -4,7 +4,7 @@ import {
   Ago, Chart, Code, Do, Empty, State, Table, Trouble, act, app, ask, bytes, change, copy, count, go, html, may, note, span, useApp, useEffect, useLive, usePoll, useRef, useSeries, useState,
 } from "../ui.js";
 
-const NAMES = ["noexd_connections", "noexd_pushes_total", "noexd_subscriptions_stale", "noexd_storage_file_bytes", "noexd_storage_free_bytes", "noexd_backup_last_success_timestamp_seconds", "noexd_last_commit", "noexd_last_durable_commit", "noexd_storage_sync_duration_seconds", "noexd_process_start_time_seconds", "process_start_time_seconds", "noexd_requests_total", "noexd_data_bytes", "noexd_build_info", "noexd_records"];
+const NAMES = ["noexd_connections", "noexd_pushes_total", "noexd_subscriptions", "noexd_storage_file_bytes", "noexd_storage_free_bytes", "noexd_last_commit", "noexd_last_durable_commit", "noexd_storage_sync_duration_seconds", "process_start_time_seconds", "noexd_requests_total", "noexd_data_bytes", "noexd_build_info", "noexd_records"];
 const SEVERITY = { critical: "bad", warn: "warn", info: "off" };
 
 const total = (value) => (Array.isArray(value) ? value.reduce((sum, one) => sum + (typeof one.value == "number" ? one.value : 0), 0) : value ?? null);
@@ -30,6 +30,8 @@ function Figures() {
     before.current = latest.current;
     return (latest.current = { metrics, top, at: Date.now() });
   }, 5000);
+  const copies = usePoll(() => ask("store.backups"), 60000);
+  const backup = Array.isArray(copies.data) && Math.max(0, ...copies.data.map((one) => one.createdAt));
   const { data, error } = state;
   const m = data?.metrics ?? {};
   const old = before.current;
@@ -41,15 +43,14 @@ function Figures() {
   const asked = useSeries(requests, state.at);
   if (!data) return error ? html`<${Trouble} error=${error} />` : html`<div class="skeleton" aria-busy="true"></div>`;
   const p99 = quantile(m.noexd_storage_sync_duration_seconds, old?.metrics.noexd_storage_sync_duration_seconds);
-  const backup = m.noexd_backup_last_success_timestamp_seconds;
-  const started = m.process_start_time_seconds ?? m.noexd_process_start_time_seconds;
+  const started = m.process_start_time_seconds;
   const [commit, durable] = [m.noexd_last_commit, m.noexd_last_durable_commit];
   const version = m.noexd_build_info?.[0]?.labels?.version;
   return html`<section aria-label="Figures" class="figures">
     <${Figure} label="connections" value=${count(data.top.connections)} points=${connections} />
     <${Figure} label="requests / s" value=${count(requests)} points=${asked} />
     <${Figure} label="pushes / s" value=${count(pushes)} points=${pushed} />
-    <${Figure} label="stale subscriptions" value=${count(m.noexd_subscriptions_stale)} />
+    <${Figure} label="subscriptions" value=${count(total(m.noexd_subscriptions))} />
     <${Figure} label="records" value=${count(m.noexd_records)} />
     <${Figure} label=${durable != null && durable != commit ? "commit, not yet durable" : "commit"} value=${count(commit)} />
     <${Figure} label="sync p99" value=${p99 == null ? "–" : p99 == Infinity ? "> 10 s" : span(p99)} title="of the last 5 seconds" />
@@ -57,7 +58,7 @@ function Figures() {
     <${Figure} label="memory of data" value=${bytes(m.noexd_data_bytes)} />
     ${m.noexd_storage_file_bytes != null && html`<${Figure} label="file" value=${bytes(m.noexd_storage_file_bytes)} title=${`${bytes(m.noexd_storage_free_bytes)} free`} />`}
     <${Figure} label="up" value=${started ? span(Date.now() - started * 1000) : "–"} title=${version && `noexd ${version}`} />
-    <${Figure} label="last backup" value=${backup ? html`<${Ago} at=${backup * 1000} />` : "none"} /></section>`;
+    <${Figure} label="last backup" value=${backup ? html`<${Ago} at=${backup} />` : "none"} /></section>`;
 }
 
 function open(insight) {

@@ -1,2 +1,134 @@
-import { html } from "../ui.js";
-export default () => html`<div class="tab"><p>Not yet.</p></div>`;
+// People: users, roles, access lists, sessions, and why somebody may or may not.
+import {
+  Ago, Code, Confirm, Do, Drawer, Empty, Json, State, Table, Tabs, Trouble, act, app, ask, change, count, fail, go, html, may, note, short, text, useApp, usePoll, useState,
+} from "../ui.js";
+import { connect } from "../noexd.js";
+
+const PAGE = 50;
+const newPassword = () => Array.from(crypto.getRandomValues(new Uint8Array(15)), (byte) => "abcdefghjkmnpqrstuvwxyzABCDEFGHJKMNPQRSTUVWXYZ23456789"[byte % 54]).join("");
+
+function User({ user, roles, again, onClose }) {
+  const mine = usePoll(() => ask("identity.getUserRoles", { userId: user.id }), 5000, [user.id]);
+  const [shown, show] = useState(null);
+  const [sure, sureOf] = useState(null);
+  const has = (mine.data?.roles ?? []).map((role) => role.name ?? role);
+  const change = async (...args) => { await act(...args); mine.again(); again(); };
+  const reset = async () => {
+    const password = newPassword();
+    if (await act("identity.resetPassword", { userId: user.id, newPassword: password }, "The password is another one, and the sessions ended")) show(password);
+  };
+  return html`<${Drawer} title=${user.username} onClose=${onClose}><dl class="keys"><dt>id</dt><dd class="mono" title=${user.id}>${short(user.id)}</dd><dt>name</dt><dd>${user.displayName ?? "–"}</dd><dt>mail</dt><dd>${user.email ?? "–"}</dd><dt>made</dt><dd><${Ago} at=${user.createdAt} /></dd></dl>
+    <h2>Roles</h2><div class="chips">${has.map((name) => html`<span class="chip" key=${name}>${name}<${Do} change aria-label=${`Take ${name} away`} onClick=${() => change("identity.removeRole", { userId: user.id, roleName: name }, `${user.username} is no ${name} any more`)}>✕<//></span>`)}
+      <select aria-label="Give a role" value="" onChange=${(event) => change("identity.assignRole", { userId: user.id, roleName: event.target.value }, `${user.username} is ${event.target.value}`)}><option value="">+ role</option>${roles.filter((role) => !has.includes(role.name)).map((role) => html`<option>${role.name}</option>`)}</select></div>
+    ${shown && html`<p>The new password, shown once:</p><${Code}>${shown}<//>`}
+    <p class="bar"><${Do} change onClick=${() => change(user.enabled ? "identity.disableUser" : "identity.enableUser", { userId: user.id }, `${user.username} is ${user.enabled ? "disabled" : "enabled"}`)}>${user.enabled ? "Disable" : "Enable"}<//><${Do} change onClick=${reset}>Reset password<//><${Do} change onClick=${() => act("server.revokeSessions", { userId: user.id }, "The sessions ended")}>Revoke sessions<//></p>
+    <p class="bar"><button type="button" onClick=${() => go(["people", "may"], { user: user.id })}>May ${user.username}…?</button>${app.ops?.["auth.impersonate"] && html`<${ActAs} userId=${user.id} name=${user.username} />`}<span class="grow"></span><${Do} change danger onClick=${() => sureOf(true)}>Delete…<//></p>
+    ${sure && html`<${Confirm} title=${`Delete ${user.username}`} word=${user.username} yes="Delete" onClose=${() => sureOf(null)} onYes=${async () => { if (await act("identity.deleteUser", { userId: user.id }, `${user.username} is gone`)) again(), onClose(); }}><p>User <b>${user.username}</b>, the roles and the sessions are destroyed.</p><//>`}<//>`;
+}
+
+/** A second connection, bound to somebody else. */
+function ActAs({ userId, name }) {
+  const [mayWrite, set] = useState(false);
+  const start = async () => {
+    const db = connect(new URL(app.config.path, location.href.split(/[?#]/)[0]).href.replace(/^http/, "ws"), { queue: false });
+    try {
+      await db.ready;
+      const token = await app.db.token?.();
+      if (app.config.auth != "open" && token) await db.login({ token });
+      const answer = await db.request("auth.impersonate", { userId, readOnly: !mayWrite });
+      change({ acting: { db, userId: name, until: answer.until } });
+    } catch (error) {
+      db.close();
+      fail(error, "auth.impersonate");
+    }
+  };
+  return html`<${Do} onClick=${start}>Act as ${name}<//><label class="check"><input type="checkbox" checked=${mayWrite} onChange=${(event) => set(event.target.checked)} />with writes</label>`;
+}
+
+function Create({ again, onClose }) {
+  const save = async (event) => {
+    event.preventDefault();
+    const form = new FormData(event.target);
+    const fields = Object.fromEntries([...form].filter(([, value]) => value !== ""));
+    if (await act("identity.createUser", fields, `${fields.username} can log in`)) again(), onClose();
+  };
+  return html`<${Drawer} title="New user" onClose=${onClose}><form class="inside" onSubmit=${save}><label>User<input name="username" required autocomplete="off" /></label><label>Password<input name="password" type="password" required autocomplete="new-password" /></label><label>Name<input name="displayName" /></label><label>Mail<input name="email" type="email" /></label><p class="bar"><${Do} change primary type="submit">Create<//></p></form><//>`;
+}
+
+function Users() {
+  const [page, turn] = useState(1);
+  const [id, open] = useState(null);
+  const [isNew, setNew] = useState(false);
+  const { data, error, again } = usePoll(() => ask("identity.listUsers", { page, pageSize: PAGE }), 5000, [page]);
+  const roles = usePoll(() => ask("identity.listRoles"), 30000);
+  const rows = data?.users ?? [];
+  const user = rows.find((one) => one.id == id);
+  return html`<div class="bar"><${Do} change primary onClick=${() => setNew(true)}>New user<//><span class="grow"></span><span class="muted">${count(data?.total)} users</span><button type="button" disabled=${page == 1} onClick=${() => turn(page - 1)}>Back</button><button type="button" disabled=${!data || page * PAGE >= data.total} onClick=${() => turn(page + 1)}>On</button></div><${Trouble} error=${error} family="identity" />
+    <div class="split"><div class="main">${rows.length ? html`<${Table} label="Users" rows=${rows} keyOf=${(row) => row.id} selected=${id} onOpen=${(row) => { setNew(false); open(row.id); }} columns=${[["user", (row) => row.username], ["state", (row) => html`<${State} kind=${row.enabled ? "good" : "off"}>${row.enabled ? "enabled" : "disabled"}<//>`], ["name", (row) => row.displayName ?? ""], ["mail", (row) => row.email ?? ""], ["made", (row) => html`<${Ago} at=${row.createdAt} />`]]} />` : data && html`<${Empty}>No user yet.<//>`}</div>
+    ${isNew ? html`<${Create} again=${again} onClose=${() => setNew(false)} />` : user && html`<${User} key=${id} user=${user} roles=${roles.data?.roles ?? []} again=${again} onClose=${() => open(null)} />`}</div>`;
+}
+
+function Roles() {
+  const [chosen, open] = useState(null);
+  const { data, error } = usePoll(() => ask("identity.listRoles"), 5000);
+  const rows = data?.roles ?? [];
+  const role = rows.find((one) => one.name == chosen);
+  return html`<${Trouble} error=${error} family="identity" /><div class="split"><div class="main"><${Table} label="Roles" rows=${rows} keyOf=${(row) => row.name} selected=${chosen} onOpen=${(row) => open(row.name)} columns=${[["role", (row) => row.name], ["permissions", (row) => count((row.permissions ?? []).length), { right: true }], ["for", (row) => row.description ?? ""], ["", (row) => (row.system || row.isSystem ? html`<span class="muted">built in</span>` : "")]]} /></div>${role && html`<${Drawer} title=${role.name} onClose=${() => open(null)}><${Json} value=${role} /><//>`}</div>`;
+}
+
+function Lists() {
+  const [what, set] = useState({ resourceType: "bucket", resourceName: "" });
+  const { data, error, again } = usePoll(() => (what.resourceName ? ask("identity.getAcl", what) : Promise.resolve({ entries: [] })), 5000, [what]);
+  const owner = usePoll(() => (what.resourceName ? ask("identity.getOwner", what).catch(() => null) : Promise.resolve(null)), 5000, [what]);
+  const grant = async (event) => {
+    event.preventDefault();
+    const form = new FormData(event.target);
+    await act("identity.grant", { ...what, subjectType: form.get("subjectType"), subjectId: form.get("subjectId"), operations: ["read", "write", "admin"].filter((one) => form.get(one)) }, "Granted");
+    again();
+  };
+  return html`<form class="bar end" onSubmit=${(event) => { event.preventDefault(); const form = new FormData(event.target); set({ resourceType: form.get("type"), resourceName: form.get("name") }); }}><label>Kind<select name="type">${["bucket", "topic", "procedure", "query"].map((one) => html`<option>${one}</option>`)}</select></label><label>Name<input name="name" required /></label><button>Show</button></form>
+    <${Trouble} error=${error} family="identity" />${what.resourceName && html`<p class="muted">Owner: ${owner.data ? text(owner.data.userId ?? owner.data.owner ?? owner.data) : "nobody"}</p>${data?.entries?.length ? html`<${Table} label="Entries" rows=${data.entries} keyOf=${(row) => `${row.subjectType}:${row.subjectId}`} columns=${[["who", (row) => `${row.subjectType} ${row.subjectId}`, { mono: true }], ["may", (row) => (row.operations ?? []).join(", ")], ["", (row) => html`<${Do} change danger onClick=${async () => { await act("identity.revoke", { ...what, subjectType: row.subjectType, subjectId: row.subjectId }, "Revoked"); again(); }}>Revoke<//>`]]} />` : html`<p class="muted">No entry: roles alone decide.</p>`}
+    <form class="bar end" onSubmit=${grant}><label>To<select name="subjectType"><option>user</option><option>role</option></select></label><label>Id or role<input name="subjectId" required /></label>${["read", "write", "admin"].map((one) => html`<label class="check"><input type="checkbox" name=${one} />${one}</label>`)}<${Do} change type="submit">Grant<//></form>`}`;
+}
+
+function Sessions() {
+  const { data, error, again } = usePoll(() => ask("server.connections"), 5000);
+  return html`<${Trouble} error=${error} />${data && html`<${Table} label="Sessions" rows=${data} keyOf=${(row) => row.connectionId} columns=${[["connection", (row) => row.connectionId, { mono: true }], ["user", (row) => row.userId ?? html`<span class="muted">nobody</span>`], ["roles", (row) => row.roles.join(", ")], ["address", (row) => row.remoteAddress, { mono: true }], ["since", (row) => html`<${Ago} at=${row.connectedAt} />`], ["subscriptions", (row) => count(row.storeSubscriptionCount + row.rulesSubscriptionCount), { right: true }], ["", (row) => row.userId && html`<${Do} change danger onClick=${async () => { await act("server.revokeSessions", { userId: row.userId }, `The sessions of ${row.userId} ended`); again(); }}>Revoke<//>`]]} />`}`;
+}
+
+const said = ({ step, result, ...more }) => `${step}${Object.keys(more).length ? ` ${text(more)}` : ""}`;
+function May() {
+  const { query, ops } = useApp();
+  const [answer, show] = useState(null);
+  const submit = async (event) => {
+    event.preventDefault();
+    const form = new FormData(event.target);
+    const who = form.get("as") == "anonymous" ? { anonymous: true } : form.get("as") == "roles" ? { roles: form.get("who").split(/[\s,]+/).filter(Boolean) } : { userId: form.get("who") };
+    let key;
+    if (form.get("key")) try { key = JSON.parse(form.get("key")); } catch { key = form.get("key"); }
+    try { show({ data: await ask("access.explain", { operation: form.get("operation"), ...(form.get("resource") && { resource: form.get("resource") }), ...(key !== undefined && { key }), ...who }) }); } catch (error) { show({ error }); }
+  };
+  const { data, error } = answer ?? {};
+  return html`<form class="bar end" onSubmit=${submit}><label>May<select name="as"><option value="userId">user</option><option value="roles">roles</option><option value="anonymous">nobody</option></select></label><label>Who<input name="who" defaultValue=${query.get("user") ?? ""} value=${query.get("user") ?? undefined} /></label><label>do<input name="operation" required list="operations" value=${query.get("operation") ?? undefined} /></label><datalist id="operations">${Object.keys(ops ?? {}).map((one) => html`<option value=${one} />`)}</datalist><label>on<input name="resource" value=${query.get("resource") ?? undefined} /></label><label>record<input name="key" placeholder="any" /></label><button class="primary">Ask</button></form>
+    <${Trouble} error=${error} />${data && html`<section class="panel" role="status"><p>${data.allowed ? html`<${State} kind="good">Yes<//>` : html`<${State} kind="bad">No<//>`} <span class="muted">decided by ${data.decidedBy}</span> ${data.error && html`<span>${data.error.code}: ${data.error.message}</span>`}</p>
+      <${Table} label="Steps" rows=${data.steps} keyOf=${(row) => said(row)} columns=${[["step", said, { mono: true }], ["result", (row) => html`<${State} kind=${{ allow: "good", deny: "bad" }[row.result] ?? "off"}>${row.result}<//>`]]} /></section>`}`;
+}
+
+function Own() {
+  const { data, error } = usePoll(() => ask("identity.myAccess"), 30000);
+  const save = async (event) => {
+    event.preventDefault();
+    const form = new FormData(event.target);
+    if (await act("identity.changePassword", { userId: app.user?.userId, currentPassword: form.get("current"), newPassword: form.get("next") }, "The password is another one")) event.target.reset();
+  };
+  return html`<section class="panel"><h2>What you may do</h2><${Trouble} error=${error} />${data && html`<${Json} value=${data} />`}</section>${app.config.auth == "builtIn" && html`<section class="panel"><h2>Your password</h2><form class="bar end" onSubmit=${save}><label>Now<input name="current" type="password" autocomplete="current-password" required /></label><label>New<input name="next" type="password" autocomplete="new-password" required /></label><${Do} change type="submit">Change<//></form></section>`}`;
+}
+
+const PARTS = { users: Users, roles: Roles, lists: Lists, sessions: Sessions, may: May, own: Own };
+export default function People() {
+  const { route, config } = useApp();
+  const builtIn = [["users", "Users"], ["roles", "Roles"], ["lists", "Access lists"]];
+  const tabs = !may("admin") ? [["own", "You"]] : [...(config.auth == "builtIn" ? builtIn : []), ["sessions", "Sessions"], ["may", "May I?"]];
+  const part = tabs.some(([id]) => id == route[1]) ? route[1] : tabs[0][0];
+  return html`<div class="tab"><header><h1>People</h1></header>${config.auth == "open" && html`<section class="panel"><p>This server asks nobody who he is. Built-in users are switched on with:</p><${Code}>noexd --auth    # and NOEXD_ADMIN_SECRET<//></section>`}<${Tabs} label="Parts" all=${tabs} now=${part} onPick=${(id) => go(["people", id])} /><${PARTS[part]} /></div>`;
+}

@@ -1,2 +1,95 @@
-import { html } from "../ui.js";
-export default () => html`<div class="tab"><p>Not yet.</p></div>`;
+// Playground: any operation, with its answer as it came.
+import {
+  Do, Editor, Json, State, Table, Tabs, Trouble, act, app, ask, bytes, changes, copy, count, go, html, may, parse, pretty, text, tier, useApp, useEffect, useRef, useState,
+} from "../ui.js";
+
+const SECRET = /^(password|secret|token|newPassword|currentPassword)$/;
+const masked = (fields) => JSON.parse(JSON.stringify(fields, (name, value) => (SECRET.test(name) ? "•••" : value)));
+const ORDER = ["none", "read", "write", "admin"];
+const MOST = 100;
+const history = [];
+const SAMPLES = { filter: {}, data: {}, params: {}, config: {}, operations: [], limit: 50, n: 10, details: true, rule: {}, procedure: {}, record: {}, pattern: "*", topic: "sensor.reading", sort: {} };
+
+/** Where there is room for a name, the names that fit. */
+function useNames() {
+  const [names, set] = useState({});
+  useEffect(() => {
+    ask("store.buckets").then((answer) => set((old) => ({ ...old, bucket: answer.names })), () => {});
+    if (may("admin")) ask("store.listQueries").then((answer) => set((old) => ({ ...old, query: answer.queries.map((one) => one.name) })), () => {});
+  }, []);
+  return names;
+}
+
+const COPIES = {
+  JavaScript: ({ type, ...fields }) => { const [family, name] = type.split("."); return name ? `await db.${family}.${name}(${JSON.stringify(fields)});` : `await db.request("${type}");`; },
+  Python: (message) => { const { type, ...fields } = message; return `await client.request(${JSON.stringify(type)}, ${JSON.stringify(fields)})`; },
+};
+
+export default function Play() {
+  const { ops, query, config, locked } = useApp();
+  const [operation, pick] = useState(query.get("operation") || "store.buckets");
+  const [source, set] = useState("{}");
+  const [answers, show] = useState([]);
+  const [form, setForm] = useState("tree");
+  const [at, move] = useState(-1);
+  const [stream, setStream] = useState(null);
+  const names = useNames();
+  const box = useRef();
+  const [needs, , fieldText] = ops?.[operation] ?? ["none", 0, ""];
+  const fields = fieldText ? fieldText.split(" ") : [];
+  const { value, issue } = parse(source);
+  useEffect(() => { if (query.get("operation")) choose(query.get("operation")); }, [query.get("operation"), !!ops]);
+  useEffect(() => { if (value?.bucket === "" && names.bucket?.length) set(pretty({ ...value, bucket: names.bucket[0] })); }, [names.bucket]);
+  function choose(name) {
+    pick(name);
+    const wanted = (ops?.[name]?.[2] ?? "").split(" ").filter(Boolean).slice(0, 3);
+    set(pretty(Object.fromEntries(wanted.map((field) => [field, field == "bucket" ? names.bucket?.[0] ?? "" : SAMPLES[field] ?? ""]))));
+  }
+  const run = async () => {
+    if (issue) return;
+    const lines = Array.isArray(value) ? value : null;
+    const [type, sent] = lines ? ["store.transaction", { operations: lines }] : [operation, value];
+    history.unshift({ operation: type, source: pretty(masked(sent)) });
+    history.length = Math.min(history.length, MOST);
+    move(-1);
+    const began = performance.now();
+    const done = (part) => show((old) => [{ n: (old[0]?.n ?? 0) + 1, type, ms: performance.now() - began, ...part }, ...old].slice(0, 20));
+    try {
+      if (/^(store\.(subscribe|live)|rules\.subscribe|logic\.subscribeView|server\.trace)$/.test(type)) {
+        stream?.stop();
+        const pushes = [];
+        const stop = await app.db.watch(type, sent, (data) => { pushes.unshift(data); setStream((old) => old && { ...old, pushes: pushes.slice(0, 100) }); });
+        setStream({ type, stop, pushes: [] });
+        return done({ data: "subscribed: pushes appear below" });
+      }
+      done({ data: await ask(type, sent, { acting: true }) });
+    } catch (error) {
+      done({ error });
+    }
+  };
+  const step = (by) => {
+    const next = Math.max(-1, Math.min(history.length - 1, at + by));
+    move(next);
+    if (history[next]) pick(history[next].operation), set(history[next].source);
+  };
+  const key = (event) => {
+    if (event.altKey && (event.key == "ArrowUp" || event.key == "ArrowDown")) event.preventDefault(), step(event.key == "ArrowUp" ? 1 : -1);
+    if (event.ctrlKey && event.key == " ") event.preventDefault(), box.current.querySelector("input").focus();
+  };
+  useEffect(() => () => stream?.stop(), [stream?.stop]);
+  const isChange = changes(operation, value);
+  const allowed = ORDER.indexOf(needs) <= ORDER.indexOf(tier());
+  const latest = answers[0];
+  const rows = Array.isArray(latest?.data) ? latest.data : latest?.data && Object.values(latest.data).find(Array.isArray);
+  return html`<div class="tab" ref=${box} onKeyDown=${key}><header><h1>Playground</h1><span class="muted">needs ${needs}${isChange ? ", changes something" : ""}</span>${isChange && locked && html`<${State} kind="warn">locked: unlock to change<//>`}</header>
+    <div class="bar end"><label>Operation<input list="all-operations" value=${operation} size="32" class="mono" onInput=${(event) => (ops?.[event.target.value] ? choose(event.target.value) : pick(event.target.value))} /></label><datalist id="all-operations">${Object.entries(ops ?? {}).map(([name, [tierOf]]) => html`<option value=${name} disabled=${ORDER.indexOf(tierOf) > ORDER.indexOf(tier())} />`)}</datalist>
+      ${fields.filter((name) => names[name]).map((name) => html`<label key=${name}>${name}<select value=${value?.[name] ?? ""} onChange=${(event) => set(pretty({ ...value, [name]: event.target.value }))}><option value="">–</option>${names[name].map((one) => html`<option>${one}</option>`)}</select></label>`)}
+      <${Do} change=${isChange} primary disabled=${!!issue || !allowed} title=${allowed ? "Ctrl Enter" : `needs ${needs}`} onClick=${run}>Run<//></div>
+    ${fields.length > 0 && html`<div class="chips" aria-label="Fields">${fields.map((name) => html`<button type="button" class="plain mono" key=${name} disabled=${!value || name in value} onClick=${() => set(pretty({ ...value, [name]: SAMPLES[name] ?? "" }))}>+ ${name}</button>`)}</div>`}
+    <${Editor} label="Request" rows=${Math.min(14, Math.max(4, source.split("\n").length))} value=${source} onInput=${set} issues=${issue ? [issue] : []} onRun=${run} />
+    <p class="bar"><span class="muted small">An array runs as one <code>store.transaction</code></span><span class="grow"></span><span class="muted">Copy as</span>${Object.entries(COPIES).map(([name, make]) => html`<button type="button" key=${name} disabled=${!!issue} onClick=${() => copy(make({ type: operation, ...masked(value) }))}>${name}</button>`)}<button type="button" disabled=${!!issue || !config.rpc} title=${config.rpc ? undefined : "the HTTP door is off: http"} onClick=${() => copy(`curl -s ${new URL(config.rpc, location.href)} -H 'Content-Type: application/json' -d '${JSON.stringify({ type: operation, ...masked(value) }).replaceAll("'", "'\\''")}'`)}>curl</button></p>
+    ${stream && html`<section class="panel"><p class="bar"><${State} kind="good">${stream.type}<//><span class="muted">${count(stream.pushes.length)} pushes</span><span class="grow"></span><button type="button" onClick=${() => { stream.stop(); setStream(null); }}>Stop</button></p>${stream.pushes.length > 0 && html`<${Json} value=${stream.pushes.slice(0, 20)} />`}</section>`}
+    ${latest && html`<section class="panel" aria-live="polite"><p class="bar">${latest.error ? html`<${State} kind="bad">${latest.error.code}<//>` : html`<${State} kind="good">${Array.isArray(latest.data) ? `${count(latest.data.length)} rows` : "answer"}<//>`}<span class="muted">${latest.type} · ${latest.ms.toFixed(1)} ms${latest.data !== undefined ? ` · ${bytes(JSON.stringify(latest.data)?.length ?? 0)}` : ""}</span><span class="grow"></span>${rows && html`<button type="button" onClick=${() => setForm(form == "tree" ? "table" : "tree")}>${form == "tree" ? "As a table" : "As JSON"}</button>`}</p>
+      ${latest.error ? html`<${Trouble} error=${latest.error} />${latest.error.details !== undefined && html`<${Json} value=${latest.error.details} />`}` : rows?.length && form == "table" && typeof rows[0] == "object" ? html`<${Table} label="Answer" rows=${rows.slice(0, 200).map((row, i) => ({ i, row }))} keyOf=${(one) => one.i} columns=${[...new Set(rows.slice(0, 50).flatMap((row) => Object.keys(row ?? {})))].map((name) => [name, (one) => text(one.row?.[name]), { mono: true }])} />` : html`<${Json} value=${latest.data} />`}</section>`}
+    ${history.length > 0 && html`<details><summary>History ${history.length}</summary><ul>${history.slice(0, 20).map((one, i) => html`<li key=${i}><button type="button" class="plain mono" onClick=${() => { pick(one.operation); set(one.source); }}>${one.operation} ${one.source.replace(/\s+/g, " ").slice(0, 80)}</button></li>`)}</ul></details>`}</div>`;
+}
