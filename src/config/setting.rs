@@ -89,6 +89,24 @@ impl Setting for Secret {
     }
 }
 
+/// The word of the default, or what switches it on wherever the server is.
+impl Setting for ConsoleWhen {
+    fn read(&mut self, value: &Json, reader: &mut Reader) {
+        match (value.as_str(), value.as_bool()) {
+            (Some("auto"), _) => *self = ConsoleWhen::Auto,
+            (_, Some(true)) => *self = ConsoleWhen::Always,
+            _ => reader.problem(format!("expected true or \"auto\", got {}", shown(value))),
+        }
+    }
+
+    fn json(&self) -> Json {
+        match self {
+            ConsoleWhen::Auto => Json::from("auto"),
+            ConsoleWhen::Always => Json::Bool(true),
+        }
+    }
+}
+
 /// A choice between words: the first of each pair is the word of the file.
 macro_rules! choice_setting {
     ($($kind:ty { $($word:literal => $variant:path),* })*) => { $(
@@ -136,7 +154,6 @@ choice_setting! {
         "auto" => LogFormat::Auto, "text" => LogFormat::Text, "json" => LogFormat::Json,
         "journal" => LogFormat::Journal
     }
-    ConsoleWhen { "auto" => ConsoleWhen::Auto, "always" => ConsoleWhen::Always }
     Durability {
         "always" => Durability::Always, "interval" => Durability::Interval, "none" => Durability::None
     }

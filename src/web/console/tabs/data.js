@@ -147,8 +147,9 @@ function Grid({ bucket, keyField, columns, types, total, rows, from, onWindow, s
   useEffect(() => onWindow(first, visible), [first, visible, total]);
   useEffect(() => {
     if (!isMoving.current) return;
-    isMoving.current = false;
-    box.current.querySelector(`[data-row="${at[0]}"] [data-col="${at[1]}"]`)?.focus({ preventScroll: true });
+    // Not drawn yet: after the scrolling.
+    const cell = box.current.querySelector(`[data-row="${at[0]}"] [data-col="${at[1]}"]`);
+    if (cell) isMoving.current = false, cell.focus({ preventScroll: true });
   });
   const seen = new Map();
   const drawn = [];
