@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Man => print(&manual::man()),
         Command::Completions(shell) => print(&manual::completions(shell)),
         Command::Check(arguments) => check(&arguments),
+        Command::Print(arguments) => print_config(&arguments),
         Command::Run(arguments) => run(&arguments),
     };
     let code = match done {
@@ -149,6 +150,10 @@ fn check(arguments: &Arguments) -> Result<(), Failure> {
         logging::say(&format!("Warning: {}\n", logging::printable(&warning)));
     }
     print("configuration is valid\n")
+}
+
+fn print_config(arguments: &Arguments) -> Result<(), Failure> {
+    print(&load(arguments)?.config.printed())
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {

@@ -166,7 +166,7 @@ fn settings(matches: &Matches) -> Result<(Persistence, Object), String> {
         }
     }
     let command = command_line::parse(args).map_err(|error| error.to_string())?;
-    let (Command::Run(arguments) | Command::Check(arguments)) = command else {
+    let Command::Run(arguments) = command else {
         return Err("--config takes a file".into());
     };
     let resolved = command_line::load(&arguments, |name| std::env::var(name).ok())

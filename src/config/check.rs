@@ -35,6 +35,7 @@ impl Config {
         {
             reader.at("auth.adminSecret", |reader| reader.problem("expected non-empty string"));
         }
+        reader.problems.extend(self.placeholders());
         self.check_together(&mut reader);
         match reader.problems {
             problems if problems.is_empty() => Ok(()),
@@ -220,6 +221,9 @@ impl Config {
 
     fn look_for_oddities(&self, reader: &mut Reader) {
         self.look_at_exposure(reader);
+        for placeholder in self.placeholders() {
+            reader.warn(placeholder.to_string());
+        }
         let super::Heartbeat { interval_ms, timeout_ms } = self.heartbeat;
         let is_chosen = timeout_ms != super::Heartbeat::default().timeout_ms;
         if is_chosen && interval_ms > 0 && timeout_ms > interval_ms {
@@ -237,7 +241,8 @@ impl Config {
             Some(Auth::BuiltIn(auth)) => {
                 // One that stands in a file may not have been read yet.
                 let length = auth.admin_secret.expose().chars().count();
-                if (1..SHORT_SECRET).contains(&length) {
+                let is_short = (1..SHORT_SECRET).contains(&length);
+                if is_short && self.placeholders().is_empty() {
                     let place = match &auth.admin_secret_file {
                         None => "auth.adminSecret",
                         Some(_) => "the secret of auth.adminSecretFile",

@@ -22,6 +22,8 @@ pub enum Command {
     Version,
     /// Read and check the configuration, open nothing.
     Check(Arguments),
+    /// Print [`Config::printed`], open nothing.
+    Print(Arguments),
     /// Print [`super::manual::man`].
     Man,
     /// Print [`super::manual::completions`].
@@ -51,11 +53,12 @@ impl std::fmt::Display for UsageError {
 impl std::error::Error for UsageError {}
 
 /// Flags that are no options of the file: short, long, value, help.
-const OWN: [(&str, &str, &str, &str); 8] = [
+const OWN: [(&str, &str, &str, &str); 9] = [
     ("c", "config", "FILE", "read settings from this JSON file"),
     ("", "persistence", "KIND", "memory, file or sqlite, as noex-server has it"),
     ("", "check", "", "check file and flags, open nothing"),
     ("", "check-config", "", "the same"),
+    ("", "print-config", "", "print every setting in force, open nothing"),
     ("", "man", "", "print the manual page"),
     ("", "completions", "SHELL", "print completions for bash, zsh or fish"),
     ("h", "help", "", "print this text"),
@@ -127,6 +130,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     };
     if matches.opt_present("check") || matches.opt_present("check-config") {
         Ok(Command::Check(arguments))
+    } else if matches.opt_present("print-config") {
+        Ok(Command::Print(arguments))
     } else {
         Ok(Command::Run(arguments))
     }

@@ -12,6 +12,7 @@ mod jwt;
 mod listen;
 pub mod manual;
 mod options;
+mod print;
 mod problem;
 mod resolve;
 mod setting;

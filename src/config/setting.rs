@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use super::print::PLACEHOLDER;
 use super::problem::{Reader, shown};
 use super::{
     AuditSync, ConsoleWhen, CustomRoleTier, DataLimit, Durability, LogFormat, LoginScope,
@@ -21,6 +22,10 @@ pub(crate) trait Setting {
     fn read(&mut self, value: &Json, reader: &mut Reader);
     /// The value as the file would write it.
     fn json(&self) -> Json;
+    /// The same for others to see: with placeholders for secrets.
+    fn shown(&self) -> Json {
+        self.json()
+    }
 }
 
 macro_rules! integer_setting {
@@ -86,6 +91,10 @@ impl Setting for Secret {
 
     fn json(&self) -> Json {
         Json::from(self.expose())
+    }
+
+    fn shown(&self) -> Json {
+        if self.expose().is_empty() { Json::Null } else { Json::from(PLACEHOLDER) }
     }
 }
 
@@ -176,6 +185,10 @@ impl<T: Setting + Default> Setting for Option<T> {
 
     fn json(&self) -> Json {
         self.as_ref().map_or(Json::Null, T::json)
+    }
+
+    fn shown(&self) -> Json {
+        self.as_ref().map_or(Json::Null, T::shown)
     }
 }
 

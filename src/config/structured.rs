@@ -1,6 +1,7 @@
 //! Settings with a form of their own: read member by member, every problem with
 //! its path.
 
+use super::print::placeholder;
 use super::problem::{Members, Reader, shown, shown_kind, unknown_operation};
 use super::setting::{Setting, one_of};
 use super::{
@@ -194,24 +195,33 @@ impl Setting for Vec<StaticToken> {
     }
 
     fn json(&self) -> Json {
-        let mut object = Object::new();
-        for token in self {
-            let key = match &token.key {
-                TokenKey::Plain(secret) => secret.expose().to_owned(),
-                TokenKey::Sha256(digest) => {
-                    let hex = digest.iter().map(|byte| format!("{byte:02x}"));
-                    hex.fold(DIGEST.to_owned(), |text, byte| text + &byte)
-                }
-            };
-            let mut entry = Object::new();
-            entry.insert("userId", token.user_id.json());
-            entry.insert("roles", token.roles.json());
-            entry.insert("metadata", token.metadata.json());
-            entry.insert("expiresAt", token.expires_at.json());
-            object.insert(key, Json::Object(entry));
-        }
-        Json::Object(object)
+        tokens_json(self, |secret, _| secret.expose().to_owned())
     }
+
+    fn shown(&self) -> Json {
+        tokens_json(self, |_, at| placeholder(at))
+    }
+}
+
+/// `name` gives the names of tokens whose text is known, by their places.
+fn tokens_json(tokens: &[StaticToken], name: impl Fn(&Secret, usize) -> String) -> Json {
+    let mut object = Object::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let key = match &token.key {
+            TokenKey::Plain(secret) => name(secret, at),
+            TokenKey::Sha256(digest) => {
+                let hex = digest.iter().map(|byte| format!("{byte:02x}"));
+                hex.fold(DIGEST.to_owned(), |text, byte| text + &byte)
+            }
+        };
+        let mut entry = Object::new();
+        entry.insert("userId", token.user_id.json());
+        entry.insert("roles", token.roles.json());
+        entry.insert("metadata", token.metadata.json());
+        entry.insert("expiresAt", token.expires_at.json());
+        object.insert(key, Json::Object(entry));
+    }
+    Json::Object(object)
 }
 
 fn read_token(token: &str, entry: &Json, reader: &mut Reader) -> Option<StaticToken> {
@@ -308,36 +318,55 @@ impl Setting for Option<Box<Jwt>> {
     }
 
     fn json(&self) -> Json {
-        let Some(jwt) = self else { return Json::Null };
-        let mut object = Object::new();
-        let names = jwt.algorithms.iter().map(|algorithm| Json::from(algorithm.as_str()));
-        object.insert("algorithms", Json::Array(names.collect()));
-        object.insert("keys", Json::Array(jwt.keys.iter().map(key_json).collect()));
-        object.insert("jwksFile", jwt.jwks_file.json());
-        object.insert("issuer", jwt.issuers.json());
-        object.insert("audience", jwt.audiences.json());
-        object.insert("clockToleranceMs", jwt.clock_tolerance_ms.json());
-        object.insert("requireExp", jwt.require_exp.json());
-        object.insert("userIdClaim", jwt.user_id_claim.json());
-        object.insert("rolesClaim", jwt.roles_claim.json());
-        object.insert("metadataClaim", jwt.metadata_claim.json());
-        object.insert("defaultRoles", jwt.default_roles.json());
-        Json::Object(object)
+        self.as_ref().map_or(Json::Null, |jwt| jwt_json(jwt, Secret::json))
+    }
+
+    fn shown(&self) -> Json {
+        self.as_ref().map_or(Json::Null, |jwt| jwt_json(jwt, Secret::shown))
     }
 }
 
-fn key_json(key: &JwtKey) -> Json {
+fn jwt_json(jwt: &Jwt, secret: fn(&Secret) -> Json) -> Json {
+    let mut object = Object::new();
+    let names = jwt.algorithms.iter().map(|algorithm| Json::from(algorithm.as_str()));
+    object.insert("algorithms", Json::Array(names.collect()));
+    match &*jwt.keys {
+        [] => {}
+        // A key that is for all algorithms stands for itself.
+        [key] if key.algorithm.is_none() => insert_material(&mut object, key, secret),
+        keys => {
+            let keys = keys.iter().map(|key| key_json(key, secret));
+            object.insert("keys", Json::Array(keys.collect()));
+        }
+    }
+    object.insert("jwksFile", jwt.jwks_file.json());
+    object.insert("issuer", jwt.issuers.json());
+    object.insert("audience", jwt.audiences.json());
+    object.insert("clockToleranceMs", jwt.clock_tolerance_ms.json());
+    object.insert("requireExp", jwt.require_exp.json());
+    object.insert("userIdClaim", jwt.user_id_claim.json());
+    object.insert("rolesClaim", jwt.roles_claim.json());
+    object.insert("metadataClaim", jwt.metadata_claim.json());
+    object.insert("defaultRoles", jwt.default_roles.json());
+    Json::Object(object)
+}
+
+fn key_json(key: &JwtKey, secret: fn(&Secret) -> Json) -> Json {
     let mut object = Object::new();
     object.insert("kid", key.kid.json());
     object.insert("alg", key.algorithm.map_or(Json::Null, |alg| Json::from(alg.as_str())));
+    insert_material(&mut object, key, secret);
+    Json::Object(object)
+}
+
+fn insert_material(object: &mut Object, key: &JwtKey, secret: fn(&Secret) -> Json) {
     match &key.material {
-        JwtKeyMaterial::Secret(secret) => object.insert("secret", secret.json()),
-        JwtKeyMaterial::SecretBase64(secret) => object.insert("secretBase64", secret.json()),
+        JwtKeyMaterial::Secret(text) => object.insert("secret", secret(text)),
+        JwtKeyMaterial::SecretBase64(text) => object.insert("secretBase64", secret(text)),
         JwtKeyMaterial::SecretFile(path) => object.insert("secretFile", path.json()),
         JwtKeyMaterial::PublicKey(pem) => object.insert("publicKey", pem.json()),
         JwtKeyMaterial::PublicKeyFile(path) => object.insert("publicKeyFile", path.json()),
     };
-    Json::Object(object)
 }
 
 fn read_algorithms(reader: &mut Reader, value: &Json) -> Option<Vec<JwtAlgorithm>> {

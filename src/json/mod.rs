@@ -17,6 +17,7 @@ pub mod js;
 mod number;
 mod object;
 mod parse;
+mod pretty;
 mod raw;
 mod value;
 

@@ -44,7 +44,13 @@ fn external(config: &Config) -> Result<(), ConfigError> {
         Err(io::ErrorKind::NotFound.into())
     };
     match External::new(settings, &read) {
-        Err(lines) if !needs_file.get() => Err(assemble::access_problems(lines)),
+        Err(lines) if !needs_file.get() => {
+            let mut problems = assemble::access_problems(lines).problems;
+            // A key that is none has a word of its own.
+            let placeholders = config.placeholders();
+            problems.retain(|problem| placeholders.iter().all(|known| known.at != problem.at));
+            ConfigError::of(problems)
+        }
         _ => Ok(()),
     }
 }

@@ -369,7 +369,7 @@ pub const FORMS: &[Forms] = &[
             "{\"algorithms\":[\"RS256\"],\"jwksFile\":\"keys.json\",\"clockToleranceMs\":0,\"requireExp\":false,\"userIdClaim\":\"u\",\"rolesClaim\":\"a.b\",\"defaultRoles\":[],\"metadataClaim\":\"m\"}",
         ],
         &[
-            ("true", "{path}: expected object, got true"),
+            ("true", "{path}: expected object, got boolean"),
             ("{\"secret\":\"s\"}", "{path}.algorithms: required"),
             (
                 "{\"algorithms\":[],\"secret\":\"s\"}",

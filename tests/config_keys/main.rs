@@ -68,9 +68,36 @@ fn beyond_availability(problems: Vec<String>) -> Vec<String> {
 }
 
 fn accepted(path: &str, value: &str) {
-    if let Err(problems) = read(&file(path, value)) {
-        let problems = beyond_availability(problems);
-        assert!(problems.is_empty(), "{path} = {value}: {problems:?}");
+    match read(&file(path, value)) {
+        Ok(resolved) => prints_what_loads(&resolved, &format!("{path} = {value}")),
+        Err(problems) => {
+            let problems = beyond_availability(problems);
+            assert!(problems.is_empty(), "{path} = {value}: {problems:?}");
+        }
+    }
+}
+
+/// What `--print-config` says of it is the same configuration, but for secrets.
+fn prints_what_loads(resolved: &Resolved, what: &str) {
+    let printed = resolved.config.printed();
+    let again = read(&printed).unwrap_or_else(|problems| panic!("{what}: {problems:?}"));
+    assert_eq!(again.config.printed(), printed, "{what}");
+    if again.config.placeholders().is_empty() {
+        // What is printed of the host is the one that it comes to.
+        let mut same = resolved.config.clone();
+        same.host = again.config.host.clone();
+        let mut one_listener = again.config.clone();
+        // These are for storage alone.
+        if !same.persistence.is_enabled() {
+            let persistence = &mut one_listener.persistence;
+            persistence.durability = same.persistence.durability;
+            persistence.durability_interval_ms = same.persistence.durability_interval_ms;
+        }
+        if same.auth.is_none() {
+            one_listener.revocation = same.revocation.clone();
+        }
+        assert_eq!(one_listener, same, "{what}");
+        assert!(again.warnings.is_empty(), "{what}: {:?}", again.warnings);
     }
 }
 
@@ -242,6 +269,83 @@ fn everything_else() {
             refused(path, value, text);
         }
     }
+}
+
+#[test]
+fn every_key_is_printed() {
+    let texts = [
+        r#"{"auth":{"builtIn":true,"adminSecret":"s","signup":{}},"console":true,"metrics":true,
+            "audit":true,"dataDir":"d","rateLimit":{"maxRequests":1,"windowMs":1}}"#,
+        r#"{"auth":{"tokens":{},"permissions":{},"loginRateLimit":{}},"listen":["127.0.0.1:1"]}"#,
+        r#"{"tls":{"cert":"c","key":"k"}}"#,
+    ];
+    let readable = |text: &&str| {
+        let problems = read(text).err().unwrap_or_default();
+        // A feature that this build is without.
+        let lacks = problems.iter().all(|text| text.ends_with("is not available in this version"));
+        assert!(lacks, "{problems:?}");
+        problems.is_empty()
+    };
+    let texts: Vec<&str> = texts.into_iter().filter(readable).collect();
+    let printed: Vec<serde_json::Value> = texts
+        .iter()
+        .map(|text| serde_json::from_str(&read(text).expect(text).config.printed()).expect(text))
+        .collect();
+    let is_printed = |path: &str| {
+        let pointer = format!("/{}", path.replace('.', "/"));
+        printed.iter().any(|printed| printed.pointer(&pointer).is_some())
+    };
+    for path in tested() {
+        // Only in builds that have the feature.
+        let is_lacking = path.starts_with("tls.") && !cfg!(feature = "tls")
+            || path.starts_with("console.") && !cfg!(feature = "console");
+        assert!(is_printed(path) || is_lacking, "{path} is not printed");
+    }
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let text = r#"{"auth":{"tokens":{"hunter-1":{"userId":"a"},"hunter-2":{"userId":"b"},
+        "sha256:5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8":{"userId":"c"}},
+        "jwt":{"algorithms":["HS256"],"keys":[{"alg":"HS256","secret":"hunter-3"},
+            {"alg":"HS256","secretBase64":"aHVudGVyLTQ="},{"alg":"HS256","secretFile":"f"}]}},
+        "metrics":{"token":"hunter-5"}}"#;
+    let config = read(text).expect(text).config;
+    assert!(config.placeholders().is_empty());
+    let printed = config.printed();
+    assert!(!printed.contains("hunter") && !printed.contains("aHVudGVyLTQ"), "{printed}");
+    let again = read(&printed).expect("it loads").config;
+    let problems: Vec<String> = again.placeholders().iter().map(ToString::to_string).collect();
+    let expected = [
+        "metrics.token: is a placeholder",
+        "auth.tokens[0]: is a placeholder",
+        "auth.tokens[1]: is a placeholder",
+        "auth.jwt.keys[0].secret: is a placeholder",
+        "auth.jwt.keys[1].secretBase64: is a placeholder",
+    ];
+    assert_eq!(problems, expected);
+    // `--check` warns, a start refuses.
+    let oddities = again.oddities();
+    assert!(expected.iter().all(|text| oddities.contains(&(*text).to_owned())), "{oddities:?}");
+    let refused: Vec<String> = match again.check() {
+        Ok(()) => Vec::new(),
+        Err(error) => error.problems.iter().map(ToString::to_string).collect(),
+    };
+    assert_eq!(refused, expected);
+    // A key that is for all algorithms stands for itself, and is one secret.
+    let text = r#"{"auth":{"jwt":{"algorithms":["HS256"],"secret":"hunter-6"}}}"#;
+    let again = read(&read(text).expect(text).config.printed()).expect("it loads").config;
+    let problems: Vec<String> = again.placeholders().iter().map(ToString::to_string).collect();
+    assert_eq!(problems, ["auth.jwt.secret: is a placeholder"]);
+}
+
+#[test]
+fn what_looks_like_a_placeholder_elsewhere_is_none() {
+    let text = r#"{"name":"(secret)","buckets":{"(secret)":{"key":"id",
+        "schema":{"id":{"type":"string","default":"(secret)"}}}}}"#;
+    let config = read(text).expect(text).config;
+    assert!(config.placeholders().is_empty());
+    assert_eq!(read(&config.printed()).expect("it loads").config.buckets, config.buckets);
 }
 
 fn tested() -> impl Iterator<Item = &'static str> {

@@ -77,7 +77,8 @@ pub(super) const ROWS: &[Row] = &[
         "Token to `{\"userId\", \"roles\", \"metadata\", \"expiresAt\"}`. A name of the form `sha256:` and 64 hex digits holds the SHA-256 of the token, so that the file need not contain it. `{}` lets nobody in.")
         .secret(),
     Row::new("auth.jwt", Kind::Object("object"), |c| Some(&mut external(c)?.jwt),
-        "JSON Web Tokens. `algorithms` (required): any of `HS256`, `RS256`, `ES256`, `EdDSA`; nothing else is accepted. One key as `secret` (at least 32 bytes), `secretBase64`, `secretFile`, `publicKey` or `publicKeyFile` (PEM), or several as `keys` (`{\"kid\", \"alg\"}` and one of those), or a `jwksFile`. `issuer` and `audience` (string or array) must match if they are given. `clockToleranceMs` (0), `requireExp` (`true`), `userIdClaim` (`sub`), `rolesClaim` (`roles`), `defaultRoles` (`[]`), `metadataClaim`."),
+        "JSON Web Tokens. `algorithms` (required): any of `HS256`, `RS256`, `ES256`, `EdDSA`; nothing else is accepted. One key as `secret` (at least 32 bytes), `secretBase64`, `secretFile`, `publicKey` or `publicKeyFile` (PEM), or several as `keys` (`{\"kid\", \"alg\"}` and one of those), or a `jwksFile`. `issuer` and `audience` (string or array) must match if they are given. `clockToleranceMs` (0), `requireExp` (`true`), `userIdClaim` (`sub`), `rolesClaim` (`roles`), `defaultRoles` (`[]`), `metadataClaim`.")
+        .secret(),
     Row::new("auth.required", Kind::Boolean, |c| Some(&mut external(c)?.required),
         "`false`: connections may also work without logging in."),
     Row::new("auth.permissions", Kind::OptionalSection, nowhere,
