@@ -99,6 +99,11 @@ pub enum Effect {
     /// WebSocket ping of [`PROBE_FRAME_BYTES`] that carries the number. Its pong
     /// comes back through [`App::probed`].
     Probe { conn: ConnId, number: u64, needs: CommitSeq },
+    /// Answers a call, for good. The app has already forgotten the connection.
+    Answer { conn: ConnId, answer: Box<CallAnswer>, needs: CommitSeq },
+    /// A call is answered by a stream: what is sent to the connection from now on
+    /// are bytes of server-sent events, and a close ends it.
+    Stream { conn: ConnId },
     /// Run this on the worker.
     Job(Job),
     /// Close the listener; new connections are refused from now on.
@@ -184,6 +189,10 @@ pub trait TransportView {
     fn is_amid_transfer(&self, _conn: ConnId, _since: u64) -> bool {
         false
     }
+    /// There is output for which the socket has no room.
+    fn is_blocked(&self, _conn: ConnId) -> bool {
+        false
+    }
 }
 
 /// A limit on what all connections together hold in the transport, for those who
@@ -221,15 +230,53 @@ pub struct HttpAnswer {
     pub body: Vec<u8>,
 }
 
+/// A request through the HTTP door: a connection of its own (docs/http.md).
+#[derive(Debug)]
+pub struct Call<'a> {
+    pub peer: Peer,
+    pub authorization: Option<&'a [u8]>,
+    pub what: Asked<'a>,
+}
+
+/// What a call asks for.
+#[derive(Debug)]
+pub enum Asked<'a> {
+    /// To have the messages of a body handled.
+    Messages(Vec<u8>),
+    /// To be told of a live query; `query` is what stands behind `?` in the
+    /// request's target.
+    Events { query: &'a str, last_event_id: Option<&'a [u8]> },
+}
+
+/// What is answered to a call that is no stream. The body is JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallAnswer {
+    pub status: u16,
+    /// Header fields beside the usual ones, each with its end of line.
+    pub fields: String,
+    pub body: Vec<u8>,
+}
+
 /// A state machine without I/O. Every call may leave effects behind.
 ///
 /// The transport promises: `message`, `wrote`, `probed` and `closed` only for connections
-/// announced by `connected` and not yet ended by [`Effect::Close`] or `closed`.
+/// announced by `connected` or `called` and not yet ended by [`Effect::Close`],
+/// [`Effect::Answer`] or `closed`.
 pub trait App {
     /// The upgrade is complete. The app answers with a welcome or with a close.
     fn connected(&mut self, conn: ConnId, peer: &Peer, now: Now);
     /// One complete text message.
     fn message(&mut self, conn: ConnId, text: &str, now: Now) -> Flow;
+    /// A call has arrived. What it asks for is done by [`App::go_on`], which is
+    /// called until it has been answered or has become a stream.
+    fn called(&mut self, conn: ConnId, _call: Call<'_>, _now: Now) {
+        let answer = CallAnswer { status: 501, ..CallAnswer::default() };
+        self.effects().list.push(Effect::Answer { conn, answer: Box::new(answer), needs: 0 });
+    }
+    /// The next step of a call, such as one of its messages.
+    fn go_on(&mut self, _conn: ConnId, _now: Now) -> Flow {
+        Flow::Continue
+    }
     /// The peer closed, was lost, or broke the frame protocol: forget it.
     fn closed(&mut self, conn: ConnId, now: Now);
     /// The socket took output; `buffered` bytes are still queued. Called when

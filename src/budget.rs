@@ -74,6 +74,8 @@ struct Meter {
     reply_bytes: usize,
     /// The length of the answer up to which it is paid for.
     written: AtomicUsize,
+    /// What stands in front of it: answers that share the budget.
+    in_front: AtomicUsize,
     too_long: std::sync::atomic::AtomicBool,
     scanned: AtomicU64,
     /// Records that a scan found.
@@ -99,6 +101,7 @@ impl Budget {
             steps,
             reply_bytes,
             written: AtomicUsize::new(0),
+            in_front: AtomicUsize::new(0),
             too_long: false.into(),
             scanned: AtomicU64::new(NO_SCAN),
             found: AtomicU64::new(0),
@@ -118,12 +121,21 @@ impl Budget {
             Some(meter) if meter.steps == steps && meter.reply_bytes == reply_bytes => {
                 *meter.left.get_mut() = meter.given;
                 *meter.written.get_mut() = 0;
+                *meter.in_front.get_mut() = 0;
                 *meter.too_long.get_mut() = false;
                 *meter.scanned.get_mut() = NO_SCAN;
                 *meter.found.get_mut() = 0;
             }
             _ => *self = Budget::new(steps, reply_bytes),
         }
+    }
+
+    /// A new budget is what is left of one of which so many steps were spent, with
+    /// answers of so many bytes.
+    pub fn go_on(&self, steps: u64, written: usize) {
+        self.0.in_front.store(written, Relaxed);
+        // Whoever has spent too much is told so when he spends more.
+        let _ = self.spend(steps);
     }
 
     /// Takes whole steps.
@@ -181,7 +193,7 @@ impl Budget {
     /// The answer is so long by now. Asked while it is being written, after
     /// each part of it whose length a peer may have chosen.
     pub fn reply(&self, length: usize) -> Result<(), OverBudget> {
-        if length > self.0.reply_bytes {
+        if length.saturating_add(self.0.in_front.load(Relaxed)) > self.0.reply_bytes {
             self.0.too_long.store(true, Relaxed);
             return Err(OverBudget::Reply(self.0.reply_bytes));
         }
@@ -295,6 +307,20 @@ mod tests {
         assert_eq!(budget.spent(), 3);
         assert_eq!(budget.reply(1001), Err(OverBudget::Reply(1000)));
         assert_eq!(budget.check(), Err(OverBudget::Reply(1000)));
+    }
+
+    #[test]
+    fn what_shares_a_budget_has_what_is_left() {
+        let mut budget = Budget::new(100, 1000);
+        budget.go_on(90, 600);
+        budget.reply(400).expect("together just short enough");
+        assert_eq!(budget.reply(401), Err(OverBudget::Reply(1000)));
+        budget.renew(100, 1000);
+        budget.go_on(90, 0);
+        budget.spend(10).expect("together just little enough");
+        assert_eq!(budget.spend(1), Err(OverBudget::Steps(100)));
+        budget.renew(100, 1000);
+        assert_eq!((budget.spent(), budget.reply(1000)), (0, Ok(())));
     }
 
     #[test]

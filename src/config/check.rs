@@ -142,6 +142,7 @@ impl Config {
             self.ready.as_ref().map(|ready| &ready.path),
             metrics.map(|metrics| &metrics.path),
             self.client.as_ref().map(|client| &client.path),
+            self.http.as_ref().map(|http| &http.rpc),
             Some(&self.path),
         ];
         others.into_iter().flatten().any(|other| other == path)
@@ -157,6 +158,7 @@ impl Config {
             ("metrics.path", metrics.map(|metrics| &metrics.path)),
             ("console.path", self.console_always().map(|console| &console.path)),
             ("client.path", self.client.as_ref().map(|client| &client.path)),
+            ("http.rpc", self.http.as_ref().map(|http| &http.rpc)),
         ];
         for (at, (name, path)) in paths.iter().enumerate() {
             let taken = paths.iter().take(at).find(|(_, other)| path.is_some() && other == path);

@@ -108,7 +108,7 @@ fn default_text(row: &Row) -> String {
             return "`true`".into();
         }
         "console" => return "`\"auto\"`".into(),
-        "metrics" | "audit" | "auth" | "auth.signup" => return "`false`".into(),
+        "metrics" | "http" | "audit" | "auth" | "auth.signup" => return "`false`".into(),
         _ => {}
     }
     let required = ["rateLimit.maxRequests", "rateLimit.windowMs", "tls.cert", "tls.key"];
@@ -127,6 +127,7 @@ fn default_text(row: &Row) -> String {
             auth: Some(auth),
             audit: Some(Default::default()),
             metrics: Some(Metrics::default()),
+            http: Some(Default::default()),
             console: Some(Default::default()),
             tls: Some(super::Tls {
                 cert: Default::default(),

@@ -37,7 +37,7 @@ pub use subsystems::{
 };
 pub use transport::{
     Backpressure, Client, ConnectionLimits, Console, ConsoleWhen, DataLimit, Health, Heartbeat,
-    Limits, Metrics, RateLimit, Ready, Tls, TlsVersion,
+    Http, Limits, Metrics, RateLimit, Ready, Tls, TlsVersion,
 };
 
 use crate::json::Object;
@@ -132,6 +132,7 @@ pub struct Config {
     pub health: Option<Health>,
     pub ready: Option<Ready>,
     pub metrics: Option<Metrics>,
+    pub http: Option<Http>,
     pub console: Option<Console>,
     /// The JavaScript client as files.
     pub client: Option<Client>,
@@ -184,6 +185,7 @@ impl Default for Config {
             health: Some(Health::default()),
             ready: Some(Ready::default()),
             metrics: None,
+            http: None,
             console: Some(Console { when: ConsoleWhen::Auto, ..Console::default() }),
             client: Some(Client::default()),
         }

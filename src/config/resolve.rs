@@ -268,6 +268,7 @@ fn switch(config: &mut Config, path: &str, on: bool) {
         "health" => config.health = on.then(Default::default),
         "ready" => config.ready = on.then(Default::default),
         "metrics" => config.metrics = on.then(Default::default),
+        "http" => config.http = on.then(Default::default),
         "console" => config.console = on.then(Default::default),
         "client" => config.client = on.then(Default::default),
         "continuity" => config.continuity = on.then(Default::default),
@@ -312,6 +313,7 @@ pub(super) fn is_on(config: &Config, path: &str) -> Option<bool> {
         "health" => config.health.is_some(),
         "ready" => config.ready.is_some(),
         "metrics" => config.metrics.is_some(),
+        "http" => config.http.is_some(),
         "console" => {
             config.console.as_ref().is_some_and(|console| console.when == ConsoleWhen::Always)
         }

@@ -193,6 +193,21 @@ pub enum ConsoleWhen {
     Always,
 }
 
+/// Requests over HTTP (docs/http.md).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Of messages.
+    pub rpc: String,
+    /// Of live queries as server-sent events.
+    pub live: String,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { rpc: "/rpc".into(), live: "/live".into() }
+    }
+}
+
 /// Where the JavaScript client is: `{path}.js`, `{path}/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::Engine;
 use super::timers::Timer;
 use crate::app::{
-    App, ConnId, Effect, Effects, Flow, HttpAnswer, HttpRequest, JobId, JobOutput, Now, Peer,
+    App, Call, ConnId, Effect, Effects, Flow, HttpAnswer, HttpRequest, JobId, JobOutput, Now, Peer,
     TransportView,
 };
 
@@ -36,6 +36,14 @@ impl App for Engine {
             return Flow::Continue;
         }
         self.handle_message(conn, text)
+    }
+
+    fn called(&mut self, conn: ConnId, call: Call<'_>, now: Now) {
+        self.begin_call(conn, call, now);
+    }
+
+    fn go_on(&mut self, conn: ConnId, now: Now) -> Flow {
+        self.step_call(conn, now)
     }
 
     fn closed(&mut self, conn: ConnId, now: Now) {

@@ -22,6 +22,7 @@ impl Engine {
             true => self.budget.renew(0, usize::MAX),
             false => self.fresh_budget(),
         }
+        self.go_on_with_budget(conn);
     }
 
     /// A budget for what no request is charged for: a root trigger of rules.

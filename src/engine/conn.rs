@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 
 use super::audited::Look;
 use super::client_sessions::{OptedIn, SessionNo};
+use super::door::Door;
 use super::impersonation::Beneath;
 use super::introspection::Meter;
 use super::sessions::Bound;
@@ -40,6 +41,8 @@ pub(crate) struct Conn {
     pub connected_at: u64,
     /// Of its handshake.
     pub user_agent: Option<Box<str>>,
+    /// It is a call through the HTTP door.
+    pub door: Option<Box<Door>>,
     /// Opened by the program that the server is a part of: it may do everything.
     pub trusted: bool,
     /// Of the program itself: its requests take what they take.
@@ -85,6 +88,7 @@ impl Conn {
             address: peer.address,
             connected_at: now.wall,
             user_agent: None,
+            door: None,
             trusted: false,
             unlimited: false,
             session: None,
@@ -105,6 +109,16 @@ impl Conn {
             looks: Vec::new(),
             meter: Meter::default(),
         }
+    }
+
+    /// A request of it is not answered yet, or an answer is being put together.
+    pub fn is_busy(&self) -> bool {
+        self.waiting.is_some() || matches!(self.door.as_deref(), Some(Door::Rpc(_)))
+    }
+
+    /// It is one of those that are shown: a call is gone before anybody looks.
+    pub fn is_listed(&self) -> bool {
+        !matches!(self.door.as_deref(), Some(Door::Rpc(_)))
     }
 
     /// Subscriptions of all kinds.
@@ -179,6 +193,13 @@ impl Conns {
     pub fn in_order(&self) -> Vec<&Conn> {
         let mut all: Vec<&Conn> = self.table.values().map(|conn| &**conn).collect();
         all.sort_unstable_by_key(|conn| conn.number);
+        all
+    }
+
+    /// Those that are shown, in connect order.
+    pub fn listed(&self) -> Vec<&Conn> {
+        let mut all = self.in_order();
+        all.retain(|conn| conn.is_listed());
         all
     }
 

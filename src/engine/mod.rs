@@ -18,6 +18,7 @@ mod commit_log;
 mod conn;
 mod continuity;
 mod disk;
+mod door;
 mod expiry;
 mod gate;
 mod heartbeat;
@@ -79,7 +80,7 @@ use crate::audit::{self, AuditLog, Note};
 use crate::budget::Budget;
 use crate::procedures::Procedures;
 use crate::protocol::{
-    ErrorCode, Family, Incoming, OpError, Operation, Reply, Request, RequestId, parse_message,
+    ErrorCode, Family, Incoming, OpError, Operation, Reply, Request, RequestId, parse_message_at,
 };
 use crate::query::Views;
 use crate::store::{ChangeSet, Commit, Owner, Store};
@@ -345,6 +346,7 @@ impl Engine {
         reply: &mut Reply,
     ) -> Result<Outcome, OpError> {
         let name = &*request.operation;
+        self.check_door(conn, name)?;
         let Some(family) = Family::of(name) else {
             #[cfg(any(test, feature = "test-ops"))]
             if let Some(result) = self.test_operation(conn, name, request) {
@@ -382,7 +384,12 @@ impl Engine {
     }
 
     fn handle_message(&mut self, conn: ConnId, text: &str) -> Flow {
-        let request = match parse_message(text, self.options.max_json_depth) {
+        let place = self.place_in_call(conn);
+        let request = match parse_message_at(text, self.options.max_json_depth, place) {
+            Ok(Incoming::Pong { .. }) if place.is_some() => {
+                self.refuse_pong(conn, place);
+                return Flow::Continue;
+            }
             Ok(Incoming::Pong { timestamp }) => {
                 self.pong(conn, timestamp);
                 return Flow::Continue;
@@ -393,6 +400,10 @@ impl Engine {
             }
             Ok(Incoming::Request(request)) => request,
         };
+        if let Some(error) = self.call_is_over(conn) {
+            self.send_error(conn, request.id, &error);
+            return Flow::Continue;
+        }
         self.metrics.requests += 1;
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.asked_at = self.now.mono;
@@ -414,6 +425,7 @@ impl Engine {
             self.hold_budget(commits, &request.operation, &reply, result)
         }));
         self.spent.request = self.budget.spent();
+        self.note_spent(conn, result.as_ref().ok().and_then(|result| result.as_ref().err()));
         self.end_answer(conn, before, &mut reply);
         self.note_scan(&request);
         let repeated = self.settle_numbered(conn, &result, &reply);
@@ -466,7 +478,7 @@ impl Engine {
                 }
                 self.figures.count_outcome(operation, None);
                 let response = reply.finish();
-                self.send_when(conn, &response, None, b"", needs);
+                self.send_response(conn, &response, None, needs);
                 self.scratch = response;
             }
             Ok(Ok(Outcome::Pending)) => {
@@ -516,6 +528,9 @@ impl Engine {
     /// close frame follows what is already queued.
     pub(crate) fn close(&mut self, conn: ConnId, code: u16, reason: &'static str) {
         self.note_closed(conn, code, reason);
+        if self.close_call(conn, code) {
+            return;
+        }
         if self.forget(conn) {
             self.effects.list.push(Effect::Close { conn, code, reason });
         }

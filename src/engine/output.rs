@@ -41,7 +41,8 @@ impl Engine {
         tail: &[u8],
         needs: CommitSeq,
     ) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
+        // Calls are told their responses and nothing else.
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.door.is_none()) else { return };
         let payload = self.effects.send(id, head, body, tail, needs);
         conn.note_queued(payload + frame_header_len(payload), self.now.mono);
     }
@@ -84,7 +85,7 @@ impl Engine {
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
         write_error(&mut out, id, error, self.options.expose_error_details, repeated);
-        self.send(conn, &out, None, b"");
+        self.send_response(conn, &out, Some(error), self.log.last());
         self.scratch = out;
     }
 

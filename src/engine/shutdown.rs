@@ -82,7 +82,7 @@ impl Engine {
         self.phase = Phase::Draining;
         self.end_all_traces();
         for id in self.conns.ids().into_iter().rev() {
-            if self.conns.get(id).is_some_and(|conn| conn.waiting.is_none()) {
+            if self.conns.get(id).is_some_and(|conn| !conn.is_busy()) {
                 self.close(id, 1000, "server_shutdown");
             }
         }
@@ -128,7 +128,7 @@ impl Engine {
 
     /// While draining: closes a connection whose request has been answered.
     pub(super) fn close_if_idle(&mut self, id: ConnId) {
-        if self.conns.get(id).is_some_and(|conn| conn.waiting.is_none()) {
+        if self.conns.get(id).is_some_and(|conn| !conn.is_busy()) {
             self.close(id, 1000, "server_shutdown");
         }
     }

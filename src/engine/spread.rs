@@ -63,7 +63,7 @@ impl Engine {
         if !spread.is_over(now) {
             self.wheel.insert(now.saturating_add(STEP_MS), Timer::Spread);
         }
-        let idle = self.conns.all().filter(|conn| conn.waiting.is_none());
+        let idle = self.conns.all().filter(|conn| !conn.is_busy());
         let mut order: Vec<_> =
             idle.map(|conn| (conn.buffered > 0, conn.asked_at, conn.number, conn.id)).collect();
         let due = due.min(order.len());

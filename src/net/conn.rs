@@ -9,12 +9,17 @@
 //!     |                   |                 |                         |
 //!     |                   +---- close frame or violation of the peer->|
 //!     +------------------------- HTTP answer ------------------------>+--> dropped
+//!     |                                                               |
+//!     +--door--> Body --> Calling -------------- answer ------------->+
+//!                            +--> Streaming --- close ---------------->+
 //! ```
 
 use super::decode::{Decoder, Item, Rules};
 use super::frame::Outgoing;
+use super::http::door::{CONTINUE, Denied, Door, answer_head, stream_head};
 use super::http::{HeadReader, Method, Refusal, Request};
 use super::outbox::Outbox;
+use crate::app::{CallAnswer, CommitSeq, Peer};
 use std::borrow::Cow;
 
 #[derive(Debug)]
@@ -32,12 +37,43 @@ pub struct Conn {
 #[derive(Debug)]
 enum Phase {
     Handshake(HeadReader),
+    /// The body of a call is arriving.
+    Body(Box<Body>),
+    /// The app works on a call. Nothing that arrives matters.
+    Calling(Box<Answering>),
+    /// It is answered by a stream, until either side ends it.
+    Streaming,
     Open,
     /// Our close frame is queued; the peer's is awaited.
     Closing,
     /// Nothing that arrives matters; when the outbox is empty the sending side
     /// is closed, and with the end of the input the connection.
     Draining,
+}
+
+/// A call whose body has not arrived completely.
+#[derive(Debug)]
+struct Body {
+    caller: Caller,
+    answering: Answering,
+    /// Bytes that are still to come.
+    left: usize,
+    bytes: Vec<u8>,
+}
+
+/// Who calls.
+#[derive(Debug)]
+pub struct Caller {
+    pub peer: Peer,
+    pub authorization: Option<Vec<u8>>,
+}
+
+/// How a call is to be answered.
+#[derive(Debug)]
+pub struct Answering {
+    pub door: Door,
+    /// Header fields about the origin, which every answer has.
+    pub cors: String,
 }
 
 /// What the driver of a connection has to do next.
@@ -51,6 +87,10 @@ pub enum Step<'a> {
     Request(Box<Request>),
     /// The head was refused; the answer is queued.
     Refused(Refusal),
+    /// The body of a call is complete: tell the app.
+    Call(Caller, Vec<u8>),
+    /// A call was refused; the answer is queued.
+    Denied(Door, Denied),
     Text(Cow<'a, str>),
     Binary(Cow<'a, [u8]>),
     /// A pong that carries a number.
@@ -85,6 +125,33 @@ impl Conn {
         matches!(self.phase, Phase::Open)
     }
 
+    pub fn is_reading_body(&self) -> bool {
+        matches!(self.phase, Phase::Body(_))
+    }
+
+    /// The app works on a call.
+    pub fn is_calling(&self) -> bool {
+        matches!(self.phase, Phase::Calling(_))
+    }
+
+    pub fn is_streaming(&self) -> bool {
+        matches!(self.phase, Phase::Streaming)
+    }
+
+    /// Something may still be asked or said.
+    pub fn is_alive(&self) -> bool {
+        !matches!(self.phase, Phase::Closing | Phase::Draining)
+    }
+
+    /// Through which door the call came that is not answered yet.
+    pub fn door(&self) -> Option<Door> {
+        match &self.phase {
+            Phase::Body(body) => Some(body.answering.door),
+            Phase::Calling(answering) => Some(answering.door),
+            _ => None,
+        }
+    }
+
     pub fn is_draining(&self) -> bool {
         matches!(self.phase, Phase::Draining)
     }
@@ -102,10 +169,27 @@ impl Conn {
                     (input.len(), Step::Refused(refusal))
                 }
             },
+            Phase::Body(_) => self.step_body(input),
             Phase::Open => self.step_open(input, rules),
             Phase::Closing => self.step_closing(input, rules),
-            Phase::Draining => (input.len(), Step::NeedMore),
+            Phase::Calling(_) | Phase::Streaming | Phase::Draining => (input.len(), Step::NeedMore),
         }
+    }
+
+    fn step_body<'a>(&mut self, input: &[u8]) -> (usize, Step<'a>) {
+        let Phase::Body(body) = &mut self.phase else { return (0, Step::NeedMore) };
+        let used = body.left.min(input.len());
+        body.left -= used;
+        body.bytes.extend_from_slice(input.get(..used).unwrap_or_default());
+        if body.left > 0 {
+            return (used, Step::NeedMore);
+        }
+        let Phase::Body(body) = std::mem::replace(&mut self.phase, Phase::Draining) else {
+            return (used, Step::NeedMore);
+        };
+        let Body { caller, answering, bytes, .. } = *body;
+        self.phase = Phase::Calling(Box::new(answering));
+        (used, Step::Call(caller, bytes))
     }
 
     fn step_open<'a>(&mut self, input: &'a mut [u8], rules: &Rules) -> (usize, Step<'a>) {
@@ -168,7 +252,8 @@ impl Conn {
                 self.refuse(refusal, Method::Other);
                 Step::Refused(refusal)
             }
-            Phase::Open => {
+            Phase::Body(_) => self.deny(Denied::Incomplete),
+            Phase::Open | Phase::Streaming => {
                 self.drain();
                 Step::Ended(NO_CLOSE_FRAME)
             }
@@ -183,6 +268,65 @@ impl Conn {
     pub fn upgrade(&mut self, answer: &[u8]) {
         self.outbox.push_raw(answer);
         self.phase = Phase::Open;
+    }
+
+    /// A call has so many bytes of body, which the peer may wait to send.
+    pub fn read_body(&mut self, caller: Caller, answering: Answering, length: usize, waits: bool) {
+        if waits && length > 0 {
+            self.outbox.push_raw(CONTINUE);
+        }
+        let body = Body { caller, answering, left: length, bytes: Vec::new() };
+        self.phase = Phase::Body(Box::new(body));
+    }
+
+    /// A call without a body: the app is told at once.
+    pub fn begin_call(&mut self, answering: Answering) {
+        self.phase = Phase::Calling(Box::new(answering));
+    }
+
+    /// Refuses a call that has not been answered.
+    pub fn deny(&mut self, denied: Denied) -> Step<'static> {
+        let answering = match std::mem::replace(&mut self.phase, Phase::Draining) {
+            Phase::Body(body) => body.answering,
+            Phase::Calling(answering) => *answering,
+            other => {
+                self.phase = other;
+                return Step::Nothing;
+            }
+        };
+        self.answer(&denied.answer(&answering.cors));
+        Step::Denied(answering.door, denied)
+    }
+
+    /// What the app answers to a call; through which door that came.
+    pub fn answer_call(
+        &mut self,
+        answer: CallAnswer,
+        needs: CommitSeq,
+        durable: CommitSeq,
+    ) -> Option<Door> {
+        let Phase::Calling(answering) = &self.phase else { return None };
+        let door = answering.door;
+        let CallAnswer { status, fields, body } = answer;
+        let head = answer_head(status, &fields, &answering.cors, body.len());
+        self.outbox.push_answer(head, body, needs, durable);
+        self.drain();
+        Some(door)
+    }
+
+    /// The answer to a call is a stream; through which door that came.
+    pub fn begin_stream(&mut self) -> Option<Door> {
+        let Phase::Calling(answering) = &self.phase else { return None };
+        let (door, head) = (answering.door, stream_head(&answering.cors));
+        self.outbox.push_raw(&head);
+        self.phase = Phase::Streaming;
+        Some(door)
+    }
+
+    /// Nothing more comes in a stream.
+    pub fn end_stream(&mut self) {
+        debug_assert!(self.is_streaming());
+        self.drain();
     }
 
     /// Answers the request for good.
@@ -238,7 +382,11 @@ impl Conn {
 
     /// Bytes of input that wait to be completed.
     pub fn unfinished_bytes(&self) -> usize {
-        self.kept.capacity().saturating_add(self.decoder.kept_bytes())
+        let body = match &self.phase {
+            Phase::Body(body) => body.bytes.capacity(),
+            _ => 0,
+        };
+        self.kept.capacity().saturating_add(self.decoder.kept_bytes()).saturating_add(body)
     }
 
     /// A frame of a message has arrived in part, or a message without its end.

@@ -48,6 +48,7 @@ pub struct Counters {
     pub turn_micros_longest: AtomicU64,
     closed: Mutex<BTreeMap<u16, u64>>,
     refused: Mutex<BTreeMap<&'static str, u64>>,
+    http: Mutex<BTreeMap<(&'static str, u16), u64>>,
 }
 
 impl Counters {
@@ -61,6 +62,17 @@ impl Counters {
     /// Handshakes refused, by reason.
     pub fn refused(&self) -> BTreeMap<&'static str, u64> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Answers to plain HTTP that the app has not counted, by what was asked and
+    /// the first digit of the status.
+    pub fn http(&self) -> BTreeMap<(&'static str, u16), u64> {
+        self.http.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn count_http(&self, door: &'static str, status: u16) {
+        let key = (door, status / 100);
+        *self.http.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(0) += 1;
     }
 
     pub(super) fn count_closed(&self, code: u16) {

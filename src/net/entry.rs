@@ -27,6 +27,9 @@ pub(super) struct Entry {
     pub reported_input: usize,
     /// Monotonic time at which bytes last arrived.
     pub input_progress: u64,
+    /// An answer to a call is leaving: the socket may take its time as long as it
+    /// takes something.
+    pub is_answer: bool,
     /// It came to the listener for metrics and probes alone.
     pub is_apart: bool,
     /// The app knows this connection.
@@ -82,6 +85,7 @@ impl Entry {
             reported: 0,
             reported_input: 0,
             input_progress: now,
+            is_answer: false,
             is_apart: false,
             announced: false,
             admitted: false,
@@ -115,8 +119,9 @@ impl Entry {
         !self.is_held()
             && (self.conn.has_handleable_input()
                 || self.has_unopened_input()
+                || self.conn.is_calling()
                 || self.readable
-                || (self.ended && (self.conn.is_open() || self.conn.is_in_handshake())))
+                || (self.ended && self.conn.is_alive()))
     }
 
     /// Something has arrived that is still encrypted.
@@ -142,8 +147,7 @@ impl Entry {
 
     /// Everything is done: nothing to send, nothing to receive.
     pub fn is_finished(&self) -> bool {
-        let closes = !self.conn.is_open() && !self.conn.is_in_handshake();
-        closes && self.buffered() == 0 && (self.ended || self.deaf)
+        !self.conn.is_alive() && self.buffered() == 0 && (self.ended || self.deaf)
     }
 }
 
@@ -177,6 +181,10 @@ impl TransportView for View<'_> {
             ((entry.conn.is_amid_message() || is_amid_record) && entry.input_progress > since)
                 || (entry.is_watched && entry.progress > since)
         })
+    }
+
+    fn is_blocked(&self, conn: ConnId) -> bool {
+        self.ask(conn, |entry| entry.blocked)
     }
 
     fn last_output_progress(&self, conn: ConnId) -> u64 {

@@ -6,10 +6,14 @@
 pub mod client;
 #[cfg(feature = "console")]
 pub mod console;
+pub mod door;
+mod target;
 
 use super::guard::Guard;
 use super::limits::{COMMON_HEADER_FIELDS, HEAD_BYTES, HEADER_FIELDS, USER_AGENT_CHARS};
 use std::borrow::Cow;
+pub use target::comparable_path;
+use target::query_of;
 use tungstenite::handshake::derive_accept_key;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +21,7 @@ pub enum Method {
     Get,
     Head,
     Options,
+    Post,
     Other,
 }
 
@@ -38,6 +43,15 @@ pub struct Request {
     pub user_agent: Option<String>,
     pub forwarded_for: Option<Vec<u8>>,
     pub real_ip: Option<Vec<u8>>,
+    /// For the door only; see [`door`].
+    content_type: Option<Vec<u8>>,
+    content_length: Option<Vec<u8>>,
+    has_transfer_encoding: bool,
+    /// `Expect: 100-continue`, of a client that knows what that is.
+    pub expects_continue: bool,
+    /// What stands behind `?` in the target.
+    pub query: String,
+    pub last_event_id: Option<Vec<u8>>,
     /// For files only; see [`client`].
     accept_encoding: Option<Vec<u8>>,
     if_none_match: Option<Vec<u8>>,
@@ -127,6 +141,7 @@ fn understand(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
         Some("GET") => Method::Get,
         Some("HEAD") => Method::Head,
         Some("OPTIONS") => Method::Options,
+        Some("POST") => Method::Post,
         _ => Method::Other,
     };
     let target = head.path.unwrap_or_default();
@@ -162,6 +177,14 @@ fn understand(head: &httparse::Request<'_, '_>) -> Result<Request, Refusal> {
             .map(|text| String::from_utf8_lossy(&text).chars().take(USER_AGENT_CHARS).collect()),
         forwarded_for: joined(fields, "x-forwarded-for"),
         real_ip: joined(fields, "x-real-ip"),
+        content_type: joined(fields, "content-type"),
+        content_length: joined(fields, "content-length"),
+        has_transfer_encoding: joined(fields, "transfer-encoding").is_some(),
+        expects_continue: head.version == Some(1)
+            && joined(fields, "expect")
+                .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")),
+        query: query_of(target).to_owned(),
+        last_event_id: joined(fields, "last-event-id"),
         accept_encoding: joined(fields, "accept-encoding"),
         if_none_match: joined(fields, "if-none-match"),
     })
@@ -175,42 +198,6 @@ fn joined(fields: &[httparse::Header<'_>], name: &str) -> Option<Vec<u8>> {
         all.extend_from_slice(field.value.trim_ascii());
     }
     Some(all)
-}
-
-/// The path of a request target as section 1.2 compares it: without query and
-/// fragment, without scheme and authority, dot segments resolved (RFC 3986
-/// section 5.2.4), percent escapes left alone.
-pub fn comparable_path(target: &str) -> Option<String> {
-    let target = target.split(['?', '#']).next().unwrap_or_default();
-    let path = if target.starts_with('/') {
-        target
-    } else {
-        let (scheme, rest) = target.split_once("://")?;
-        let mut letters = scheme.bytes();
-        let is_scheme = letters.next().is_some_and(|first| first.is_ascii_alphabetic())
-            && letters.all(|c| c.is_ascii_alphanumeric() || b"+-.".contains(&c));
-        if !is_scheme {
-            return None;
-        }
-        rest.find('/').and_then(|start| rest.get(start..)).unwrap_or("/")
-    };
-    let mut segments: Vec<&str> = Vec::new();
-    let mut parts = path.split('/').skip(1).peekable();
-    while let Some(part) = parts.next() {
-        let is_last = parts.peek().is_none();
-        match part {
-            "." | ".." => {
-                if part == ".." {
-                    segments.pop();
-                }
-                if is_last {
-                    segments.push("");
-                }
-            }
-            _ => segments.push(part),
-        }
-    }
-    Some(format!("/{}", segments.join("/")))
 }
 
 /// A request that gets an answer and no WebSocket, in the order of the checks.
@@ -340,9 +327,15 @@ fn phrase(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        409 => "Conflict",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
         426 => "Upgrade Required",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
+        501 => "Not Implemented",
         503 => "Service Unavailable",
         _ => "",
     }
@@ -354,6 +347,8 @@ pub struct Site<'a> {
     /// Path of the WebSocket; empty where there is none.
     pub path: &'a str,
     pub allowed_origins: Option<&'a [String]>,
+    /// Pages of everywhere are welcome, and said to be.
+    pub is_for_all: bool,
     pub guard: Option<&'a Guard>,
 }
 
@@ -377,7 +372,9 @@ pub fn judge(request: &Request, site: &Site<'_>) -> Verdict {
     }
     if !request.is_upgrade {
         return Verdict::Refuse(match &request.path {
-            _ if request.method == Method::Other => Refusal::MethodNotAllowed,
+            _ if matches!(request.method, Method::Post | Method::Other) => {
+                Refusal::MethodNotAllowed
+            }
             _ if is_socket_path => Refusal::UpgradeRequired,
             Some(path) => return Verdict::Page(path.clone()),
             None => Refusal::NotFound,

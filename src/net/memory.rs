@@ -3,6 +3,7 @@
 
 use super::counters::Counters;
 use super::entry::Entry;
+use super::http::door::Denied;
 use super::transport::Transport;
 use crate::app::App;
 use std::sync::atomic::Ordering::Relaxed;
@@ -32,7 +33,8 @@ impl<A: App + 'static> Transport<A> {
         self.output_again = Some(now.saturating_add(LOOK_EVERY_MS));
         // What waits for a commit is not the peer's fault.
         let stands_still = |entry: &Entry| {
-            entry.blocked && entry.conn.is_open() && now.saturating_sub(entry.progress) >= STILL_MS
+            let is_read = entry.conn.is_open() || entry.conn.is_streaming() || entry.is_answer;
+            entry.blocked && is_read && now.saturating_sub(entry.progress) >= STILL_MS
         };
         let still = self.table.iter().filter(|(_, entry)| stands_still(entry));
         let mut largest: Vec<(usize, u32)> =
@@ -58,12 +60,24 @@ impl<A: App + 'static> Transport<A> {
         if self.counters.input_bytes.load(Relaxed) <= self.options.max_input_bytes as u64 {
             return;
         }
-        let amid = self.table.iter().filter(|(_, entry)| entry.conn.is_open());
+        let has_some = |entry: &Entry| entry.conn.is_open() || entry.conn.is_reading_body();
+        let amid = self.table.iter().filter(|(_, entry)| has_some(entry));
         let largest = amid.max_by_key(|(_, entry)| entry.reported_input).map(|(slot, _)| slot);
         if let Some(largest) = largest {
             self.counters.input_limit_reached.fetch_add(1, Relaxed);
             self.give_up(largest as u32, "input_limit");
         }
+    }
+
+    /// The gauges of what a connection holds, which has become less.
+    fn note_less(&mut self, slot: u32) {
+        let Some(entry) = self.table.get_mut(slot as usize) else { return };
+        let bytes = entry.unfinished_bytes();
+        Counters::replace(&self.counters.input_bytes, entry.reported_input, bytes);
+        entry.reported_input = bytes;
+        let buffered = entry.buffered();
+        Counters::replace(&self.counters.outbox_bytes, entry.reported, buffered);
+        entry.reported = buffered;
     }
 
     /// Closes with 1013, without what makes it too much.
@@ -72,15 +86,22 @@ impl<A: App + 'static> Transport<A> {
         self.tell_closed(id);
         let Some(entry) = self.table.get_mut(slot as usize) else { return };
         log::warn!("connection from {}: closed, {reason}", entry.address);
-        let whole = entry.conn.outbox.keep_begun();
-        entry.conn.close(1013, reason);
-        let bytes = entry.unfinished_bytes();
-        Counters::replace(&self.counters.input_bytes, entry.reported_input, bytes);
-        entry.reported_input = bytes;
-        let buffered = entry.buffered();
-        Counters::replace(&self.counters.outbox_bytes, entry.reported, buffered);
-        entry.reported = buffered;
-        self.begin_end(slot, 1013);
+        if entry.conn.is_reading_body() {
+            let step = entry.conn.deny(Denied::TooMuchInput);
+            self.perform(slot, step);
+            return self.note_less(slot);
+        }
+        let (is_framed, is_answer) = (entry.conn.is_open(), entry.is_answer);
+        let whole = entry.conn.outbox.keep_begun() && is_framed;
+        if is_framed {
+            entry.conn.close(1013, reason);
+        } else if entry.conn.is_streaming() {
+            entry.conn.end_stream();
+        }
+        self.note_less(slot);
+        if !is_answer {
+            self.begin_end(slot, 1013);
+        }
         if !whole {
             // Too long a rest of a message that has begun.
             self.doom(slot);

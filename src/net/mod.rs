@@ -14,6 +14,7 @@
 
 mod accept;
 pub mod address;
+mod calls;
 mod certificates;
 mod clock;
 pub mod conn;

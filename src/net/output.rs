@@ -33,6 +33,8 @@ impl<A: App + 'static> Transport<A> {
                     self.send_text(conn, head, body.as_ref(), tail, needs);
                 }
                 Effect::Close { conn, code, reason } => self.close(conn, code, reason),
+                Effect::Answer { conn, answer, needs } => self.answer_call(conn, *answer, needs),
+                Effect::Stream { conn } => self.begin_stream(conn),
                 Effect::Abandon { conn, code, reason } => {
                     if let Some(entry) = find(&mut self.table, conn) {
                         entry.conn.outbox.drop_waiting(self.durable);
@@ -75,8 +77,12 @@ impl<A: App + 'static> Transport<A> {
     ) {
         let durable = self.durable;
         let spares = &mut self.spares;
+        let is_stream = find(&mut self.table, id).is_some_and(|entry| entry.conn.is_streaming());
         if let Some(outbox) = open_outbox(&mut self.table, id) {
-            outbox.push_text(head, body, tail, needs, durable, spares);
+            match is_stream {
+                true => outbox.push_event(head, body, tail, needs, durable, spares),
+                false => outbox.push_text(head, body, tail, needs, durable, spares),
+            }
             self.note_output(id.slot);
         }
     }
@@ -111,11 +117,15 @@ impl<A: App + 'static> Transport<A> {
 
     /// The app closes a connection, and has forgotten it.
     fn close(&mut self, id: ConnId, code: u16, reason: &'static str) {
-        if let Some(entry) = find(&mut self.table, id)
-            && entry.conn.is_open()
-        {
+        let Some(entry) = find(&mut self.table, id) else { return };
+        if entry.conn.is_open() {
             entry.conn.close(code, reason);
             self.begin_end(id.slot, code);
+        } else if entry.conn.is_streaming() {
+            entry.conn.end_stream();
+            self.begin_end(id.slot, code);
+        } else {
+            self.break_off_call(id);
         }
     }
 
@@ -125,7 +135,7 @@ impl<A: App + 'static> Transport<A> {
         let deadline = self.now.mono.saturating_add(self.options.close_timeout_ms);
         self.stop.deadline.get_or_insert(deadline);
         // Whoever is in the middle of a closing handshake may finish it.
-        let is_over = |entry: &Entry| entry.conn.is_in_handshake() || entry.conn.is_open();
+        let is_over = |entry: &Entry| entry.conn.is_alive();
         let over: Vec<usize> =
             self.table.iter().filter(|(_, entry)| is_over(entry)).map(|(slot, _)| slot).collect();
         for slot in over {
@@ -270,7 +280,8 @@ pub(super) enum Then {
 /// The outbox of a connection that is sent to.
 fn open_outbox(table: &mut Slab<Entry>, id: ConnId) -> Option<&mut Outbox> {
     let entry = find(table, id)?;
-    let is_sent_to = entry.announced && entry.conn.is_open() && !entry.deaf;
+    let is_heard = entry.conn.is_open() || entry.conn.is_streaming();
+    let is_sent_to = entry.announced && is_heard && !entry.deaf;
     is_sent_to.then_some(&mut entry.conn.outbox)
 }
 

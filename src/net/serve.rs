@@ -108,7 +108,13 @@ impl<A: App + 'static> Transport<A> {
             if !entry.has_input_work() || entry.is_heavy {
                 return;
             }
-            if entry.conn.has_handleable_input() {
+            if entry.conn.is_calling() {
+                budget.steps -= 1;
+                self.go_on(slot);
+                if self.weigh(slot, budget) {
+                    return;
+                }
+            } else if entry.conn.has_handleable_input() {
                 let mut kept = entry.conn.take_kept();
                 let (used, stalled) = self.handle(slot, &mut kept, budget);
                 if let Some(entry) = self.table.get_mut(slot as usize) {
@@ -209,7 +215,7 @@ impl<A: App + 'static> Transport<A> {
         }
     }
 
-    fn perform(&mut self, slot: u32, step: Step<'_>) {
+    pub(super) fn perform(&mut self, slot: u32, step: Step<'_>) {
         let Some(id) = self.id_of(slot) else { return };
         match step {
             Step::NeedMore => {}
@@ -235,6 +241,8 @@ impl<A: App + 'static> Transport<A> {
                 }
             }
             Step::Request(request) => self.answer_request(id, &request),
+            Step::Call(caller, body) => self.call_with_body(id, &caller, body),
+            Step::Denied(door, denied) => self.begin_end_of_call(slot, door, denied.status()),
             Step::Refused(refusal) => self.begin_end_of_handshake(slot, refusal.reason()),
             Step::Ended(code) => {
                 self.tell_closed(id);
@@ -244,6 +252,7 @@ impl<A: App + 'static> Transport<A> {
     }
 
     fn answer_request(&mut self, id: ConnId, request: &Request) {
+        self.note_untold_proxy(id, request.forwarded_for.is_some());
         let (slot, sockets) = (id.slot, self.table.len());
         let Some(entry) = self.table.get_mut(slot as usize) else { return };
         let (forwarded_for, real_ip) =
@@ -259,19 +268,16 @@ impl<A: App + 'static> Transport<A> {
             || entry.stream.local_addr().is_some_and(|address| !is_loopback(address.ip()));
         let guard = guard.filter(|_| !is_apart || !is_public());
         let path = if is_apart { "" } else { &self.options.path };
-        let site = Site { path, allowed_origins, guard };
+        let is_for_all = self.options.welcomes_all_origins;
+        let site = Site { path, allowed_origins, is_for_all, guard };
+        let door = self.options.doors.as_ref().filter(|_| !is_apart);
+        if let Some(door) = door.and_then(|doors| doors.of(request)) {
+            return self.enter(id, request, door, address);
+        }
         let verdict = judge(request, &site);
         if let Verdict::Refuse(refusal @ (Refusal::ForeignOrigin | Refusal::ForeignHost)) = verdict
         {
             log::info!("{address}: {}", request.foreign(refusal));
-        }
-        if forwarded_for.is_some() && !self.proxy_told && is_untold_proxy(entry.address, trusted) {
-            self.proxy_told = true;
-            log::warn!(
-                "{} sends X-Forwarded-For and is not in trustedProxies: all its clients count \
-                 as one",
-                entry.address
-            );
         }
         let file = match verdict {
             Verdict::Page(_) if !is_apart => {
@@ -338,6 +344,19 @@ impl<A: App + 'static> Transport<A> {
         }
     }
 
+    /// Says once that somebody forwards requests whose word is not believed.
+    fn note_untold_proxy(&mut self, id: ConnId, forwards: bool) {
+        let Some(entry) = self.table.get(id.slot as usize) else { return };
+        let peer = entry.address;
+        if forwards && !self.proxy_told && is_untold_proxy(peer, &self.options.trusted_proxies) {
+            self.proxy_told = true;
+            log::warn!(
+                "{peer} sends X-Forwarded-For and is not in trustedProxies: all its clients count \
+                 as one"
+            );
+        }
+    }
+
     /// The upgrade is complete.
     fn connect(&mut self, id: ConnId, peer: Peer) {
         self.counters.connections_total.fetch_add(1, Relaxed);
@@ -388,15 +407,22 @@ impl<A: App + 'static> Transport<A> {
         entry.announced = false;
         entry.waiting = false;
         entry.paused = false;
-        if std::mem::take(&mut entry.admitted) {
-            let id = ConnId { slot, generation: entry.generation };
-            self.per_client.leave(entry.address, id);
-        }
+        self.leave_address(slot);
         self.begin_drain(slot);
     }
 
+    /// The connection is out of the count of its client.
+    pub(super) fn leave_address(&mut self, slot: u32) {
+        if let Some(entry) = self.table.get_mut(slot as usize)
+            && std::mem::take(&mut entry.admitted)
+        {
+            let id = ConnId { slot, generation: entry.generation };
+            self.per_client.leave(entry.address, id);
+        }
+    }
+
     /// Bounds the time to the end, whatever the peer does.
-    fn begin_drain(&mut self, slot: u32) {
+    pub(super) fn begin_drain(&mut self, slot: u32) {
         let Some(id) = self.id_of(slot) else { return };
         let deadline = self.now.mono.saturating_add(self.options.close_timeout_ms);
         let timer = self.wheel.insert(deadline, id);
@@ -414,11 +440,12 @@ impl<A: App + 'static> Transport<A> {
         let Some(id) = self.id_of(slot) else { return };
         self.tell_closed(id);
         if let Some(entry) = self.table.get_mut(slot as usize)
-            && entry.conn.is_open()
+            && (entry.conn.is_open() || entry.conn.is_streaming())
         {
             entry.conn.end_of_input();
             self.begin_end(slot, NO_CLOSE_FRAME);
         }
+        self.leave_address(slot);
         self.doom(slot);
     }
 

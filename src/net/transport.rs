@@ -12,6 +12,7 @@ use super::handshakes::Handshakes;
 use super::http::client::ClientFiles;
 #[cfg(feature = "console")]
 use super::http::console::ConsoleFiles;
+use super::http::door::Doors;
 use super::limits::{EVENTS, READ_BYTES};
 use super::mailbox::{Durability, Mailbox, Remote};
 use super::probing::Probing;
@@ -39,6 +40,8 @@ pub struct Options {
     pub path: String,
     /// Path of the JavaScript client; `None` serves none.
     pub client_path: Option<String>,
+    /// Paths of the HTTP door; `None`: it is closed.
+    pub doors: Option<Doors>,
     /// Longest message of a client.
     pub max_payload_bytes: usize,
     /// From accepting a socket to its complete request head.
@@ -56,6 +59,8 @@ pub struct Options {
     pub high_water_mark: f64,
     /// Origins that may connect; `None` is all of them.
     pub allowed_origins: Option<Vec<String>>,
+    /// `allowed_origins` is none because all are welcome, and pages are told so.
+    pub welcomes_all_origins: bool,
     /// For a server without authentication that serves this machine only.
     pub guard: Option<Guard>,
     /// Sockets of all kinds; `None` is no limit.
@@ -84,6 +89,7 @@ impl Default for Options {
         Options {
             path: "/".to_owned(),
             client_path: None,
+            doors: None,
             max_payload_bytes: 1_048_576,
             handshake_timeout_ms: 10_000,
             close_timeout_ms: 5_000,
@@ -92,6 +98,7 @@ impl Default for Options {
             max_input_bytes: 256 << 20,
             high_water_mark: 0.8,
             allowed_origins: None,
+            welcomes_all_origins: false,
             guard: None,
             max_connections: None,
             max_connections_per_ip: None,

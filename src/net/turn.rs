@@ -4,6 +4,7 @@
 //! end are put on a list, and the last step of the turn drops them.
 
 use super::entry::{Entry, View, find};
+use super::http::door::Denied;
 use super::http::{Method, Refusal};
 use super::limits::{EVENTS, KEPT_BYTES, POLLS};
 use super::mailbox::Mail;
@@ -207,6 +208,11 @@ impl<A: App + 'static> Transport<A> {
             self.doom(id.slot);
         } else if entry.conn.is_in_handshake() {
             self.refuse(id.slot, Refusal::Timeout, Method::Other);
+        } else if entry.conn.is_reading_body() {
+            let step = entry.conn.deny(Denied::Late);
+            self.perform(id.slot, step);
+        } else if self.is_leaving(id.slot) {
+            self.begin_drain(id.slot);
         } else {
             self.doom(id.slot);
         }

@@ -51,6 +51,15 @@ pub struct Rejected {
 
 /// Checks one text message.
 pub fn parse_message(text: &str, max_depth: u32) -> Result<Incoming<'_>, Rejected> {
+    parse_message_at(text, max_depth, None)
+}
+
+/// As [`parse_message`]; without an id of its own it has its place for one.
+pub fn parse_message_at(
+    text: &str,
+    max_depth: u32,
+    place: Option<u64>,
+) -> Result<Incoming<'_>, Rejected> {
     let reject = |error| Rejected { id: RequestId::Integer(0), error };
     let parse_error =
         |message: Cow<'static, str>| reject(OpError::new(ErrorCode::ParseError, message));
@@ -78,10 +87,20 @@ pub fn parse_message(text: &str, max_depth: u32) -> Result<Incoming<'_>, Rejecte
             None => invalid("Pong must include finite numeric \"timestamp\""),
         };
     }
-    let Some(id) = fields.get("id").and_then(read_id) else {
+    let place = place.and_then(|place| i64::try_from(place).ok()).map(RequestId::Integer);
+    let id = match fields.get("id") {
+        None => place,
+        Some(id) => read_id(id),
+    };
+    let Some(id) = id else {
         return invalid("Request must include finite numeric \"id\"");
     };
     Ok(Incoming::Request(Request { id, operation, fields }))
+}
+
+/// The id of what may be a message.
+pub fn id_of(message: Raw<'_>) -> Option<RequestId> {
+    message.get("id").and_then(read_id)
 }
 
 fn finite(raw: Option<Raw<'_>>) -> Option<f64> {

@@ -12,7 +12,7 @@ mod reply;
 mod tests;
 
 pub use error::{ErrorCode, OpError};
-pub use message::{Incoming, Rejected, Request, RequestId, parse_message};
+pub use message::{Incoming, Rejected, Request, RequestId, id_of, parse_message, parse_message_at};
 pub(crate) use operation::operation_table;
 pub use operation::{Family, Operation, Resource, Tier};
 pub use reply::{Reply, write_error, write_error_object, write_push_head};

@@ -17,6 +17,7 @@ use crate::audit::{AuditFile, AuditLog};
 use crate::config::{AuditSync, Auth, Config, ConfigError, Durability, Problem};
 use crate::engine::{Engine, EngineOptions, Exposure, MetricsPage};
 use crate::json::Json;
+use crate::net::http::door::Doors;
 use crate::net::{self, Remote, Transport};
 use crate::query::{self, ViewLimits, Views};
 use crate::spelling::UnknownMember;
@@ -178,6 +179,11 @@ pub(super) fn transport(
     engine.limit_data(config.limits.max_data_bytes.and_then(super::memory::bytes_of));
     let options = net::Options {
         path: config.path.clone(),
+        doors: config
+            .http
+            .as_ref()
+            .map(|http| Doors { rpc: http.rpc.clone(), live: http.live.clone() }),
+        welcomes_all_origins: config.allows_all_origins(),
         client_path: config.client.as_ref().map(|client| client.path.clone()),
         max_payload_bytes: config.max_payload_bytes,
         handshake_timeout_ms: config.handshake_timeout_ms,

@@ -49,7 +49,7 @@ pub(super) fn open(transport: &mut Transport<Hosted>, config: &Config, url: &str
     transport.serve_console(ConsoleFiles::new(Facts {
         path: &console.path,
         socket: &config.path,
-        rpc: None,
+        rpc: config.http.as_ref().map(|http| &*http.rpc),
         is_read_only: console.read_only,
         auth: login(config),
     }));

@@ -6,8 +6,8 @@
 use super::local::{Closed, LOCAL_SLOT, Local};
 use crate::access::Verdict;
 use crate::app::{
-    App, CommitSeq, ConnId, Effect, Effects, Flow, HttpAnswer, HttpRequest, JobId, JobOutput, Now,
-    Peer, TransportView,
+    App, Call, CommitSeq, ConnId, Effect, Effects, Flow, HttpAnswer, HttpRequest, JobId, JobOutput,
+    Now, Peer, TransportView,
 };
 use crate::audit::AuditFile;
 use crate::engine::Engine;
@@ -178,7 +178,12 @@ impl Hosted {
                         local.waiting = false;
                     }
                 }
-                Effect::Job(_) | Effect::StopAccepting | Effect::Stop => {}
+                // A local client makes no calls.
+                Effect::Answer { .. }
+                | Effect::Stream { .. }
+                | Effect::Job(_)
+                | Effect::StopAccepting
+                | Effect::Stop => {}
             }
         }
         true
@@ -252,6 +257,8 @@ fn is_local(effect: &Effect) -> bool {
         | Effect::Close { conn, .. }
         | Effect::Abandon { conn, .. }
         | Effect::Probe { conn, .. }
+        | Effect::Answer { conn, .. }
+        | Effect::Stream { conn }
         | Effect::Resume { conn } => conn.slot == LOCAL_SLOT,
         Effect::Job(_) | Effect::StopAccepting | Effect::Stop => false,
     }
@@ -270,6 +277,17 @@ impl App for Hosted {
 
     fn message(&mut self, conn: ConnId, text: &str, now: Now) -> Flow {
         let flow = self.engine.message(conn, text, now);
+        self.settle(now);
+        flow
+    }
+
+    fn called(&mut self, conn: ConnId, call: Call<'_>, now: Now) {
+        self.engine.called(conn, call, now);
+        self.settle(now);
+    }
+
+    fn go_on(&mut self, conn: ConnId, now: Now) -> Flow {
+        let flow = self.engine.go_on(conn, now);
         self.settle(now);
         flow
     }

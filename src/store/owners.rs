@@ -37,6 +37,8 @@ impl Owner {
 pub struct Writer {
     /// Whose the records are that it inserts.
     pub owner: Owner,
+    /// Whether it inserts any.
+    pub inserts: bool,
     /// Whether it changes the records of others.
     pub any: bool,
     /// How many records the owner may have, all buckets together.

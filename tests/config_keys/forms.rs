@@ -132,6 +132,15 @@ pub const FORMS: &[Forms] = &[
         &["true", "false", "{}"],
         &[("\"on\"", "{path}: expected boolean or object, got \"on\"")],
     ),
+    ("http", &["true", "false", "{}"], &[("1", "{path}: expected boolean or object, got 1")]),
+    (
+        "http.rpc",
+        &["\"/call\""],
+        &[
+            ("1", "{path}: expected string, got 1"),
+            ("\"/healthz\"", "{path}: must not be the same path as health.path"),
+        ],
+    ),
     (
         "metrics.path",
         &["\"/m\""],

@@ -3,6 +3,7 @@
 //! hang.
 
 mod descriptors;
+mod door;
 mod flow;
 mod frames;
 mod http;

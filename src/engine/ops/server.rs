@@ -7,7 +7,7 @@ use crate::protocol::{OpError, Request};
 impl Engine {
     pub(super) fn server_connections(&self, out: &mut Vec<u8>) {
         out.push(b'[');
-        for (at, conn) in self.conns.in_order().into_iter().enumerate() {
+        for (at, conn) in self.conns.listed().into_iter().enumerate() {
             if at > 0 {
                 out.push(b',');
             }
@@ -114,7 +114,7 @@ impl Engine {
 
     /// Exactly the members of section 10.2 of the protocol.
     pub(crate) fn server_stats(&self) -> Json {
-        let conns = self.conns.in_order();
+        let conns = self.conns.listed();
         let count = |number: usize| Json::Number(number as f64);
         let authenticated = conns.iter().filter(|conn| self.principal(conn.id).is_some()).count();
         let store_subscriptions = conns.iter().map(|c| c.store_subscriptions as usize).sum();

@@ -93,6 +93,11 @@ impl Engine {
         })
     }
 
+    /// Whether records can be a connection's: a call is gone before they are read.
+    fn is_owner(&self, conn: ConnId) -> bool {
+        self.conns.get(conn).is_some_and(|conn| conn.door.is_none())
+    }
+
     /// For whom a connection writes; `any`: also the records of others.
     pub(in crate::engine) fn writer(&self, conn: ConnId, any: bool) -> Option<Writer> {
         let is_trusted = self.conns.get(conn).is_some_and(|conn| conn.trusted);
@@ -100,6 +105,7 @@ impl Engine {
         let most = limits.map(|limits| limits.max_presence_per_owner);
         Some(Writer {
             owner: self.owner_of(conn)?,
+            inserts: self.is_owner(conn),
             any: any || is_trusted,
             // Sessions may be switched off; records of connections are not.
             most: most.unwrap_or_else(|| Continuity::default().max_presence_per_owner),

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::super::*;
-use crate::app::{App, Job, TransportView};
+use crate::app::{App, CallAnswer, Job, TransportView};
 
 use crate::json::{Json, parse};
 
@@ -39,6 +39,9 @@ pub(crate) struct Rig {
     pub unread: Vec<ConnId>,
     pub jobs: Vec<Job>,
     pub resumed: Vec<ConnId>,
+    /// Of calls.
+    pub answers: Vec<(ConnId, CallAnswer)>,
+    pub streams: Vec<ConnId>,
     /// Bytes of the longest message so far.
     pub longest: usize,
 }
@@ -79,6 +82,8 @@ impl Rig {
             unread: Vec::new(),
             jobs: Vec::new(),
             resumed: Vec::new(),
+            answers: Vec::new(),
+            streams: Vec::new(),
             longest: 0,
         }
     }
@@ -113,6 +118,8 @@ impl Rig {
                     outbox.buffered += crate::app::PROBE_FRAME_BYTES;
                     outbox.queued.push_back((crate::app::PROBE_FRAME_BYTES, Frame::Ping(number)));
                 }
+                Effect::Answer { conn, answer, .. } => self.answers.push((conn, *answer)),
+                Effect::Stream { conn } => self.streams.push(conn),
                 Effect::Stop => self.stopped = true,
                 Effect::Resume { conn } => self.resumed.push(conn),
                 Effect::StopAccepting => {}

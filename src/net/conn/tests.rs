@@ -33,9 +33,18 @@ impl Echo {
             match step {
                 Step::NeedMore => break,
                 Step::Nothing | Step::Pong(_) | Step::Refused(_) => {}
+                // Nothing here comes to the door.
+                Step::Call(..) | Step::Denied(..) => unreachable!("no call"),
                 Step::Request(request) => {
-                    match judge(&request, &Site { path: "/ws", allowed_origins: None, guard: None })
-                    {
+                    match judge(
+                        &request,
+                        &Site {
+                            path: "/ws",
+                            allowed_origins: None,
+                            guard: None,
+                            is_for_all: false,
+                        },
+                    ) {
                         Verdict::Upgrade(answer) => {
                             self.conn.upgrade(&answer);
                             self.conn.outbox.push_text(

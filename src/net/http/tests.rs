@@ -5,7 +5,7 @@ use super::*;
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 fn site() -> Site<'static> {
-    Site { path: "/ws", allowed_origins: None, guard: None }
+    Site { path: "/ws", allowed_origins: None, guard: None, is_for_all: false }
 }
 
 fn read(head: &str) -> Result<Option<(Box<Request>, usize)>, Refusal> {
@@ -134,7 +134,12 @@ fn rows_of_1_4() {
 fn origins() {
     let get = "GET /ws HTTP/1.1";
     let allowed = ["https://app.example".to_owned()];
-    let site = |allowed| Site { path: "/ws", allowed_origins: Some(allowed), guard: None };
+    let site = |allowed| Site {
+        path: "/ws",
+        allowed_origins: Some(allowed),
+        guard: None,
+        is_for_all: false,
+    };
     let with = |origin| upgrade(get, &[("Origin", origin)]);
     assert_eq!(status(&with("https://app.example"), &site(&allowed)), 101);
     assert_eq!(status(&with("https://APP.example"), &site(&allowed)), 403);
@@ -149,7 +154,7 @@ fn origins() {
 #[test]
 fn the_guard_of_an_open_server() {
     let guard = Guard::new(["localhost"].into_iter(), &[]);
-    let open = Site { path: "/ws", allowed_origins: None, guard: Some(&guard) };
+    let open = Site { path: "/ws", allowed_origins: None, guard: Some(&guard), is_for_all: false };
     let get = "GET /ws HTTP/1.1";
     let of = |fields: &[(&str, &str)], site: &Site<'_>| status(&upgrade(get, fields), site);
     let local = ("Host", "127.0.0.1:8080");
@@ -161,7 +166,12 @@ fn the_guard_of_an_open_server() {
     // A list says which origins; the name is looked at all the same.
     let allowed = ["https://app.example".to_owned()];
     let guard = Guard::new(["127.0.0.1"].into_iter(), &allowed);
-    let listed = Site { path: "/ws", allowed_origins: Some(&allowed), guard: Some(&guard) };
+    let listed = Site {
+        path: "/ws",
+        allowed_origins: Some(&allowed),
+        guard: Some(&guard),
+        is_for_all: false,
+    };
     let app = ("Origin", "https://app.example");
     assert_eq!(of(&[local, app], &listed), 101);
     assert_eq!(of(&[("Host", "app.example"), app], &listed), 101);

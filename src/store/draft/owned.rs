@@ -18,8 +18,8 @@ impl Draft {
             return Ok(None);
         }
         match self.writer {
-            Some(writer) => Ok(Some(writer.owner)),
-            None => Err(OpError::validation(format!(
+            Some(writer) if writer.inserts => Ok(Some(writer.owner)),
+            _ => Err(OpError::validation(format!(
                 "Bucket \"{}\" takes records from connections only",
                 bucket.name
             ))),
