@@ -106,6 +106,7 @@ macro_rules! operation_table {
             StoreSubscribeMany "store.subscribeMany" Some(Read), EachEntry => store_subscribe_many(conn, request, out);
             StoreUnsubscribe "store.unsubscribe" Some(Read), OwnSubscription => store_unsubscribe(conn, request, out);
             StoreResync "store.resync" Some(Read), OwnSubscription => store_resync(conn, request, out);
+            StoreMoveWindow "store.moveWindow" Some(Read), OwnSubscription => store_move_window(conn, request, out);
             StoreBuckets "store.buckets" Some(Read), None => store_buckets(out);
             StoreStats "store.stats" Some(Read), None => write_store_stats(out);
             StoreInsert "store.insert" Some(Write), Bucket("bucket"), once => store_insert(conn, request, out);

@@ -61,6 +61,11 @@ impl AdHoc {
         })
     }
 
+    /// Whether the result is rows.
+    pub fn is_of_rows(&self) -> bool {
+        self.definition.aggregate.is_none()
+    }
+
     /// Whether results have positions unless asked otherwise.
     pub fn is_sorted(&self) -> bool {
         !self.definition.sort.is_empty()

@@ -6,6 +6,7 @@ use super::list::{List, ListChange, Op, Window, write_keys, write_list};
 use super::order::{Columns, SortKey, SortSpec};
 use super::piece::{Piece, Projection};
 use super::plan::{Evaluated, Plan};
+use super::span::{BySpan, Span, Spans};
 use super::sum::NeedsColumn;
 use super::value::{Member, MemberChange, ValueForm, same_number};
 use crate::json::write_number;
@@ -48,9 +49,11 @@ pub(crate) enum Effect {
     Unchanged,
     /// A value became another one.
     Value,
-    List(ListChange),
-    /// Another result, by a way that nobody kept track of.
-    Reset,
+    /// What it is for the whole result, and through windows of it.
+    List(ListChange, BySpan<ListChange>),
+    /// Another result, by a way that nobody kept track of; what it was, where that
+    /// is known.
+    Reset(Option<Evaluated>),
 }
 
 /// See the module's description.
@@ -122,21 +125,25 @@ impl Form {
         plan: &Plan,
         bucket: &Bucket,
         changes: &[MemberChange<'_>],
+        spans: &Spans,
     ) -> Result<Effect, Rebuild> {
-        let listed = |change: Option<ListChange>| change.map_or(Effect::Unchanged, Effect::List);
+        let whole = |change| (change, BySpan::default());
+        let listed = |change: Option<(ListChange, BySpan<ListChange>)>| {
+            change.map_or(Effect::Unchanged, |(change, seen)| Effect::List(change, seen))
+        };
         Ok(match self {
             Form::Value(form) => match form.apply(changes)? {
                 true => Effect::Value,
                 false => Effect::Unchanged,
             },
-            Form::Groups(form) => listed(form.apply(changes, &plan.projection)?),
+            Form::Groups(form) => listed(form.apply(changes, &plan.projection)?.map(whole)),
             Form::Rows(list) => {
                 let ops = changes.iter().map(|change| Op {
                     old: change.old.map(|old| old.place),
                     new: change.new.map(|new| (new.place, Piece::Row(new.row.clone()))),
                 });
                 let refill = &mut |most| first_rows(plan, bucket, most);
-                listed(list.apply(ops.collect(), &plan.projection, refill))
+                listed(list.apply(ops.collect(), &plan.projection, spans, refill))
             }
             Form::Sorted(sorted) => {
                 let Some(sort) = &plan.sort else { return Err(Rebuild) };
@@ -146,17 +153,15 @@ impl Form {
                 if !sort.is_total(&sorted.columns) {
                     return Err(Rebuild);
                 }
-                listed(sorted.apply(plan, sort, bucket, changes))
+                listed(sorted.apply(plan, sort, bucket, (changes, spans)))
             }
-            Form::Set => listed(ListChange::of_set(changes, &plan.projection)),
+            Form::Set => listed(ListChange::of_set(changes, &plan.projection).map(whole)),
             Form::Rerun(Fallback::MixedColumn, _) if plan.is_ordered(bucket) => {
                 return Err(Rebuild);
             }
             Form::Rerun(_, last) => {
-                let next = plan.evaluate(bucket);
-                let effect = difference(last, &next, &plan.projection);
-                *last = next;
-                effect
+                let before = std::mem::replace(last, plan.evaluate(bucket));
+                difference(before, last, &plan.projection)
             }
         })
     }
@@ -176,6 +181,19 @@ impl Form {
             }
             Form::Rerun(_, Evaluated::List(pieces)) => Box::new(pieces.iter().cloned()),
             Form::Value(_) | Form::Rerun(_, Evaluated::Value(_)) => Box::new(std::iter::empty()),
+        }
+    }
+
+    /// What a window of a result of rows shows.
+    pub fn span(&self, span: Span) -> Box<dyn Iterator<Item = &Piece> + '_> {
+        match self {
+            Form::Rows(list) => Box::new(list.span(span)),
+            Form::Sorted(sorted) => Box::new(sorted.list.span(span)),
+            Form::Rerun(_, Evaluated::List(pieces)) => Box::new(span_of(pieces, span).iter()),
+            // Nobody looks at these through a window.
+            Form::Set | Form::Groups(_) | Form::Value(_) | Form::Rerun(_, Evaluated::Value(_)) => {
+                Box::new(std::iter::empty())
+            }
         }
     }
 
@@ -331,8 +349,8 @@ impl Sorted {
         plan: &Plan,
         sort: &SortSpec,
         bucket: &Bucket,
-        changes: &[MemberChange<'_>],
-    ) -> Option<ListChange> {
+        (changes, spans): (&[MemberChange<'_>], &Spans),
+    ) -> Option<(ListChange, BySpan<ListChange>)> {
         let key = |member: Member<'_>| (sort.key(member.row), member.place);
         let ops = changes.iter().map(|change| Op {
             old: change.old.map(key),
@@ -342,7 +360,7 @@ impl Sorted {
             Some(way) => first_on(plan, bucket, sort, &way, most),
             None => first_sorted(plan.members(bucket), sort, most),
         };
-        self.list.apply(ops.collect(), &plan.projection, refill)
+        self.list.apply(ops.collect(), &plan.projection, spans, refill)
     }
 }
 
@@ -392,8 +410,8 @@ pub(super) fn first_sorted<'r>(
 }
 
 /// Compares two results from scratch.
-pub(crate) fn difference(old: &Evaluated, new: &Evaluated, projection: &Projection) -> Effect {
-    match (old, new) {
+pub(crate) fn difference(old: Evaluated, new: &Evaluated, projection: &Projection) -> Effect {
+    match (&old, new) {
         (Evaluated::Value(old), Evaluated::Value(new)) if same_number(*old, *new) => {
             Effect::Unchanged
         }
@@ -401,11 +419,16 @@ pub(crate) fn difference(old: &Evaluated, new: &Evaluated, projection: &Projecti
         (Evaluated::List(old), Evaluated::List(new)) if same_list(old, new, projection) => {
             Effect::Unchanged
         }
-        _ => Effect::Reset,
+        _ => Effect::Reset(Some(old)),
     }
 }
 
-fn same_list(old: &[Piece], new: &[Piece], projection: &Projection) -> bool {
+/// What a window of a list shows.
+pub(super) fn span_of(pieces: &[Piece], span: Span) -> &[Piece] {
+    pieces.get(span.of(pieces.len())).unwrap_or_default()
+}
+
+pub(super) fn same_list(old: &[Piece], new: &[Piece], projection: &Projection) -> bool {
     let key = |piece: &Piece| {
         let mut key = Vec::new();
         projection.write_key(piece, &mut key);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::list::{List, ListChange, Op, Window};
 use super::piece::{GroupText, Piece, Projection};
+use super::span::Spans;
 use super::sum::NeedsColumn;
 use super::value::{Accumulator, Measure, Member, MemberChange};
 use crate::json::js::string_of;
@@ -243,7 +244,9 @@ impl GroupsForm {
                 ops.push(Op { old, new });
             }
         }
-        self.list.apply(ops, projection, &mut |_| Vec::new())
+        // Nobody looks at groups through a window.
+        let change = self.list.apply(ops, projection, &Spans::default(), &mut |_| Vec::new());
+        change.map(|(change, _)| change)
     }
 }
 

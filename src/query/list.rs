@@ -9,10 +9,15 @@
 //! list after a few refills, and a quiet top ten stays small.
 
 mod change;
+mod turnover;
 
-pub(crate) use change::{Gone, How, ListChange, Placed, patch, write_keys, write_list};
+pub(crate) use change::{ListChange, patch, write_keys, write_list};
+use turnover::{Spot, Touched, Turnover};
+
+use std::ops::Range;
 
 use super::piece::{Piece, Projection};
+use super::span::{BySpan, Span, Spans};
 use crate::tree::{Entry, Tree};
 
 /// Reserve of a list that is filled for the first time. With some 60 bytes per
@@ -88,26 +93,6 @@ pub(crate) struct List<K> {
     pub refills: u64,
 }
 
-/// The place of an element before or after.
-#[derive(Clone, Copy, Debug)]
-struct Spot {
-    rank: usize,
-    before: u64,
-    len: u32,
-}
-
-/// A member that may have changed its place in the window.
-struct Candidate<K> {
-    key_after: Option<K>,
-    was: Option<(Spot, Piece)>,
-    is: Option<(Spot, Piece)>,
-    /// Changed its order.
-    structural: bool,
-    /// Looks different.
-    altered: bool,
-    moved: bool,
-}
-
 impl<K: Key> List<K> {
     /// A list over so many members, of which `first` are the first
     /// [`Window::held`] in order.
@@ -179,88 +164,65 @@ impl<K: Key> List<K> {
         place.found.then_some(place.rank)
     }
 
-    fn shows(&self, rank: usize) -> bool {
-        (self.offset..self.end).contains(&rank)
+    /// What a window of the result shows, in order.
+    pub fn span(&self, span: Span) -> impl Iterator<Item = &Piece> {
+        let shown = span.of(self.rows());
+        let from = self.offset.saturating_add(shown.start);
+        self.tree.iter_from(from).take(shown.len()).map(|entry| &entry.value)
+    }
+
+    /// The ranks of a window of the result.
+    fn ranks(&self, span: Span) -> Range<usize> {
+        let shown = span.of(self.end.saturating_sub(self.offset));
+        self.offset.saturating_add(shown.start)..self.offset.saturating_add(shown.end)
     }
 
     /// Applies what a commit did to the members. O(k log n) for k changes, if
-    /// the list does not have to be filled. `None`: the window is as it was.
+    /// the list does not have to be filled, and O(k) more for each window that
+    /// shows one of them. `None`: the result is as it was.
     pub fn apply(
         &mut self,
         ops: Vec<Op<K>>,
         projection: &Projection,
+        spans: &Spans,
         refill: Refill<'_, K>,
-    ) -> Option<ListChange> {
-        let base_before = self.tree.weight_before(self.offset);
-        let structural = ops.iter().filter(|op| op.old.as_ref() != op.new.as_ref().map(|n| &n.0));
-        let shift = structural.count();
-        let mut candidates = self.neighbours(&ops, shift);
-        candidates.reserve(ops.len());
-        self.change_members(ops, projection, &mut candidates);
-        self.refill_if_short(projection, refill, &mut candidates);
-        for candidate in &mut candidates {
-            let found = candidate.key_after.as_ref().and_then(|key| self.spot(key));
-            candidate.is = found.map(|(spot, piece)| (spot, piece.clone()));
-            candidate.was = candidate.was.take().filter(|(spot, _)| self.shows(spot.rank));
-            candidate.is = candidate.is.take().filter(|(spot, _)| self.shows(spot.rank));
+    ) -> Option<(ListChange, BySpan<ListChange>)> {
+        let base = self.tree.weight_before(self.offset);
+        let held = self.tree.len();
+        let (keys, mut touched): (Vec<_>, Vec<_>) =
+            self.change_members(ops, projection).into_iter().unzip();
+        self.refill_if_short(projection, refill);
+        for (key, touched) in keys.iter().zip(&mut touched) {
+            let found = key.as_ref().and_then(|key| self.spot(key));
+            touched.is = found.map(|(spot, piece)| (spot, piece.clone()));
         }
-        candidates.retain(|c| match (&c.was, &c.is) {
-            (None, None) => false,
-            (Some(_), Some(_)) => c.structural || c.altered,
-            _ => true,
+        let turnover = Turnover::new(touched, (held, self.tree.len()));
+        let bases = (base, self.tree.weight_before(self.offset));
+        let whole = turnover.through(&self.tree, &(self.offset..self.end), bases);
+        let seen = whole.is_some().then(|| self.seen_through(&turnover, spans));
+        self.cut();
+        whole.zip(seen)
+    }
+
+    /// The same difference through the windows that show it. Their bytes are
+    /// nobody's concern.
+    fn seen_through(&self, turnover: &Turnover, spans: &Spans) -> BySpan<ListChange> {
+        let first = turnover.first().unwrap_or_default().saturating_sub(self.offset);
+        let seen = spans.behind(first).filter_map(|span| {
+            let change = turnover.through(&self.tree, &self.ranks(span), (0, 0))?;
+            Some((span, change))
         });
-        mark_moved(&mut candidates);
-        let base_after = self.tree.weight_before(self.offset);
-        self.difference(candidates, base_before, base_after)
+        seen.collect()
     }
 
-    /// Members at the borders of the window that others may push across: as
-    /// many on both sides as there are changes. Those that change themselves
-    /// are left out.
-    fn neighbours(&self, ops: &[Op<K>], shift: usize) -> Vec<Candidate<K>> {
-        let mut candidates = Vec::new();
-        if shift == 0 {
-            return candidates;
-        }
-        let mut changing: Vec<&K> = ops.iter().filter_map(|op| op.old.as_ref()).collect();
-        changing.sort_unstable();
-        let mut next = 0;
-        for border in [self.offset, self.end] {
-            if border == 0 || border == usize::MAX {
-                continue;
-            }
-            let from = border.saturating_sub(shift).max(next);
-            let to = border.saturating_add(shift).min(self.tree.len());
-            if from >= to {
-                continue;
-            }
-            next = to;
-            let mut before = self.tree.weight_before(from);
-            for (rank, entry) in (from..to).zip(self.tree.iter_from(from)) {
-                let spot = Spot { rank, before, len: entry.weight };
-                before += u64::from(entry.weight);
-                if changing.binary_search(&&entry.key).is_err() {
-                    candidates.push(Candidate {
-                        key_after: Some(entry.key.clone()),
-                        was: Some((spot, entry.value.clone())),
-                        is: None,
-                        structural: false,
-                        altered: false,
-                        moved: false,
-                    });
-                }
-            }
-        }
-        candidates
-    }
-
-    /// First notes where everything was, then takes out, then puts in.
+    /// First notes where everything was, then takes out, then puts in. Returns
+    /// each with its key from now on.
     fn change_members(
         &mut self,
         ops: Vec<Op<K>>,
         projection: &Projection,
-        candidates: &mut Vec<Candidate<K>>,
-    ) {
+    ) -> Vec<(Option<K>, Touched)> {
+        let mut touched = Vec::with_capacity(ops.len());
         let mut coming = Vec::with_capacity(ops.len());
         let mut going = Vec::with_capacity(ops.len());
         let mut staying = Vec::new();
@@ -273,14 +235,8 @@ impl<K: Key> List<K> {
                 (Some((_, Piece::Group(a))), Some((_, Piece::Group(b)))) => a != b,
                 _ => true,
             };
-            candidates.push(Candidate {
-                key_after: new.as_ref().map(|(key, _)| key.clone()),
-                was,
-                is: None,
-                structural,
-                altered,
-                moved: false,
-            });
+            let key = new.as_ref().map(|(key, _)| key.clone());
+            touched.push((key, Touched { was, is: None, structural, altered }));
             if structural {
                 going.extend(old);
                 coming.extend(new);
@@ -309,20 +265,10 @@ impl<K: Key> List<K> {
                 self.tree.insert(key, piece, weight);
             }
         }
+        touched
     }
 
-    fn refill_if_short(
-        &mut self,
-        projection: &Projection,
-        refill: Refill<'_, K>,
-        candidates: &mut Vec<Candidate<K>>,
-    ) {
-        let most = self.end.saturating_add(self.reserve.saturating_mul(2));
-        while self.tree.len() > most {
-            let Some(key) = self.tree.last().map(|last| last.key.clone()) else { break };
-            self.tree.remove(&key);
-            self.heap = self.heap.saturating_sub(key.heap());
-        }
+    fn refill_if_short(&mut self, projection: &Projection, refill: Refill<'_, K>) {
         if self.tree.len() >= self.end || self.is_complete() {
             return;
         }
@@ -332,88 +278,16 @@ impl<K: Key> List<K> {
         let entries = refill(self.end.saturating_add(self.reserve));
         self.fill(projection, entries);
         debug_assert!(self.tree.len() >= known);
-        // What was beyond the reserve and is shown now.
-        let mut touched: Vec<&K> = candidates.iter().filter_map(|c| c.key_after.as_ref()).collect();
-        touched.sort_unstable();
-        let shown = self.end.saturating_sub(known);
-        let new: Vec<K> = self
-            .tree
-            .iter_from(known)
-            .take(shown)
-            .filter(|entry| touched.binary_search(&&entry.key).is_err())
-            .map(|entry| entry.key.clone())
-            .collect();
-        candidates.extend(new.into_iter().map(|key| Candidate {
-            key_after: Some(key),
-            was: None,
-            is: None,
-            structural: false,
-            altered: true,
-            moved: false,
-        }));
     }
 
-    fn difference(
-        &self,
-        candidates: Vec<Candidate<K>>,
-        base_before: u64,
-        base_after: u64,
-    ) -> Option<ListChange> {
-        let mut change = ListChange::default();
-        for candidate in candidates {
-            let how = match (&candidate.was, &candidate.is) {
-                (Some(_), Some(_)) if candidate.moved => How::Moved,
-                (Some(_), Some(_)) if candidate.altered => How::Replaced,
-                (Some(_), Some(_)) => continue,
-                _ => How::Crossed,
-            };
-            if let Some((spot, piece)) = candidate.was {
-                let index = spot.rank - self.offset;
-                let start = spot.before - base_before + index as u64;
-                change.gone.push(Gone { piece, index, how, start, len: spot.len });
-            }
-            if let Some((spot, piece)) = candidate.is {
-                let index = spot.rank - self.offset;
-                let start = spot.before - base_after + index as u64;
-                change.placed.push(Placed { piece, index, how, start });
-            }
-        }
-        change.gone.sort_unstable_by_key(|gone| gone.index);
-        change.placed.sort_unstable_by_key(|placed| placed.index);
-        (!change.gone.is_empty() || !change.placed.is_empty()).then_some(change)
-    }
-}
-
-/// Decides which of the members with a new order are in another place, seen
-/// from the others. One is not if as many of the members that did not change
-/// stand before it as did before, and it has not changed places with another
-/// one that stays.
-fn mark_moved<K>(candidates: &mut [Candidate<K>]) {
-    let stays = |c: &Candidate<K>| c.was.is_some() && c.is.is_some() && !c.structural;
-    let ranks = |of: fn(&Candidate<K>) -> Option<usize>, all: &[Candidate<K>]| {
-        let mut ranks: Vec<usize> = all.iter().filter(|c| !stays(c)).filter_map(of).collect();
-        ranks.sort_unstable();
-        ranks
-    };
-    let left = ranks(|c| c.was.as_ref().map(|(spot, _)| spot.rank), candidates);
-    let came = ranks(|c| c.is.as_ref().map(|(spot, _)| spot.rank), candidates);
-    // The ranks and not the indices: the offset is the same on both sides.
-    let fixed = |rank: usize, others: &[usize]| rank - others.partition_point(|at| *at < rank);
-    let mut ordered: Vec<(usize, usize, &mut Candidate<K>)> = candidates
-        .iter_mut()
-        .filter(|c| c.structural)
-        .filter_map(|c| match (&c.was, &c.is) {
-            (Some((was, _)), Some((is, _))) => Some((is.rank, was.rank, c)),
-            _ => None,
-        })
-        .collect();
-    ordered.sort_unstable_by_key(|(is, ..)| *is);
-    let mut last = None;
-    for (is, was, candidate) in ordered {
-        if fixed(was, &left) == fixed(is, &came) && last.is_none_or(|last| last < was) {
-            last = Some(was);
-        } else {
-            candidate.moved = true;
+    /// Lets go what is far behind the end. Comes last: what was pushed there was
+    /// shown before.
+    fn cut(&mut self) {
+        let most = self.end.saturating_add(self.reserve.saturating_mul(2));
+        while self.tree.len() > most {
+            let Some(key) = self.tree.last().map(|last| last.key.clone()) else { break };
+            self.tree.remove(&key);
+            self.heap = self.heap.saturating_sub(key.heap());
         }
     }
 }

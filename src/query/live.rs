@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::derived::Derived;
 use super::program::ProgramView;
 use super::routing::Route;
+use super::span::Span;
 use super::view::{Body, Changed, View, ViewLimits, ViewStats, Want};
 use crate::store::{Bucket, BucketId, Change, Store};
 
@@ -137,11 +138,14 @@ impl Live {
         }
     }
 
-    /// What follows `"seq":n,` in a reset.
-    pub fn reset_text(&mut self, store: &Store) -> Option<Arc<[u8]>> {
+    /// What follows `"seq":n,` in a reset; of what a window shows.
+    pub fn reset_text(&mut self, store: &Store, window: Option<Span>) -> Option<Arc<[u8]>> {
         let bucket = self.bucket(store)?;
         match self {
-            Live::Declared(view) => Some(view.reset_text(bucket)),
+            Live::Declared(view) => Some(match window {
+                Some(span) => view.window_reset_text(span),
+                None => view.reset_text(bucket),
+            }),
             Live::Program(..) | Live::Derived(..) => None,
         }
     }
@@ -193,7 +197,7 @@ impl Live {
                 common.stats.changes += 1;
                 let body = Some(view.body());
                 let previous = Some(previous);
-                Some(Changed { full: true, body, previous, with_positions: None, as_set: None })
+                Some(Changed { full: true, body, previous, ..Changed::default() })
             }
         }
     }

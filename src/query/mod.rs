@@ -28,11 +28,13 @@ mod registry;
 mod resume;
 mod routing;
 mod sets;
+mod span;
 pub(crate) mod sum;
 mod upkeep;
 mod value;
 mod view;
 mod views;
+mod windows;
 
 #[cfg(test)]
 mod tests;
@@ -49,6 +51,7 @@ pub(crate) use program::{Incremental, Plain, Program};
 pub(crate) use registry::not_a_query;
 pub(crate) use resume::Question;
 pub(crate) use sets::{Listed as ListedSet, SetId, Sets};
+pub(crate) use span::Span;
 pub use view::ViewLimits;
 pub(crate) use view::{Body, Changed, Want};
 pub(crate) use views::{ViewId, Views};

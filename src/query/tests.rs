@@ -126,6 +126,11 @@ impl Bench {
             {
                 bench.watch(&name, params, want);
             }
+            if bench.views.is_of_rows(&name) == Some(true) {
+                for (offset, limit) in [(0, 2), (1, 3), (5, 4)] {
+                    bench.watch(&name, params, Want::Window(Span { offset, limit }));
+                }
+            }
         }
         bench
     }
@@ -139,8 +144,18 @@ impl Bench {
         }
         let view = subscribed.expect("valid");
         let mut watcher = Watcher { view, want, text: None, keys: Vec::new(), rows: Vec::new() };
-        let (text, state) = self.state(view);
-        watcher.adopt(text, &state);
+        match want {
+            Want::Window(span) => {
+                let mut state = b"{".to_vec();
+                self.views.get(view).expect("a view").write_window(span, &mut state);
+                state.push(b'}');
+                watcher.adopt(None, &json(std::str::from_utf8(&state).expect("UTF-8")));
+            }
+            _ => {
+                let (text, state) = self.state(view);
+                watcher.adopt(text, &state);
+            }
+        }
         self.watchers.push(watcher);
     }
 
@@ -219,7 +234,7 @@ impl Watcher {
     fn adopt(&mut self, text: Option<String>, state: &Json) {
         self.text = match self.want {
             Want::Full | Want::FullLater => text,
-            Want::Delta { .. } => state.get("value").map(Json::to_text),
+            Want::Delta { .. } | Want::Window(_) => state.get("value").map(Json::to_text),
         };
         let list = |name| state.get(name).and_then(Json::as_array).unwrap_or_default();
         self.keys = list("keys").iter().map(Json::to_text).collect();
@@ -239,6 +254,10 @@ impl Watcher {
             }
             Want::Delta { positions: true } => &changed.with_positions,
             Want::Delta { positions: false } => &changed.as_set,
+            Want::Window(span) => match changed.seen.get(span) {
+                Some(delta) => &Some(delta.clone()),
+                None => return,
+            },
         };
         let delta = delta.as_ref().expect("somebody wants it");
         let delta = json(&format!("{{{}}}", std::str::from_utf8(delta).expect("UTF-8")));
@@ -255,7 +274,7 @@ impl Watcher {
         if let Some(value) = state.get("value") {
             let expected = match self.want {
                 Want::Full | Want::FullLater => text,
-                Want::Delta { .. } => Some(value.to_text()),
+                Want::Delta { .. } | Want::Window(_) => Some(value.to_text()),
             };
             assert_eq!(self.text, expected);
             return;
@@ -272,6 +291,9 @@ impl Watcher {
                 return;
             }
             Want::Delta { positions: true } => {}
+            Want::Window(span) => {
+                expected = expected.into_iter().skip(span.offset).take(span.limit).collect();
+            }
             Want::Delta { positions: false } => {
                 mine.sort();
                 expected.sort();

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::definition::Definition;
 use super::form::{Effect, Fallback, Form, Rebuild, difference};
-use super::list::patch;
+use super::list::{ListChange, patch};
 use super::params::Params;
 use super::plan::{Evaluated, Plan};
+use super::span::{BySpan, Span, Spans};
 use super::value::MemberChange;
 use crate::budget::Budget;
 use crate::json::{Json, write_number};
@@ -26,34 +27,49 @@ pub(crate) enum Want {
     FullLater,
     /// Deltas. With positions or, for plain rows, as changes of a set.
     Delta { positions: bool },
+    /// Deltas with positions, of what a window shows.
+    Window(Span),
 }
 
 /// How many subscribers want what.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Wanted {
     full: usize,
     full_later: usize,
     positions: usize,
     sets: usize,
+    spans: Spans,
 }
 
 impl Wanted {
-    fn of(&mut self, want: Want) -> &mut usize {
+    fn join(&mut self, want: Want) {
         match want {
+            Want::Window(span) => self.spans.join(span),
+            Want::Full => self.full += 1,
+            Want::FullLater => self.full_later += 1,
+            Want::Delta { positions: true } => self.positions += 1,
+            Want::Delta { positions: false } => self.sets += 1,
+        }
+    }
+
+    fn leave(&mut self, want: Want) {
+        let count = match want {
+            Want::Window(span) => return self.spans.leave(span),
             Want::Full => &mut self.full,
             Want::FullLater => &mut self.full_later,
             Want::Delta { positions: true } => &mut self.positions,
             Want::Delta { positions: false } => &mut self.sets,
-        }
+        };
+        *count = count.saturating_sub(1);
     }
 
     fn total(&self) -> usize {
-        self.full + self.full_later + self.positions + self.sets
+        self.full + self.full_later + self.positions + self.sets + self.spans.lookers()
     }
 }
 
 /// A change of a result, in every form that a subscriber wants.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Changed {
     /// The whole result differs. (It need not when a delta exists: another
     /// record that looks the same is no change to those who see no keys.)
@@ -66,6 +82,8 @@ pub(crate) struct Changed {
     /// What follows `"seq":n,` in the delta; `None` where nobody wants it.
     pub with_positions: Option<Arc<[u8]>>,
     pub as_set: Option<Arc<[u8]>>,
+    /// The same for each window that shows something else now.
+    pub seen: BySpan<Arc<[u8]>>,
 }
 
 /// Counted decisions.
@@ -171,6 +189,16 @@ impl View {
         &self.form
     }
 
+    pub(super) fn spans(&self) -> &Spans {
+        &self.wanted.spans
+    }
+
+    /// Somebody who looked at one part of it looks at another.
+    pub(super) fn look_elsewhere(&mut self, from: Span, to: Span) {
+        self.wanted.spans.leave(from);
+        self.wanted.spans.join(to);
+    }
+
     pub fn bucket(&self) -> BucketId {
         self.plan.bucket
     }
@@ -181,7 +209,7 @@ impl View {
 
     pub fn memory(&self) -> usize {
         let body = self.body.iter().flatten().map(|body| body.len()).sum::<usize>();
-        self.form.memory() + body
+        self.form.memory() + body + self.wanted.spans.memory()
     }
 
     /// For `store.explain`.
@@ -206,7 +234,7 @@ impl View {
 
     /// Counts a subscriber.
     pub fn join(&mut self, bucket: &Bucket, want: Want) {
-        *self.wanted.of(want) += 1;
+        self.wanted.join(want);
         if want != (Want::Delta { positions: false }) && matches!(self.form, Form::Set) {
             self.form = Form::build(&self.plan, bucket, false);
         }
@@ -214,8 +242,7 @@ impl View {
 
     /// Forgets a subscriber. Returns how many are left.
     pub fn leave(&mut self, want: Want) -> usize {
-        let count = self.wanted.of(want);
-        *count = count.saturating_sub(1);
+        self.wanted.leave(want);
         self.wanted.total()
     }
 
@@ -279,7 +306,7 @@ impl View {
             return None;
         }
         self.stats.commits += 1;
-        let effect = match self.form.apply(&self.plan, bucket, &members) {
+        let effect = match self.form.apply(&self.plan, bucket, &members, &self.wanted.spans) {
             Ok(effect) => {
                 self.stats.reruns += u64::from(matches!(self.form, Form::Rerun(..)));
                 effect
@@ -311,10 +338,10 @@ impl View {
         let effect = match before {
             Some(before) => {
                 let after = self.snapshot(bucket).unwrap_or(Evaluated::Value(None));
-                difference(&before, &after, &self.plan.projection)
+                difference(before, &after, &self.plan.projection)
             }
             // A set does not know what it was.
-            None => Effect::Reset,
+            None => Effect::Reset(None),
         };
         let changed = self.publish(bucket, effect);
         if limits.check {
@@ -351,8 +378,8 @@ impl View {
         let before = self.snapshot(bucket);
         self.form = Form::build(&self.plan, bucket, matches!(self.form, Form::Set));
         match (before, self.snapshot(bucket)) {
-            (Some(before), Some(after)) => difference(&before, &after, &self.plan.projection),
-            _ => Effect::Reset,
+            (Some(before), Some(after)) => difference(before, &after, &self.plan.projection),
+            _ => Effect::Reset(None),
         }
     }
 
@@ -371,12 +398,11 @@ impl View {
             return None;
         }
         let previous = self.body.take();
-        let mut changed =
-            Changed { full: true, body: None, previous, with_positions: None, as_set: None };
+        let mut changed = Changed { full: true, previous, ..Changed::default() };
         if self.wanted.full > 0 {
             let old = changed.previous.as_ref().and_then(Option::as_ref);
             let body = match (&effect, old) {
-                (Effect::List(change), Some(old))
+                (Effect::List(change, _), Some(old))
                     if !matches!(self.form, Form::Set)
                         && old.len() <= self.plan.projection.text_bytes =>
                 {
@@ -388,7 +414,7 @@ impl View {
             };
             let may_look_the_same =
                 !self.plan.projection.shows_key() || matches!(self.form, Form::Groups(_));
-            if may_look_the_same || matches!(effect, Effect::Reset) {
+            if may_look_the_same || matches!(effect, Effect::Reset(_)) {
                 // Other records or groups, or another order, may look the same.
                 changed.full = changed.previous.as_ref() != Some(&body);
             }
@@ -398,8 +424,10 @@ impl View {
         if self.wanted.positions + self.wanted.sets > 0 {
             self.write_deltas(bucket, &effect, &mut changed);
         }
+        changed.seen = self.see(effect);
         let texts = [&changed.with_positions, &changed.as_set].into_iter().flatten();
-        let bytes: usize = texts.map(|text| text.len()).sum();
+        let seen = changed.seen.iter().map(|(_, text)| text);
+        let bytes: usize = texts.chain(seen).map(|text| text.len()).sum();
         let body = changed.body.iter().flatten().map(|body| body.len()).sum::<usize>();
         // Its own budget has no end.
         let _ = self.plan.budget.spend_text_bytes(bytes + body);
@@ -408,7 +436,7 @@ impl View {
     }
 
     fn write_deltas(&mut self, bucket: &Bucket, effect: &Effect, changed: &mut Changed) {
-        let Effect::List(change) = effect else {
+        let Effect::List(change, _) = effect else {
             let text = match effect {
                 Effect::Value => {
                     let mut out = Vec::new();
@@ -421,17 +449,18 @@ impl View {
             changed.as_set = Some(text);
             return;
         };
-        let text = |positions: bool| {
-            let mut out = Vec::with_capacity(256);
-            change.write(&self.plan.projection, positions, &mut out);
-            Some(out.into())
-        };
         if self.wanted.positions > 0 {
-            changed.with_positions = text(true);
+            changed.with_positions = Some(self.delta_text(change, true));
         }
         if self.wanted.sets > 0 {
-            changed.as_set = text(false);
+            changed.as_set = Some(self.delta_text(change, false));
         }
+    }
+
+    pub(super) fn delta_text(&self, change: &ListChange, positions: bool) -> Arc<[u8]> {
+        let mut out = Vec::with_capacity(256);
+        change.write(&self.plan.projection, positions, &mut out);
+        out.into()
     }
 
     /// Holds that what is kept is what an evaluation from scratch gives.

@@ -59,6 +59,7 @@ store.live                       r  . . + + + + + + . .
 store.subscribe                  r  . . + + + + + + . .
 store.unsubscribe                o  . + + + + + + + + +
 store.resync                     o  . + + + + + + + + +
+store.moveWindow                 o  . + + + + + + + + +
 store.subscribeMany              o  . + + + + + + + + +
 store.buckets                    r  . . + + + + . . . .
 store.stats                      r  . . + + + + . . . .

@@ -71,7 +71,7 @@ fn the_answer_says_what_a_client_has_to_know() {
     assert_eq!(
         answer,
         format!(
-            r#"{{"id":1,"type":"result","data":{{"epoch":"{epoch}","commit":0,"session":null,"replaced":false,"keepMs":10000,"window":64,"heartbeatMs":0,"maxPayloadBytes":1048576,"features":["resume","many","once","presence"]}}}}"#
+            r#"{{"id":1,"type":"result","data":{{"epoch":"{epoch}","commit":0,"session":null,"replaced":false,"keepMs":10000,"window":64,"heartbeatMs":0,"maxPayloadBytes":1048576,"features":["resume","many","window","once","presence"]}}}}"#
         )
     );
     assert!(!epoch.bytes().all(|digit| digit == b'0'), "an epoch is random: {epoch}");

@@ -179,7 +179,8 @@ impl Engine {
     /// Whether a key could be told that the client was never shown: where not all
     /// records are shown, or may be asked for.
     fn asks_for_keys(&mut self, conn: ConnId, view: ViewId, mode: Mode) -> bool {
-        if mode == Mode::Full || self.views.rows_of(view).is_none() {
+        // The others keep what they have, or are told everything.
+        if !matches!(mode, Mode::Delta { .. }) || self.views.rows_of(view).is_none() {
             return false;
         }
         let hides = self.views.question(view).is_some_and(|it| it.read_filter.is_some());

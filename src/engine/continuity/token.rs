@@ -6,7 +6,7 @@ use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest as _, Sha256};
 
 use crate::engine::subscriptions::Mode;
-use crate::query::Question;
+use crate::query::{Question, Span};
 use crate::storage::EpochId;
 
 /// The meaning of results: whoever changes what a definition answers raises it.
@@ -47,10 +47,15 @@ impl Token {
 
 /// What is different for different questions.
 pub(super) fn fingerprint(question: &Question<'_>, mode: Mode) -> [u8; 16] {
+    let window;
     let mode = match mode {
         Mode::Full => "full",
         Mode::Delta { positions: true } => "delta, positions",
         Mode::Delta { positions: false } => "delta",
+        Mode::Window(Span { offset, limit }) => {
+            window = format!("window, {offset}, {limit}");
+            &window
+        }
     };
     let mut digest = Sha256::new().chain_update([SEMANTICS]);
     let Question { kind, definition, params, read_filter } = question;
@@ -94,6 +99,7 @@ mod tests {
             read_filter,
         };
         let positions = Mode::Delta { positions: true };
+        let window = |offset, limit| Mode::Window(Span { offset, limit });
         let all = [
             fingerprint(&question("a", "b", "c", None), Mode::Full),
             fingerprint(&question("a", "b", "c", None), positions),
@@ -101,6 +107,9 @@ mod tests {
             fingerprint(&question("a", "b", "c", Some("")), positions),
             fingerprint(&question("a", "b", "c", Some("d")), positions),
             fingerprint(&question("ab", "", "c", None), positions),
+            fingerprint(&question("a", "b", "c", None), window(1, 2)),
+            fingerprint(&question("a", "b", "c", None), window(2, 1)),
+            fingerprint(&question("a", "b", "c", None), window(0, 2)),
             fingerprint(&question("a", "bc", "", None), positions),
             fingerprint(&question("x", "b", "c", None), positions),
         ];

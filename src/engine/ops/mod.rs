@@ -22,6 +22,7 @@ mod store;
 mod subscribe_many;
 #[cfg(any(test, feature = "test-ops"))]
 mod testing;
+mod windows;
 
 #[cfg(feature = "sqlite")]
 pub(super) use backup::BackupDesk;

@@ -1,5 +1,6 @@
 //! `store.subscribe` and its kin, and the administration of queries.
 
+use super::windows::write_window;
 use crate::app::ConnId;
 use crate::budget::OverBudget;
 use crate::engine::Engine;
@@ -66,6 +67,8 @@ impl Engine {
         // A query of the program has no deltas: it is served without them.
         let has_deltas = !self.views.is_program(&query);
         let mode = wish.mode(has_deltas, || self.views.is_sorted(&query));
+        let of_rows = if has_deltas { self.views.is_of_rows(&query) } else { Some(false) };
+        let mode = self.windowed(request, mode, of_rows)?;
         let params = request.field("params");
         bounds::check_params(params)?;
         let asked = self.asked_to_resume(request)?;
@@ -93,6 +96,7 @@ impl Engine {
         let wish = self.wish(request)?;
         let number = self.ids.next_subscription();
         let mode = wish.mode(true, || query.is_sorted());
+        let mode = self.windowed(request, mode, Some(query.is_of_rows()))?;
         let asked = self.asked_to_resume(request)?;
         let read = self.read_filter(conn, &bucket)?;
         let id = self.views.live(&self.store, query, read, wish.want(mode), &self.budget)?;
@@ -173,7 +177,8 @@ impl Engine {
                     out.extend_from_slice(&body);
                 }
             }
-            Mode::Delta { positions } => {
+            Mode::Delta { .. } | Mode::Window(_) => {
+                let positions = mode != Mode::Delta { positions: false };
                 let shape = view.shape().unwrap_or("value");
                 out.extend_from_slice(b",\"mode\":\"delta\",\"shape\":\"");
                 out.extend_from_slice(shape.as_bytes());
@@ -186,9 +191,16 @@ impl Engine {
                     out.extend_from_slice(b",\"key\":");
                     write_string(out, view.key_field(&self.store));
                 }
+                if let Mode::Window(span) = mode {
+                    out.push(b',');
+                    write_window(span, view.total(), out);
+                }
                 if !keeps {
                     out.push(b',');
-                    view.write_state(&self.store, "data", out);
+                    match mode {
+                        Mode::Window(span) => view.write_window(span, out),
+                        _ => view.write_state(&self.store, "data", out),
+                    }
                 }
             }
         }
@@ -234,10 +246,17 @@ impl Engine {
         let Some(view) = self.views.get_mut(view_id) else { return Err(OpError::internal()) };
         out.extend_from_slice(b"{\"subscriptionId\":");
         write_string(out, &id);
+        if let Mode::Window(span) = mode {
+            out.push(b',');
+            write_window(span, view.total(), out);
+        }
         out.extend_from_slice(b",\"seq\":");
         write_number(out, seq as f64);
         out.push(b',');
-        view.write_state(&self.store, "value", out);
+        match mode {
+            Mode::Window(span) => view.write_window(span, out),
+            _ => view.write_state(&self.store, "value", out),
+        }
         let resumes = self.subscription_resumes(view_id, number);
         if resumes && let Some(position) = self.position_of(conn, view_id, mode) {
             out.push(b',');
@@ -356,6 +375,7 @@ impl Wish {
     fn want(self, mode: Mode) -> Want {
         match mode {
             Mode::Delta { positions } => Want::Delta { positions },
+            Mode::Window(span) => Want::Window(span),
             Mode::Full if self.coalesce => Want::FullLater,
             Mode::Full => Want::Full,
         }

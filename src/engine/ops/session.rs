@@ -7,7 +7,7 @@ use crate::json::{Json, Object};
 use crate::protocol::{OpError, Request};
 
 /// What clients may rely on beyond `session.*` itself.
-const FEATURES: [&str; 4] = ["resume", "many", "once", "presence"];
+const FEATURES: [&str; 5] = ["resume", "many", "window", "once", "presence"];
 
 impl Engine {
     pub(super) fn session_open(

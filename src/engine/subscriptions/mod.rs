@@ -17,6 +17,7 @@ mod proof;
 mod publish;
 mod release;
 mod sessions;
+mod windows;
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,7 @@ use std::sync::Arc;
 use super::Engine;
 use crate::app::{CommitSeq, ConnId};
 use crate::protocol::{ErrorCode, OpError};
-use crate::query::{Body, Program, ViewId, Views, Want};
+use crate::query::{Body, Program, Span, ViewId, Views, Want};
 
 /// How many ended subscriptions of one connection are remembered, so that their
 /// `store.unsubscribe` is answered as if they were still there.
@@ -70,7 +71,11 @@ pub(super) struct Subscription {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Full,
-    Delta { positions: bool },
+    Delta {
+        positions: bool,
+    },
+    /// With positions, of what a window shows.
+    Window(Span),
 }
 
 /// How a subscriber is served.
@@ -206,6 +211,13 @@ impl Owner {
     }
 }
 
+impl Mode {
+    /// What of the result is shown, if not all of it.
+    fn window(self) -> Option<Span> {
+        if let Mode::Window(span) = self { Some(span) } else { None }
+    }
+}
+
 impl Subscription {
     fn is_stale(&self) -> bool {
         self.hold.as_deref().is_some_and(|hold| hold.stale)
@@ -214,6 +226,7 @@ impl Subscription {
     pub fn want(&self) -> Want {
         match self.mode {
             Mode::Delta { positions } => Want::Delta { positions },
+            Mode::Window(span) => Want::Window(span),
             Mode::Full if self.coalesce => Want::FullLater,
             Mode::Full => Want::Full,
         }

@@ -356,12 +356,18 @@ fn delta_of<'c>(subscription: &Subscription, changed: &'c Changed) -> Option<&'c
         Mode::Full => None,
         Mode::Delta { positions: true } => changed.with_positions.as_ref(),
         Mode::Delta { positions: false } => changed.as_set.as_ref(),
+        Mode::Window(span) => changed.seen.get(span),
     }
 }
 
 /// What a change means to one subscriber. Counts it.
 fn share<'c>(subscription: &mut Subscription, changed: &'c Changed) -> Next<'c> {
-    if subscription.mode == Mode::Full && !changed.full {
+    let concerns = match subscription.mode {
+        Mode::Full => changed.full,
+        Mode::Delta { .. } => true,
+        Mode::Window(span) => changed.seen.get(span).is_some(),
+    };
+    if !concerns {
         return Next::Nothing;
     }
     if subscription.mode != Mode::Full {
@@ -372,7 +378,7 @@ fn share<'c>(subscription: &mut Subscription, changed: &'c Changed) -> Next<'c> 
     }
     match subscription.mode {
         Mode::Full => changed.body.as_ref().map_or(Next::Hold, Next::Push),
-        Mode::Delta { .. } => match delta_of(subscription, changed) {
+        Mode::Delta { .. } | Mode::Window(_) => match delta_of(subscription, changed) {
             Some(text) => Next::Delta(text),
             None => Next::Hold,
         },

@@ -6,7 +6,7 @@ use super::{Delta, First, Mode, Owed};
 use crate::app::ConnId;
 use crate::engine::continuity::Token;
 use crate::engine::{Engine, Timer};
-use crate::query::ViewId;
+use crate::query::{Span, ViewId};
 
 /// What came of trying to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,12 +121,19 @@ impl Engine {
             let commit = commits.then(|| self.commit_shown(view)).flatten();
             let token = token.then(|| self.token_of(view, mode)).flatten().map(Token::text);
             let kind = Kind { is_logic, seq: (mode != Mode::Full).then_some(seq), commit, token };
-            self.pay(conn, number, view, kind, owed);
+            self.pay(conn, (number, mode.window()), view, kind, owed);
         }
         Tried::Done
     }
 
-    fn pay(&mut self, conn: ConnId, number: u64, view_id: ViewId, kind: Kind, owed: Owed) {
+    fn pay(
+        &mut self,
+        conn: ConnId,
+        (number, window): (u64, Option<Span>),
+        view_id: ViewId,
+        kind: Kind,
+        owed: Owed,
+    ) {
         let Some(view) = self.views.get_mut(view_id) else { return };
         match owed {
             Owed::Full(sent) => {
@@ -144,7 +151,7 @@ impl Engine {
             }
             Owed::Reset => {
                 debug_assert!(kind.seq.is_some(), "only deltas are reset");
-                let text = view.reset_text(&self.store);
+                let text = view.reset_text(&self.store, window);
                 self.push_result(conn, number, kind, text.as_ref());
             }
         }

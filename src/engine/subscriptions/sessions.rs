@@ -77,7 +77,9 @@ impl Engine {
                 owner.remember_ended(number, subscription.is_logic);
             }
             match subscription.mode {
-                Mode::Delta { .. } => self.push_end(&subscription, EndReason::TooLarge),
+                Mode::Delta { .. } | Mode::Window(_) => {
+                    self.push_end(&subscription, EndReason::TooLarge)
+                }
                 Mode::Full => self.tell_cancelled(conn, number, "Result is too large"),
             }
         }

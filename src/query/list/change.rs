@@ -67,6 +67,17 @@ impl ListChange {
         (!change.gone.is_empty() || !change.placed.is_empty()).then_some(change)
     }
 
+    /// These elements left, and these entered at their indices; the others stayed.
+    pub fn of_crossed(
+        gone: impl Iterator<Item = Piece>,
+        placed: impl Iterator<Item = (usize, Piece)>,
+    ) -> ListChange {
+        let how = How::Crossed;
+        let gone = gone.map(|piece| Gone { piece, index: 0, how, start: 0, len: 0 });
+        let placed = placed.map(|(index, piece)| Placed { piece, index, how, start: 0 });
+        ListChange { gone: gone.collect(), placed: placed.collect() }
+    }
+
     /// These elements, each in its place, whatever was there before.
     pub fn of_placed(placed: impl Iterator<Item = (usize, Piece)>) -> ListChange {
         let placed =
@@ -82,6 +93,9 @@ impl ListChange {
         let mut list = |name: &str, entries: &mut dyn Iterator<Item = Line<'_>>| {
             let mut first = true;
             for entry in entries {
+                if out.len() > projection.text_bytes {
+                    break;
+                }
                 if first {
                     if out.len() > start {
                         out.push(b',');

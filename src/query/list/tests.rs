@@ -52,6 +52,30 @@ pub(crate) fn apply_delta(keys: &mut Vec<String>, rows: &mut Vec<Json>, delta: &
     }
 }
 
+/// What a client has that was sent these.
+fn client_of(
+    pieces: &mut dyn Iterator<Item = &Piece>,
+    projection: &Projection,
+) -> (Vec<String>, Vec<Json>) {
+    let mut client = (Vec::new(), Vec::new());
+    for piece in pieces {
+        let (mut key, mut row) = (Vec::new(), Vec::new());
+        projection.write_key(piece, &mut key);
+        projection.write(piece, &mut row);
+        client.0.push(String::from_utf8(key).expect("UTF-8"));
+        let row = parse(std::str::from_utf8(&row).expect("UTF-8"), 9).expect("JSON");
+        client.1.push(row.to_json());
+    }
+    client
+}
+
+fn delta_of(change: &ListChange, projection: &Projection) -> Json {
+    let mut delta = b"{".to_vec();
+    change.write(projection, true, &mut delta);
+    delta.push(b'}');
+    parse(std::str::from_utf8(&delta).expect("UTF-8"), 9).expect("JSON").to_json()
+}
+
 #[derive(Clone, Debug)]
 struct Step {
     id: u64,
@@ -81,6 +105,7 @@ proptest! {
         limit in prop::option::of(0..9usize),
         reserve in 0..6usize,
         projected in any::<bool>(),
+        windows in prop::collection::vec((0..30usize, 1..9usize), 0..5),
     ) {
         let fields: Vec<Box<str>> = if projected { vec!["n".into()] } else { vec![] };
         let projection = Projection::new(&layout(), "id", &fields);
@@ -102,13 +127,13 @@ proptest! {
             out
         };
         let mut body = text(&mut list.window());
-        let (mut keys, mut rows) = (Vec::new(), Vec::new());
-        for piece in list.window() {
-            let (mut key, mut row) = (Vec::new(), Vec::new());
-            projection.write_key(piece, &mut key);
-            projection.write(piece, &mut row);
-            keys.push(String::from_utf8(key).expect("UTF-8"));
-            rows.push(parse(std::str::from_utf8(&row).expect("UTF-8"), 9).expect("JSON").to_json());
+        let (mut keys, mut rows) = client_of(&mut list.window(), &projection);
+        let mut spans = Spans::default();
+        let mut seers = Vec::new();
+        for (offset, limit) in windows {
+            let span = Span { offset, limit };
+            spans.join(span);
+            seers.push((span, client_of(&mut list.span(span), &projection)));
         }
         for batch in batches {
             let mut ops: BTreeMap<u64, Op<Order>> = BTreeMap::new();
@@ -123,9 +148,11 @@ proptest! {
             }
             let ops = ops.into_values().filter(|op| op.old.is_some() || op.new.is_some());
             let all = members(&model);
-            let change = list.apply(ops.collect(), &projection, &mut |most| {
+            let change = list.apply(ops.collect(), &projection, &spans, &mut |most| {
                 all.iter().take(most).cloned().collect()
             });
+            let (change, seen) = change.unzip();
+            let seen = seen.unwrap_or_default();
             prop_assert_eq!(list.members(), all.len());
             let shown: Vec<Piece> = all
                 .iter()
@@ -136,6 +163,18 @@ proptest! {
             let expected = text(&mut shown.iter());
             prop_assert_eq!(text(&mut list.window()), expected.clone());
             prop_assert_eq!(list.text_len().max(3), expected.len().max(2) + 1);
+            for (span, (keys, rows)) in &mut seers {
+                let before = rows.clone();
+                if let Some(change) = seen.get(*span) {
+                    apply_delta(keys, rows, &delta_of(change, &projection));
+                    prop_assert!(projected || before != *rows, "a push without a change");
+                }
+                let shown = shown.iter().skip(span.offset).take(span.limit);
+                let fresh = client_of(&mut shown.clone(), &projection);
+                prop_assert_eq!((&*keys, &*rows), (&fresh.0, &fresh.1));
+                let now = client_of(&mut list.span(*span), &projection);
+                prop_assert_eq!(now, fresh);
+            }
             match change {
                 None => prop_assert_eq!(&body, &expected),
                 Some(change) => {
@@ -144,11 +183,7 @@ proptest! {
                     let show = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
                     prop_assert_eq!(show(&patched), show(&expected));
                     prop_assert!(projected || body != patched);
-                    let mut delta = b"{".to_vec();
-                    change.write(&projection, true, &mut delta);
-                    delta.push(b'}');
-                    let delta = parse(std::str::from_utf8(&delta).expect("UTF-8"), 9);
-                    apply_delta(&mut keys, &mut rows, &delta.expect("JSON").to_json());
+                    apply_delta(&mut keys, &mut rows, &delta_of(&change, &projection));
                     prop_assert_eq!(Json::Array(rows.clone()).to_text(), show(&patched));
                     let ids: Vec<String> = shown.iter().map(|piece| {
                         let mut key = Vec::new();

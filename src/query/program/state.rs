@@ -112,8 +112,7 @@ impl ProgramView {
                     full: true,
                     body: Some(body),
                     previous: Some(previous),
-                    with_positions: None,
-                    as_set: None,
+                    ..Changed::default()
                 })
             }
             Err(error) => {

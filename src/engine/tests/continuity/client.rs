@@ -198,10 +198,31 @@ impl Held {
         let is_ordered = matches!(self.state, State::List { is_ordered: true, .. });
         self.state = State::of(data, "value", is_ordered);
         self.seq = number(data, "seq").expect("a number");
+        self.take_position(data);
+    }
+
+    fn take_position(&mut self, data: &Json) {
         if let (Some(resume), Some(position)) = (data.get("resume"), &mut self.position) {
             position.token = resume.get("token").and_then(Json::as_str).expect("a token").into();
             position.commit = number(resume, "commit").expect("a commit");
         }
+    }
+
+    /// The answer of `store.moveWindow`. Whoever asks anew asks for this window.
+    pub fn moved(&mut self, data: &Json) {
+        let window = data.get("window").expect("a window");
+        let (before, rest) = self.request.split_once("\"window\":").expect("a window");
+        let (_, behind) = rest.split_once('}').expect("an object");
+        self.request = format!("{before}\"window\":{window}{behind}");
+        let seq = number(data, "seq").expect("a number");
+        if data.get("reset").is_some() {
+            assert!(seq > self.seq, "{data} after {}", self.seq);
+            return self.resynced(data);
+        }
+        assert_eq!(seq, self.seq + 1.0, "{data} after {}", self.seq);
+        self.state.apply(data, false);
+        self.seq = seq;
+        self.take_position(data);
     }
 
     /// What a message says of its state.

@@ -7,6 +7,7 @@ mod numbers;
 mod property;
 mod resume;
 mod rights;
+mod windows;
 
 use crate::app::ConnId;
 use crate::engine::tests::Rig;

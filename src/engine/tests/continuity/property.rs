@@ -45,7 +45,7 @@ const SETUP: [&str; 8] = [
     r#""logic.defineView","definition":{"name":"l","from":{"a":"a"},"groupBy":["a.t"],"select":{"t":"a.t","c":{"$count":"*"}},"reactive":true}"#,
 ];
 
-const SHAPES: [&str; 16] = [
+const SHAPES: [&str; 21] = [
     r#""store.live","bucket":"a""#,
     r#""store.live","bucket":"a","mode":"delta""#,
     r#""store.live","bucket":"a","mode":"delta","positions":true"#,
@@ -62,6 +62,11 @@ const SHAPES: [&str; 16] = [
     r#""store.live","bucket":"r","sort":{"n":"asc"},"mode":"delta""#,
     r#""store.live","bucket":"v","mode":"delta""#,
     r#""logic.subscribeView","name":"l""#,
+    r#""store.live","bucket":"a","sort":{"n":"asc"},"mode":"delta","window":{"offset":2,"limit":4}"#,
+    r#""store.live","bucket":"a","mode":"delta","positions":true,"window":{"offset":0,"limit":3}"#,
+    r#""store.live","bucket":"a","sort":{"n":"asc"},"offset":1,"limit":6,"mode":"delta","window":{"offset":1,"limit":3}"#,
+    r#""store.live","bucket":"r","sort":{"n":"asc"},"mode":"delta","window":{"offset":0,"limit":5}"#,
+    r#""store.subscribe","query":"q","params":{"t":"x"},"mode":"delta","positions":true,"coalesce":true,"window":{"offset":1,"limit":2}"#,
 ];
 
 struct Client {
@@ -81,6 +86,8 @@ struct Seen {
     tokens: u64,
     bookmarks: u64,
     restarts: u64,
+    moves: u64,
+    resets: u64,
 }
 
 struct World {
@@ -367,7 +374,7 @@ impl World {
     fn step(&mut self) {
         let at = self.below(self.clients.len());
         let (conn, stalled) = (self.clients[at].conn, self.clients[at].stalled);
-        match (self.below(30), conn) {
+        match (self.below(34), conn) {
             (0..=14, _) => self.random_write(),
             (15..=17, None) => self.connect(at),
             (15..=17, Some(_)) if !stalled && self.clients[at].held.len() < 6 => {
@@ -399,6 +406,13 @@ impl World {
             (21..=24, _) => self.store(),
             (25, _) if self.below(4) == 0 => self.restart(),
             (27, Some(_)) if !stalled => self.blink(at),
+            (28..=33, Some(conn)) => {
+                let held = &self.clients[at].held;
+                let windows = held.iter().filter(|held| held.request.contains("window"));
+                for id in windows.map(|held| held.id.clone()).collect::<Vec<_>>() {
+                    self.move_window(at, conn, &id);
+                }
+            }
             (26, Some(conn)) if !stalled => {
                 let resync: Vec<String> =
                     self.clients[at].held.iter().map(|held| held.id.clone()).collect();
@@ -418,6 +432,36 @@ impl World {
             return;
         };
         held.resynced(data);
+    }
+
+    /// Also by one that has not read for long: it reads on to the answer.
+    fn move_window(&mut self, at: usize, conn: ConnId, id: &str) {
+        self.look();
+        self.next_id += 1;
+        let number = self.next_id as f64;
+        let (offset, limit) = (self.below(16), self.below(6) + 1);
+        self.rig.send(conn, &format!(
+            r#"{{"id":{number},"type":"store.moveWindow","subscriptionId":"{id}","offset":{offset},"limit":{limit}}}"#
+        ));
+        self.clients[at].stalled = false;
+        self.rig.stall(conn, false);
+        for message in self.rig.received(conn) {
+            let is_answer = message.get("id").and_then(Json::as_number) == Some(number);
+            let found = self.clients[at].held.iter_mut().find(|held| held.id == id);
+            match (message.get("data"), found) {
+                (Some(data), Some(held)) if is_answer => {
+                    self.seen.moves += 1;
+                    self.seen.resets += u64::from(data.get("reset").is_some());
+                    held.moved(data);
+                }
+                _ => self.take(conn, &message),
+            }
+        }
+        let user = self.clients[at].user;
+        let found = self.clients[at].held.iter().find(|held| held.id == id).cloned();
+        if let Some(held) = found.filter(|_| self.rig.engine.views.costly_queries() == 0) {
+            self.check_fresh(user, &held, "after a move");
+        }
     }
 
     /// Everything owed is paid, and everything is compared.
@@ -475,7 +519,10 @@ fn at_rest_every_subscription_equals_a_fresh_one() {
             }
         }
         world.rest();
-        let Seen { resumed, told, reasons, tokens, bookmarks, restarts } = world.seen;
+        let Seen { resumed, told, reasons, tokens, bookmarks, restarts, moves, resets } =
+            world.seen;
+        all.moves += moves;
+        all.resets += resets;
         all.resumed += resumed;
         all.told += told;
         all.tokens += tokens;
@@ -485,12 +532,13 @@ fn at_rest_every_subscription_equals_a_fresh_one() {
             *all.reasons.entry(reason).or_default() += count;
         }
     }
-    let Seen { resumed, told, reasons, tokens, bookmarks, restarts } = &all;
+    let Seen { resumed, told, reasons, tokens, bookmarks, restarts, moves, resets } = &all;
     let text = format!(
-        "{resumed} resumed, {told} told, {reasons:?}, {tokens} tokens, {bookmarks} bookmarks, {restarts} restarts"
+        "{resumed} resumed, {told} told, {reasons:?}, {tokens} tokens, {bookmarks} bookmarks, {restarts} restarts, {moves} moves ({resets} resets)"
     );
     println!("{text}");
     let enough = *resumed > 300 && *told > 40 && *tokens > 8 && *bookmarks > 500 && *restarts > 50;
+    let enough = enough && *moves > 30 && *resets > 0;
     let all_reasons = ["ahead", "definition", "whole", "evicted", "cleared"];
     let all_met = all_reasons.iter().all(|reason| reasons.contains_key(*reason));
     assert!(enough && all_met, "{text}");

@@ -287,6 +287,10 @@ impl<D: FnMut() -> u64> Hostile<D> {
         format!("{{{}}}", self.query_members())
     }
 
+    fn window(&mut self) -> String {
+        format!("\"offset\":{},\"limit\":{}", self.size(9000), self.size(12_000))
+    }
+
     fn query_members(&mut self) -> String {
         let mut config = format!("\"bucket\":\"{}\"", self.bucket());
         if self.likely(70) {
@@ -484,7 +488,14 @@ impl<D: FnMut() -> u64> Hostile<D> {
                 let keys = self.list(count, &mut |own| own.size(9).to_string());
                 let resume =
                     format!("{{\"token\":\"{token}\",\"commit\":{count},\"keys\":[{keys}]}}");
-                format!("{},\"mode\":\"{mode}\",\"resume\":{resume}", self.query_members())
+                let window = match self.below(3) {
+                    0 => format!(",\"positions\":true,\"window\":{{{}}}", self.window()),
+                    _ => String::new(),
+                };
+                format!("{},\"mode\":\"{mode}\",\"resume\":{resume}{window}", self.query_members())
+            }
+            ("store", "moveWindow") => {
+                format!("\"subscriptionId\":\"sub-{}\",{}", self.size(10), self.window())
             }
             ("store", "subscribeMany") => {
                 let count = self.size(120);
