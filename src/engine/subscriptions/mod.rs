@@ -211,13 +211,6 @@ impl Owner {
     }
 }
 
-impl Mode {
-    /// What of the result is shown, if not all of it.
-    fn window(self) -> Option<Span> {
-        if let Mode::Window(span) = self { Some(span) } else { None }
-    }
-}
-
 impl Subscription {
     fn is_stale(&self) -> bool {
         self.hold.as_deref().is_some_and(|hold| hold.stale)
@@ -458,15 +451,6 @@ impl Engine {
         let view = self.subscriptions.view_of(conn, number)?;
         let subscription = self.subscriptions.find(view, number)?;
         Some((view, subscription.mode, subscription.seq))
-    }
-
-    /// A delta subscriber is given the whole state: it is owed nothing else.
-    pub(super) fn subscription_resynced(&mut self, view: ViewId, number: u64) {
-        self.subscriptions.hold(view, number, |hold| {
-            hold.owed = None;
-            hold.token = false;
-            hold.stale = false;
-        });
     }
 
     /// Takes over the queries that are configured. Before anybody subscribes.

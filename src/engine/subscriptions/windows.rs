@@ -1,8 +1,16 @@
-//! Subscribers who look at a part of a result, and at another part of it later.
+//! Subscribers who look at a part of a result, and at another part of it later;
+//! and those who are given everything that they are owed in an answer.
 
 use super::Mode;
 use crate::engine::Engine;
 use crate::query::{Span, ViewId};
+
+impl Mode {
+    /// What of the result is shown, if not all of it.
+    pub(super) fn window(self) -> Option<Span> {
+        if let Mode::Window(span) = self { Some(span) } else { None }
+    }
+}
 
 impl Engine {
     /// Whether a subscription has not been sent what it shows, for whatever
@@ -20,5 +28,14 @@ impl Engine {
         subscription.mode = Mode::Window(to);
         subscription.seq += 1;
         self.views.move_window(&self.store, view, from, to);
+    }
+
+    /// A delta subscriber is given the whole state: it is owed nothing else.
+    pub(in crate::engine) fn subscription_resynced(&mut self, view: ViewId, number: u64) {
+        self.subscriptions.hold(view, number, |hold| {
+            hold.owed = None;
+            hold.token = false;
+            hold.stale = false;
+        });
     }
 }
