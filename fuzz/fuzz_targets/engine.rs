@@ -486,6 +486,10 @@ fn answered(subscriptions: &mut BTreeMap<String, Mirror>, request: &Json, data: 
             let id = text(request, "subscriptionId").expect("was accepted");
             subscriptions.get_mut(&id).expect("was accepted").push(Some(data), true);
         }
+        Some("store.moveWindow") => {
+            let id = text(request, "subscriptionId").expect("was accepted");
+            subscriptions.get_mut(&id).expect("was accepted").moved(data);
+        }
         _ => {}
     }
 }

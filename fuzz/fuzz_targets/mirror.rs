@@ -9,6 +9,8 @@ pub struct Mirror {
     /// As sent, `null` for none.
     pub params: Json,
     state: State,
+    /// Offset and limit of what it sees, if that is not all.
+    window: Option<(usize, usize)>,
 }
 
 enum State {
@@ -40,6 +42,11 @@ fn entries(json: &Json) -> Vec<(Json, Json)> {
     keys.iter().cloned().zip(rows.iter().cloned()).collect()
 }
 
+fn window(data: &Json) -> Option<(usize, usize)> {
+    let window = data.get("window")?;
+    Some((number(window, "offset") as usize, number(window, "limit") as usize))
+}
+
 impl Mirror {
     /// From a `store.subscribe` and the data of its response.
     pub fn new(query: String, params: Json, data: &Json) -> Mirror {
@@ -57,7 +64,14 @@ impl Mirror {
             (Some("delta"), shape) => panic!("unknown shape {shape:?}"),
             _ => State::Full(data.get("data").cloned()),
         };
-        Mirror { query, params, state }
+        Mirror { query, params, state, window: window(data) }
+    }
+
+    /// The answer to `store.moveWindow`.
+    pub fn moved(&mut self, data: &Json) {
+        assert!(self.window.is_some(), "moved without a window: {data:?}");
+        self.window = window(data);
+        self.push(Some(data), false);
     }
 
     /// A push, or the answer to `store.resync`.
@@ -91,8 +105,10 @@ impl Mirror {
             State::Value { value, .. } => value == fresh.unwrap_or(&Json::Null),
             State::List { positions, entries, .. } => {
                 let rows = fresh.and_then(Json::as_array).unwrap_or_default();
+                let (offset, limit) = self.window.unwrap_or((0, usize::MAX));
+                let rows = rows.iter().skip(offset).take(limit);
                 let mut have: Vec<&Json> = entries.iter().map(|(_, row)| row).collect();
-                let mut want: Vec<&Json> = rows.iter().collect();
+                let mut want: Vec<&Json> = rows.collect();
                 if !positions {
                     have.sort_by_key(|row| row.to_text());
                     want.sort_by_key(|row| row.to_text());

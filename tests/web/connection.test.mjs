@@ -192,6 +192,35 @@ test("resume: what changed is all that comes, rows keep their identity, the ping
   await server.end();
 });
 
+test("a window that was moved is what comes back; a server without windows is told apart", async () => {
+  const asked = [];
+  let features = ["resume", "window"];
+  const of = (window, more) => ({ subscriptionId: "s", ...window, total: 9, resume: { token: `t${window?.window?.offset}`, commit: 5 }, ...more });
+  const server = await script((message, peer) => {
+    if (message.type == "session.open") return peer.answer(message, { ...none, features });
+    asked.push(message);
+    const { offset, limit, window } = message;
+    if (message.type == "store.moveWindow") return peer.answer(message, of({ window: { offset, limit } }, { seq: 1, reset: true, keys: [offset], data: [{ id: offset }] }));
+    if (message.type != "store.subscribe") return peer.answer(message, {});
+    peer.answer(message, of(features.length && { window }, { mode: "delta", shape: "rows", seq: 0, positions: true, key: "id", keys: [0], data: [{ id: 0 }] }), { commit: 5 });
+  });
+  const db = connect(server.url, { WebSocket, ...fast });
+  const live = db.live("q", {});
+  live.subscribe(() => {});
+  await live.move({ limit: 1 });
+  await live.move({ offset: 4 });
+  assert.deepEqual([live.data, live.window], [[{ id: 4 }], { offset: 4, limit: 1 }]);
+  server.peers[0].close(1012);
+  await until("back", () => asked.at(-1).type == "store.subscribe" && live.status == "live");
+  assert.deepEqual([asked.at(-1).window, asked.at(-1).resume], [{ offset: 4, limit: 1 }, { token: "t4", commit: 5 }]);
+  features = [];
+  server.peers[1].close(1012);
+  await until("back at another server", () => live.window === undefined);
+  await assert.rejects(live.move({ offset: 1 }), { code: "UNSUPPORTED" });
+  await db.close();
+  await server.end();
+});
+
 test("a gap is answered by resync, a reset keeps rows, an old number is ignored", async () => {
   let resyncs = 0;
   const server = await script(plain((message, peer) => {

@@ -122,6 +122,57 @@ test("aggregates, groups, ad-hoc queries, views", async () => {
   await db.close();
 });
 
+test("a Live looks at a part of its result, and elsewhere", async () => {
+  const db = open();
+  const bucket = db.bucket("kilns");
+  await bucket.clear();
+  await bucket.insertMany(Array.from({ length: 50 }, (_, n) => ({ id: `k${n}`, heat: n })));
+  const live = bucket.live({ sort: { heat: "asc" } });
+  const changes = [];
+  const stop = live.subscribe((_, change) => changes.push(change));
+  await live.loaded();
+  assert.equal(live.window, undefined);
+  assert.equal(live.data.length, 50);
+  const before = live.data;
+  await live.move({ offset: 10, limit: 3 });
+  assert.deepEqual([heats(live), live.window], [[10, 11, 12], { offset: 10, limit: 3 }]);
+  assert.equal(live.data[0], before[10], "rows keep their identity");
+  await live.move({ offset: 12 });
+  assert.deepEqual([heats(live), live.snapshot().window], [[12, 13, 14], { offset: 12, limit: 3 }]);
+  await until("told", () => changes.at(-1).removed?.length == 2);
+  assert.deepEqual(changes.at(-1), { removed: ["k10", "k11"], added: ["k13", "k14"], changed: [] });
+  await bucket.insert({ id: "new", heat: 11.5 });
+  await until("pushed on", () => heats(live)[0] == 11.5);
+  assert.deepEqual(heats(live), [11.5, 12, 13]);
+  await bucket.insert({ id: "far", heat: 99 });
+  await Promise.all([live.move({ offset: 0 }), live.move({ limit: 2 }), live.move({ offset: 50 })]);
+  assert.deepEqual(heats(live), [49, 99]);
+  await live.move({ offset: 1000 });
+  assert.deepEqual(live.data, []);
+  stop();
+
+  // Before anybody asks: the first answer is of the window.
+  const early = bucket.live({ sort: { heat: "desc" } });
+  await early.move({ limit: 2 });
+  const end = early.subscribe(() => {});
+  assert.deepEqual(heats(early), [99, 49]);
+  end();
+  for (const query of [{ aggregate: { function: "count" } }, { aggregate: { function: "count", groupBy: "room" } }]) {
+    const count = bucket.live(query);
+    const off = count.subscribe(() => {});
+    await count.loaded();
+    await assert.rejects(count.move({ limit: 2 }), { code: "UNSUPPORTED" });
+    assert.equal(count.status, "live");
+    off();
+  }
+  const odd = bucket.live({ aggregate: { function: "max", field: "heat" } });
+  const off = odd.subscribe(() => {});
+  await assert.rejects(bucket.live({ aggregate: { function: "min", field: "heat" } }).move({}), { code: "VALIDATION_ERROR" });
+  assert.equal(await odd.loaded(), 99);
+  off();
+  await db.close();
+});
+
 test("a query that is not there yet, one that goes", async () => {
   const db = open();
   const live = db.live("later", {});

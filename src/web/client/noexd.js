@@ -232,7 +232,7 @@ function createLive(host, name, operation, fields, bucket, takes = {}) {
     keyField = answer.key;
     seq = answer.seq;
     since = Date.now();
-    if (answer.window) window = answer.window;
+    window = answer.window;
     if (!answer.resumed) adopt(answer.shape == "value" ? answer.data ?? null : answer.data, answer.keys);
     else if (answer.removed || answer.changed) change(answer);
     [token, wantsKeys] = [answer.resume?.token, answer.resume?.keys];
@@ -261,6 +261,21 @@ function createLive(host, name, operation, fields, bucket, takes = {}) {
       settle(message);
     });
   }
+
+  /** Its answer has its place among the pushes. */
+  const moveWindow = (to) =>
+    new Promise((resolve, reject) =>
+      host.send("store.moveWindow", { subscriptionId: sub, ...to }, (why, answer, message) => {
+        if (why) return reject(why);
+        window = answer.window;
+        seq = answer.seq;
+        if (answer.reset) adopt(answer.data, answer.keys);
+        else change(answer);
+        if (answer.resume) token = answer.resume.token;
+        changed();
+        settle(message);
+        resolve();
+      }));
 
   function push(message) {
     const part = message.data;
@@ -352,29 +367,28 @@ function createLive(host, name, operation, fields, bucket, takes = {}) {
       return until(() => due || (at != null && epoch !== at) || commit >= to).then(() => {});
     },
     retry() { tries = 0; if (!sub) start(); },
-    move(to) {
-      if (!host.has("window")) return Promise.reject(new NoexdError("UNSUPPORTED", "This server has no windows"));
+    async move(to) {
+      const isAnswered = () => status == "live" && sub;
+      const unsupported = (text) => { throw new NoexdError("UNSUPPORTED", text); };
+      // An answer that is under way is waited for. Who has not asked yet asks for
+      // the window at once.
+      if (wanted() && host.isUp() && status != "error") await until(isAnswered);
+      if (sub && !host.has("window")) unsupported("This server has no windows");
+      if (sub && !keyField) unsupported("Only rows have windows");
       const next = { offset: 0, limit: 50, ...window, ...to };
-      return new Promise((resolve, reject) => {
-        const moved = (why, answer, message) => {
-          if (why) return reject(why);
-          window = answer.window;
-          seq = answer.seq;
-          if (answer.reset) adopt(answer.data, answer.keys);
-          else change(answer);
-          if (answer.resume) token = answer.resume.token;
-          changed();
-          settle(message);
-          resolve();
-        };
-        if (window && sub) return host.send("store.moveWindow", { subscriptionId: sub, ...next }, moved);
-        if (sub) host.send("store.unsubscribe", { subscriptionId: sub }, () => {});
-        forget();
-        window = next;
-        token = undefined;
-        start();
-        until(() => status == "live" && sub).then(() => resolve(), reject);
-      });
+      if (sub && window) return moveWindow(next);
+      if (sub) host.send("store.unsubscribe", { subscriptionId: sub }, () => {});
+      forget();
+      [window, token] = [next, undefined];
+      if (status == "error") become(data === undefined ? "loading" : "stale");
+      start();
+      try {
+        await until(isAnswered);
+      } catch (e) {
+        if (e.code == "VALIDATION_ERROR") window = undefined, start();
+        throw e;
+      }
+      if (!window) unsupported("This server has no windows");
     },
     async *[Symbol.asyncIterator]() {
       let wake, ended = false, shown;
