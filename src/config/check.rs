@@ -143,6 +143,7 @@ impl Config {
             metrics.map(|metrics| &metrics.path),
             self.client.as_ref().map(|client| &client.path),
             self.http.as_ref().map(|http| &http.rpc),
+            self.http.as_ref().map(|http| &http.live),
             Some(&self.path),
         ];
         others.into_iter().flatten().any(|other| other == path)
@@ -159,6 +160,7 @@ impl Config {
             ("console.path", self.console_always().map(|console| &console.path)),
             ("client.path", self.client.as_ref().map(|client| &client.path)),
             ("http.rpc", self.http.as_ref().map(|http| &http.rpc)),
+            ("http.live", self.http.as_ref().map(|http| &http.live)),
         ];
         for (at, (name, path)) in paths.iter().enumerate() {
             let taken = paths.iter().take(at).find(|(_, other)| path.is_some() && other == path);

@@ -81,7 +81,7 @@ impl App for Engine {
             let run = catch_unwind(AssertUnwindSafe(|| self.fire(timer, view)));
             if let Err(panic) = run {
                 self.survive_panic(&format!("{timer:?}"), panic.as_ref());
-                if let Timer::Heartbeat(conn) = timer {
+                if let Timer::Heartbeat(conn) | Timer::Stream(conn) = timer {
                     self.close(conn, 1011, "internal_error");
                 }
             }

@@ -278,6 +278,8 @@ impl Engine {
             origins: origins.into_iter().collect(),
             ..Log::new(&self.options)
         };
+        // Views that are made before the next commit show this one.
+        self.views.number = last;
         self.note_durable(last);
     }
 
@@ -310,6 +312,7 @@ impl Engine {
             self.log.add(&self.store, commit);
         }
         self.log.origin = Origin::Wire;
+        self.views.number = self.log.newest();
     }
 
     /// Says where the definition of a stored bucket comes from.

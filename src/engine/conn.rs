@@ -118,7 +118,7 @@ impl Conn {
 
     /// It is one of those that are shown: a call is gone before anybody looks.
     pub fn is_listed(&self) -> bool {
-        !matches!(self.door.as_deref(), Some(Door::Rpc(_)))
+        self.door.as_deref().is_none_or(Door::is_stream)
     }
 
     /// Subscriptions of all kinds.

@@ -184,6 +184,10 @@ pub struct Engine {
     told: introspection::Told,
     /// The request that is being answered has a number.
     numbered: Option<Numbered>,
+    /// Streams that have been sent their last event.
+    ended_streams: Vec<ConnId>,
+    /// What clients were told at the beginning of a shutdown: when to come back.
+    retry_after_ms: u64,
     /// Reused for building responses.
     scratch: Vec<u8>,
     /// Reused for expired timers.
@@ -254,6 +258,8 @@ impl Engine {
             author: introspection::Author::default(),
             told: introspection::Told::default(),
             numbered: None,
+            ended_streams: Vec::new(),
+            retry_after_ms: 1000,
             scratch: Vec::new(),
             due: Vec::new(),
             held: None,
@@ -315,6 +321,7 @@ impl Engine {
                 Ok(true) => {}
                 Ok(false) => {
                     self.publish_traces();
+                    self.close_ended_streams();
                     return self.arm_costly_views();
                 }
                 Err(panic) => self.survive_panic("rules.storeEvents", panic.as_ref()),

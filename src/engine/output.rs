@@ -42,7 +42,22 @@ impl Engine {
         needs: CommitSeq,
     ) {
         // Calls are told their responses and nothing else.
-        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.door.is_none()) else { return };
+        if self.conns.get(id).is_some_and(|conn| conn.door.is_none()) {
+            self.send_event(id, head, body, tail, needs);
+        }
+    }
+
+    /// As [`Engine::send_when`], to whomever: the bytes are what such a connection
+    /// takes.
+    pub(in crate::engine) fn send_event(
+        &mut self,
+        id: ConnId,
+        head: &[u8],
+        body: Option<&Arc<[u8]>>,
+        tail: &[u8],
+        needs: CommitSeq,
+    ) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
         let payload = self.effects.send(id, head, body, tail, needs);
         conn.note_queued(payload + frame_header_len(payload), self.now.mono);
     }

@@ -404,6 +404,9 @@ impl Engine {
             return;
         }
         conn.suspended = suspended;
+        if suspended && self.streams(id) {
+            return self.end_stream(id, "sessionExpired");
+        }
         if suspended {
             self.suspend_subscriptions(id);
             return;

@@ -54,6 +54,7 @@ impl Engine {
         let come_back = (self.conns.len() as u64).saturating_mul(1000);
         let come_back = come_back / u64::from(self.options.reconnects_per_second.max(1));
         let retry_after = come_back.clamp(1000, MOST_RETRY_AFTER_MS);
+        self.retry_after_ms = retry_after;
         let head =
             format!("{{\"type\":\"system\",\"event\":\"shutdown\",\"gracePeriodMs\":{grace_ms}");
         let tail = format!(",\"retryAfterMs\":{retry_after}}}");

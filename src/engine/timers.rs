@@ -8,6 +8,8 @@ use crate::app::{ConnId, TransportView};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timer {
     Heartbeat(ConnId),
+    /// The next sign of life of a stream of events.
+    Stream(ConnId),
     /// The periodic check for expired records.
     Expiry,
     /// What happened in the last second is to be logged.
@@ -61,6 +63,7 @@ impl Engine {
     pub(super) fn fire(&mut self, timer: Timer, view: &dyn TransportView) {
         match timer {
             Timer::Heartbeat(conn) => self.heartbeat_due(conn, view),
+            Timer::Stream(conn) => self.stream_due(conn, view),
             Timer::Expiry => {
                 self.purge_expired();
                 let next = self.now.mono.saturating_add(self.options.ttl_check_interval_ms);

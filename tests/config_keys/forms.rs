@@ -134,6 +134,11 @@ pub const FORMS: &[Forms] = &[
     ),
     ("http", &["true", "false", "{}"], &[("1", "{path}: expected boolean or object, got 1")]),
     (
+        "http.live",
+        &["\"/events\""],
+        &[("\"/rpc\"", "{path}: must not be the same path as http.rpc")],
+    ),
+    (
         "http.rpc",
         &["\"/call\""],
         &[

@@ -153,9 +153,10 @@ pub(super) const ROWS: &[Row] = &[
         .flag("", "metrics-listen", "ADDR", "listener for metrics and probes"),
     Row::new("metrics.token", Kind::Text(non_empty), |c| Some(&mut c.metrics.as_mut()?.token),
         "What `Authorization: Bearer` must carry.").secret().env("NOEXD_METRICS_TOKEN"),
-    Row::new("http", Kind::Switch, nowhere, "[Requests over HTTP](http.md): messages by `POST`.")
-        .switch("http", true, "serve requests over HTTP (/rpc)"),
+    Row::new("http", Kind::Switch, nowhere, "[Requests over HTTP](http.md): messages by `POST`, live queries as server-sent events.")
+        .switch("http", true, "serve requests over HTTP (/rpc, /live)"),
     Row::new("http.rpc", Kind::Text(url_path), |c| Some(&mut c.http.as_mut()?.rpc), "Path of `POST`: one message or an array of them."),
+    Row::new("http.live", Kind::Text(url_path), |c| Some(&mut c.http.as_mut()?.live), "Path of live queries."),
     Row::new("console", Kind::AutoSwitch, |c| Some(&mut c.console.as_mut()?.when), "The [web console](console.md). `\"auto\"`: where there is no `auth` and only this machine can connect.")
         .switch("console", true, "serve the web console")
         .opposite("no-console", "do not serve the web console")

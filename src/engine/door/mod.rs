@@ -6,12 +6,15 @@
 //! from and where its response goes. It must not know sockets or header fields of
 //! requests but the one with the token.
 
+mod live;
 mod rpc;
 mod status;
 
+use live::Live;
 use rpc::Rpc;
 
 use super::Engine;
+use super::client_sessions::OptedIn;
 use crate::app::{Asked, Call, CallAnswer, CommitSeq, ConnId, Effect, Flow, Now};
 use crate::json::write_string;
 use crate::protocol::{ErrorCode, OpError, Operation, RequestId, write_error};
@@ -33,6 +36,14 @@ const NEED_A_SOCKET: [&str; 9] = [
 #[derive(Debug)]
 pub(crate) enum Door {
     Rpc(Rpc),
+    Live(Live),
+}
+
+impl Door {
+    /// It has become a stream of events.
+    pub fn is_stream(&self) -> bool {
+        matches!(self, Door::Live(live) if live.streams)
+    }
 }
 
 /// A response that failed.
@@ -72,12 +83,15 @@ impl Engine {
             return self.refuse_call(id, failure.answer(503));
         }
         let login = login(call.authorization);
+        let depth = self.options.max_json_depth;
         let door = match call.what {
-            Asked::Messages(body) => Rpc::new(login, body, self.options.max_json_depth),
-            Asked::Events { .. } => return,
+            Asked::Messages(body) => Rpc::new(login, body, depth).map(Door::Rpc),
+            Asked::Events { query, last_event_id } => {
+                Live::new(login, query, last_event_id, depth).map(Door::Live)
+            }
         };
         let door = match door {
-            Ok(door) => Box::new(Door::Rpc(door)),
+            Ok(door) => Box::new(door),
             Err(rejected) => {
                 let failure = self.failure(rejected.id, &rejected.error);
                 return self.refuse_call(id, failure.answer(400));
@@ -86,9 +100,15 @@ impl Engine {
         let most = self.options.max_subscriptions_per_connection;
         let conn = self.conns.open(id, &call.peer, now);
         conn.user_agent = call.peer.user_agent.as_deref().map(Box::from);
+        match &*door {
+            // Nothing here is a subscription that comes back.
+            Door::Rpc(_) => conn.free_subscribes = most,
+            // It takes events in their order and wants to know of which state each is.
+            Door::Live(_) => {
+                conn.opted_in = Some(OptedIn { commits: true, ..OptedIn::default() });
+            }
+        }
         conn.door = Some(door);
-        // Nothing here is a subscription that comes back.
-        conn.free_subscribes = most;
     }
 
     /// Answers a call that has become no connection.
@@ -112,6 +132,7 @@ impl Engine {
         };
         let next = match door {
             Door::Rpc(rpc) => rpc.next(),
+            Door::Live(live) => live.next().map(Into::into),
         };
         if let Some(text) = next
             && self.handle_message(id, &text) == Flow::Wait
@@ -130,6 +151,16 @@ impl Engine {
                 let (answer, needs) = rpc.into_answer();
                 self.answer_and_forget(id, answer, needs);
             }
+            Some(Door::Live(mut live)) => match live.take_refusal() {
+                None => conn.door = Some(Box::new(Door::Live(live))),
+                Some((failure, is_login)) => {
+                    let status = match is_login {
+                        true => status::status_of_login(failure.code),
+                        false => status::status(failure.code),
+                    };
+                    self.answer_and_forget(id, failure.answer(status), 0);
+                }
+            },
             door => conn.door = door.map(Box::new),
         }
     }
@@ -142,15 +173,25 @@ impl Engine {
 
     /// Ends a call from this side; false if the connection is none.
     pub(super) fn close_call(&mut self, id: ConnId, code: u16) -> bool {
+        if self.streams(id) {
+            self.end_stream_with(id, code);
+            return true;
+        }
         let Some(conn) = self.conns.get_mut(id) else { return false };
+        let error = match code {
+            4002 => OpError::new(ErrorCode::SessionRevoked, "Session has been revoked"),
+            1011 => OpError::internal(),
+            _ => OpError::new(ErrorCode::Backpressure, "Not executed: disconnected"),
+        };
         match conn.door.take().map(|door| *door) {
             None => false,
+            Some(Door::Live(_)) => {
+                let failure = self.failure(RequestId::Integer(0), &error);
+                let status = status::status(failure.code);
+                self.answer_and_forget(id, failure.answer(status), 0);
+                true
+            }
             Some(Door::Rpc(mut rpc)) => {
-                let error = match code {
-                    4002 => OpError::new(ErrorCode::SessionRevoked, "Session has been revoked"),
-                    1011 => OpError::internal(),
-                    _ => OpError::new(ErrorCode::Backpressure, "Not executed: disconnected"),
-                };
                 while !rpc.is_answered() {
                     let failure = self.failure(rpc.skip(), &error);
                     rpc.fail(failure);
@@ -183,6 +224,11 @@ impl Engine {
                 Some(error) => rpc.fail(failed(error)),
                 None => rpc.succeed(text, needs),
             },
+            Door::Live(live) => match error {
+                Some(error) => live.fail(failed(error)),
+                None if live.logged_in() => {}
+                None => self.begin_stream(id, text, needs),
+            },
         }
     }
 
@@ -190,6 +236,7 @@ impl Engine {
     pub(super) fn place_in_call(&self, id: ConnId) -> Option<u64> {
         match self.conns.get(id)?.door.as_deref()? {
             Door::Rpc(rpc) => Some(rpc.place()),
+            Door::Live(_) => None,
         }
     }
 
@@ -232,6 +279,7 @@ impl Engine {
     pub(super) fn call_is_over(&self, id: ConnId) -> Option<OpError> {
         match self.conns.get(id)?.door.as_deref()? {
             Door::Rpc(rpc) => rpc.over().cloned(),
+            Door::Live(_) => None,
         }
     }
 

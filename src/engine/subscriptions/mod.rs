@@ -24,6 +24,7 @@ mod tests;
 
 pub(super) use proof::PATIENCE_MS;
 use proof::Proof;
+pub(super) use publish::Kind;
 pub(super) use publish::{subscription_id, subscription_not_found, subscription_number};
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -54,6 +55,8 @@ pub(super) struct Subscription {
     pub is_logic: bool,
     /// A push that has not left is superseded by a newer one.
     pub coalesce: bool,
+    /// Its pushes are events of a stream.
+    is_live: bool,
     /// Its pushes say which commit they show.
     commits: bool,
     /// Its client has a token, and may come back with it.
@@ -380,12 +383,14 @@ impl Engine {
     ) {
         let since = self.views.news_number();
         let commits = self.shows_commits(conn);
+        let is_live = self.conns.get(conn).is_some_and(|conn| conn.door.is_some());
         let subscription = Subscription {
             number,
             conn,
             mode,
             is_logic: self.views.is_derived(view),
             coalesce,
+            is_live,
             commits,
             resumes,
             seq: 0,

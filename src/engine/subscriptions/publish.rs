@@ -160,7 +160,8 @@ impl Engine {
     fn kind_of_news(&self, subscription: &Subscription, item: &NewsItem) -> Kind {
         let says = subscription.commits && self.is_numbered(item.view);
         let commit = says.then_some(item.at);
-        Kind { is_logic: subscription.is_logic, seq: Some(subscription.seq), commit, token: None }
+        let Subscription { is_logic, is_live, seq, .. } = *subscription;
+        Kind { is_logic, is_live, seq: Some(seq), commit, token: None }
     }
 
     /// Queues one push, unless the connection takes none.
@@ -175,8 +176,7 @@ impl Engine {
             return true;
         }
         let mut head = std::mem::take(&mut self.subscriptions.scratch);
-        write_head(number, text.is_some(), kind, &mut head);
-        let tail: &[u8] = if kind.seq.is_some() { b"}}" } else { b"}" };
+        let tail = self.write_ends(conn, number, kind, text, &mut head);
         let pushed = self.send_if_taken(conn, &head, text, tail);
         self.subscriptions.scratch = head;
         self.metrics.pushes += u64::from(pushed);
@@ -266,11 +266,27 @@ impl Engine {
             return;
         }
         let mut head = std::mem::take(&mut self.subscriptions.scratch);
-        write_head(number, text.is_some(), kind, &mut head);
-        self.send(conn, &head, text, if kind.seq.is_some() { b"}}" } else { b"}" });
+        let tail = self.write_ends(conn, number, kind, text, &mut head);
+        self.send_event(conn, &head, text, tail, self.log.last());
         self.subscriptions.scratch = head;
         self.metrics.pushes += 1;
         self.trace_result(conn, number, kind.is_logic, text);
+    }
+
+    /// What stands in front of the text of a push, and what behind it.
+    fn write_ends(
+        &mut self,
+        conn: ConnId,
+        number: u64,
+        kind: Kind,
+        text: Option<&Arc<[u8]>>,
+        head: &mut Vec<u8>,
+    ) -> &'static [u8] {
+        if kind.is_live {
+            return self.write_event_head(conn, kind, text, head);
+        }
+        write_head(number, text.is_some(), kind, head);
+        if kind.seq.is_some() { b"}}" } else { b"}" }
     }
 
     fn trace_result(
@@ -289,12 +305,15 @@ impl Engine {
 
     /// The last push of a subscription in delta mode. Never suppressed.
     pub(super) fn push_end(&mut self, subscription: &Subscription, reason: EndReason) {
+        if subscription.is_live {
+            return self.end_stream_later(subscription.conn, reason.as_str());
+        }
         if subscription.mode == Mode::Full {
             return;
         }
         let mut head = std::mem::take(&mut self.subscriptions.scratch);
         let (is_logic, seq) = (subscription.is_logic, Some(subscription.seq));
-        let kind = Kind { is_logic, seq, commit: None, token: None };
+        let kind = Kind { is_logic, is_live: false, seq, commit: None, token: None };
         write_head(subscription.number, true, kind, &mut head);
         head.extend_from_slice(b"\"closed\":\"");
         head.extend_from_slice(reason.as_str().as_bytes());
@@ -307,8 +326,10 @@ impl Engine {
 
 /// What distinguishes the heads of pushes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kind {
+pub(in crate::engine) struct Kind {
     pub is_logic: bool,
+    /// An event of a stream.
+    pub is_live: bool,
     /// In delta mode.
     pub seq: Option<u64>,
     /// Of the state that it leads to, for those who want to know.
@@ -318,7 +339,7 @@ pub(super) struct Kind {
 }
 
 fn write_head(number: u64, has_data: bool, kind: Kind, head: &mut Vec<u8>) {
-    let Kind { is_logic, seq, commit, token } = kind;
+    let Kind { is_logic, seq, commit, token, .. } = kind;
     head.clear();
     let mut id = [0; 24];
     let channel = if is_logic { LOGIC_CHANNEL } else { CHANNEL };

@@ -93,7 +93,7 @@ impl Engine {
             return Tried::Done;
         };
         let (seq, mode, commits) = (subscription.seq, subscription.mode, subscription.commits);
-        let is_logic = subscription.is_logic;
+        let (is_logic, is_live) = (subscription.is_logic, subscription.is_live);
         let unsent = subscription.coalesce && written < subscription.last_push;
         let Some(hold) = &subscription.hold else { return Tried::Done };
         if hold.suspended || hold.first.waits(now, proven) || (unsent && hold.owed.is_some()) {
@@ -120,7 +120,8 @@ impl Engine {
         if let Some(owed) = owed {
             let commit = commits.then(|| self.commit_shown(view)).flatten();
             let token = token.then(|| self.token_of(view, mode)).flatten().map(Token::text);
-            let kind = Kind { is_logic, seq: (mode != Mode::Full).then_some(seq), commit, token };
+            let seq = (mode != Mode::Full).then_some(seq);
+            let kind = Kind { is_logic, is_live, seq, commit, token };
             self.pay(conn, (number, mode.window()), view, kind, owed);
         }
         Tried::Done

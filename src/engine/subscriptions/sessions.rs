@@ -80,6 +80,9 @@ impl Engine {
                 Mode::Delta { .. } | Mode::Window(_) => {
                     self.push_end(&subscription, EndReason::TooLarge)
                 }
+                Mode::Full if subscription.is_live => {
+                    self.push_end(&subscription, EndReason::TooLarge)
+                }
                 Mode::Full => self.tell_cancelled(conn, number, "Result is too large"),
             }
         }

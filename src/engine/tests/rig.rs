@@ -149,6 +149,10 @@ impl Rig {
         for (bytes, frame) in outbox.queued.drain(..count) {
             outbox.buffered -= bytes;
             match frame {
+                // Text of events.
+                Frame::Text(text) if self.streams.contains(&id) => {
+                    self.sent.push((id, Json::from(text)));
+                }
                 Frame::Text(text) => {
                     self.sent.push((id, parse(&text, 200).expect("JSON").to_json()));
                 }

@@ -41,7 +41,10 @@ impl Door {
 impl Doors {
     pub fn of(&self, request: &Request) -> Option<Door> {
         let path = request.path.as_deref().filter(|_| !request.is_upgrade)?;
-        (path == self.rpc).then_some(Door::Rpc)
+        if path == self.rpc {
+            return Some(Door::Rpc);
+        }
+        (path == self.live).then_some(Door::Live)
     }
 }
 

@@ -2,4 +2,5 @@
 
 mod checks;
 mod client;
+mod live;
 mod rpc;
