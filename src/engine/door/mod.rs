@@ -9,6 +9,8 @@
 mod live;
 mod rpc;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use live::Live;
 use rpc::Rpc;

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::super::*;
-use crate::app::{App, CallAnswer, Job, TransportView};
+use crate::app::{App, Asked, Call, CallAnswer, Job, TransportView};
 
 use crate::json::{Json, parse};
 
@@ -207,6 +207,31 @@ impl Rig {
         self.engine.connected(id, &peer, self.now);
         self.drain();
         id
+    }
+
+    /// A call through the HTTP door, as far as it goes without a job.
+    pub fn through_door(&mut self, what: Asked<'_>, authorization: Option<&str>) -> ConnId {
+        let id = ConnId { slot: self.next_slot, generation: 8 };
+        self.next_slot += 1;
+        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+        let authorization = authorization.map(str::as_bytes);
+        self.engine.called(id, Call { peer, authorization, what }, self.now);
+        self.drain();
+        self.go_on(id);
+        id
+    }
+
+    /// The rest of a call.
+    pub fn go_on(&mut self, id: ConnId) {
+        let is_done =
+            |rig: &Rig| rig.streams.contains(&id) || rig.answers.iter().any(|(to, _)| *to == id);
+        while !is_done(self) {
+            let flow = self.engine.go_on(id, self.now);
+            self.drain();
+            if flow == Flow::Wait {
+                return;
+            }
+        }
     }
 
     /// Moves time forward, stopping at every deadline on the way.

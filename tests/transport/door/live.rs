@@ -170,6 +170,8 @@ impl List {
 fn jobs() -> noexd::server::Builder {
     let fields = json!({"id": {"type": "number"}, "rank": {"type": "number"}});
     builder()
+        // Those who stay are not waited for.
+        .set("closeTimeoutMs", 200)
         .bucket("jobs", json!({"key": "id", "schema": fields}))
         .query(
             "hot",
