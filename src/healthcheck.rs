@@ -3,13 +3,12 @@
 
 use std::ffi::OsString;
 use std::io::Read as _;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::command_line::{self, Command};
 use crate::config::{Config, ListenAddress};
+use crate::remote::Place;
 
 /// For each step of the conversation.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,22 +31,6 @@ metrics, if it has one, else the first one that speaks plain HTTP.
 struct Target {
     place: Place,
     path: String,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
-    /// `HOST:PORT`, IPv6 in brackets.
-    Network(String),
-    Unix(PathBuf),
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Place::Network(authority) => f.write_str(authority),
-            Place::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 /// Why it is not known whether the server is ready.
@@ -103,11 +86,10 @@ fn of_url(url: &str) -> Option<Target> {
         Some(at) => rest.split_at_checked(at)?,
         None => (rest, "/readyz"),
     };
-    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-    let has_port = authority.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok());
-    let authority = if has_port { authority.to_owned() } else { format!("{authority}:80") };
-    (is_plain(rest) && !rest.is_empty())
-        .then(|| Target { place: Place::Network(authority), path: path.to_owned() })
+    let place = Place::of_authority(authority, 80)?;
+    path.bytes()
+        .all(|byte| byte.is_ascii_graphic())
+        .then(|| Target { place, path: path.to_owned() })
 }
 
 fn of_config(config: &Config) -> Result<Target, String> {
@@ -132,8 +114,13 @@ fn place(address: &ListenAddress) -> Option<Place> {
     match (address, address.fixed()) {
         (ListenAddress::Systemd(_), _) => None,
         (ListenAddress::Unix(path), _) => Some(Place::Unix(path.clone())),
-        (_, Some(address)) => Some(Place::Network(reachable(address).to_string())),
-        (ListenAddress::Tcp { .. }, None) => Some(Place::Network(address.to_string())),
+        (_, Some(address)) => {
+            let address = reachable(address);
+            Some(Place::Network { host: address.ip().to_string(), port: address.port() })
+        }
+        (ListenAddress::Tcp { host, port }, None) => {
+            Some(Place::Network { host: host.clone(), port: *port })
+        }
     }
 }
 
@@ -149,27 +136,11 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 fn ask(target: &Target) -> std::io::Result<(u16, String)> {
-    let authority = match &target.place {
-        Place::Network(authority) => authority,
-        Place::Unix(path) => {
-            let stream = UnixStream::connect(path)?;
-            stream.set_read_timeout(Some(TIMEOUT))?;
-            stream.set_write_timeout(Some(TIMEOUT))?;
-            return converse(stream, "localhost", &target.path);
-        }
+    let host = match &target.place {
+        Place::Network { .. } => target.place.to_string(),
+        Place::Unix(_) => "localhost".to_owned(),
     };
-    let mut last = std::io::Error::other("no address");
-    for address in authority.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, TIMEOUT) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(TIMEOUT))?;
-                stream.set_write_timeout(Some(TIMEOUT))?;
-                return converse(stream, authority, &target.path);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+    converse(&target.place.connect(TIMEOUT)?, &host, &target.path)
 }
 
 fn converse(

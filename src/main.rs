@@ -18,6 +18,10 @@ fn main() -> ExitCode {
     {
         return healthcheck(rest);
     }
+    #[cfg(feature = "tools")]
+    if let Some(done) = remote(&args) {
+        return done;
+    }
     #[cfg(feature = "sqlite")]
     if let Some(done) = subcommand(&args) {
         return done;
@@ -60,6 +64,27 @@ fn healthcheck(args: &[OsString]) -> ExitCode {
         Err(Unhealthy::NotReady(reason)) => Err(Failure::of(reason)),
     };
     done.map_or_else(|failure| failure.complain(), |()| ExitCode::SUCCESS)
+}
+
+/// Runs a tool that talks to a server; `None` if it is none.
+#[cfg(feature = "tools")]
+fn remote(args: &[OsString]) -> Option<ExitCode> {
+    use noexd::remote::{Failure as Ended, shell};
+
+    let (verb, rest) = args.split_first()?;
+    let is_help = rest.iter().any(|arg| arg == "--help" || arg == "-h");
+    let done = match verb.to_str()? {
+        "shell" if is_help => print(&shell::help()),
+        "shell" => shell::run(rest).or_else(|ended| match ended {
+            Ended::Usage(reasons) => Err(Failure { reasons, code: exit::CONFIG }),
+            Ended::Unreachable(reasons) => Err(Failure { reasons, code: exit::UNAVAILABLE }),
+            Ended::Refused(reasons) => Err(Failure::of(reasons)),
+            Ended::Told => Err(Failure::of(String::new())),
+            Ended::Unread => Ok(()),
+        }),
+        _ => return None,
+    };
+    Some(done.map_or_else(|failure| failure.complain(), |()| ExitCode::SUCCESS))
 }
 
 /// Runs a subcommand; `None` if there is none.

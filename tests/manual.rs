@@ -92,6 +92,9 @@ fn bash_completes_flags_and_commands() {
     if let Some(found) = complete("noexd --data-d", 1) {
         assert_eq!(found, "--data-dir\n");
     }
+    if let Some(found) = complete("noexd shel", 1) {
+        assert_eq!(found, if cfg!(feature = "tools") { "shell\n" } else { "\n" });
+    }
     if let Some(found) = complete("noexd health", 1) {
         assert_eq!(found, "healthcheck\n");
     }

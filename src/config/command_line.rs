@@ -66,17 +66,21 @@ const OWN: [(&str, &str, &str, &str); 9] = [
 ];
 
 /// The subcommands and what they do.
-#[cfg(feature = "sqlite")]
 pub(super) const COMMANDS: &[(&str, &str)] = &[
+    #[cfg(feature = "sqlite")]
     ("backup", "copy the data, also of a running server"),
+    #[cfg(feature = "sqlite")]
     ("restore", "put a backup in the place of the data"),
+    #[cfg(feature = "sqlite")]
     ("export", "write the data as JSON Lines"),
+    #[cfg(feature = "sqlite")]
     ("import", "read JSON Lines, or the data of noex"),
+    #[cfg(feature = "sqlite")]
     ("check", "read all of the data and say what is damaged"),
     ("healthcheck", "ask a server whether it is ready"),
+    #[cfg(feature = "tools")]
+    ("shell", "talk to a server"),
 ];
-#[cfg(not(feature = "sqlite"))]
-pub(super) const COMMANDS: &[(&str, &str)] = &[("healthcheck", "ask a server whether it is ready")];
 
 /// Understands a command line without the program's name.
 ///

@@ -4,6 +4,7 @@
 
 pub mod bounds;
 mod error;
+mod fields;
 mod message;
 mod operation;
 mod reply;

@@ -8,6 +8,8 @@ use crate::storage::{StorageError, StorageErrorKind};
 pub const CONFIG: u8 = 78;
 /// Anything else: a restart may help.
 pub const OTHER: u8 = 1;
+/// For tools: there is no connection to a server.
+pub const UNAVAILABLE: u8 = 69;
 /// Damaged, foreign or newer data: a restart changes nothing.
 pub const DATA: u8 = 65;
 /// Storage that cannot be read or written, or has no room.

@@ -5,7 +5,7 @@ mod passed;
 mod unix;
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::SocketAddr;
 
 use super::builder::StartError;
 use super::hosted::Hosted;
@@ -240,7 +240,7 @@ fn bind_name(
     entry: usize,
     earlier: &[Bound],
 ) -> Result<Vec<Listening>, StartError> {
-    let addresses = resolve(host, port)?;
+    let addresses = crate::names::resolve(host, port).map_err(|reason| failed("host", reason))?;
     let taken = |address: &SocketAddr| {
         earlier.iter().find(|one| port != 0 && one.socket.address() == Some(*address))
     };
@@ -258,27 +258,6 @@ fn bind_name(
             Err((address, error)) => return Err(explain(address, &error)),
             Ok(bound) => return Ok(bound),
         }
-    }
-}
-
-/// `localhost` is what it is whatever a file or a server of names says.
-fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, StartError> {
-    if host.eq_ignore_ascii_case("localhost") {
-        let both = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        return Ok(both.map(|ip| SocketAddr::new(ip, port)).to_vec());
-    }
-    let found = (host, port)
-        .to_socket_addrs()
-        .map_err(|error| failed("host", format!("{host} does not resolve: {error}")))?;
-    let mut addresses: Vec<SocketAddr> = Vec::new();
-    for address in found {
-        if !addresses.contains(&address) {
-            addresses.push(address);
-        }
-    }
-    match addresses.is_empty() {
-        true => Err(failed("host", format!("{host} has no address"))),
-        false => Ok(addresses),
     }
 }
 

@@ -67,3 +67,40 @@ impl Session {
         match self.0 {}
     }
 }
+
+#[cfg(feature = "tools")]
+pub use client::Client;
+
+#[cfg(feature = "tools")]
+mod client {
+    use super::super::Trust;
+    use super::Infallible;
+    use std::io::{self, Read, Write};
+
+    #[derive(Debug)]
+    pub struct Client(Infallible);
+
+    impl Client {
+        /// # Errors
+        ///
+        /// Always.
+        pub fn connect(_: &str, _: &Trust, _: &mut (impl Read + Write)) -> io::Result<Self> {
+            let reason = "wss:// needs a noexd with the feature \"tls\"";
+            Err(io::Error::new(io::ErrorKind::Unsupported, reason))
+        }
+
+        /// # Errors
+        ///
+        /// None.
+        pub fn open(&mut self, _: &[u8], _: &mut Vec<u8>, _: &mut Vec<u8>) -> io::Result<bool> {
+            match self.0 {}
+        }
+
+        /// # Errors
+        ///
+        /// None.
+        pub fn seal(&mut self, _: &[u8], _: &mut Vec<u8>) -> io::Result<()> {
+            match self.0 {}
+        }
+    }
+}

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use x509_cert::der::Decode as _;
 
 /// The only protocol that is spoken over it.
-const ALPN: &[u8] = b"http/1.1";
+pub(super) const ALPN: &[u8] = b"http/1.1";
 
 /// `rsaEncryption` (RFC 8017).
 const RSA: &str = "1.2.840.113549.1.1.1";
@@ -123,7 +123,7 @@ fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, BadFile> {
     std::fs::read(path).map_err(|error| bad(key, path, error))
 }
 
-fn read_chain(
+pub(super) fn read_chain(
     key: &'static str,
     path: &Path,
     empty: &str,

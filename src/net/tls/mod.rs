@@ -5,16 +5,22 @@
 
 #[cfg(feature = "tls")]
 mod certificate;
+#[cfg(all(feature = "tls", feature = "tools"))]
+mod client;
 #[cfg(feature = "tls")]
 mod session;
 
 #[cfg(feature = "tls")]
 pub use certificate::{Certificate, load};
+#[cfg(all(feature = "tls", feature = "tools"))]
+pub use client::Client;
 #[cfg(feature = "tls")]
 pub(super) use session::Session;
 
 #[cfg(not(feature = "tls"))]
 mod absent;
+#[cfg(all(not(feature = "tls"), feature = "tools"))]
+pub use absent::Client;
 #[cfg(not(feature = "tls"))]
 pub(super) use absent::Session;
 #[cfg(not(feature = "tls"))]
@@ -47,6 +53,17 @@ pub struct Files {
     pub client_ca: Option<PathBuf>,
     /// Refuses everything older than TLS 1.3.
     pub only_1_3: bool,
+}
+
+/// Whom a client of another server believes.
+#[cfg(feature = "tools")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Whoever has a certificate that is in this file (PEM), or chains to one
+    /// there.
+    Roots(PathBuf),
+    /// Anybody: nothing is known of who listens in or answers.
+    Anybody,
 }
 
 /// What is wrong with one of the files.

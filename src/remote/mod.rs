@@ -1,0 +1,40 @@
+//! Conversations with a server that runs, as its clients have them: what
+//! `noexd healthcheck`, `noexd shell` and `noexd top` have in common, and the
+//! latter two.
+//!
+//! Owns command lines, sockets that block, what is on the screen. Must not know
+//! the engine: what a server says is all there is.
+
+mod place;
+
+#[cfg(feature = "tools")]
+mod access;
+#[cfg(feature = "tools")]
+mod client;
+#[cfg(feature = "tools")]
+mod screen;
+#[cfg(feature = "tools")]
+mod secrets;
+#[cfg(feature = "tools")]
+pub mod shell;
+#[cfg(feature = "tools")]
+mod target;
+#[cfg(feature = "tools")]
+mod wire;
+
+pub(crate) use place::{Place, Socket};
+
+/// Why a tool ended.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line, the environment or a file that they name is wrong.
+    Usage(String),
+    /// There is no connection, or none any more.
+    Unreachable(String),
+    /// The server has said no.
+    Refused(String),
+    /// It has, and the person has been told.
+    Told,
+    /// Whoever read the output has gone.
+    Unread,
+}
