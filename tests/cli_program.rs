@@ -93,7 +93,7 @@ fn help_is_a_page() {
         assert_eq!(status.code(), Some(0));
         assert_eq!(text(&stderr), "");
         let help = text(&stdout);
-        assert!(help.lines().count() <= 44, "{} lines", help.lines().count());
+        assert!(help.lines().count() <= 48, "{} lines", help.lines().count());
         for line in help.lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }

@@ -31,7 +31,10 @@ impl Operation {
             ],
             StoreQuery => &["query", "params"],
             StoreExplain => &["bucket", "filter", "query"],
-            StoreSubscribe => &["query", "params", "mode", "positions", "coalesce", "resume"],
+            StoreSubscribe => {
+                &["query", "params", "mode", "positions", "coalesce", "window", "resume"]
+            }
+            StoreMoveWindow => &["subscriptionId", "offset", "limit"],
             StoreSubscribeMany => &["subscriptions"],
             StoreUnsubscribe | StoreResync | RulesUnsubscribe | LogicUnsubscribeView
             | ServerUntrace => &["subscriptionId"],
