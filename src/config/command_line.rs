@@ -255,13 +255,32 @@ pub fn help() -> String {
         let flag = format!("{short} --{long} {value}");
         let _ = writeln!(text, "  {flag:<32} {help}");
     }
-    let commands: Vec<&str> = COMMANDS.iter().map(|(name, _)| *name).collect();
     let _ = write!(
         text,
         "\nCommands, each with --help: {}.\n\
          Flags override the environment (NOEXD_ADMIN_SECRET), which overrides the file.\n\
          RUST_LOG sets what is logged: error, warn, info (default), debug, trace.\n",
-        commands.join(", ")
+        command_names()
     );
+    text
+}
+
+/// The subcommands behind each other, in lines for a terminal of 80 columns.
+fn command_names() -> String {
+    let mut text = String::new();
+    // Behind "Commands, each with --help: ".
+    let mut column = 28;
+    for (at, (name, _)) in COMMANDS.iter().enumerate() {
+        if at > 0 {
+            text.push(',');
+            column += 2;
+            // A comma or a full stop follows.
+            let fits = column + name.len() < 80;
+            text.push_str(if fits { " " } else { "\n  " });
+            column = if fits { column } else { 2 };
+        }
+        text.push_str(name);
+        column += name.len();
+    }
     text
 }

@@ -27,6 +27,7 @@ impl Operation {
                 "mode",
                 "positions",
                 "coalesce",
+                "window",
                 "resume",
             ],
             StoreQuery => &["query", "params"],

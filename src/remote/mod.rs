@@ -22,7 +22,9 @@ mod target;
 #[cfg(feature = "tools")]
 mod wire;
 
-pub(crate) use place::{Place, Socket};
+pub(crate) use place::Place;
+#[cfg(feature = "tools")]
+use place::Socket;
 
 /// Why a tool ended.
 #[derive(Debug)]

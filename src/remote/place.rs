@@ -1,7 +1,7 @@
 //! Where a server is, and the way there.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -91,10 +91,11 @@ impl Socket {
     }
 
     /// Ends it, also for a thread that reads just now.
+    #[cfg(feature = "tools")]
     pub fn shut_down(&self) -> io::Result<()> {
         match self {
-            Socket::Tcp(stream) => stream.shutdown(Shutdown::Both),
-            Socket::Unix(stream) => stream.shutdown(Shutdown::Both),
+            Socket::Tcp(stream) => stream.shutdown(std::net::Shutdown::Both),
+            Socket::Unix(stream) => stream.shutdown(std::net::Shutdown::Both),
         }
     }
 }
