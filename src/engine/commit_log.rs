@@ -367,6 +367,8 @@ impl Engine {
     /// time came while nobody was looking.
     pub fn recovered(&mut self, documents: Vec<Document>) {
         self.log.documents = documents;
+        // What is made from now on shows everything up to here, and is not older.
+        self.views.number = self.log.newest();
         self.restore_client_sessions();
         self.purge_expired();
         self.publish();

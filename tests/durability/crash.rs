@@ -6,11 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Sender, channel};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Gone, Random, Scratch, Server};
+use crate::support::{Client, Gone, Random, Scratch, Server, kill_while_starting, setting};
 
 const CLIENTS: usize = 4;
 /// Requests that a client sends before it reads a response.
@@ -199,17 +198,7 @@ fn rounds(mode: &str, rounds: u64, seed: u64) {
     let mut last_entry = 0;
     for round in 0..rounds {
         if random.below(4) == 0 {
-            // In the middle of the recovery, perhaps.
-            let moment = Duration::from_micros(random.below(40_000));
-            crate::support::with_data(crate::support::noexd(), &scratch.data())
-                .stdout(std::process::Stdio::null())
-                .spawn()
-                .and_then(|mut child| {
-                    std::thread::sleep(moment);
-                    child.kill()?;
-                    child.wait()
-                })
-                .expect("started and killed");
+            kill_while_starting(&scratch.data(), &mut random);
         }
         let server = Server::start(&scratch.data(), &arguments);
         let (sender, answers) = channel();
@@ -257,10 +246,6 @@ fn rounds(mode: &str, rounds: u64, seed: u64) {
          {unanswered} unanswered ones whole or not there"
     );
     assert!(writes > rounds as usize);
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 #[test]

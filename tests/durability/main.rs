@@ -4,7 +4,9 @@
 mod backups;
 mod check;
 mod crash;
+mod crash_resume;
 mod damage;
+mod held;
 mod logic;
 mod noex;
 mod numbers;

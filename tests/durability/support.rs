@@ -108,6 +108,23 @@ pub fn with_data(mut command: Command, data: &Path) -> Command {
     command
 }
 
+/// Starts the program and kills it, in the middle of its recovery perhaps.
+pub fn kill_while_starting(data: &Path, random: &mut Random) {
+    let moment = Duration::from_micros(random.below(40_000));
+    let child = with_data(noexd(), data).stdout(Stdio::null()).spawn();
+    let killed = child.and_then(|mut child| {
+        std::thread::sleep(moment);
+        child.kill()?;
+        child.wait()
+    });
+    killed.expect("started and killed");
+}
+
+/// A number from the environment.
+pub fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
 /// Runs the program to its end: exit code and standard error.
 pub fn ends(command: &mut Command) -> (Option<i32>, String) {
     let mut child =
@@ -203,13 +220,16 @@ impl Client {
             let message = self.receive()?;
             match message["type"].as_str() {
                 Some("result" | "error") => return Ok(message),
-                Some("ping") => {
-                    let pong = json!({"type": "pong", "timestamp": message["timestamp"]});
-                    self.socket.send(Message::text(pong.to_string())).map_err(|_| Gone(None))?;
-                }
+                Some("ping") => self.pong(&message)?,
                 _ => self.pushes.push(message),
             }
         }
+    }
+
+    /// Answers a ping of the protocol.
+    pub fn pong(&mut self, ping: &Value) -> Result<(), Gone> {
+        let pong = json!({"type": "pong", "timestamp": ping["timestamp"]});
+        self.socket.send(Message::text(pong.to_string())).map_err(|_| Gone(None))
     }
 
     /// Sends a request and waits for its response.
