@@ -82,20 +82,13 @@ struct Meter {
     found: AtomicU64,
 }
 
-impl Default for Budget {
-    fn default() -> Self {
-        Budget::unlimited()
-    }
-}
-
-impl Budget {
-    /// `steps` 0: as many as it takes.
-    pub fn new(steps: u64, reply_bytes: usize) -> Budget {
+impl Meter {
+    fn new(steps: u64, reply_bytes: usize) -> Meter {
         let given = match steps {
             0 => UNLIMITED,
             steps => i64::try_from(steps.saturating_mul(UNITS_PER_STEP)).unwrap_or(UNLIMITED),
         };
-        Budget(Arc::new(Meter {
+        Meter {
             left: AtomicI64::new(given),
             given,
             steps,
@@ -105,7 +98,20 @@ impl Budget {
             too_long: false.into(),
             scanned: AtomicU64::new(NO_SCAN),
             found: AtomicU64::new(0),
-        }))
+        }
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Budget::unlimited()
+    }
+}
+
+impl Budget {
+    /// `steps` 0: as many as it takes.
+    pub fn new(steps: u64, reply_bytes: usize) -> Budget {
+        Budget(Arc::new(Meter::new(steps, reply_bytes)))
     }
 
     /// For what has to be done whatever it costs: the start of the server, the
@@ -117,16 +123,10 @@ impl Budget {
     /// The budget of the next request; the memory of this one is used again
     /// where nobody else holds it.
     pub fn renew(&mut self, steps: u64, reply_bytes: usize) {
+        let whole = Meter::new(steps, reply_bytes);
         match Arc::get_mut(&mut self.0) {
-            Some(meter) if meter.steps == steps && meter.reply_bytes == reply_bytes => {
-                *meter.left.get_mut() = meter.given;
-                *meter.written.get_mut() = 0;
-                *meter.in_front.get_mut() = 0;
-                *meter.too_long.get_mut() = false;
-                *meter.scanned.get_mut() = NO_SCAN;
-                *meter.found.get_mut() = 0;
-            }
-            _ => *self = Budget::new(steps, reply_bytes),
+            Some(meter) => *meter = whole,
+            None => self.0 = Arc::new(whole),
         }
     }
 

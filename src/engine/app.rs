@@ -31,7 +31,9 @@ impl App for Engine {
     }
 
     fn message(&mut self, conn: ConnId, text: &str, now: Now) -> Flow {
+        let ticked = self.ticked;
         self.take_time(now);
+        self.ticked = ticked;
         if self.conns.get(conn).is_none() {
             return Flow::Continue;
         }

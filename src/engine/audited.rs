@@ -24,7 +24,7 @@ pub(crate) struct Look {
 impl Engine {
     /// What the audit log takes from a request that it records.
     pub(super) fn audit_note(&self, conn: ConnId, request: &Request<'_>) -> Option<Note> {
-        let (log, operation) = (self.audit.as_ref()?, Operation::from_name(&request.operation)?);
+        let (log, operation) = (self.audit.as_ref()?, request.known?);
         match self.impersonator(conn).is_some() || operation == Operation::AuthImpersonate {
             true => log.note_of_impersonator(operation, request),
             false => log.note(operation, request),

@@ -150,7 +150,7 @@ impl Engine {
     pub(super) fn hold_budget(
         &mut self,
         commits: u64,
-        operation: &str,
+        operation: Option<Operation>,
         reply: &Reply,
         result: Result<Outcome, OpError>,
     ) -> Result<Outcome, OpError> {
@@ -160,8 +160,8 @@ impl Engine {
             // late to say no.
             Ok(outcome) => {
                 // Its entries say it, each for itself.
-                let says = operation == Operation::StoreSubscribeMany.name();
-                let reads = || Operation::from_name(operation)?.tier().filter(|_| !says);
+                let says = operation == Some(Operation::StoreSubscribeMany);
+                let reads = || operation?.tier().filter(|_| !says);
                 match self.budget.reply(reply.length()) {
                     Err(_) if untouched && reads() == Some(Tier::Read) => Err(self.too_costly()),
                     _ => Ok(outcome),

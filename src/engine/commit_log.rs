@@ -15,7 +15,7 @@ use super::{Engine, EngineOptions};
 use crate::app::{CommitSeq, Effect, JobId, Now};
 use crate::json::{Json, Raw};
 use crate::logic::COMPUTED;
-use crate::protocol::{Operation, Request, Resource, Tier};
+use crate::protocol::{Request, Resource, Tier};
 use crate::storage::{
     Batch, BucketEntry, Document, EpochId, Epochs, Op, Origin, RecordEntry, RowText, StorageError,
     StorageStats, Task, VisitPast, Writer,
@@ -403,7 +403,7 @@ impl Engine {
         if !self.log.is_on() {
             return 0;
         }
-        let reads_one = Operation::from_name(&request.operation).is_some_and(|operation| {
+        let reads_one = request.known.is_some_and(|operation| {
             operation.tier() == Some(Tier::Read)
                 && operation.resource() == Resource::Bucket("bucket")
         });

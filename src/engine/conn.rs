@@ -155,43 +155,71 @@ impl Conn {
 }
 
 /// All open connections. A connection that is closing is not in it.
+///
+/// Those of the transport are found by their slots, which are dense; the others
+/// (of the program around the server, or of an owner of a slot before) by id.
 #[derive(Debug, Default)]
 pub(crate) struct Conns {
-    table: HashMap<ConnId, Box<Conn>>,
+    slots: Vec<Option<Box<Conn>>>,
+    others: HashMap<ConnId, Box<Conn>>,
+    len: usize,
     opened: u64,
 }
+
+/// Slots beyond the last one may be left out up to here.
+const MOST_SKIPPED: usize = 1024;
 
 impl Conns {
     pub fn open(&mut self, id: ConnId, peer: &Peer, now: Now) -> &mut Conn {
         self.opened += 1;
+        self.remove(id);
+        self.len += 1;
         let conn = Box::new(Conn::new(id, self.opened, peer, now));
-        self.table.entry(id).insert(conn).into_mut()
+        let slot = id.slot as usize;
+        if slot >= self.slots.len() && slot - self.slots.len() < MOST_SKIPPED {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        match self.slots.get_mut(slot) {
+            Some(free @ None) => free.insert(conn),
+            _ => self.others.entry(id).insert(conn).into_mut(),
+        }
     }
 
     pub fn remove(&mut self, id: ConnId) -> Option<Box<Conn>> {
-        self.table.remove(&id)
+        let slot = self.slots.get_mut(id.slot as usize);
+        let removed = slot
+            .and_then(|slot| slot.take_if(|conn| conn.id == id))
+            .or_else(|| self.others.remove(&id))?;
+        self.len = self.len.saturating_sub(1);
+        Some(removed)
     }
 
     pub fn get(&self, id: ConnId) -> Option<&Conn> {
-        self.table.get(&id).map(|conn| &**conn)
+        match self.slots.get(id.slot as usize) {
+            Some(Some(conn)) if conn.id == id => Some(conn),
+            _ => self.others.get(&id).map(|conn| &**conn),
+        }
     }
 
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
-        self.table.get_mut(&id).map(|conn| &mut **conn)
+        match self.slots.get_mut(id.slot as usize) {
+            Some(Some(conn)) if conn.id == id => Some(conn),
+            _ => self.others.get_mut(&id).map(|conn| &mut **conn),
+        }
     }
 
     pub fn len(&self) -> usize {
-        self.table.len()
+        self.len
     }
 
     /// In no order.
     pub fn all(&self) -> impl Iterator<Item = &Conn> {
-        self.table.values().map(|conn| &**conn)
+        self.slots.iter().flatten().chain(self.others.values()).map(|conn| &**conn)
     }
 
     /// In connect order. Sorts: for administration, not for hot paths.
     pub fn in_order(&self) -> Vec<&Conn> {
-        let mut all: Vec<&Conn> = self.table.values().map(|conn| &**conn).collect();
+        let mut all: Vec<&Conn> = self.all().collect();
         all.sort_unstable_by_key(|conn| conn.number);
         all
     }
@@ -206,5 +234,34 @@ impl Conns {
     /// The ids in connect order.
     pub fn ids(&self) -> Vec<ConnId> {
         self.in_order().into_iter().map(|conn| conn.id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_found_by_its_slot_and_no_other_owner_of_it_is() {
+        let (peer, now) =
+            (Peer { address: [127, 0, 0, 1].into(), user_agent: None }, Now { mono: 1, wall: 1 });
+        let mut conns = Conns::default();
+        let ids = [(3, 1), (0, 1), (3, 2), (u32::MAX, 1), (u32::MAX, 2)]
+            .map(|(slot, generation)| ConnId { slot, generation });
+        for (at, id) in ids.into_iter().enumerate() {
+            let number = conns.open(id, &peer, now).number;
+            assert_eq!((number, conns.len()), (at as u64 + 1, at + 1));
+        }
+        assert_eq!(conns.ids(), ids);
+        for (at, id) in ids.into_iter().enumerate() {
+            assert_eq!(conns.get(id).map(|conn| conn.number), Some(at as u64 + 1));
+            assert_eq!(conns.get_mut(id).map(|conn| conn.id), Some(id));
+            let other = ConnId { generation: 9, ..id };
+            assert!(conns.get(other).is_none() && conns.remove(other).is_none());
+            assert_eq!(conns.remove(id).map(|conn| conn.id), Some(id));
+            assert!(conns.get(id).is_none());
+            assert_eq!(conns.all().count(), ids.len() - at - 1);
+        }
+        assert_eq!(conns.len(), 0);
     }
 }

@@ -28,6 +28,9 @@ impl Engine {
         operation: Option<Operation>,
         request: &Request<'_>,
     ) -> Result<(), OpError> {
+        if matches!(self.sessions.mode, Mode::Open) {
+            return Ok(());
+        }
         let name = &*request.operation;
         let is_login = matches!(
             operation,
@@ -488,6 +491,9 @@ impl Engine {
 
 /// The string at a dotted path of fields.
 pub(super) fn string_at<'r>(request: &'r Request<'_>, path: &str) -> Option<Cow<'r, str>> {
+    if !path.contains('.') {
+        return request.str_field(path);
+    }
     let mut names = path.split('.');
     let first = request.field(names.next()?)?;
     names.try_fold(first, |value, name| value.get(name))?.as_str()

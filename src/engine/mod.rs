@@ -80,7 +80,7 @@ use crate::audit::{self, AuditLog, Note};
 use crate::budget::Budget;
 use crate::procedures::Procedures;
 use crate::protocol::{
-    ErrorCode, Family, Incoming, OpError, Operation, Reply, Request, RequestId, parse_message_at,
+    ErrorCode, Incoming, OpError, Operation, Reply, Request, RequestId, parse_message_at,
 };
 use crate::query::Views;
 use crate::store::{ChangeSet, Commit, Owner, Store};
@@ -188,6 +188,9 @@ pub struct Engine {
     ended_streams: Vec<ConnId>,
     /// What clients were told at the beginning of a shutdown: when to come back.
     retry_after_ms: u64,
+    /// What the stopwatch said at the end of the last message, if nothing came
+    /// between: the next one begins there.
+    ticked: Option<u64>,
     /// Reused for building responses.
     scratch: Vec<u8>,
     /// Reused for expired timers.
@@ -260,6 +263,7 @@ impl Engine {
             numbered: None,
             ended_streams: Vec::new(),
             retry_after_ms: 1000,
+            ticked: None,
             scratch: Vec::new(),
             due: Vec::new(),
             held: None,
@@ -306,7 +310,7 @@ impl Engine {
     /// the response of the request that made them.
     fn publish(&mut self) {
         // What rights make necessary is owed to many, whatever the request had.
-        self.budget = Budget::unlimited();
+        self.budget.renew(0, usize::MAX);
         self.settle_sessions();
         // What everything that follows from these commits may cost.
         self.fresh_budget();
@@ -337,7 +341,7 @@ impl Engine {
         request: &Request<'_>,
         reply: &mut Reply,
     ) -> Result<Outcome, OpError> {
-        let operation = Operation::from_name(&request.operation);
+        let operation = request.known;
         if !self.conns.get(conn).is_some_and(|conn| conn.trusted) {
             self.authorise(conn, operation, request)?;
             self.limit_request(conn, operation, request)?;
@@ -354,7 +358,7 @@ impl Engine {
     ) -> Result<Outcome, OpError> {
         let name = &*request.operation;
         self.check_door(conn, name)?;
-        let Some(family) = Family::of(name) else {
+        let Some(family) = request.family() else {
             #[cfg(any(test, feature = "test-ops"))]
             if let Some(result) = self.test_operation(conn, name, request) {
                 return result;
@@ -415,7 +419,8 @@ impl Engine {
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.asked_at = self.now.mono;
         }
-        let (began, errors) = (self.stopwatch(), self.metrics.errors);
+        let (began, errors) =
+            (self.ticked.unwrap_or_else(|| self.stopwatch()), self.metrics.errors);
         self.purge_expired();
         self.author = Author::Conn(conn);
         self.begin_budget(conn);
@@ -429,7 +434,7 @@ impl Engine {
             audited?;
             let commits = self.metrics.commits;
             let result = self.run_request(conn, &request, &mut reply);
-            self.hold_budget(commits, &request.operation, &reply, result)
+            self.hold_budget(commits, request.known, &reply, result)
         }));
         self.spent.request = self.budget.spent();
         self.note_spent(conn, result.as_ref().ok().and_then(|result| result.as_ref().err()));
@@ -445,10 +450,15 @@ impl Engine {
         let operation = &*request.operation;
         let answered = Answered { id: request.id, operation, note, needs, repeated, holds };
         let outcome = self.respond(conn, answered, mark, reply, result);
-        self.figures.count_request(&request.operation, self.stopwatch().saturating_sub(began));
+        // Without a commit there is little between the two.
+        let handled = (!self.unpublished.is_empty()).then(|| self.stopwatch());
         self.publish();
         self.author = Author::default();
-        let took = self.stopwatch().saturating_sub(began);
+        let ended = self.stopwatch();
+        self.figures
+            .count_request(request.family(), handled.unwrap_or(ended).saturating_sub(began));
+        self.ticked = Some(ended);
+        let took = ended.saturating_sub(began);
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.meter.count_request(self.now.mono, text.len(), took, self.metrics.errors > errors);
         }

@@ -24,7 +24,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use number::{number_text, write_number};
+pub use number::{number_text, write_integer, write_number};
 pub use object::Object;
 pub use parse::{
     DEFAULT_MAX_DEPTH, Fields, JsonError, parse, parse_fields, parse_fields_loosely, parse_strict,

@@ -52,7 +52,8 @@ fn write_finite(out: &mut Vec<u8>, value: f64) {
     };
 }
 
-fn write_integer(out: &mut Vec<u8>, value: i64) {
+/// Appends the decimal digits of an integer.
+pub fn write_integer(out: &mut Vec<u8>, value: i64) {
     let mut digits = [0u8; 20];
     let mut rest = value.unsigned_abs();
     let mut used = 0;

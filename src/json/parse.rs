@@ -80,7 +80,7 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// The value of a member; the last one if it was given twice.
     pub fn get(&self, name: &str) -> Option<Raw<'a>> {
-        self.members.iter().rev().find(|(have, _)| have == name).map(|(_, value)| *value)
+        self.members.iter().rev().find(|(have, _)| **have == *name).map(|(_, value)| *value)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, Raw<'a>)> {
@@ -97,6 +97,36 @@ pub fn parse_fields(text: &str, max_depth: u32) -> Result<Fields<'_>, JsonError>
 /// that are no strings, and for saying what else is right with a message.
 pub fn parse_fields_loosely(text: &str, max_depth: u32) -> Result<Fields<'_>, JsonError> {
     Scanner { lets_surrogates_pass: true, ..Scanner::new(text, max_depth) }.fields()
+}
+
+/// The name in a checked literal.
+fn name_of(literal: &str, plain: bool) -> Cow<'_, str> {
+    match literal.get(1..literal.len().saturating_sub(1)) {
+        Some(inner) if plain => Cow::Borrowed(inner),
+        _ => Raw::checked(literal).as_str().unwrap_or_default(),
+    }
+}
+
+/// How many bytes at the start mean themselves in a string: up to a quote, a
+/// backslash or a control character. Eight at a time, by the well-known tests
+/// for a zero byte in a word (Warren, Hacker's Delight, 6-1).
+pub(super) fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES * 0x80;
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = has_zero(word ^ (ONES * u64::from(b'"')))
+            | has_zero(word ^ (ONES * u64::from(b'\\')))
+            | (word.wrapping_sub(ONES * 0x20) & !word & HIGH);
+        if found != 0 {
+            // The lowest bit is exact; only those above it may come of a carry.
+            return at * 8 + (found.trailing_zeros() / 8) as usize;
+        }
+    }
+    let own = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    words.len() * 8 + rest.iter().position(own).unwrap_or(rest.len())
 }
 
 struct Scanner<'a> {
@@ -156,7 +186,9 @@ impl<'a> Scanner<'a> {
     fn value(&mut self, depth: u32) -> Result<Raw<'a>, JsonError> {
         let start = self.at;
         match self.peek() {
-            Some(b'"') => self.string()?,
+            Some(b'"') => {
+                self.string()?;
+            }
             Some(b'{') => {
                 self.deeper(depth)?;
                 self.object(depth + 1, |_, _| ())?;
@@ -207,8 +239,8 @@ impl<'a> Scanner<'a> {
                 return Err(self.error("a member name"));
             }
             let start = self.at;
-            self.string()?;
-            let name = Raw::checked(self.text.get(start..self.at).unwrap_or_default());
+            let plain = self.string()?;
+            let name = self.text.get(start..self.at).unwrap_or_default();
             self.space();
             if self.peek() != Some(b':') {
                 return Err(self.error("\":\""));
@@ -216,7 +248,7 @@ impl<'a> Scanner<'a> {
             self.at += 1;
             self.space();
             let value = self.value(depth)?;
-            member(name.as_str().unwrap_or_default(), value);
+            member(name_of(name, plain), value);
             self.space();
             match self.peek() {
                 Some(b',') => {
@@ -290,17 +322,23 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn string(&mut self) -> Result<(), JsonError> {
+    /// Whether it has no escapes.
+    fn string(&mut self) -> Result<bool, JsonError> {
         self.at += 1;
+        let mut plain = true;
         loop {
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            self.at += plain_length(rest);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(());
+                    return Ok(plain);
                 }
-                Some(b'\\') => self.escape()?,
-                Some(0..=0x1f) => return Err(self.error("no control character in a string")),
-                Some(_) => self.at += 1,
+                Some(b'\\') => {
+                    plain = false;
+                    self.escape()?;
+                }
+                Some(_) => return Err(self.error("no control character in a string")),
                 None => return Err(self.error("the end of the string")),
             }
         }
@@ -359,4 +397,24 @@ impl<'a> Scanner<'a> {
 
 pub(super) fn hex_value(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |unit, &digit| Some(unit << 4 | char::from(digit).to_digit(16)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        /// As far as a look at one byte after the other comes.
+        #[test]
+        fn what_is_plain_is_found_in_words(
+            bytes in prop::collection::vec(prop_oneof![
+                8 => 0x20u8..=0xff,
+                1 => prop::sample::select(vec![0x00, 0x1f, b'"', b'\\', 0x21, 0x5d, 0x80, 0xa2]),
+            ], 0..40),
+        ) {
+            let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+            let naive = bytes.iter().position(special).unwrap_or(bytes.len());
+            prop_assert_eq!(super::plain_length(&bytes), naive);
+        }
+    }
 }

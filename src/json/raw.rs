@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::number::read_number;
-use super::parse::hex_value;
+use super::parse::{hex_value, plain_length};
 use super::{Json, Object, write_string};
 
 /// What a value is, told by its first byte.
@@ -93,10 +93,10 @@ impl<'a> Raw<'a> {
             return None;
         }
         let inner = self.0.get(1..self.0.len().saturating_sub(1)).unwrap_or_default();
-        if inner.as_bytes().contains(&b'\\') {
-            Some(Cow::Owned(unescape(inner)))
-        } else {
+        if plain_length(inner.as_bytes()) == inner.len() {
             Some(Cow::Borrowed(inner))
+        } else {
+            Some(Cow::Owned(unescape(inner)))
         }
     }
 
@@ -127,10 +127,11 @@ impl<'a> Raw<'a> {
                 return !value.is_finite();
             }
             // Without escapes a literal is already as short as it gets.
-            Kind::String if !self.0.as_bytes().contains(&b'\\') => {
-                out.extend_from_slice(self.0.as_bytes());
-            }
-            Kind::String => write_string(out, &self.as_str().unwrap_or_default()),
+            Kind::String => match self.as_str() {
+                // Without escapes a literal is already as short as it gets.
+                Some(Cow::Borrowed(_)) => out.extend_from_slice(self.0.as_bytes()),
+                text => write_string(out, &text.unwrap_or_default()),
+            },
             Kind::Array | Kind::Object => {
                 let tree = self.to_json();
                 tree.write_lossless(out);
@@ -223,12 +224,15 @@ impl<'a> Walker<'a> {
 
     fn string(&mut self) {
         self.at += 1;
-        while let Some(byte) = self.peek() {
-            self.at += 1;
-            match byte {
-                b'"' => return,
-                b'\\' => self.at += 1,
-                _ => {}
+        loop {
+            self.at += plain_length(self.text.as_bytes().get(self.at..).unwrap_or_default());
+            match self.peek() {
+                Some(b'\\') => self.at += 2,
+                Some(b'"') | None => {
+                    self.at += 1;
+                    return;
+                }
+                Some(_) => self.at += 1,
             }
         }
     }

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{ErrorCode, OpError};
-use crate::json::{Fields, JsonError, Kind, Raw, parse_fields, parse_fields_loosely, write_number};
+use super::{ErrorCode, Family, OpError, Operation};
+use crate::json::{
+    Fields, JsonError, Kind, Raw, parse_fields, parse_fields_loosely, write_integer, write_number,
+};
 
 /// A parsed message.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub enum Incoming<'a> {
 pub struct Request<'a> {
     pub id: RequestId,
     pub operation: Cow<'a, str>,
+    /// The same, if it is one of the table.
+    pub known: Option<Operation>,
     pub fields: Fields<'a>,
 }
 
@@ -34,7 +38,7 @@ pub enum RequestId {
 impl RequestId {
     pub fn write(self, out: &mut Vec<u8>) {
         match self {
-            RequestId::Integer(value) => write_number(out, value as f64),
+            RequestId::Integer(value) => write_integer(out, value),
             RequestId::Number(value) => write_number(out, value),
         }
     }
@@ -95,7 +99,8 @@ pub fn parse_message_at(
     let Some(id) = id else {
         return invalid("Request must include finite numeric \"id\"");
     };
-    Ok(Incoming::Request(Request { id, operation, fields }))
+    let known = Operation::from_name(&operation);
+    Ok(Incoming::Request(Request { id, operation, known, fields }))
 }
 
 /// The id of what may be a message.
@@ -121,6 +126,14 @@ fn read_id(raw: Raw<'_>) -> Option<RequestId> {
 /// Reading fields in the protocol's words. The order in which an operation
 /// calls these is the order of its checks.
 impl<'a> Request<'a> {
+    /// The family of its operation, known or not.
+    pub fn family(&self) -> Option<Family> {
+        match self.known {
+            Some(operation) => Some(operation.family()),
+            None => Family::of(&self.operation),
+        }
+    }
+
     /// A field that is there, `null` included.
     pub fn field(&self, name: &str) -> Option<Raw<'a>> {
         self.fields.get(name)

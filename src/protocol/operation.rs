@@ -20,6 +20,23 @@ impl Tier {
     }
 }
 
+/// Whether a name is the prefix, a dot and something or nothing.
+const fn is_in(name: &[u8], prefix: &[u8]) -> bool {
+    match name.split_at_checked(prefix.len()) {
+        Some((mut begins, [b'.', ..])) => {
+            let mut prefix = prefix;
+            while let ([a, rest @ ..], [b, others @ ..]) = (begins, prefix) {
+                if *a != *b {
+                    return false;
+                }
+                (begins, prefix) = (rest, others);
+            }
+            true
+        }
+        _ => false,
+    }
+}
+
 macro_rules! families {
     ($($variant:ident $name:literal;)*) => {
         /// The prefix of an operation: the subsystem that it belongs to.
@@ -28,9 +45,11 @@ macro_rules! families {
 
         impl Family {
             /// The family of a type, known or not: a prefix test on the whole string.
-            pub fn of(operation: &str) -> Option<Family> {
-                let (prefix, _) = operation.split_once('.')?;
-                Some(match prefix { $($name => Family::$variant,)* _ => return None })
+            pub const fn of(operation: &str) -> Option<Family> {
+                $(if is_in(operation.as_bytes(), $name.as_bytes()) {
+                    return Some(Family::$variant);
+                })*
+                None
             }
 
             pub const fn as_str(self) -> &'static str {
@@ -253,6 +272,18 @@ macro_rules! operations {
                 match self { $(Operation::$variant => $name),* }
             }
 
+            /// The family that it belongs to.
+            pub const fn family(self) -> Family {
+                match self {
+                    $(Operation::$variant => const {
+                        match Family::of($name) {
+                            Some(family) => family,
+                            None => panic!("a name without a family"),
+                        }
+                    }),*
+                }
+            }
+
             /// `None`: passes every tier check and is not audited.
             pub const fn tier(self) -> Option<Tier> {
                 use Tier::*;
@@ -279,13 +310,5 @@ impl Resource {
     /// The connection's own: whoever may send requests may do with it as he likes.
     pub const fn is_own(self) -> bool {
         matches!(self, Resource::OwnSubscription | Resource::OwnSession | Resource::EachEntry)
-    }
-}
-
-impl Operation {
-    /// The family that it belongs to.
-    pub fn family(self) -> Family {
-        // Every name of the table has a prefix of `Family::of`; a test holds it.
-        Family::of(self.name()).unwrap_or(Family::Server)
     }
 }

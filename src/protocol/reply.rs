@@ -116,6 +116,7 @@ fn write_error_members(out: &mut Vec<u8>, error: &OpError, expose_details: bool)
 /// comes `}`; without a body, [`write_push_head`] with `has_data` false already
 /// lacks the `data` member.
 pub fn write_push_head(out: &mut Vec<u8>, channel: &str, subscription_id: &str, has_data: bool) {
+    out.reserve(80 + channel.len() + subscription_id.len());
     out.extend_from_slice(b"{\"type\":\"push\",\"channel\":\"");
     out.extend_from_slice(channel.as_bytes());
     out.extend_from_slice(b"\",\"subscriptionId\":\"");

@@ -237,6 +237,12 @@ impl Bucket {
         row.filter(|row| !self.is_over(row))
     }
 
+    /// As [`Bucket::get`], by the text of [`Key::text_of`].
+    pub fn get_by_text(&self, key: &str) -> Option<&Row> {
+        let row = self.table.find(key).and_then(|slot| self.table.row(slot));
+        row.filter(|row| !self.is_over(row))
+    }
+
     /// The record with a key, also one that is over, and its place among the
     /// candidates of an index, or in the table.
     pub fn candidate(&self, key: &Key, index: Option<usize>) -> Option<(u64, &Row)> {

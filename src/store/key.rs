@@ -1,5 +1,6 @@
 //! Primary keys and their strict identity.
 
+use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 
 use crate::json::{Json, Kind, Raw, number_text, write_number, write_string};
@@ -23,6 +24,15 @@ impl Key {
             Kind::Number => raw.as_number().map(Key::Number),
             Kind::Bool => raw.as_bool().map(Key::Bool),
             Kind::Null | Kind::Array | Kind::Object => None,
+        }
+    }
+
+    /// The text in storage form of the key in a request, without a key of it.
+    pub fn text_of(raw: Raw<'_>) -> Option<Cow<'_, str>> {
+        match (raw.kind(), raw.as_str()) {
+            // Without escapes it has that form.
+            (Kind::String, Some(Cow::Borrowed(_))) => Some(Cow::Borrowed(raw.text())),
+            _ => Key::from_raw(raw).map(|key| key.text().into_string().into()),
         }
     }
 

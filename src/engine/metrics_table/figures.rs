@@ -85,8 +85,8 @@ impl Figures {
         *self.resumes.entry(outcome).or_default() += 1;
     }
 
-    pub fn count_request(&mut self, operation: &str, micros: u64) {
-        let durations = self.requests.entry(Family::of(operation));
+    pub fn count_request(&mut self, family: Option<Family>, micros: u64) {
+        let durations = self.requests.entry(family);
         durations.or_insert_with(|| Histogram::new(TURN_BOUNDS)).count(micros);
     }
 

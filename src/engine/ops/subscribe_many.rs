@@ -77,7 +77,8 @@ impl Engine {
                 _ => return Err(OpError::validation("Invalid \"type\"")),
             },
         };
-        let request = Request { id, operation: operation.name().into(), fields };
+        let request =
+            Request { id, operation: operation.name().into(), known: Some(operation), fields };
         if !self.conns.get(conn).is_some_and(|conn| conn.trusted) {
             self.authorise(conn, Some(operation), &request)?;
         }

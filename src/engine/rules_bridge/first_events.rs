@@ -128,6 +128,9 @@ impl Engine {
     /// The connection's output has moved, a ping was answered or time has
     /// passed: new subscriptions may be pushed to.
     pub(in crate::engine) fn release_first_events(&mut self, conn: ConnId) {
+        if self.rules.as_ref().is_none_or(|side| side.waiting.is_empty()) {
+            return;
+        }
         let (now, proven) = (self.now.mono, self.subscriptions.proven(conn));
         let Some(state) = self.conns.get(conn) else { return };
         let (holding, written) = (state.holding, state.written);

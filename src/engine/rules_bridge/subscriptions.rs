@@ -153,11 +153,11 @@ impl Engine {
     /// A connection has room again: tells it what it has lost. Comes after the
     /// results that it is owed.
     pub(in crate::engine) fn report_lost_events(&mut self, id: ConnId) {
-        let is_numbered = self.numbers_events(id);
-        let Some(side) = &mut self.rules else { return };
-        if !side.lost.contains_key(&id) {
+        if self.rules.as_ref().is_none_or(|side| !side.lost.contains_key(&id)) {
             return;
         }
+        let is_numbered = self.numbers_events(id);
+        let Some(side) = &mut self.rules else { return };
         // Well below the mark, so that not every push is lost and reported by
         // itself.
         let room = (self.options.push_threshold() / 2.0).max(1.0);

@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::json::{Json, Object, Raw, write_number};
 use crate::protocol::{OpError, Request};
 use crate::store::rows::Bound;
-use crate::store::{Access, Aggregate, Bucket, Filter, Lookup, SortedIndex, Store};
+use crate::store::{Access, Aggregate, Bucket, Filter, Key, Lookup, SortedIndex, Store};
 
 impl Engine {
     /// What may be read of the bucket of a request. What is wrong with its fields
@@ -26,11 +26,11 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let name = request.require_string("bucket")?;
-        let key = Lookup::from(request.require_value("key")?);
+        let key = request.require_value("key")?;
         let read = self.readable(conn, &name)?;
         let bucket = self.store.require(&name)?;
         self.budget.spend(1)?;
-        let row = key.key().and_then(|key| bucket.get(key));
+        let row = Key::text_of(key).and_then(|key| bucket.get_by_text(&key));
         let row = row.filter(|row| read.allows(row, &self.budget));
         self.budget.check()?;
         write_row(out, row);
