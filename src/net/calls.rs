@@ -7,7 +7,7 @@
 use super::conn::{Answering, Caller};
 use super::entry::find;
 use super::http::door::{Denied, Door, cors, length_of_body, preflight};
-use super::http::{Request, Site, foreign};
+use super::http::{Method, Request, foreign};
 use super::transport::Transport;
 use crate::address::Address;
 use crate::app::{App, Asked, Call, CallAnswer, CommitSeq, ConnId, Flow, Peer};
@@ -16,49 +16,52 @@ use std::sync::atomic::Ordering::Relaxed;
 impl<A: App + 'static> Transport<A> {
     /// A request has come to a door: in, or an answer.
     pub(super) fn enter(&mut self, id: ConnId, request: &Request, door: Door, address: Address) {
-        let Some(entry) = find(&mut self.table, id) else { return };
-        let site = Site {
-            path: &self.options.path,
-            allowed_origins: self.options.allowed_origins.as_deref(),
-            is_for_all: self.options.welcomes_all_origins,
-            guard: self.options.guard.as_ref(),
-        };
+        let Some(entry) = self.table.get(id.slot as usize) else { return };
+        let site = self.site(entry);
         if let Some(refusal) = foreign(request, &site) {
             log::info!("{address}: {}", request.foreign(refusal));
             self.counters.count_http(door.name(), refusal.status());
             return self.refuse(id.slot, refusal, request.method);
         }
         let cors = cors(request, &site);
-        if request.method == super::http::Method::Options {
+        if request.method == Method::Options {
             self.counters.count_http(door.name(), 204);
-            entry.conn.answer(&preflight(door, &cors));
-            return self.begin_drain(id.slot);
+            return self.answer_plain(id.slot, &preflight(door, &cors));
         }
         let allowed = length_of_body(request, door, self.options.max_payload_bytes)
             .and_then(|length| self.has_place(address).map(|()| length));
-        let Some(entry) = find(&mut self.table, id) else { return };
-        let length = match allowed {
-            Ok(length) => length,
+        match allowed {
+            Ok(length) => self.let_in(id, request, Answering { door, cors }, length, address),
             Err(denied) => {
-                entry.conn.answer(&denied.answer(&cors));
                 self.counters.count_http(door.name(), denied.status());
-                return self.begin_drain(id.slot);
+                if denied == Denied::AddressFull {
+                    self.counters.calls_refused.fetch_add(1, Relaxed);
+                }
+                self.answer_plain(id.slot, &denied.answer(&cors));
             }
-        };
+        }
+    }
+
+    /// A call has a place; its body is still to come.
+    fn let_in(
+        &mut self,
+        id: ConnId,
+        request: &Request,
+        answering: Answering,
+        length: usize,
+        address: Address,
+    ) {
+        let Some(entry) = find(&mut self.table, id) else { return };
         entry.address = address;
         entry.admitted = self.per_client.admit(address, id);
-        let deadline = match door {
-            Door::Rpc => Some(self.now.mono.saturating_add(self.options.handshake_timeout_ms)),
-            Door::Live => None,
-        };
         if let Some(old) = entry.timer.take() {
             self.wheel.cancel(old);
         }
-        entry.timer = deadline.map(|deadline| self.wheel.insert(deadline, id));
         let peer = Peer { address, user_agent: request.user_agent.clone() };
-        let answering = Answering { door, cors };
-        match door {
+        match answering.door {
             Door::Rpc => {
+                let deadline = self.now.mono.saturating_add(self.options.handshake_timeout_ms);
+                entry.timer = Some(self.wheel.insert(deadline, id));
                 let caller = Caller { peer, authorization: request.authorization.clone() };
                 entry.conn.read_body(caller, answering, length, request.expects_continue);
                 self.mark_dirty(id.slot);
@@ -76,7 +79,7 @@ impl<A: App + 'static> Transport<A> {
     /// Whether there is a place for one more connection. Nobody waits for one
     /// here: whoever asks by HTTP can ask again.
     fn has_place(&self, address: Address) -> Result<(), Denied> {
-        if self.options.max_connections.is_some_and(|most| self.table.len() > most) {
+        if self.is_full() {
             return Err(Denied::Full);
         }
         match self.per_client.has_room(address) {

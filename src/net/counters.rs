@@ -39,6 +39,8 @@ pub struct Counters {
     /// whom there was none.
     pub probes_evicted: AtomicU64,
     pub probes_refused: AtomicU64,
+    /// Calls for which their address had no place.
+    pub calls_refused: AtomicU64,
     pub turns_total: AtomicU64,
     /// Working time of turns, sleep excluded: counts per bound of
     /// [`TURN_BOUNDS`] (not cumulative) and of longer ones.

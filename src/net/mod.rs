@@ -33,6 +33,7 @@ mod output;
 mod preamble;
 mod probing;
 pub mod proxy;
+mod requests;
 mod sealed;
 mod serve;
 mod signals;

@@ -1,19 +1,15 @@
 //! Input of connections: read, cut into messages, handed to the app; and the
 //! beginning of every end.
 
-use super::address::{client_address, is_untold_proxy};
 use super::clock::Clock;
 use super::conn::{NO_CLOSE_FRAME, Step};
-use super::guard::is_loopback;
-use super::http::{
-    Method, OPTIONS_ANSWER, Refusal, Request, Site, Verdict, answer, foreign, judge,
-};
+use super::http::{Method, Refusal};
 use super::limits::{
     BYTES_PER_CONNECTION, INPUT_PER_CONNECTION, MESSAGES_PER_CONNECTION, MESSAGES_PER_TURN,
     MICROS_PER_TURN, MILLIS_PER_CONNECTION, OUTPUT_PER_CONNECTION,
 };
 use super::transport::Transport;
-use crate::app::{App, ConnId, Flow, HttpRequest, Peer};
+use crate::app::{App, ConnId, Flow, Peer};
 use std::io::{self, Read};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -251,114 +247,8 @@ impl<A: App + 'static> Transport<A> {
         }
     }
 
-    fn answer_request(&mut self, id: ConnId, request: &Request) {
-        self.note_untold_proxy(id, request.forwarded_for.is_some());
-        let (slot, sockets) = (id.slot, self.table.len());
-        let Some(entry) = self.table.get_mut(slot as usize) else { return };
-        let (forwarded_for, real_ip) =
-            (request.forwarded_for.as_deref(), request.real_ip.as_deref());
-        let trusted = &self.options.trusted_proxies;
-        let address = client_address(entry.address, forwarded_for, real_ip, trusted);
-        let allowed_origins = self.options.allowed_origins.as_deref();
-        let is_full = self.options.max_connections.is_some_and(|most| sockets > most);
-        let guard = self.options.guard.as_ref();
-        let is_apart = entry.is_apart;
-        // A listener for machines of the network has a name that we do not know.
-        let is_public =
-            || entry.stream.local_addr().is_some_and(|address| !is_loopback(address.ip()));
-        let guard = guard.filter(|_| !is_apart || !is_public());
-        let path = if is_apart { "" } else { &self.options.path };
-        let is_for_all = self.options.welcomes_all_origins;
-        let site = Site { path, allowed_origins, is_for_all, guard };
-        let door = self.options.doors.as_ref().filter(|_| !is_apart);
-        if let Some(door) = door.and_then(|doors| doors.of(request)) {
-            return self.enter(id, request, door, address);
-        }
-        let verdict = judge(request, &site);
-        if let Verdict::Refuse(refusal @ (Refusal::ForeignOrigin | Refusal::ForeignHost)) = verdict
-        {
-            log::info!("{address}: {}", request.foreign(refusal));
-        }
-        let file = match verdict {
-            Verdict::Page(_) if !is_apart => {
-                self.client.as_ref().and_then(|client| client.answer(request))
-            }
-            _ => None,
-        };
-        #[cfg(feature = "console")]
-        let file = match (&verdict, is_apart, &self.console) {
-            (Verdict::Page(path), false, Some(console)) if console.is_below(path) => {
-                let refusal = foreign(request, &site).map(|refusal| {
-                    log::info!("{address}: {}", request.foreign(refusal));
-                    refusal.answer(request.method)
-                });
-                refusal.or_else(|| console.answer(request))
-            }
-            _ => file,
-        };
-        match (verdict, file) {
-            (Verdict::Page(_), Some(bytes)) => {
-                entry.conn.answer(&bytes);
-                self.begin_drain(slot);
-            }
-            (Verdict::Options, _) => {
-                entry.conn.answer(OPTIONS_ANSWER);
-                self.begin_drain(slot);
-            }
-            (Verdict::Upgrade(_), _) if is_full => {
-                self.refuse(slot, Refusal::TooManyConnections, request.method);
-            }
-            (Verdict::Upgrade(answer), _) => {
-                entry.conn.upgrade(&answer);
-                entry.address = address;
-                if let Some(timer) = entry.timer.take() {
-                    self.wheel.cancel(timer);
-                }
-                self.connect(id, Peer { address, user_agent: request.user_agent.clone() });
-            }
-            (Verdict::Refuse(refusal), _) => self.refuse(slot, refusal, request.method),
-            (Verdict::Page(path), _) => match self.app.http(
-                &HttpRequest {
-                    path: &path,
-                    address,
-                    // Whoever is not trusted may pass on anybody's request.
-                    is_local: address.is_local()
-                        && (forwarded_for.is_none() || !is_untold_proxy(entry.address, trusted)),
-                    is_apart,
-                    foreign: foreign(request, &site).map(Refusal::text),
-                    authorization: request.authorization.as_deref(),
-                },
-                self.now,
-            ) {
-                None => self.refuse(slot, Refusal::NotFound, request.method),
-                Some(page) => {
-                    let bytes =
-                        answer(page.status, page.content_type, "", &page.body, request.method);
-                    if let Some(entry) = self.table.get_mut(slot as usize) {
-                        entry.conn.answer(&bytes);
-                    }
-                    self.begin_drain(slot);
-                    self.perform_effects();
-                }
-            },
-        }
-    }
-
-    /// Says once that somebody forwards requests whose word is not believed.
-    fn note_untold_proxy(&mut self, id: ConnId, forwards: bool) {
-        let Some(entry) = self.table.get(id.slot as usize) else { return };
-        let peer = entry.address;
-        if forwards && !self.proxy_told && is_untold_proxy(peer, &self.options.trusted_proxies) {
-            self.proxy_told = true;
-            log::warn!(
-                "{peer} sends X-Forwarded-For and is not in trustedProxies: all its clients count \
-                 as one"
-            );
-        }
-    }
-
     /// The upgrade is complete.
-    fn connect(&mut self, id: ConnId, peer: Peer) {
+    pub(super) fn connect(&mut self, id: ConnId, peer: Peer) {
         self.counters.connections_total.fetch_add(1, Relaxed);
         self.mark_dirty(id.slot);
         let is_full = !self.per_client.has_room(peer.address);

@@ -97,6 +97,12 @@ pub(super) fn ask(counters: &Counters, storage: Option<&StorageStats>, probe: &P
         connections_opened: counters.connections_total.load(Relaxed),
         closed: counters.closed().into_iter().collect(),
         refused: counters.refused().into_iter().collect(),
+        http: counters
+            .http()
+            .into_iter()
+            .map(|((door, class), count)| (door, class, count))
+            .collect(),
+        calls_refused: counters.calls_refused.load(Relaxed),
         probes_evicted: counters.probes_evicted.load(Relaxed),
         output_limit_reached: counters.output_limit_reached.load(Relaxed),
         input_limit_reached: counters.input_limit_reached.load(Relaxed),

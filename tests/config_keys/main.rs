@@ -274,7 +274,7 @@ fn everything_else() {
 #[test]
 fn every_key_is_printed() {
     let texts = [
-        r#"{"auth":{"builtIn":true,"adminSecret":"s","signup":{}},"console":true,"metrics":true,
+        r#"{"auth":{"builtIn":true,"adminSecret":"s","signup":{}},"console":true,"metrics":true,"http":true,
             "audit":true,"dataDir":"d","rateLimit":{"maxRequests":1,"windowMs":1}}"#,
         r#"{"auth":{"tokens":{},"permissions":{},"loginRateLimit":{}},"listen":["127.0.0.1:1"]}"#,
         r#"{"tls":{"cert":"c","key":"k"}}"#,

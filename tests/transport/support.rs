@@ -2,8 +2,8 @@
 //! its own, and a client that speaks bytes.
 
 use noexd::app::{
-    App, ConnId, Effect, Effects, Flow, HttpAnswer, HttpRequest, Job, JobId, JobOutput, Now, Peer,
-    TransportView,
+    App, Asked, Call, CallAnswer, ConnId, Effect, Effects, Flow, HttpAnswer, HttpRequest, Job,
+    JobId, JobOutput, Now, Peer, TransportView,
 };
 use noexd::net::{Counters, Durability, Options, Remote, Transport};
 use std::collections::HashMap;
@@ -30,6 +30,8 @@ pub struct TestApp {
     /// No messages are welcome.
     pub full: bool,
     stopping: bool,
+    /// Bodies of calls that are not answered.
+    calls: HashMap<ConnId, String>,
     jobs: HashMap<JobId, ConnId>,
     next_job: JobId,
     /// What jobs wait for.
@@ -118,6 +120,56 @@ impl App for TestApp {
             }
             _ => self.send(conn, text, 0),
         }
+        Flow::Continue
+    }
+
+    fn called(&mut self, conn: ConnId, call: Call<'_>, _now: Now) {
+        let body = match call.what {
+            Asked::Messages(body) => String::from_utf8(body).unwrap(),
+            Asked::Events { query, .. } => query.to_owned(),
+        };
+        self.log.push(format!("call {body}"));
+        self.open.push(conn);
+        self.calls.insert(conn, body);
+    }
+
+    fn go_on(&mut self, conn: ConnId, _now: Now) -> Flow {
+        let body = self.calls.get(&conn).cloned().unwrap_or_default();
+        let (verb, rest) = body.split_once(' ').unwrap_or((&body, ""));
+        let (needs, body) = match verb {
+            "!stream" => {
+                self.effects.list.push(Effect::Stream { conn });
+                self.send(conn, rest, 0);
+                return Flow::Continue;
+            }
+            "!steps" => {
+                // One less of them.
+                let left: usize = rest.parse().unwrap();
+                self.calls.insert(
+                    conn,
+                    match left {
+                        0 => "done".to_owned(),
+                        left => format!("!steps {}", left - 1),
+                    },
+                );
+                return Flow::Continue;
+            }
+            "!close" => {
+                self.open.retain(|other| *other != conn);
+                let (code, reason) = (1012, "disconnected");
+                self.effects.list.push(Effect::Close { conn, code, reason });
+                return Flow::Continue;
+            }
+            "!big" => (0, "x".repeat(rest.parse().unwrap())),
+            "!needs" => {
+                let (needs, text) = rest.split_once(' ').unwrap();
+                (needs.parse().unwrap(), text.to_owned())
+            }
+            _ => (0, body.clone()),
+        };
+        self.open.retain(|other| *other != conn);
+        let answer = CallAnswer { status: 200, fields: String::new(), body: body.into_bytes() };
+        self.effects.list.push(Effect::Answer { conn, answer: Box::new(answer), needs });
         Flow::Continue
     }
 

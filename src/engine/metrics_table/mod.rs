@@ -189,8 +189,9 @@ impl Engine {
 
     fn totals(&self) -> Totals {
         let threshold = self.options.push_threshold();
-        let mut totals = Totals { connections: self.conns.len(), ..Totals::default() };
+        let mut totals = Totals::default();
         for conn in self.conns.all() {
+            totals.connections += usize::from(conn.is_listed());
             totals.authenticated += usize::from(conn.session.is_some());
             totals.slow += usize::from(conn.buffered as f64 >= threshold);
             totals.largest = totals.largest.max(conn.buffered);

@@ -84,11 +84,13 @@ fn request_durations(sources: &Sources<'_>) -> Series {
 }
 
 fn http(sources: &Sources<'_>) -> Series {
-    let series = |(&(door, class), &count): (&(super::Door, u16), &u64)| {
-        let labels = vec![("door", door.as_str().into()), ("class", format!("{class}xx").into())];
+    let series = |(door, class, count): (&'static str, u16, u64)| {
+        let labels = vec![("door", door.into()), ("class", format!("{class}xx").into())];
         (labels, MetricValue::Number(count as f64))
     };
-    sources.engine.figures.http.iter().map(series).collect()
+    let pages = sources.engine.figures.http.iter();
+    let pages = pages.map(|(&(door, class), &count)| (door.as_str(), class, count));
+    pages.chain(sources.world.http.iter().copied()).map(series).collect()
 }
 
 fn rate_limited(sources: &Sources<'_>) -> Series {
@@ -100,7 +102,7 @@ fn rate_limited(sources: &Sources<'_>) -> Series {
             ("request", figures.rate_limited_requests),
             ("login", figures.rate_limited_logins.saturating_sub(figures.rate_limited_requests)),
             ("subscription", figures.rate_limited_subscriptions),
-            ("connection", too_many.map_or(0, |(_, count)| *count)),
+            ("connection", too_many.map_or(0, |(_, count)| *count) + sources.world.calls_refused),
         ],
     )
 }
@@ -261,7 +263,7 @@ pub(super) static ROWS: &[Row] = &[
         "noexd_http_requests_total",
         Counter,
         &["door", "class"],
-        "Answers to plain HTTP by what was asked.",
+        "Answers to plain HTTP by what was asked: `rpc`, `live`, `metrics`, `health`, `ready`, `console`, `client`, `other`.",
         http,
     ),
     row(

@@ -16,6 +16,10 @@ pub struct World {
     /// By close code; 0: one that only the peer gives a meaning to.
     pub closed: Vec<(u16, u64)>,
     pub refused: Vec<(&'static str, u64)>,
+    /// Answers to plain HTTP, by what was asked and the first digit of the status.
+    pub http: Vec<(&'static str, u16, u64)>,
+    /// Calls for which their address had no place.
+    pub calls_refused: u64,
     /// How often a connection was ended for the memory of all.
     /// Connections that made room for others of their address.
     pub probes_evicted: u64,
