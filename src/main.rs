@@ -53,10 +53,7 @@ fn main() -> ExitCode {
 
 fn healthcheck(args: &[OsString]) -> ExitCode {
     if args.iter().any(|arg| arg == "--help" || arg == "-h") {
-        return match print(healthcheck::HELP) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => failure.complain(),
-        };
+        return printed(healthcheck::HELP);
     }
     let done = match healthcheck::run(args) {
         Ok(line) => print(&format!("{}\n", logging::printable(&line))),
@@ -69,21 +66,24 @@ fn healthcheck(args: &[OsString]) -> ExitCode {
 /// Runs a tool that talks to a server; `None` if it is none.
 #[cfg(feature = "tools")]
 fn remote(args: &[OsString]) -> Option<ExitCode> {
-    use noexd::remote::{Failure as Ended, shell};
+    use noexd::remote::{Failure as Ended, shell, top};
 
     let (verb, rest) = args.split_first()?;
     let is_help = rest.iter().any(|arg| arg == "--help" || arg == "-h");
     let done = match verb.to_str()? {
-        "shell" if is_help => print(&shell::help()),
-        "shell" => shell::run(rest).or_else(|ended| match ended {
-            Ended::Usage(reasons) => Err(Failure { reasons, code: exit::CONFIG }),
-            Ended::Unreachable(reasons) => Err(Failure { reasons, code: exit::UNAVAILABLE }),
-            Ended::Refused(reasons) => Err(Failure::of(reasons)),
-            Ended::Told => Err(Failure::of(String::new())),
-            Ended::Unread => Ok(()),
-        }),
+        "shell" if is_help => return Some(printed(&shell::help())),
+        "shell" => shell::run(rest),
+        "top" if is_help => return Some(printed(&top::help())),
+        "top" => top::run(rest),
         _ => return None,
     };
+    let done = done.or_else(|ended| match ended {
+        Ended::Usage(reasons) => Err(Failure { reasons, code: exit::CONFIG }),
+        Ended::Unreachable(reasons) => Err(Failure { reasons, code: exit::UNAVAILABLE }),
+        Ended::Refused(reasons) => Err(Failure::of(reasons)),
+        Ended::Told => Err(Failure::of(String::new())),
+        Ended::Unread => Ok(()),
+    });
     Some(done.map_or_else(|failure| failure.complain(), |()| ExitCode::SUCCESS))
 }
 
@@ -160,6 +160,11 @@ fn print(text: &str) -> Result<(), Failure> {
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|error| Failure::of(format!("standard output: {error}")))
+}
+
+/// Prints and ends.
+fn printed(text: &str) -> ExitCode {
+    print(text).map_or_else(|failure| failure.complain(), |()| ExitCode::SUCCESS)
 }
 
 fn load(arguments: &Arguments) -> Result<Resolved, ConfigError> {

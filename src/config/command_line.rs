@@ -80,6 +80,8 @@ pub(super) const COMMANDS: &[(&str, &str)] = &[
     ("healthcheck", "ask a server whether it is ready"),
     #[cfg(feature = "tools")]
     ("shell", "talk to a server"),
+    #[cfg(feature = "tools")]
+    ("top", "show who and what keeps a server busy"),
 ];
 
 /// Understands a command line without the program's name.

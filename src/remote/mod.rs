@@ -20,6 +20,8 @@ pub mod shell;
 #[cfg(feature = "tools")]
 mod target;
 #[cfg(feature = "tools")]
+pub mod top;
+#[cfg(feature = "tools")]
 mod wire;
 
 pub(crate) use place::Place;
