@@ -225,6 +225,7 @@ impl World {
                             self.client(conn.slot).waiting = false;
                         }
                     }
+                    Effect::Answer { .. } | Effect::Stream { .. } => panic!("nobody calls here"),
                     Effect::Abandon { .. } => panic!("nothing is stored here that could fail"),
                     Effect::Job(job) => self.jobs.push_back(job),
                     Effect::StopAccepting => {}

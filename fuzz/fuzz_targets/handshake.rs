@@ -7,7 +7,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use noexd::net::http::{HeadReader, Method, Refusal, Request, Site, Verdict, judge};
+use noexd::net::http::door::{Door, Doors, cors, length_of_body, preflight};
+use noexd::net::http::{HeadReader, Method, Refusal, Request, Site, Verdict, foreign, judge};
 
 type Outcome = Result<Option<(Box<Request>, usize)>, Refusal>;
 
@@ -44,7 +45,31 @@ fn check_answer(answer: &[u8], method: Method) {
     match length {
         Some(_) if method == Method::Head => assert_eq!(body, ""),
         Some(length) => assert_eq!(body.len(), length),
-        None => assert!(status.starts_with("HTTP/1.1 101") && body.is_empty(), "{text:?}"),
+        None => {
+            let is_bare = ["HTTP/1.1 101", "HTTP/1.1 204"].iter().any(|it| status.starts_with(it));
+            assert!(is_bare && body.is_empty(), "{text:?}");
+        }
+    }
+}
+
+/// What the HTTP door makes of it.
+fn check_door(request: &Request, site: &Site<'_>) {
+    const MOST: usize = 1 << 20;
+    let doors = Doors { rpc: "/rpc".into(), live: "/live".into() };
+    // Whoever is not let in is not answered with his own words.
+    if foreign(request, site).is_some() {
+        return;
+    }
+    let cors = cors(request, site);
+    for door in [Door::Rpc, Door::Live] {
+        check_answer(&preflight(door, &cors), Method::Options);
+        match length_of_body(request, door, MOST) {
+            Ok(length) => assert!(length <= MOST && request.method != Method::Other),
+            Err(denied) => check_answer(&denied.answer(&cors, request.method), request.method),
+        }
+    }
+    if let Some(door) = doors.of(request) {
+        assert_eq!(request.path.as_deref(), Some(["/rpc", "/live"][usize::from(door == Door::Live)]));
     }
 }
 
@@ -83,7 +108,9 @@ fuzz_target!(|data: &[u8]| {
 
     let origins = ["https://benches.example".to_string()];
     for allowed_origins in [None, Some(&origins[..])] {
-        match judge(&request, &Site { path: "/ws", allowed_origins, guard: None }) {
+        let site = Site { path: "/ws", allowed_origins, is_for_all: false, guard: None };
+        check_door(&request, &site);
+        match judge(&request, &site) {
             Verdict::Upgrade(answer) => {
                 assert!(request.is_upgrade && request.path.as_deref() == Some("/ws"));
                 check_answer(&answer, request.method);

@@ -126,6 +126,7 @@ impl World {
                     Effect::Close { code, reason, .. } | Effect::Abandon { code, reason, .. } => {
                         panic!("closed: {code} {reason}")
                     }
+                    Effect::Answer { .. } | Effect::Stream { .. } => panic!("nobody calls here"),
                     Effect::Resume { .. } | Effect::StopAccepting | Effect::Stop => {}
                 }
             }

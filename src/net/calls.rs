@@ -37,7 +37,7 @@ impl<A: App + 'static> Transport<A> {
                 if denied == Denied::AddressFull {
                     self.counters.calls_refused.fetch_add(1, Relaxed);
                 }
-                self.answer_plain(id.slot, &denied.answer(&cors));
+                self.answer_plain(id.slot, &denied.answer(&cors, request.method));
             }
         }
     }

@@ -294,7 +294,7 @@ impl Conn {
                 return Step::Nothing;
             }
         };
-        self.answer(&denied.answer(&answering.cors));
+        self.answer(&denied.answer(&answering.cors, Method::Post));
         Step::Denied(answering.door, denied)
     }
 

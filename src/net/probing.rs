@@ -81,7 +81,9 @@ impl<A: App + 'static> Transport<A> {
     fn silent_of(&mut self, address: Address, patience: u64) -> VecDeque<ConnId> {
         let mut silent: Vec<(u64, ConnId)> = Vec::new();
         for id in self.per_client.connections(address) {
+            // Calls and streams have no pings to answer.
             if let Some(entry) = find(&mut self.table, id)
+                && entry.conn.is_open()
                 && self.now.mono.saturating_sub(entry.input_progress) >= patience
                 && !has_answered(entry, self.now.mono)
             {

@@ -5,6 +5,7 @@
 //! order. `"…"` stands for any value, `"…name"` for one that is the same wherever
 //! it stands. The blocks of a page belong to one connection to one server.
 
+mod http;
 mod reference;
 
 use std::collections::HashMap;

@@ -221,3 +221,73 @@ fn a_panic_ends_a_call() {
     }
     assert_eq!(rig.engine.connection_count(), 1);
 }
+
+proptest::proptest! {
+    /// Whatever a body is, it is answered once, by JSON, and leaves nothing behind.
+    #[test]
+    fn any_body_is_answered(
+        parts in proptest::collection::vec(0usize..PARTS.len(), 0..14),
+        noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..3),
+        at in proptest::prelude::any::<proptest::sample::Index>(),
+    ) {
+        let mut rig = Rig::new(options());
+        prepare(&mut rig);
+        let mut body: Vec<u8> = parts.iter().flat_map(|part| PARTS[*part].bytes()).collect();
+        let place = at.index(body.len() + 1);
+        body.splice(place..place, noise);
+        let call = rig.through_door(Asked::Messages(body.clone()), None);
+        let answers: Vec<_> = rig.answers.iter().filter(|(to, _)| *to == call).collect();
+        proptest::prop_assert_eq!(answers.len(), 1, "{:?}", body);
+        let text = std::str::from_utf8(&answers[0].1.body).expect("text");
+        crate::json::parse(text, 200).expect("JSON");
+        proptest::prop_assert_eq!(rig.engine.connection_count(), 1);
+    }
+
+    /// Whatever a query string is, it is a stream or an answer.
+    #[test]
+    fn any_query_string_is_answered(
+        parts in proptest::collection::vec(0usize..QUERIES.len(), 0..8),
+        noise in "[ -~]{0,3}",
+    ) {
+        let mut rig = Rig::new(options());
+        prepare(&mut rig);
+        let mut query: String = parts.iter().map(|part| QUERIES[*part]).collect();
+        query.push_str(&noise);
+        let call = live(&mut rig, &query, None);
+        let is_stream = rig.streams.contains(&call);
+        proptest::prop_assert!(is_stream != answered(&rig, call).is_some(), "{}", query);
+        proptest::prop_assert_eq!(rig.engine.connection_count(), 1 + usize::from(is_stream));
+    }
+}
+
+const PARTS: [&str; 14] = [
+    "[",
+    "]",
+    ",",
+    "{",
+    "}",
+    "\"id\":",
+    "-3.5",
+    "\"type\":",
+    "\"store.count\"",
+    "\"bucket\":\"b\"",
+    "{\"type\":\"store.count\",\"bucket\":\"b\"}",
+    "{\"id\":null,\"type\":\"pong\",\"timestamp\":1}",
+    "{\"type\":\"session.open\",\"id\":\"x\"}",
+    " ",
+];
+
+const QUERIES: [&str; 12] = [
+    "query=q",
+    "&",
+    "query=",
+    "%71",
+    "mode=delta",
+    "mode=",
+    "positions=false",
+    "params=",
+    "%7B%7D",
+    "params=%5B",
+    "+",
+    "=",
+];

@@ -103,7 +103,7 @@ impl Denied {
     }
 
     /// The bytes of the answer; `fields` are those of [`cors`].
-    pub fn answer(self, fields: &str) -> Vec<u8> {
+    pub fn answer(self, fields: &str, method: Method) -> Vec<u8> {
         let allow = match self {
             Denied::Method(door) => format!("Allow: {}\r\n", door.allow()),
             _ => String::new(),
@@ -111,7 +111,7 @@ impl Denied {
         let body = format!("{}\n", self.text());
         let fields = format!("{allow}{fields}");
         let kind = "text/plain; charset=utf-8";
-        super::answer(self.status(), kind, &fields, body.as_bytes(), Method::Get)
+        super::answer(self.status(), kind, &fields, body.as_bytes(), method)
     }
 }
 

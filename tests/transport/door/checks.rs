@@ -157,6 +157,35 @@ fn a_body_has_a_deadline_and_an_end() {
     assert_eq!(Answer::read(&mut stream).status, 200);
 }
 
+/// A stream cannot answer a ping, and is never sent one.
+#[test]
+fn streams_keep_their_places() {
+    let server = builder()
+        .set("maxConnectionsPerIp", 1)
+        .set("perIpProbeMs", 100)
+        .bucket("b", json!({"key": "k", "schema": {"k": {"type": "number"}}}))
+        .query("q", json!({"bucket": "b"}))
+        .start()
+        .unwrap();
+    let mut stream = super::live::Stream::open(&server, "query=q", "");
+    stream.expect("snapshot");
+    // It has been silent for longer than a client that is asked for a sign of life.
+    let begin = std::time::Instant::now();
+    while begin.elapsed().as_millis() < 200 {
+        std::thread::yield_now();
+    }
+    let address = ("127.0.0.1", server.port());
+    let socket = std::net::TcpStream::connect(address).unwrap();
+    let (mut socket, _) = tungstenite::client("ws://127.0.0.1/", socket).unwrap();
+    let refused = socket.read().unwrap();
+    assert!(
+        matches!(&refused, tungstenite::Message::Close(Some(frame)) if u16::from(frame.code) == 4003),
+        "{refused:?}"
+    );
+    server.call("store.insert", json!({"bucket": "b", "data": {"k": 1}})).unwrap();
+    assert_eq!(stream.expect("snapshot")[0]["k"], 1);
+}
+
 #[test]
 fn places_are_counted_and_given_back() {
     let server = builder().set("maxConnectionsPerIp", 1).start().unwrap();
