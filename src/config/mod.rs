@@ -33,7 +33,7 @@ pub use problem::{ConfigError, Problem};
 pub use resolve::Resolved;
 pub use subsystems::{
     Audit, AuditFile, AuditSync, Continuity, Durability, LogFormat, Logic, Persistence, Procedures,
-    RuleGroup, Rules, Store, StoreEvents,
+    RuleGroup, Rules, Store, StoreEvents, WalCheckpoint,
 };
 pub use transport::{
     Backpressure, Client, ConnectionLimits, Console, ConsoleWhen, DataLimit, Health, Heartbeat,

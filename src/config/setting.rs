@@ -10,7 +10,7 @@ use super::print::PLACEHOLDER;
 use super::problem::{Reader, shown};
 use super::{
     AuditSync, ConsoleWhen, CustomRoleTier, DataLimit, Durability, LogFormat, LoginScope,
-    PermissionDefault, Secret, TlsVersion,
+    PermissionDefault, Secret, TlsVersion, WalCheckpoint,
 };
 use crate::json::{Json, Object};
 use crate::net::TrustedProxy;
@@ -166,6 +166,7 @@ choice_setting! {
     Durability {
         "always" => Durability::Always, "interval" => Durability::Interval, "none" => Durability::None
     }
+    WalCheckpoint { "auto" => WalCheckpoint::Auto, "external" => WalCheckpoint::External }
     TlsVersion { "1.2" => TlsVersion::V1_2, "1.3" => TlsVersion::V1_3 }
     CustomRoleTier {
         "none" => CustomRoleTier::None, "read" => CustomRoleTier::Read,

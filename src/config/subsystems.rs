@@ -44,6 +44,8 @@ pub struct Persistence {
     pub min_free_bytes: u64,
     /// How long a batch waits for another program that has locked the file.
     pub storage_wait_ms: u64,
+    /// Who copies the database's log into its file.
+    pub wal_checkpoint: WalCheckpoint,
 }
 
 impl Default for Persistence {
@@ -55,6 +57,7 @@ impl Default for Persistence {
             min_free_bytes: 64 << 20,
             storage_wait_ms: 600_000,
             durability_interval_ms: 100,
+            wal_checkpoint: WalCheckpoint::default(),
         }
     }
 }
@@ -76,6 +79,15 @@ pub enum Durability {
     Interval,
     /// At once.
     None,
+}
+
+/// Who copies the write-ahead log into the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WalCheckpoint {
+    #[default]
+    Auto,
+    /// A replicator does, which has to see all of the log before.
+    External,
 }
 
 /// The form of lines of the log.

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+#[cfg(feature = "sqlite")]
 use std::time::Duration;
 use std::time::Instant;
 
@@ -10,12 +11,14 @@ use super::builder::StartError;
 use super::hosted::Hosted;
 use super::service::Loading;
 use crate::app::{App, CommitSeq, JobId, JobOutput};
-use crate::config::{Durability as Mode, Persistence};
+use crate::config::Persistence;
+#[cfg(feature = "sqlite")]
+use crate::config::{Durability as Mode, WalCheckpoint};
 use crate::json::{Json, Object, Raw, parse};
 use crate::net::{Durability, Remote};
 use crate::storage::{
-    Claim, Document, Journal, Location, Notify, Origin, Policy, StorageError, StorageErrorKind,
-    Stored, Writer,
+    Claim, Document, Journal, Location, Notify, Origin, StorageError, StorageErrorKind, Stored,
+    Writer,
 };
 use crate::store::{BucketId, Defined, Loader, Store};
 
@@ -79,14 +82,8 @@ pub(super) fn open(
         return Ok(None);
     };
     let began = Instant::now();
-    let policy = match settings.durability {
-        Mode::Always => Policy::Always,
-        Mode::Interval => Policy::Interval(settings.durability_interval_ms),
-        Mode::None => Policy::Never,
-    };
     let (lock, mut journal) =
-        journal(&mut location, policy, Duration::from_millis(settings.storage_wait_ms))
-            .map_err(|error| failed(settings, &error))?;
+        journal(&mut location, settings).map_err(|error| failed(settings, &error))?;
     let mut loader = Loader::new();
     let mut open = BucketId(0);
     let (mut origins, mut documents, mut records) = (Vec::new(), Vec::new(), 0usize);
@@ -133,9 +130,19 @@ pub(super) fn open(
 #[cfg(feature = "sqlite")]
 fn journal(
     location: &mut Location,
-    policy: Policy,
-    wait: Duration,
+    settings: &Persistence,
 ) -> Result<(Claim, Journal), StorageError> {
+    use crate::storage::{Checkpoints, Policy, Sqlite};
+
+    let policy = match settings.durability {
+        Mode::Always => Policy::Always,
+        Mode::Interval => Policy::Interval(settings.durability_interval_ms),
+        Mode::None => Policy::Never,
+    };
+    let checkpoints = match settings.wal_checkpoint {
+        WalCheckpoint::Auto => Checkpoints::Own,
+        WalCheckpoint::External => Checkpoints::External,
+    };
     let mut claim = location.claim()?;
     if !location.file.exists() && location.holds_noex() {
         log::warn!(
@@ -144,16 +151,17 @@ fn journal(
             location.directory.display()
         );
     }
-    let storage = crate::storage::Sqlite::open(&location.file, policy == Policy::Always)?;
+    let storage = Sqlite::open_with(&location.file, policy == Policy::Always, checkpoints)?
+        .waiting(Duration::from_millis(settings.storage_wait_ms));
     // It may have been created, or a restore may have been completed.
     claim.hold(&location.file)?;
     location.warn_of_modes();
     Backups::new(location).remove_partial();
-    Ok((claim, Journal::new(Box::new(storage.waiting(wait)), policy)))
+    Ok((claim, Journal::new(Box::new(storage), policy)))
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn journal(_: &mut Location, _: Policy, _: Duration) -> Result<(Claim, Journal), StorageError> {
+fn journal(_: &mut Location, _: &Persistence) -> Result<(Claim, Journal), StorageError> {
     Err(StorageError::new(
         crate::storage::StorageErrorKind::Refused,
         "this noexd was built without the feature \"sqlite\" and keeps data in memory only; \

@@ -49,7 +49,7 @@ pub use backup::{BackupInfo, Backups, MAX_BACKUPS, check_backup_name, copy_file}
 #[cfg(feature = "sqlite")]
 pub use restore::{Installed, install_file};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{FORMAT_VERSION, Found, Sqlite, SqliteReader};
+pub use sqlite::{Checkpoints, FORMAT_VERSION, Found, Sqlite, SqliteReader};
 
 use crate::app::CommitSeq;
 

@@ -6,6 +6,8 @@ mod damage;
 #[cfg(feature = "sqlite")]
 mod epochs;
 #[cfg(feature = "sqlite")]
+mod external;
+#[cfg(feature = "sqlite")]
 mod files;
 #[cfg(feature = "sqlite")]
 mod power;

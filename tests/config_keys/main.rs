@@ -235,6 +235,7 @@ fn booleans() {
 /// Keys whose value is one of a few words, the default first.
 const CHOICES: &[(&str, &[&str])] = &[
     ("durability", &["always", "interval", "none"]),
+    ("walCheckpoint", &["auto", "external"]),
     ("tls.minVersion", &["1.2", "1.3"]),
     ("auth.permissions.default", &["allow", "deny"]),
     ("auth.loginRateLimit.scope", &["separate", "pair"]),

@@ -3,7 +3,7 @@
 
 use super::{Kind, Row, UNLIMITED, database_path, int, int_or_zero, non_empty};
 use crate::config::setting::Setting;
-use crate::config::{Config, Durability};
+use crate::config::{Config, Durability, WalCheckpoint};
 
 fn nowhere(_: &mut Config) -> Option<&mut dyn Setting> {
     None
@@ -39,6 +39,8 @@ pub(super) const ROWS: &[Row] = &[
         "With less free space beside the data, writes and definitions are refused with `BACKPRESSURE` until there is a quarter more; what deletes goes on. 0 never refuses."),
     Row::new("storageWaitMs", int(1_000, 86_400_000), |c| Some(&mut c.persistence.storage_wait_ms),
         "How long a batch of writes waits for another program that has locked the database file; then the server ends."),
+    Row::new("walCheckpoint", Kind::Choice(WalCheckpoint::WORDS), |c| Some(&mut c.persistence.wal_checkpoint),
+        "Who copies the database's log into its file: the server, or with `external` a replicator that has to see all of it before, such as [Litestream](litestream.md). Above 1 GiB the server does so all the same, and warns."),
     Row::new("continuity", Kind::Switch, nowhere,
         "What clients that come back find again: sessions, exactly-once requests, resume. `false`: `session.*` and `once` are refused, `resume` is ignored."),
     Row::new("continuity.ringBytes", int(0, 1 << 30), |c| Some(&mut c.continuity.as_mut()?.ring_bytes),

@@ -8,11 +8,11 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::failure;
 use super::recovery::{keep_cookie, log_path, record_path, set_cookie, set_lineage};
 use super::schema::{
     APPLICATION_ID, DENSE, FORMAT_VERSION, RECORD_TRIGGERS, SPARSE, TABLES, TRIGGERS, UPGRADES,
 };
+use super::{Checkpoints, failure};
 use crate::private;
 use crate::storage::directory::{MIN_FREE_BYTES, free_bytes, sync_directory, with_suffix};
 use crate::storage::{StorageError, StorageErrorKind};
@@ -264,9 +264,13 @@ pub fn version_of(connection: &Connection) -> rusqlite::Result<i32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Switches to write-ahead logging and takes in what a log holds. Whether the
-/// log is empty then; see [`checkpoint`].
-pub fn begin_wal(connection: &Connection, path: &Path, synced: bool) -> Result<bool, StorageError> {
+/// Switches to write-ahead logging.
+pub fn begin_wal(
+    connection: &Connection,
+    path: &Path,
+    synced: bool,
+    checkpoints: Checkpoints,
+) -> Result<(), StorageError> {
     let failed = |error: &rusqlite::Error| failure("open", path, error);
     let mode: String = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
@@ -287,9 +291,12 @@ pub fn begin_wal(connection: &Connection, path: &Path, synced: bool) -> Result<b
     // FULL: every transaction ends with a sync of the log. NORMAL: only copying
     // the log into the file syncs, which keeps the file whole.
     set("synchronous", if synced { 2 } else { 1 })?;
-    set("wal_autocheckpoint", i64::from(CHECKPOINT_PAGES))?;
-    set("journal_size_limit", LOG_BYTES)?;
-    checkpoint(connection, path)
+    let pages = match checkpoints {
+        Checkpoints::Own => CHECKPOINT_PAGES,
+        Checkpoints::External => 0,
+    };
+    set("wal_autocheckpoint", i64::from(pages))?;
+    set("journal_size_limit", LOG_BYTES)
 }
 
 /// Copies the log into the file and empties it, as far as no reader needs it;

@@ -38,6 +38,16 @@ use write::History;
 /// How long another program may lock the file, unless something else is wanted.
 const DEFAULT_WAIT: Duration = Duration::from_secs(600);
 
+/// Who copies the log into the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checkpoints {
+    /// This process does.
+    Own,
+    /// Another program does, because it has to see every piece of the log before
+    /// that is used again. This process does so only where it must.
+    External,
+}
+
 /// A database file, open for writing.
 pub struct Sqlite {
     connection: Connection,
@@ -52,6 +62,7 @@ pub struct Sqlite {
     /// Something was appended that no sync has followed.
     dirty: bool,
     synced: Synced,
+    checkpoints: Checkpoints,
     log: pinned::Watch,
 }
 
@@ -70,6 +81,19 @@ impl Sqlite {
     /// `Foreign`, `Newer` and `Damaged` name the file and what to do; it is left
     /// as it was. Otherwise what the file system or SQLite answers.
     pub fn open(path: &Path, synced: bool) -> Result<Self, StorageError> {
+        Self::open_with(path, synced, Checkpoints::Own)
+    }
+
+    /// As [`Sqlite::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Sqlite::open`].
+    pub fn open_with(
+        path: &Path,
+        synced: bool,
+        checkpoints: Checkpoints,
+    ) -> Result<Self, StorageError> {
         restore::recover(path)?;
         file::create_if_missing(path)?;
         file::check_header(path)?;
@@ -77,7 +101,12 @@ impl Sqlite {
         judge(path, &evidence)?;
         let mut connection = file::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let history = History::load(&connection).map_err(|error| failure("read", path, &error))?;
-        let emptied = file::begin_wal(&connection, path, synced)?;
+        file::begin_wal(&connection, path, synced, checkpoints)?;
+        let is_own = checkpoints == Checkpoints::Own;
+        if !is_own {
+            recovery::keep_log(&connection, path)?;
+        }
+        let emptied = (is_own || evidence.has_torn_end()) && file::checkpoint(&connection, path)?;
         if evidence.has_torn_end() && !emptied {
             // What was never finished would lie behind what is written next.
             return Err(StorageError::new(
@@ -90,7 +119,7 @@ impl Sqlite {
         }
         file::upgrade(&mut connection, path)?;
         file::make_dense(&mut connection, path)?;
-        let (record, epochs) = recovery::note(&connection, path, synced)?;
+        let (record, epochs) = recovery::note(&connection, path, synced, checkpoints)?;
         let last = record.last;
         let synced_file = Synced::open(record_path(path), record)?;
         synced_file.sync()?;
@@ -104,7 +133,8 @@ impl Sqlite {
             last,
             dirty: false,
             synced: synced_file,
-            log: pinned::Watch::new(),
+            checkpoints,
+            log: pinned::Watch::new(checkpoints),
         })
     }
 
@@ -112,6 +142,14 @@ impl Sqlite {
     #[must_use]
     pub fn waiting(self, wait: Duration) -> Self {
         Sqlite { wait, ..self }
+    }
+
+    /// Another length of a log that nobody copies.
+    #[cfg(test)]
+    #[must_use]
+    pub fn copying_above(mut self, bytes: u64) -> Self {
+        self.log = self.log.from(bytes);
+        self
     }
 
     /// Opens the file of a running or stopped server for reading; what is
@@ -280,7 +318,8 @@ impl Storage for Sqlite {
     fn close(mut self: Box<Self>) -> Result<(), StorageError> {
         Storage::sync(&mut *self)?;
         let path = self.path();
-        if file::checkpoint(&self.connection, &path)? {
+        let is_own = self.checkpoints == Checkpoints::Own;
+        if is_own && file::checkpoint(&self.connection, &path)? {
             // The file has everything, and nothing has to vouch for its log.
             self.synced.remove()?;
         }

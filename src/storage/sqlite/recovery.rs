@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::synced::Record;
 use super::wal::{self, Stop};
-use super::{failure, file};
+use super::{Checkpoints, failure, file};
 use crate::app::CommitSeq;
 use crate::storage::directory::{sync_directory, with_suffix};
 use crate::storage::epochs::MAX_EPOCHS;
@@ -141,6 +141,7 @@ pub fn note(
     connection: &Connection,
     path: &Path,
     synced: bool,
+    checkpoints: Checkpoints,
 ) -> Result<(Record, Epochs), StorageError> {
     let failed = |error: rusqlite::Error| failure("write", path, &error);
     let transaction = connection.unchecked_transaction().map_err(failed)?;
@@ -161,7 +162,9 @@ pub fn note(
     transaction.commit().map_err(failed)?;
     // Nothing may follow in the log before this is on disk: the next start
     // judges the log by it.
-    file::checkpoint(connection, path)?;
+    if checkpoints == Checkpoints::Own {
+        file::checkpoint(connection, path)?;
+    }
     sync_log(path)?;
     sync_directory(&file::parent(path))?;
     let lineage = meta(connection, LINEAGE).map_err(failed)?.unwrap_or_default();
