@@ -80,7 +80,7 @@ impl Bench {
 
     fn login(&mut self, slot: u32, token: &str) -> ConnId {
         let conn = ConnId { slot, generation: 0 };
-        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+        let peer = Peer::of([127, 0, 0, 1].into());
         self.engine.connected(conn, &peer, self.now);
         self.send(conn, &format!(r#"{{"id":1,"type":"auth.login","token":"{token}"}}"#));
         conn

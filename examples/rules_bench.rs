@@ -40,7 +40,7 @@ impl Bench {
     fn connect(&mut self) -> ConnId {
         let conn = ConnId { slot: self.next, generation: 0 };
         self.next += 1;
-        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+        let peer = Peer::of([127, 0, 0, 1].into());
         self.engine.connected(conn, &peer, self.now);
         self.drain();
         conn

@@ -45,7 +45,7 @@ impl Bench {
 
     fn connect(&mut self, slot: u32) -> ConnId {
         let conn = ConnId { slot, generation: 0 };
-        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+        let peer = Peer::of([127, 0, 0, 1].into());
         self.engine.connected(conn, &peer, self.now);
         self.drain();
         conn

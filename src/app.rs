@@ -35,6 +35,26 @@ pub struct Peer {
     pub address: Address,
     /// `User-Agent` of the handshake, cut to 256 characters.
     pub user_agent: Option<String>,
+    /// The listener that it came to.
+    pub listener: Option<Arc<str>>,
+    /// `None`: it speaks plainly.
+    pub tls: Option<Box<TlsPeer>>,
+}
+
+impl Peer {
+    /// One of whom nothing else is known.
+    pub fn of(address: Address) -> Peer {
+        Peer { address, user_agent: None, listener: None, tls: None }
+    }
+}
+
+/// What a handshake has shown of a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsPeer {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// SHA-256 of the certificate that it has shown, in hexadecimal digits.
+    pub client_certificate: Option<String>,
 }
 
 /// What became of one message.

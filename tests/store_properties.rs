@@ -26,7 +26,7 @@ impl Rig {
     fn new() -> Self {
         let now = Now { mono: 0, wall: START };
         let mut engine = Engine::new(EngineOptions::default(), Store::default(), now);
-        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+        let peer = Peer::of([127, 0, 0, 1].into());
         engine.connected(CONN, &peer, now);
         engine.effects().clear();
         Rig { engine, now }

@@ -40,7 +40,7 @@ impl Driver {
     pub fn connect(&mut self) -> ConnId {
         let conn = ConnId { slot: self.next, generation: 1 };
         self.next += 1;
-        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+        let peer = Peer::of([127, 0, 0, 1].into());
         self.engine.connected(conn, &peer, self.now);
         self.turn_ends();
         conn

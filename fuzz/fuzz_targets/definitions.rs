@@ -49,7 +49,7 @@ fuzz_target!(|input: &str| {
     engine.set_rules(RulesSetup::default()).expect("no definitions, none that is wrong");
     engine.set_procedures(Limits::default());
     engine.set_logic(Some(noexd::logic::Logic::default()));
-    engine.connected(CONN, &Peer { address: [127, 0, 0, 1].into(), user_agent: None }, NOW);
+    engine.connected(CONN, &Peer::of([127, 0, 0, 1].into()), NOW);
     for request in [
         r#""type":"store.defineBucket","name":"b","config":{"key":"id","schema":{"id":{"type":"string"},"n":{"type":"number"},"t":{"type":"string","search":true}},"indexes":["t",["t","n"]]}"#,
         r#""type":"store.defineBucket","name":"c","config":{"key":"id","schema":{"id":{"type":"number","generated":"autoincrement"},"b":{"type":"string"}}}"#,

@@ -155,7 +155,7 @@ impl World {
             self.generation += 1;
             let id = ConnId { slot, generation: self.generation };
             *self.client(slot) = Client { id: Some(id), ..Client::default() };
-            let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+            let peer = Peer::of([127, 0, 0, 1].into());
             self.engine.connected(id, &peer, self.now);
             self.drain();
         }

@@ -70,7 +70,7 @@ impl World {
         let mut engine = Engine::new(options, Store::default(), now);
         engine.set_rules(RulesSetup::default()).expect("no definitions, none that is wrong");
         engine.set_procedures(Limits::default());
-        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+        let peer = Peer::of([127, 0, 0, 1].into());
         for conn in [ATTACKER, OTHER] {
             engine.connected(conn, &peer, now);
         }

@@ -24,8 +24,7 @@ impl App for Engine {
             });
             return;
         }
-        let conn = self.conns.open(id, peer, now);
-        conn.user_agent = peer.user_agent.as_deref().map(Box::from);
+        self.conns.open(id, peer, now);
         self.send_welcome(id);
         self.start_heartbeat(id);
     }

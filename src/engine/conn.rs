@@ -2,6 +2,8 @@
 
 use crate::address::Address;
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 
 use super::audited::Look;
@@ -10,7 +12,7 @@ use super::door::Door;
 use super::impersonation::Beneath;
 use super::introspection::Meter;
 use super::sessions::Bound;
-use crate::app::{ConnId, JobId, Now, Peer};
+use crate::app::{ConnId, JobId, Now, Peer, TlsPeer};
 use crate::wheel::TimerId;
 
 /// Where a connection stands with its heartbeat.
@@ -41,6 +43,9 @@ pub(crate) struct Conn {
     pub connected_at: u64,
     /// Of its handshake.
     pub user_agent: Option<Box<str>>,
+    /// Where it came in, and what its handshake has shown.
+    pub listener: Option<Arc<str>>,
+    pub tls: Option<Box<TlsPeer>>,
     /// It is a call through the HTTP door.
     pub door: Option<Box<Door>>,
     /// Opened by the program that the server is a part of: it may do everything.
@@ -87,7 +92,9 @@ impl Conn {
             number,
             address: peer.address,
             connected_at: now.wall,
-            user_agent: None,
+            user_agent: peer.user_agent.as_deref().map(Box::from),
+            listener: peer.listener.clone(),
+            tls: peer.tls.clone(),
             door: None,
             trusted: false,
             unlimited: false,
@@ -119,6 +126,16 @@ impl Conn {
     /// It is one of those that are shown: a call is gone before anybody looks.
     pub fn is_listed(&self) -> bool {
         self.door.as_deref().is_none_or(Door::is_stream)
+    }
+
+    /// How it speaks to us.
+    pub fn transport(&self) -> &'static str {
+        match self.door.as_deref() {
+            Some(Door::Rpc(_)) => "rpc",
+            Some(Door::Live(_)) => "live",
+            None if self.trusted => "local",
+            None => "ws",
+        }
     }
 
     /// Subscriptions of all kinds.
@@ -243,8 +260,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_found_by_its_slot_and_no_other_owner_of_it_is() {
-        let (peer, now) =
-            (Peer { address: [127, 0, 0, 1].into(), user_agent: None }, Now { mono: 1, wall: 1 });
+        let (peer, now) = (Peer::of([127, 0, 0, 1].into()), Now { mono: 1, wall: 1 });
         let mut conns = Conns::default();
         let ids = [(3, 1), (0, 1), (3, 2), (u32::MAX, 1), (u32::MAX, 2)]
             .map(|(slot, generation)| ConnId { slot, generation });

@@ -635,7 +635,7 @@ impl Engine {
         if !self.serves_newcomers() {
             return false;
         }
-        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+        let peer = Peer::of([127, 0, 0, 1].into());
         let conn = self.conns.open(id, &peer, now);
         conn.trusted = true;
         conn.unlimited = unlimited;

@@ -12,6 +12,7 @@ use mio::event::Source as _;
 use mio::{Interest, Registry, Token};
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// `errno` of a process without a free descriptor, and of such a system; the
@@ -28,6 +29,8 @@ fn spare() -> io::Result<UnixDatagram> {
 
 pub(super) struct Accepting {
     doors: Vec<Door>,
+    /// What listeners are called, by their numbers.
+    names: Vec<Arc<str>>,
     /// Whose turn it is: a rush to one does not keep the others closed.
     turn: usize,
     spare: Option<UnixDatagram>,
@@ -57,13 +60,14 @@ struct Door {
     terms: Terms,
 }
 
-/// A socket, its peer, and how it was taken in.
-type Accepted = (Stream, Address, Terms);
+/// A socket, its peer, the number of its listener, and how it was taken in.
+type Accepted = (Stream, Address, u16, Terms);
 
 impl Accepting {
     pub fn new() -> io::Result<Self> {
         let spare = Some(spare()?);
-        Ok(Accepting { doors: Vec::new(), turn: 0, spare, paused_until: None, is_short: false })
+        let (doors, names) = (Vec::new(), Vec::new());
+        Ok(Accepting { doors, names, turn: 0, spare, paused_until: None, is_short: false })
     }
 
     pub fn listen(
@@ -72,10 +76,16 @@ impl Accepting {
         mut socket: Listening,
         terms: Terms,
     ) -> io::Result<()> {
-        let number = self.doors.last().map_or(0, |last| last.number + 1);
+        let number = self.names.len();
+        self.names.push(socket.to_string().into());
         socket.register(registry, Token(FIRST_LISTENER - number), Interest::READABLE)?;
         self.doors.push(Door { number, socket, ready: false, terms });
         Ok(())
+    }
+
+    /// What a listener is called.
+    pub fn name(&self, number: u16) -> Option<Arc<str>> {
+        self.names.get(usize::from(number)).map(Arc::clone)
     }
 
     /// Whether this is the token of a listener; it is ready then.
@@ -110,7 +120,7 @@ impl Accepting {
             let door = self.doors.get_mut(at)?;
             match door.socket.accept() {
                 Ok((stream, peer)) => {
-                    let accepted = (stream, peer, door.terms);
+                    let accepted = (stream, peer, door.number as u16, door.terms);
                     if std::mem::take(&mut self.is_short) {
                         log::warn!("connections are accepted again");
                         self.spare = self.spare.take().or_else(|| spare().ok());
@@ -144,11 +154,11 @@ impl Accepting {
         self.spare = None;
         let accepted = self.doors.iter().find_map(|door| {
             let (stream, peer) = door.socket.accept().ok()?;
-            Some((stream, peer, door.terms))
+            Some((stream, peer, door.number as u16, door.terms))
         });
         self.spare = spare().ok();
         if self.spare.is_none()
-            && let Some((socket, peer, _)) = accepted
+            && let Some((socket, peer, ..)) = accepted
         {
             log::debug!("no descriptor for {peer}");
             drop(socket);
@@ -176,7 +186,7 @@ impl<A: App + 'static> Transport<A> {
         }
     }
 
-    fn take_in(&mut self, (mut stream, peer, terms): Accepted) -> io::Result<()> {
+    fn take_in(&mut self, (mut stream, peer, listener, terms): Accepted) -> io::Result<()> {
         let most = self.options.max_connections.unwrap_or(usize::MAX);
         if self.table.len() >= most.saturating_add(SOCKETS_BEYOND_MAXIMUM) {
             let refusal = Refusal::TooManyConnections;
@@ -199,6 +209,7 @@ impl<A: App + 'static> Transport<A> {
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
         let mut entry = Entry::new(stream, generation, peer, self.now.mono);
+        entry.listener = listener;
         entry.is_apart = terms.is_apart;
         entry.awaits_header = terms.proxy;
         entry.tls = terms.tls.then(Box::default);

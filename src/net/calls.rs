@@ -10,7 +10,7 @@ use super::http::door::{Denied, Door, cors, length_of_body, preflight};
 use super::http::{Method, Request, foreign};
 use super::transport::Transport;
 use crate::address::Address;
-use crate::app::{App, Asked, Call, CallAnswer, CommitSeq, ConnId, Flow, Peer};
+use crate::app::{App, Asked, Call, CallAnswer, CommitSeq, ConnId, Flow};
 use std::sync::atomic::Ordering::Relaxed;
 
 impl<A: App + 'static> Transport<A> {
@@ -51,13 +51,13 @@ impl<A: App + 'static> Transport<A> {
         length: usize,
         address: Address,
     ) {
+        let peer = self.peer(id.slot, request, address);
         let Some(entry) = find(&mut self.table, id) else { return };
         entry.address = address;
         entry.admitted = self.per_client.admit(address, id);
         if let Some(old) = entry.timer.take() {
             self.wheel.cancel(old);
         }
-        let peer = Peer { address, user_agent: request.user_agent.clone() };
         match answering.door {
             Door::Rpc => {
                 let deadline = self.now.mono.saturating_add(self.options.handshake_timeout_ms);

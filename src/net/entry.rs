@@ -15,6 +15,8 @@ pub(super) struct Entry {
     /// What stands between both where TLS is spoken.
     pub tls: Option<Box<Tls>>,
     pub generation: u32,
+    /// The number of its listener.
+    pub listener: u16,
     /// The peer; after the upgrade, the client.
     pub address: Address,
     /// The deadline of the handshake, or of the closing.
@@ -79,6 +81,7 @@ impl Entry {
             stream,
             tls: None,
             generation,
+            listener: 0,
             address,
             timer: None,
             progress: now,

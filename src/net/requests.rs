@@ -34,7 +34,8 @@ impl<A: App + 'static> Transport<A> {
                 if let Some(timer) = entry.timer.take() {
                     self.wheel.cancel(timer);
                 }
-                self.connect(id, Peer { address, user_agent: request.user_agent.clone() });
+                let peer = self.peer(slot, request, address);
+                self.connect(id, peer);
             }
             Verdict::Options => {
                 self.counters.count_http("other", 204);
@@ -50,6 +51,18 @@ impl<A: App + 'static> Transport<A> {
                 self.refuse(slot, refusal, request.method);
             }
             Verdict::Page(path) => self.answer_page(id, request, &path, address),
+        }
+    }
+
+    /// What is known of whoever sent a request.
+    pub(super) fn peer(&self, slot: u32, request: &Request, address: Address) -> Peer {
+        let entry = self.table.get(slot as usize);
+        let tls = entry.and_then(|entry| entry.tls.as_ref()).and_then(|tls| tls.peer());
+        Peer {
+            user_agent: request.user_agent.clone(),
+            listener: entry.and_then(|entry| self.accepting.name(entry.listener)),
+            tls: tls.map(Box::new),
+            ..Peer::of(address)
         }
     }
 

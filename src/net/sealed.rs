@@ -15,7 +15,7 @@ use super::serve::{Arrived, Budget, read};
 use super::spares::Spares;
 use super::tls::{FIRST_BYTE, LONGEST_WAIT, Opened, RECORD_BYTES, Session, Shake, whole_records};
 use super::transport::Transport;
-use crate::app::{App, CommitSeq, ConnId};
+use crate::app::{App, CommitSeq, ConnId, TlsPeer};
 use std::io::{self, IoSlice, Write};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -35,6 +35,13 @@ pub(super) struct Tls {
     pub is_unopened: bool,
     /// We have said that nothing more will come.
     is_closed: bool,
+}
+
+impl Tls {
+    /// What the handshake has shown of the peer.
+    pub fn peer(&self) -> Option<TlsPeer> {
+        self.session.as_ref().filter(|_| self.is_open).map(Session::peer)
+    }
 }
 
 /// Buffers that all connections share.

@@ -517,6 +517,21 @@ fn a_client_without_the_right_certificate_stays_outside() {
             answer
         };
         assert!(ask(&shown(&authority)).ends_with("\r\n\r\nok"), "{version}");
+        let mut socket = authority.connect(server.port, &shown(&authority));
+        let top = call(&mut socket, "{\"id\":4,\"type\":\"server.top\"}");
+        let row = &top["data"]["rows"][0];
+        let digest = openssl(
+            authority.path("").as_path(),
+            "x509 -in client.pem -noout -fingerprint -sha256",
+        );
+        let digest = String::from_utf8_lossy(&digest.stdout).trim().to_ascii_lowercase();
+        let digest = digest.rsplit('=').next().unwrap_or_default().replace(':', "");
+        let expected = serde_json::json!({
+            "version": if version == "-tls1_3" { "1.3" } else { "1.2" },
+            "clientCertificate": digest,
+        });
+        assert_eq!(row["tls"], expected, "{top}");
+        assert_eq!(row["transport"], "ws", "{top}");
         assert_eq!(ask(version), "", "{version} with none");
         assert_eq!(ask(&shown(&foreign)), "", "{version} with a foreign one");
     }

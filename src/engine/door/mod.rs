@@ -101,7 +101,6 @@ impl Engine {
         };
         let most = self.options.max_subscriptions_per_connection;
         let conn = self.conns.open(id, &call.peer, now);
-        conn.user_agent = call.peer.user_agent.as_deref().map(Box::from);
         match &*door {
             // Nothing here is a subscription that comes back.
             Door::Rpc(_) => conn.free_subscribes = most,

@@ -184,7 +184,7 @@ fn a_call_is_finished_before_the_end() {
     let mut rig = Rig::new(options());
     prepare(&mut rig);
     let id = ConnId { slot: 900, generation: 1 };
-    let peer = crate::app::Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+    let peer = crate::app::Peer::of([127, 0, 0, 1].into());
     let body = br#"[{"type":"store.count","bucket":"b"},{"type":"store.count","bucket":"b"}]"#;
     let what = Asked::Messages(body.to_vec());
     let call = crate::app::Call { peer, authorization: None, what };

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use super::fields::{integer, text, word};
 use super::meter::INTERVAL_MS;
+use crate::app::TlsPeer;
 use crate::engine::{Conn, Engine};
 use crate::json::{Json, Object};
 use crate::protocol::{OpError, Request};
@@ -31,6 +32,15 @@ const SORTS: [(&str, Sort); 7] = [
 
 fn number(value: u64) -> Json {
     Json::Number(value as f64)
+}
+
+fn tls_json(tls: &TlsPeer) -> Json {
+    let certificate = tls.client_certificate.as_deref().map_or(Json::Null, Json::from);
+    let members: Object =
+        [("version", Json::from(tls.version)), ("clientCertificate", certificate)]
+            .into_iter()
+            .collect();
+    Json::Object(members)
 }
 
 impl Engine {
@@ -110,7 +120,9 @@ impl Engine {
         let row: Object = [
             ("connectionId", Json::from(conn.name())),
             ("remoteAddress", Json::from(conn.address.to_string())),
-            ("transport", Json::from("ws")),
+            ("listener", optional(conn.listener.as_deref())),
+            ("transport", Json::from(conn.transport())),
+            ("tls", conn.tls.as_deref().map_or(Json::Null, tls_json)),
             ("userId", optional(user.as_deref())),
             ("impersonatedBy", optional(self.impersonator(conn.id).map(|user| &**user))),
             ("userAgent", optional(conn.user_agent.as_deref())),

@@ -218,7 +218,7 @@ impl Life {
         let queue = Queue::default();
         let (mut engine, journal, _) = recover(disk, policy, &queue, now);
         let conn = ConnId { slot: 0, generation: 0 };
-        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+        let peer = Peer::of([127, 0, 0, 1].into());
         engine.connected(conn, &peer, now);
         // The welcome reveals nothing.
         engine.effects().clear();

@@ -203,7 +203,7 @@ impl Rig {
     pub fn connect_from(&mut self, address: [u8; 4]) -> ConnId {
         let id = ConnId { slot: self.next_slot, generation: 7 };
         self.next_slot += 1;
-        let peer = Peer { address: address.into(), user_agent: None };
+        let peer = Peer::of(address.into());
         self.engine.connected(id, &peer, self.now);
         self.drain();
         id
@@ -213,7 +213,7 @@ impl Rig {
     pub fn through_door(&mut self, what: Asked<'_>, authorization: Option<&str>) -> ConnId {
         let id = ConnId { slot: self.next_slot, generation: 8 };
         self.next_slot += 1;
-        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+        let peer = Peer::of([127, 0, 0, 1].into());
         let authorization = authorization.map(str::as_bytes);
         self.engine.called(id, Call { peer, authorization, what }, self.now);
         self.drain();

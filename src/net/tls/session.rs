@@ -5,11 +5,15 @@
 //! the library remembers places in it.
 
 use super::{LONGEST_WAIT, Opened, RECORD_BYTES, Shake};
+use crate::app::TlsPeer;
+use data_encoding::HEXLOWER;
+use rustls::ProtocolVersion;
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus, WriteTraffic,
 };
+use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
 /// Room for what encryption adds to a record, and for an answer to a change of
@@ -28,6 +32,17 @@ impl Session {
     pub fn new(config: &Arc<ServerConfig>) -> Result<Self, String> {
         let made = UnbufferedServerConnection::new(Arc::clone(config));
         made.map(Session).map_err(|error| error.to_string())
+    }
+
+    /// What the handshake has shown of the peer.
+    pub fn peer(&self) -> TlsPeer {
+        let version = match self.0.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "1.2",
+            _ => "1.3",
+        };
+        let shown = self.0.peer_certificates().and_then(|chain| chain.first());
+        let client_certificate = shown.map(|leaf| HEXLOWER.encode(&Sha256::digest(leaf)));
+        TlsPeer { version, client_certificate }
     }
 
     /// Goes on with the handshake as far as `input` leads, and takes away what

@@ -482,6 +482,71 @@ fn rights_and_their_ends() {
     assert_eq!(refused(&bearer("t-ann")), (401, "SESSION_REVOKED".to_owned()));
 }
 
+/// When a user may see other records, his position gets another name: the old one
+/// would say that he has what he may not have any more.
+#[test]
+fn other_rights_are_another_position() {
+    let text = json!({"type": "string"});
+    let tokens = json!({
+        "t-ann": {"userId": "ann", "roles": ["writer"]},
+        "t-mod": {"userId": "mod", "roles": ["writer", "moderator"]}});
+    let server = builder()
+        .set("closeTimeoutMs", 200)
+        .set("auth", json!({"tokens": tokens}))
+        .set(
+            "access",
+            json!({"sets": {"myRooms":
+            {"bucket": "members", "filter": {"user": "{{ session.userId }}"}, "field": "room"}}}),
+        )
+        .bucket("members", json!({"key": "id", "schema": {"id": text, "user": text, "room": text}}))
+        .bucket(
+            "notes",
+            json!({"key": "id", "schema": {"id": text, "room": text},
+            "rows": {"read": {"room": {"$in": "{{ sets.myRooms }}"}}, "bypass": ["moderator"]}}),
+        )
+        .query("notes", json!({"bucket": "notes"}))
+        .start()
+        .unwrap();
+    let moderator = "Authorization: Bearer t-mod\r\n";
+    let write = |message: Value| {
+        let answer = post_with(&server, moderator, &message);
+        assert_eq!(answer.status, 200, "{}", answer.json());
+    };
+    for room in ["a", "b"] {
+        write(
+            json!({"type": "store.insert", "bucket": "notes", "data": {"id": room, "room": room}}),
+        );
+    }
+    let join = |room: &str| {
+        let data = json!({"id": room, "user": "ann", "room": room});
+        write(json!({"type": "store.insert", "bucket": "members", "data": data}));
+    };
+    join("a");
+    let ann = "Authorization: Bearer t-ann\r\n";
+    let mut stream = Stream::open(&server, "query=notes&mode=delta", ann);
+    let mut list = List::default();
+    list.take(&stream.event());
+    assert_eq!(list.rows.len(), 1);
+    let token = |id: &Option<String>| id.as_deref().unwrap().split('.').next().unwrap().to_owned();
+    let before = stream.last_id.clone();
+    join("b");
+    let event = stream.event();
+    assert!(event.is("snapshot"), "{event:?}");
+    list.take(&event);
+    assert_eq!(list.rows.len(), 2);
+    let after = stream.last_id.clone();
+    assert_ne!(token(&before), token(&after));
+    drop(stream);
+    let again = |id: &Option<String>| {
+        let fields = format!("{ann}Last-Event-ID: {}\r\n", id.as_deref().unwrap());
+        Stream::open(&server, "query=notes&mode=delta", &fields).event()
+    };
+    assert!(again(&after).is("resumed"));
+    let old = again(&before);
+    assert!(old.is("snapshot"), "{old:?}");
+    assert_eq!(old.data.unwrap()["reason"], "definition");
+}
+
 #[test]
 fn errors_in_place_of_a_stream() {
     let server = jobs().start().unwrap();

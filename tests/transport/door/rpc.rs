@@ -113,6 +113,9 @@ fn calls_are_not_listed() {
     assert_eq!(data(&server, &json!({"type": "server.stats"}))["connectionCount"], 0);
     let top = data(&server, &json!({"type": "server.top"}));
     assert_eq!(top["rows"].as_array().unwrap().len(), 1, "but for who looks: {top}");
+    let row = &top["rows"][0];
+    assert_eq!((&row["transport"], &row["tls"]), (&json!("rpc"), &Value::Null), "{top}");
+    assert_eq!(row["listener"], format!("127.0.0.1:{}", server.port()), "{top}");
 }
 
 /// A hundred reads that together cost more than one request may.

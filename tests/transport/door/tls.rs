@@ -59,6 +59,14 @@ fn calls_and_streams_over_tls() {
         line.expect("a line").unwrap()
     };
     assert!(next("data: ").contains("\"data\":[]"));
+    let top = server.top(9).unwrap();
+    let row = &top["rows"][0];
+    assert_eq!(
+        (&row["transport"], &row["tls"]["version"]),
+        (&json!("live"), &json!("1.3")),
+        "{top}"
+    );
+    assert_eq!(row["tls"]["clientCertificate"], json!(null), "{top}");
     server.call("store.insert", json!({"bucket": "b", "data": {"k": 1, "t": ""}})).unwrap();
     assert!(next("data: ").contains("\"k\":1"));
     drop(input);

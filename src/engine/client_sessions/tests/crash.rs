@@ -106,7 +106,7 @@ impl Life {
     fn connect(&mut self) -> ConnId {
         let conn = ConnId { slot: self.slots, generation: 1 };
         self.slots += 1;
-        let peer = Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+        let peer = Peer::of([127, 0, 0, 1].into());
         self.engine.connected(conn, &peer, self.now);
         self.engine.effects().clear();
         conn

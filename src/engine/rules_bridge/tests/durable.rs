@@ -114,7 +114,7 @@ impl Life {
         let queue = Queue::default();
         let (mut engine, journal) = start(disk, policy, &queue, now);
         let conn = ConnId { slot: 0, generation: 0 };
-        let peer = crate::app::Peer { address: [127, 0, 0, 1].into(), user_agent: None };
+        let peer = crate::app::Peer::of([127, 0, 0, 1].into());
         engine.connected(conn, &peer, now);
         engine.message(conn, r#"{"id":1,"type":"rules.subscribe","pattern":"*"}"#, now);
         engine.effects().clear();
