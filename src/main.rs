@@ -236,6 +236,10 @@ fn tell_changes(started: &Config, now: Result<Resolved, ConfigError>) {
 
 /// For somebody who starts the program to see what it is.
 fn greet(url: &str) {
+    let talk = match cfg!(feature = "tools") {
+        true => shell_lines(url),
+        false => client_lines(url),
+    };
     logging::say(&format!(
         "
 This is noexd, a live data backend: buckets of records, queries that push their
@@ -245,13 +249,31 @@ gone when noexd stops. Only programs on this machine can connect.
 Talk to it with any noex client, for example Python's (pip install noex-client),
 or by hand:
 
-    pip install websockets
+{talk}
+noexd --help lists the options, docs/configuration.md all settings. Ctrl-C stops.
+"
+    ));
+}
+
+/// The first conversation, with the tool that comes along.
+fn shell_lines(url: &str) -> String {
+    format!(
+        "    noexd shell --url {url}
+    noexd> defineBucket notes {{\"key\":\"id\",\"schema\":{{\"id\":{{\"type\":\"string\",\"generated\":\"uuid\"}},\"text\":{{\"type\":\"string\"}}}}}}
+    noexd> insert notes {{\"text\":\"hello\"}}
+    noexd> all notes
+"
+    )
+}
+
+/// The same with one that is easy to get.
+fn client_lines(url: &str) -> String {
+    format!(
+        "    pip install websockets
     websockets {url}
     > {{\"id\":1,\"type\":\"store.defineBucket\",\"name\":\"notes\",\"config\":{{\"key\":\"id\",\"schema\":{{\"id\":{{\"type\":\"string\",\"generated\":\"uuid\"}},\"text\":{{\"type\":\"string\"}}}}}}}}
     > {{\"id\":2,\"type\":\"store.insert\",\"bucket\":\"notes\",\"data\":{{\"text\":\"hello\"}}}}
     > {{\"id\":3,\"type\":\"store.all\",\"bucket\":\"notes\"}}
-
-noexd --help lists the options, docs/configuration.md all settings. Ctrl-C stops.
 "
-    ));
+    )
 }
