@@ -59,6 +59,24 @@ fn real_problems(file: &str, env: Option<&str>, flags: &[&str]) -> Vec<String> {
 }
 
 #[test]
+fn the_environment_names_a_file_where_no_flag_does() {
+    let (one, other) = (TempFile::new(r#"{"port":1}"#), TempFile::new(r#"{"port":2}"#));
+    let path = |file: &TempFile| file.0.to_str().expect("a plain path").to_owned();
+    let port = |args: &[String], named: &str| {
+        let Ok(Command::Run(arguments)) = command_line::parse(args.iter().map(Into::into)) else {
+            panic!("{args:?} is not a start");
+        };
+        let named = named.to_owned();
+        let env = move |name: &str| (name == "NOEXD_CONFIG").then(|| named.clone());
+        command_line::load(&arguments, env).map(|resolved| resolved.config.port)
+    };
+    assert_eq!(port(&[], &path(&one)), Ok(1));
+    assert_eq!(port(&["--config".into(), path(&other)], &path(&one)), Ok(2));
+    assert_eq!(port(&[], ""), Ok(Config::default().port));
+    assert!(port(&[], "/nonexistent/noexd.json").is_err());
+}
+
+#[test]
 fn a_flag_overrides_the_file_and_only_its_own_key() {
     let file = r#"{"port":1,"name":"file","path":"/file","allowedOrigins":["https://a.example"],
         "shutdownGraceMs":5,"maxConnectionsPerIp":3,"exposeErrorDetails":true,"host":"::1"}"#;

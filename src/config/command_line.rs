@@ -52,6 +52,9 @@ impl std::fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
+/// The variable that names the file, if no flag does.
+pub(super) const CONFIG_FILE: &str = "NOEXD_CONFIG";
+
 /// Flags that are no options of the file: short, long, value, help.
 const OWN: [(&str, &str, &str, &str); 9] = [
     ("c", "config", "FILE", "read settings from this JSON file"),
@@ -185,8 +188,9 @@ pub fn gather(
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Options, ConfigError> {
     let mut options = Options::new();
-    if let Some(path) = &arguments.config_file {
-        read_config_file(&mut options, path)?;
+    let named = || environment(CONFIG_FILE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    if let Some(path) = arguments.config_file.clone().or_else(named) {
+        read_config_file(&mut options, &path)?;
     }
     options.read_environment(environment);
     if let Some(kind) = &arguments.persistence {

@@ -11,7 +11,7 @@ const INTRODUCTION: &str = "\
 
 <!-- Made from the table of options in src/config/table; `NOEXD_BLESS=1 cargo test --test config_docs` writes it anew. -->
 
-`noexd --config FILE` reads one JSON object. Every key is optional, `null` means absent, and without a file everything has its default. Times are in milliseconds, sizes in bytes. `noexd --check --config FILE` checks a file without starting.
+`noexd --config FILE` (or the environment variable `NOEXD_CONFIG`) reads one JSON object. Every key is optional, `null` means absent, and without a file everything has its default. Times are in milliseconds, sizes in bytes. `noexd --check --config FILE` checks a file without starting.
 
 A flag overrides the environment, the environment overrides the file. Objects are merged key by key, arrays are replaced. Everything that is wrong is reported at once, with its path and what would be right; unknown and duplicate keys are errors.
 ";

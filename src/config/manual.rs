@@ -3,8 +3,18 @@
 
 use std::fmt::Write as _;
 
-use super::command_line::{COMMANDS, Described, described};
+use super::command_line::{COMMANDS, CONFIG_FILE, Described, described};
 use super::table::rows;
+
+/// Variables of `noexd shell` and `noexd top`.
+const TOOLS: [(&str, &str); 6] = [
+    ("NOEXD_URL", "where the server is"),
+    ("NOEXD_TOKEN", "the token to log in with"),
+    ("NOEXD_PASSWORD", "the password of --user"),
+    ("SSL_CERT_FILE", "the certificates to trust"),
+    ("NO_COLOR", "no colors, if it is not empty"),
+    ("XDG_STATE_HOME", "the folder of the history"),
+];
 
 /// A shell that completions are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +62,16 @@ pub fn man() -> String {
     for row in rows() {
         if let Some(name) = row.env {
             let _ = writeln!(page, ".TP\n.B {}\nOverrides {}.", roff(name), roff(row.path));
+        }
+    }
+    let _ = writeln!(
+        page,
+        ".TP\n.B {}\nThe file of settings, unless \\fB\\-\\-config\\fR names one.",
+        roff(CONFIG_FILE)
+    );
+    if cfg!(feature = "tools") {
+        for (name, what) in TOOLS {
+            let _ = writeln!(page, ".TP\n.B {}\nFor the tools: {}.", roff(name), roff(what));
         }
     }
     page.push_str(
