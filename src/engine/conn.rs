@@ -46,7 +46,9 @@ pub(crate) struct Conn {
     /// Where it came in, and what its handshake has shown.
     pub listener: Option<Arc<str>>,
     pub tls: Option<Box<TlsPeer>>,
-    /// It is a call through the HTTP door.
+    /// It came through the HTTP door.
+    pub is_call: bool,
+    /// How far it is, if it did.
     pub door: Option<Box<Door>>,
     /// Opened by the program that the server is a part of: it may do everything.
     pub trusted: bool,
@@ -95,6 +97,7 @@ impl Conn {
             user_agent: peer.user_agent.as_deref().map(Box::from),
             listener: peer.listener.clone(),
             tls: peer.tls.clone(),
+            is_call: false,
             door: None,
             trusted: false,
             unlimited: false,

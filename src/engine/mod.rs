@@ -184,6 +184,9 @@ pub struct Engine {
     told: introspection::Told,
     /// The request that is being answered has a number.
     numbered: Option<Numbered>,
+    /// Open connections that came through the HTTP door: mostly there are none, and
+    /// nothing is to be asked.
+    calls: usize,
     /// Streams that have been sent their last event.
     ended_streams: Vec<ConnId>,
     /// What clients were told at the beginning of a shutdown: when to come back.
@@ -261,6 +264,7 @@ impl Engine {
             author: introspection::Author::default(),
             told: introspection::Told::default(),
             numbered: None,
+            calls: 0,
             ended_streams: Vec::new(),
             retry_after_ms: 1000,
             ticked: None,
@@ -564,6 +568,7 @@ impl Engine {
     /// connection ends, whatever the cause. False if it was not there.
     fn forget(&mut self, id: ConnId) -> bool {
         let Some(conn) = self.conns.remove(id) else { return false };
+        self.calls -= usize::from(conn.is_call);
         if let Some(timer) = conn.heartbeat.timer {
             self.wheel.cancel(timer);
         }
@@ -603,6 +608,7 @@ impl Engine {
                 conn.name()
             );
         }
+        assert_eq!(self.calls, self.conns.all().filter(|conn| conn.is_call).count(), "calls");
         self.store.check_invariants();
         self.check_subscriptions();
         self.check_rules_side();

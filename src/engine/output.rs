@@ -42,7 +42,7 @@ impl Engine {
         needs: CommitSeq,
     ) {
         // Calls are told their responses and nothing else.
-        if self.conns.get(id).is_some_and(|conn| conn.door.is_none()) {
+        if !self.is_call(id) {
             self.send_event(id, head, body, tail, needs);
         }
     }

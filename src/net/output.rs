@@ -5,7 +5,6 @@ use super::counters::Counters;
 use super::entry::{Entry, find};
 use super::frame::Outgoing;
 use super::limits::{KEPT_BYTES, SLICES};
-use super::outbox::Outbox;
 use super::sealed::write_sealed;
 use super::spares::Spares;
 use super::transport::Transport;
@@ -43,8 +42,8 @@ impl<A: App + 'static> Transport<A> {
                 }
                 Effect::Probe { conn, number, needs } => {
                     let durable = self.durable;
-                    if let Some(outbox) = open_outbox(&mut self.table, conn) {
-                        outbox.push_probe(number, needs, durable);
+                    if let Some(open) = open_conn(&mut self.table, conn) {
+                        open.outbox.push_probe(number, needs, durable);
                         self.note_output(conn.slot);
                     }
                 }
@@ -77,11 +76,10 @@ impl<A: App + 'static> Transport<A> {
     ) {
         let durable = self.durable;
         let spares = &mut self.spares;
-        let is_stream = find(&mut self.table, id).is_some_and(|entry| entry.conn.is_streaming());
-        if let Some(outbox) = open_outbox(&mut self.table, id) {
-            match is_stream {
-                true => outbox.push_event(head, body, tail, needs, durable, spares),
-                false => outbox.push_text(head, body, tail, needs, durable, spares),
+        if let Some(conn) = open_conn(&mut self.table, id) {
+            match conn.is_streaming() {
+                true => conn.outbox.push_event(head, body, tail, needs, durable, spares),
+                false => conn.outbox.push_text(head, body, tail, needs, durable, spares),
             }
             self.note_output(id.slot);
         }
@@ -277,12 +275,12 @@ pub(super) enum Then {
     Refused,
 }
 
-/// The outbox of a connection that is sent to.
-fn open_outbox(table: &mut Slab<Entry>, id: ConnId) -> Option<&mut Outbox> {
+/// A connection that is sent to.
+fn open_conn(table: &mut Slab<Entry>, id: ConnId) -> Option<&mut Conn> {
     let entry = find(table, id)?;
     let is_heard = entry.conn.is_open() || entry.conn.is_streaming();
     let is_sent_to = entry.announced && is_heard && !entry.deaf;
-    is_sent_to.then_some(&mut entry.conn.outbox)
+    is_sent_to.then_some(&mut entry.conn)
 }
 
 fn write(

@@ -207,7 +207,7 @@ fn name_of(kind: Kind, text: Option<&Arc<[u8]>>) -> &'static str {
 
 impl Engine {
     fn live(&mut self, id: ConnId) -> Option<&mut Live> {
-        match self.conns.get_mut(id)?.door.as_deref_mut()? {
+        match self.door_mut(id)? {
             Door::Live(live) => Some(live),
             Door::Rpc(_) => None,
         }
@@ -215,8 +215,7 @@ impl Engine {
 
     /// Whether a connection is a stream of events.
     pub(in crate::engine) fn streams(&self, id: ConnId) -> bool {
-        let door = self.conns.get(id).and_then(|conn| conn.door.as_deref());
-        matches!(door, Some(Door::Live(live)) if live.streams)
+        matches!(self.door(id), Some(Door::Live(live)) if live.streams)
     }
 
     /// The subscribe went well: from here on it is a stream.

@@ -109,7 +109,8 @@ impl Engine {
                 conn.opted_in = Some(OptedIn { commits: true, ..OptedIn::default() });
             }
         }
-        conn.door = Some(door);
+        (conn.door, conn.is_call) = (Some(door), true);
+        self.calls += 1;
     }
 
     /// Answers a call that has become no connection.
@@ -125,12 +126,31 @@ impl Engine {
         Failure { code: error.code, retry_after: status::retry_after(error), body }
     }
 
+    /// How far a call is; `None`: the connection is none.
+    fn door(&self, id: ConnId) -> Option<&Door> {
+        // Every request comes by here.
+        match self.calls {
+            0 => None,
+            _ => self.conns.get(id)?.door.as_deref(),
+        }
+    }
+
+    fn door_mut(&mut self, id: ConnId) -> Option<&mut Door> {
+        match self.calls {
+            0 => None,
+            _ => self.conns.get_mut(id)?.door.as_deref_mut(),
+        }
+    }
+
+    /// Whether a connection takes responses and nothing else as it is.
+    pub(super) fn is_call(&self, id: ConnId) -> bool {
+        self.door(id).is_some()
+    }
+
     /// The next step of a call.
     pub(super) fn step_call(&mut self, id: ConnId, now: Now) -> Flow {
         self.take_time(now);
-        let Some(door) = self.conns.get_mut(id).and_then(|conn| conn.door.as_deref_mut()) else {
-            return Flow::Continue;
-        };
+        let Some(door) = self.door_mut(id) else { return Flow::Continue };
         let next = match door {
             Door::Rpc(rpc) => rpc.next(),
             Door::Live(live) => live.next().map(Into::into),
@@ -212,8 +232,8 @@ impl Engine {
         error: Option<&OpError>,
         needs: CommitSeq,
     ) {
-        let Some(door) = self.conns.get_mut(id).and_then(|conn| conn.door.as_deref_mut()) else {
-            return self.send_when(id, text, None, b"", needs);
+        let Some(door) = self.door_mut(id) else {
+            return self.send_event(id, text, None, b"", needs);
         };
         let failed = |error: &OpError| Failure {
             code: error.code,
@@ -235,7 +255,7 @@ impl Engine {
 
     /// What the message of a call has for an id if it has none of its own.
     pub(super) fn place_in_call(&self, id: ConnId) -> Option<u64> {
-        match self.conns.get(id)?.door.as_deref()? {
+        match self.door(id)? {
             Door::Rpc(rpc) => Some(rpc.place()),
             Door::Live(_) => None,
         }
@@ -243,10 +263,10 @@ impl Engine {
 
     /// Refuses what nobody could go on with.
     pub(super) fn check_door(&self, id: ConnId, operation: &str) -> Result<(), OpError> {
-        let needs_socket = NEED_A_SOCKET.contains(&operation) || operation.starts_with("session.");
-        let door = self.conns.get(id).and_then(|conn| conn.door.as_deref());
-        match door {
-            Some(Door::Rpc(_)) if needs_socket => Err(OpError::new(
+        let needs_socket =
+            || NEED_A_SOCKET.contains(&operation) || operation.starts_with("session.");
+        match self.door(id) {
+            Some(Door::Rpc(_)) if needs_socket() => Err(OpError::new(
                 ErrorCode::InvalidRequest,
                 format!("\"{operation}\" needs a WebSocket"),
             )),
@@ -256,8 +276,7 @@ impl Engine {
 
     /// The budget of a message in a call: what those before it have left.
     pub(super) fn go_on_with_budget(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get(id) else { return };
-        if let Some(Door::Rpc(rpc)) = conn.door.as_deref() {
+        if let Some(Door::Rpc(rpc)) = self.door(id) {
             let (spent, written) = rpc.spent();
             self.budget.go_on(spent, written);
         }
@@ -266,19 +285,19 @@ impl Engine {
     /// What a message has spent of the budget of its call, and whether that is used
     /// up with it.
     pub(super) fn note_spent(&mut self, id: ConnId, error: Option<&OpError>) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        if let Some(Door::Rpc(rpc)) = conn.door.as_deref_mut() {
-            let over = self.budget.check().err().map(OpError::from);
+        let (spent, check) = (self.budget.spent(), self.budget.check());
+        if let Some(Door::Rpc(rpc)) = self.door_mut(id) {
+            let over = check.err().map(OpError::from);
             // The one that was answered may say what helps.
             let same = |over: &OpError| error.filter(|error| error.message == over.message);
             let over = over.map(|over| same(&over).cloned().unwrap_or(over));
-            rpc.note_spent(self.budget.spent(), over);
+            rpc.note_spent(spent, over);
         }
     }
 
     /// Why no further message of a call is handled.
     pub(super) fn call_is_over(&self, id: ConnId) -> Option<OpError> {
-        match self.conns.get(id)?.door.as_deref()? {
+        match self.door(id)? {
             Door::Rpc(rpc) => rpc.over().cloned(),
             Door::Live(_) => None,
         }
