@@ -278,8 +278,6 @@ impl Engine {
             origins: origins.into_iter().collect(),
             ..Log::new(&self.options)
         };
-        // Views that are made before the next commit show this one.
-        self.views.number = last;
         self.note_durable(last);
     }
 

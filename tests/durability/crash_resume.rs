@@ -138,7 +138,8 @@ impl Person {
                 self.seen.pushes += 1;
                 let id = message["subscriptionId"].as_str().unwrap_or_default();
                 let held = self.held.iter_mut().find(|held| held.id == id);
-                held.unwrap_or_else(|| panic!("nobody's: {message}")).pushed(&message);
+                let held = held.unwrap_or_else(|| panic!("nobody's: {message}"));
+                assert!(message["commit"].is_u64() && held.pushed(&message), "{message}");
             }
             "ping" => {
                 connection.pong(&message)?;

@@ -1,5 +1,5 @@
 //! What a client keeps of a subscription: by the words of docs/delta.md and
-//! docs/continuity.md and nothing else.
+//! docs/continuity.md and nothing else. The fuzzed clients keep the same.
 
 use serde_json::{Value, json};
 
@@ -108,15 +108,19 @@ impl Held {
         }
     }
 
+    /// The field `resume` with which its client comes back.
+    pub fn position(&self) -> Value {
+        let mut position = self.resume.clone();
+        if let (Value::Bool(true), State::List { entries, .. }) = (&position["keys"], &self.state) {
+            position["keys"] = entries.iter().map(|(key, _)| key.clone()).collect();
+        }
+        position
+    }
+
     /// The entry of `store.subscribeMany` with which its client comes back.
     pub fn entry(&self) -> Value {
         let mut entry = self.request.clone();
-        entry["resume"] = self.resume.clone();
-        if let (Value::Bool(true), State::List { entries, .. }) =
-            (&self.resume["keys"], &self.state)
-        {
-            entry["resume"]["keys"] = entries.iter().map(|(key, _)| key.clone()).collect();
-        }
+        entry["resume"] = self.position();
         entry
     }
 
@@ -132,13 +136,16 @@ impl Held {
         self.id = data["subscriptionId"].as_str().expect("an id").to_owned();
         self.seq = 0;
         self.resume = data["resume"].clone();
-        self.newest = self.resume["commit"].as_u64().expect("a position");
+        self.newest = self.resume["commit"].as_u64().unwrap_or(0);
         is_resumed
     }
 
-    pub fn pushed(&mut self, push: &Value) {
+    /// Whether it goes on.
+    pub fn pushed(&mut self, push: &Value) -> bool {
         let data = &push["data"];
-        assert!(data["closed"].is_null(), "{push}");
+        if !data["closed"].is_null() {
+            return false;
+        }
         let is_ordered = matches!(self.state, State::List { is_ordered: true, .. });
         match data.get("seq").and_then(Value::as_u64) {
             None => self.state = State::Whole(data.clone()),
@@ -152,16 +159,22 @@ impl Held {
                 self.seq = seq;
             }
         }
-        let commit = push["commit"].as_u64().expect("a commit");
-        assert!(commit >= self.newest, "{push} after {}", self.newest);
-        self.newest = commit;
-        self.bookmark(commit);
+        if !push["token"].is_null() {
+            self.resume["token"] = push["token"].clone();
+        }
+        if let Some(commit) = push["commit"].as_u64() {
+            assert!(commit >= self.newest, "{push} after {}", self.newest);
+            self.newest = commit;
+            self.bookmark(commit);
+        }
+        true
     }
 
     /// Everything up to this commit was sent.
     pub fn bookmark(&mut self, commit: u64) {
-        let newest = self.resume["commit"].as_u64().unwrap_or(0).max(commit);
-        self.resume["commit"] = json!(newest);
+        if let Some(have) = self.resume["commit"].as_u64() {
+            self.resume["commit"] = json!(have.max(commit));
+        }
     }
 
     /// The answer of `store.resync`.

@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 
+use super::ring::KeyText;
 use super::token::{Token, TokenText, fingerprint};
 use crate::app::{CommitSeq, ConnId};
 use crate::engine::Engine;
@@ -250,7 +251,7 @@ impl Engine {
         let Some(keys) = self.changed_keys(view, bucket, commit)? else {
             return Ok(Err(Reason::Size));
         };
-        let keys = keys.into_iter().collect();
+        let keys = keys.into_iter().filter_map(KeyText::key).collect();
         self.changes_of(view, keys, has.keys.as_ref(), (needs_keys, positions))
     }
 
@@ -267,7 +268,7 @@ impl Engine {
         view: ViewId,
         bucket: BucketId,
         commit: CommitSeq,
-    ) -> Result<Option<HashSet<&Key>>, OpError> {
+    ) -> Result<Option<HashSet<KeyText<'_>>>, OpError> {
         let most = self.max_resume_keys().unwrap_or_default();
         let mut keys = HashSet::new();
         for key in self.log.ring().changed(bucket, commit) {
@@ -287,21 +288,21 @@ impl Engine {
     fn changes_of(
         &self,
         view: ViewId,
-        mut keys: Vec<&Key>,
+        mut keys: Vec<Key>,
         known: Option<&HashSet<Key>>,
         (needs_keys, positions): (bool, bool),
     ) -> Result<Result<Vec<u8>, Reason>, OpError> {
         // The same text for the same question.
-        keys.sort_by_cached_key(|key| key.text());
+        keys.sort_by_cached_key(Key::text);
         let (mut standing, mut removed) = (Vec::new(), Vec::new());
         for key in keys {
             self.budget.spend(1)?;
-            match self.views.standing(&self.store, view, key) {
+            match self.views.standing(&self.store, view, &key) {
                 Some(record) => standing.push(record),
                 None if !needs_keys => removed.push(key),
                 None => match known {
                     None => return Ok(Err(Reason::Whole)),
-                    Some(known) if known.contains(key) => removed.push(key),
+                    Some(known) if known.contains(&key) => removed.push(key),
                     Some(_) => {}
                 },
             }

@@ -5,6 +5,11 @@
 //! naming each. What is evicted, or stands before a barrier, is given back a page
 //! at a time.
 
+mod page;
+
+pub(crate) use page::KeyText;
+use page::{Page, weight};
+
 use std::collections::{BTreeSet, VecDeque};
 
 use hashbrown::{HashMap, HashSet};
@@ -17,19 +22,8 @@ use crate::store::{BucketId, Commit, DefinitionChange, Key, Store};
 /// What one change counts, beside the characters of its key.
 pub const CHANGE_BYTES: usize = 48;
 
-/// Changes of one page.
-const PAGE: usize = 256;
-
 /// Pages that are given back for each commit.
 const PAGES_A_COMMIT: usize = 4;
-
-#[derive(Debug)]
-struct Changed {
-    commit: CommitSeq,
-    key: Key,
-}
-
-type Page = VecDeque<Changed>;
 
 /// The changes of one bucket, ascending.
 #[derive(Debug, Default)]
@@ -58,44 +52,35 @@ pub(crate) struct Ring {
     first_from: CommitSeq,
 }
 
-fn weight(key: &Key) -> usize {
-    let text = if let Key::String(text) = key { text.len() } else { 0 };
-    CHANGE_BYTES.saturating_add(text)
-}
-
 impl Shelf {
     fn oldest(&self) -> Option<CommitSeq> {
-        Some(self.pages.front()?.front()?.commit)
+        self.pages.front()?.oldest()
     }
 
-    fn push(&mut self, change: Changed) {
-        match self.pages.back_mut() {
-            Some(page) if page.len() < PAGE => page.push_back(change),
-            _ => self.pages.push_back(Page::from([change])),
+    fn push(&mut self, commit: CommitSeq, key: &Key) {
+        if self.pages.back().is_none_or(Page::is_full) {
+            self.pages.back_mut().into_iter().for_each(Page::close);
+            self.pages.push_back(Page::default());
+        }
+        if let Some(page) = self.pages.back_mut() {
+            page.push(commit, key);
         }
     }
 
-    /// As [`Shelf::push`], for one that is older than all others.
-    fn push_older(&mut self, change: Changed) {
-        match self.pages.front_mut() {
-            Some(page) if page.len() < PAGE => page.push_front(change),
-            _ => self.pages.push_front(Page::from([change])),
-        }
-    }
-
-    fn pop(&mut self) -> Option<Changed> {
+    /// Lets go of the oldest; what it weighed.
+    fn pop(&mut self) -> Option<usize> {
         let page = self.pages.front_mut()?;
-        let change = page.pop_front();
-        if page.is_empty() {
+        let weight = page.pop();
+        if page.len() == 0 {
             self.pages.pop_front();
         }
-        change
+        Some(weight)
     }
 
     /// The newest first, down to those of `commit`, which are not among them.
-    fn newer(&self, commit: CommitSeq) -> impl Iterator<Item = &Key> {
+    fn newer(&self, commit: CommitSeq) -> impl Iterator<Item = KeyText<'_>> {
         let changes = self.pages.iter().rev().flat_map(|page| page.iter().rev());
-        changes.take_while(move |change| change.commit > commit).map(|change| &change.key)
+        changes.take_while(move |(at, _)| *at > commit).map(|(_, key)| key)
     }
 }
 
@@ -145,7 +130,11 @@ impl Ring {
     }
 
     /// The keys that changed after `commit`, newest first; one may come often.
-    pub fn changed(&self, bucket: BucketId, commit: CommitSeq) -> impl Iterator<Item = &Key> {
+    pub fn changed(
+        &self,
+        bucket: BucketId,
+        commit: CommitSeq,
+    ) -> impl Iterator<Item = KeyText<'_>> {
         self.shelves.get(&bucket).into_iter().flat_map(move |shelf| shelf.newer(commit))
     }
 
@@ -193,7 +182,7 @@ impl Ring {
             return;
         }
         let is_first = shelf.pages.is_empty();
-        shelf.push(Changed { commit: number, key: key.clone() });
+        shelf.push(number, key);
         if is_first {
             self.fronts.insert((number, bucket));
         }
@@ -220,7 +209,7 @@ impl Ring {
         if let Some(oldest) = oldest {
             self.fronts.remove(&(oldest, bucket));
         }
-        self.entries = self.entries.saturating_sub(pages.iter().map(VecDeque::len).sum());
+        self.entries = self.entries.saturating_sub(pages.iter().map(Page::len).sum());
         self.discarded.extend(pages);
     }
 
@@ -228,8 +217,7 @@ impl Ring {
     fn give_back(&mut self) {
         for _ in 0..PAGES_A_COMMIT {
             let Some(page) = self.discarded.pop() else { return };
-            let bytes: usize = page.iter().map(|change| weight(&change.key)).sum();
-            self.bytes = self.bytes.saturating_sub(bytes);
+            self.bytes = self.bytes.saturating_sub(page.weight());
         }
     }
 
@@ -242,8 +230,8 @@ impl Ring {
         let Some((commit, bucket)) = self.fronts.pop_first() else { return false };
         self.from = self.from.max(commit);
         let Some(shelf) = self.shelves.get_mut(&bucket) else { return true };
-        if let Some(change) = shelf.pop() {
-            self.bytes = self.bytes.saturating_sub(weight(&change.key));
+        if let Some(weight) = shelf.pop() {
+            self.bytes = self.bytes.saturating_sub(weight);
             self.entries = self.entries.saturating_sub(1);
         }
         if let Some(oldest) = shelf.oldest() {
@@ -258,19 +246,19 @@ impl Ring {
     /// When it is not.
     pub fn check_invariants(&self) {
         let pages = || self.shelves.values().flat_map(|shelf| &shelf.pages);
-        assert_eq!(self.entries, pages().map(VecDeque::len).sum::<usize>(), "changes");
-        let changes = pages().chain(&self.discarded).flatten();
-        let bytes: usize = changes.map(|change| weight(&change.key)).sum();
+        assert_eq!(self.entries, pages().map(Page::len).sum::<usize>(), "changes");
+        let bytes: usize = pages().chain(&self.discarded).map(Page::weight).sum();
         assert_eq!(self.bytes, bytes, "bytes of changes");
         assert!(self.bytes <= self.most, "the ring is within its bounds");
         let mut fronts = BTreeSet::new();
         for (bucket, shelf) in &self.shelves {
-            let changes: Vec<&Changed> = shelf.pages.iter().flatten().collect();
-            assert!(changes.is_sorted_by_key(|change| change.commit), "changes ascend");
-            let all = changes.iter().map(|change| change.commit);
+            let changes = shelf.pages.iter().flat_map(|page| page.iter().map(|(at, _)| at));
+            let all: Vec<CommitSeq> = changes.collect();
+            assert!(all.is_sorted(), "changes ascend");
+            let all = all.into_iter();
             assert!(all.clone().all(|commit| commit >= shelf.barrier), "all behind the barrier");
             assert!(all.max().unwrap_or(0).max(shelf.barrier) <= shelf.touched, "the newest");
-            assert!(shelf.pages.iter().all(|page| !page.is_empty()), "no empty page");
+            assert!(shelf.pages.iter().all(|page| page.len() > 0), "no empty page");
             fronts.extend(shelf.oldest().map(|oldest| (oldest, *bucket)));
         }
         assert_eq!(self.fronts, fronts, "the oldest of each bucket");
@@ -280,7 +268,10 @@ impl Ring {
 /// A ring that is filled from stored batches, newest first.
 #[derive(Debug)]
 pub(crate) struct Past {
+    /// What it will have, but for the changes.
     ring: Ring,
+    /// Newest first.
+    changes: Vec<(CommitSeq, BucketId, Key)>,
     /// Everything above is known.
     reached: CommitSeq,
     /// Buckets of which nothing older matters.
@@ -290,7 +281,8 @@ pub(crate) struct Past {
 impl Past {
     /// `newest`: the last commit that is stored.
     pub fn before(most: usize, newest: CommitSeq) -> Past {
-        Past { ring: Ring::new(most, newest), reached: newest, barred: HashSet::new() }
+        let (ring, changes) = (Ring::new(most, newest), Vec::new());
+        Past { ring, changes, reached: newest, barred: HashSet::new() }
     }
 
     /// Takes the batch before those that were taken. Whether it wants another.
@@ -339,14 +331,17 @@ impl Past {
             return false;
         }
         (self.ring.bytes, self.ring.entries) = (bytes, self.ring.entries + 1);
-        let shelf = self.ring.touch(bucket, number);
-        shelf.push_older(Changed { commit: number, key: key.clone() });
+        self.ring.touch(bucket, number);
+        self.changes.push((number, bucket, key.clone()));
         true
     }
 
     pub fn into_ring(self) -> Ring {
-        let Past { mut ring, reached, .. } = self;
+        let Past { mut ring, changes, reached, .. } = self;
         (ring.from, ring.first_from) = (reached, reached);
+        for (number, bucket, key) in changes.into_iter().rev() {
+            ring.shelves.entry(bucket).or_default().push(number, &key);
+        }
         let oldest = |(bucket, shelf): (&BucketId, &Shelf)| Some((shelf.oldest()?, *bucket));
         ring.fronts = ring.shelves.iter().filter_map(oldest).collect();
         ring

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use super::page::PAGE;
 use super::*;
 use crate::app::CommitSeq;
 use crate::budget::Budget;
@@ -59,7 +60,8 @@ impl Model {
                 let barred = self.is_barred(bucket, commit);
                 assert!(gone || (ring.barrier(bucket) > commit) == barred, "{at}: barrier");
                 if !barred {
-                    let keys = ring.changed(bucket, commit).map(ToString::to_string).collect();
+                    let keys = ring.changed(bucket, commit);
+                    let keys = keys.map(|it| it.key().expect("a key").to_string()).collect();
                     assert_eq!(self.keys_after(bucket, commit), keys, "{at}: keys");
                 }
             }
@@ -293,4 +295,26 @@ fn batches_with_a_gap_are_not_taken() {
     let mut past = Past::before(1000, 9);
     assert!(!past.take(&batch(3, 8), &store));
     assert_eq!(past.into_ring().from(), 9);
+}
+
+#[test]
+fn keys_are_what_they_were_and_equal_as_keys_are() {
+    let keys = [
+        Key::from(""),
+        Key::from("1"),
+        Key::Number(1.0),
+        Key::Number(0.0),
+        Key::Number(f64::INFINITY),
+        Key::Bool(true),
+        Key::Bool(false),
+        Key::from("é\"t"),
+    ];
+    let mut ring = Ring::new(1 << 20, 0);
+    for (number, key) in (1..).zip(keys.iter().chain([&Key::Number(-0.0)])) {
+        let change = Change { key: key.clone(), ..changed(BucketId(1), "") };
+        ring.follow(number, &Commit { changes: vec![change], ..Commit::default() }, |_| true);
+    }
+    let found: HashSet<KeyText<'_>> = ring.changed(BucketId(1), 0).collect();
+    let found: HashSet<Key> = found.into_iter().filter_map(KeyText::key).collect();
+    assert_eq!(found, keys.into_iter().collect());
 }

@@ -196,3 +196,25 @@ fn the_state_is_read_again_when_a_hash_is_done() {
     let second = users.rig.received(other).remove(0);
     assert_eq!(second.get("code").and_then(Json::as_str), Some("ALREADY_EXISTS"));
 }
+
+#[test]
+fn an_answer_behind_a_job_says_its_commit() {
+    let mut users = users(settings());
+    let admin = users.admin;
+    users.message(admin, r#""type":"session.open","commits":true"#);
+    let commit = |message: &Json| message.get("commit").and_then(Json::as_number);
+    let user = r#""type":"identity.createUser","username":"ann","password":"password""#;
+    let created = users.message(admin, user);
+    let newest = |users: &Users| Some(users.rig.engine.newest_commit() as f64);
+    assert_eq!(commit(&created), newest(&users), "{created}");
+    let id = created.get("data").and_then(|data| data.get("id")).expect("an id").to_text();
+    let reset =
+        format!(r#""type":"identity.resetPassword","userId":{id},"newPassword":"another one""#);
+    let before = newest(&users);
+    let reset = users.message(admin, &reset);
+    assert_eq!(commit(&reset), newest(&users), "{reset}");
+    assert_ne!(newest(&users), before);
+    // One that changes nothing says nothing.
+    let again = users.message(admin, user);
+    assert_eq!((again.get("type").and_then(Json::as_str), commit(&again)), (Some("error"), None));
+}
