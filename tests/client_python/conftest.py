@@ -7,13 +7,17 @@ it first (`cargo build`), or let `scripts/test python` do both.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import inspect
 import os
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from harness import Server, client
+from harness import TLS, Server, client
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,6 +26,29 @@ TEST_TIMEOUT = 60.0
 
 # The client would ask a proxy of the environment for the way to 127.0.0.1.
 os.environ["NO_PROXY"] = "127.0.0.1,localhost"
+
+
+
+def speak_tls() -> None:
+    """With NOEXD_TEST_TLS=1 all tests run over wss://, with a certificate that is
+    made for them and that the client's library is told to trust."""
+    if os.environ.get("NOEXD_TEST_TLS") != "1":
+        return
+    if shutil.which("openssl") is None:
+        pytest.exit("no openssl here: nothing is run over wss://", returncode=0)
+    place = Path(tempfile.mkdtemp(prefix="noexd-tls-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    cert, key = place / "cert.pem", place / "key.pem"
+    request = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    files = ["-keyout", str(key), "-out", str(cert)]
+    subprocess.run([*request.split(), *names, *files], check=True, capture_output=True)
+    TLS["tls"] = {"cert": str(cert), "key": str(key)}
+    # Of Python, and of Node.
+    os.environ["SSL_CERT_FILE"] = os.environ["NODE_EXTRA_CA_CERTS"] = str(cert)
+
+
+speak_tls()
 
 BUCKETS = {
     "benches": {

@@ -20,6 +20,9 @@ START_TIMEOUT = 10.0
 STOP_TIMEOUT = 10.0
 WAIT_TIMEOUT = 10.0
 
+# What every server has besides: nothing, or a certificate (see conftest.py).
+TLS: dict[str, Any] = {}
+
 URL = re.compile(rb"wss?://\S+")
 
 # Reconnects at once, so that a restart does not cost the client's default
@@ -32,7 +35,7 @@ class Server:
 
     def __init__(self, binary: Path, directory: Path, config: dict[str, Any]) -> None:
         self.binary = binary
-        self.config = {"host": "127.0.0.1", "port": 0} | config
+        self.config = {"host": "127.0.0.1", "port": 0} | TLS | config
         self.file = directory / f"config-{time.monotonic_ns()}.json"
         self.log = self.file.with_suffix(".log")
         self.process: subprocess.Popen[bytes] | None = None
