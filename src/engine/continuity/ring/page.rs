@@ -11,7 +11,11 @@ const PAGE_TEXT: usize = 64 << 10;
 
 /// What one change counts.
 pub fn weight(key: &Key) -> usize {
-    let text = if let Key::String(text) = key { text.len() } else { 0 };
+    let text = match key {
+        Key::String(text) => text.len(),
+        Key::Number(_) => size_of::<f64>(),
+        Key::Bool(_) => 1,
+    };
     CHANGE_BYTES.saturating_add(text)
 }
 
@@ -31,12 +35,6 @@ impl KeyText<'_> {
             NUMBER => Key::Number(f64::from_le_bytes(rest.try_into().ok()?)),
             _ => Key::Bool(rest == [1]),
         })
-    }
-
-    /// What [`weight`] says of the key.
-    fn weight(self) -> usize {
-        let text = if self.0.first() == Some(&STRING) { self.0.len() - 1 } else { 0 };
-        CHANGE_BYTES.saturating_add(text)
     }
 }
 
@@ -92,17 +90,22 @@ impl Page {
         self.marks.get(self.gone).map(|mark| mark.commit)
     }
 
-    fn key(&self, at: usize) -> KeyText<'_> {
-        let end = |at: usize| self.marks.get(at).map_or(0, |mark| mark.end);
-        let start = at.checked_sub(1).map_or(0, end);
-        KeyText(self.text.get(start..end(at)).unwrap_or_default())
+    fn start(&self, at: usize) -> usize {
+        at.checked_sub(1).and_then(|at| self.marks.get(at)).map_or(0, |mark| mark.end)
     }
 
-    /// Lets go of the oldest; what it weighed.
+    fn key(&self, at: usize) -> KeyText<'_> {
+        let end = self.start(at + 1);
+        KeyText(self.text.get(self.start(at)..end).unwrap_or_default())
+    }
+
+    /// Lets go of the oldest; what it weighed. Its text, which was not looked at for
+    /// long, is not looked at now.
     pub fn pop(&mut self) -> usize {
-        let weight = self.key(self.gone).weight();
+        let len = self.start(self.gone + 1).saturating_sub(self.start(self.gone));
         self.gone += 1;
-        weight
+        // One byte says what kind of key it is.
+        CHANGE_BYTES.saturating_add(len.saturating_sub(1))
     }
 
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (CommitSeq, KeyText<'_>)> {
@@ -111,6 +114,7 @@ impl Page {
     }
 
     pub fn weight(&self) -> usize {
-        self.iter().map(|(_, key)| key.weight()).sum()
+        let text = self.start(self.marks.len()).saturating_sub(self.start(self.gone));
+        text + (CHANGE_BYTES - 1) * self.len()
     }
 }
