@@ -1,5 +1,6 @@
 //! `durable`: acknowledged updates per second in memory, with `interval` and
-//! with `always`, and the syncs that they took. The server runs inside this
+//! with `always`, and the syncs that they took; and with `always` the same as
+//! requests that are executed once. The server runs inside this
 //! process, on a thread of its own, because nobody else can count its syncs; so
 //! the figures are comparable with each other and not with those of `update`.
 
@@ -10,6 +11,7 @@ use std::sync::atomic::Ordering;
 use noexd::Server;
 use noexd::server::ServerThread;
 use noexd::storage::StorageStats;
+use serde_json::json;
 
 use crate::net::Net;
 use crate::options::Options;
@@ -25,7 +27,13 @@ const RECORDS: u64 = 10_000;
 /// Connections; each has one request in flight.
 const CONNECTIONS: [usize; 3] = [1, 16, 256];
 
-const MODES: [&str; 3] = ["memory", "interval", "always"];
+/// Where the data is kept, and whether requests are numbered.
+const MODES: [(&str, bool, &str); 4] = [
+    ("memory", false, "memory"),
+    ("interval", false, "interval"),
+    ("always", false, "always"),
+    ("always", true, "always, once"),
+];
 
 /// A directory that goes with the benchmark.
 struct Scratch(PathBuf);
@@ -39,6 +47,9 @@ impl Drop for Scratch {
 
 struct Ready {
     label: &'static str,
+    /// Its requests are numbered, in sessions of their own for each round.
+    is_once: bool,
+    sessions: usize,
     target: Target,
     bucket: String,
     stats: Option<Arc<StorageStats>>,
@@ -48,11 +59,11 @@ struct Ready {
 }
 
 pub fn run(options: &Options, report: &mut Report) -> Result<(), String> {
-    let ready: Vec<Ready> = MODES.iter().map(|mode| start(mode)).collect::<Result<_, _>>()?;
+    let mut ready: Vec<Ready> = MODES.into_iter().map(start).collect::<Result<_, _>>()?;
     for conns in CONNECTIONS {
         let mut rounds: Vec<Vec<Vec<Metric>>> = vec![Vec::new(); ready.len()];
         for _ in 0..options.rounds {
-            for (ready, rounds) in ready.iter().zip(&mut rounds) {
+            for (ready, rounds) in ready.iter_mut().zip(&mut rounds) {
                 let metrics = round(ready, conns, options)
                     .map_err(|error| format!("{}: {error}", ready.label))?;
                 rounds.push(metrics);
@@ -68,8 +79,8 @@ pub fn run(options: &Options, report: &mut Report) -> Result<(), String> {
     Ok(())
 }
 
-fn start(mode: &'static str) -> Result<Ready, String> {
-    let name = format!("noexd-bench-durable-{}-{mode}", std::process::id());
+fn start((mode, is_once, label): (&str, bool, &'static str)) -> Result<Ready, String> {
+    let name = format!("noexd-bench-durable-{}-{mode}-{is_once}", std::process::id());
     let scratch = Scratch(std::env::temp_dir().join(name));
     let mut builder = Server::builder().host("127.0.0.1").port(0);
     if mode != "memory" {
@@ -88,17 +99,34 @@ fn start(mode: &'static str) -> Result<Ready, String> {
         target::row(number, "town-1", number)
     })?;
     let stats = server.storage_stats();
-    Ok(Ready { label: mode, target, bucket, stats, _server: server, _scratch: scratch })
+    Ok(Ready {
+        label,
+        is_once,
+        sessions: 0,
+        target,
+        bucket,
+        stats,
+        _server: server,
+        _scratch: scratch,
+    })
 }
 
-fn round(ready: &Ready, conns: usize, options: &Options) -> Result<Vec<Metric>, String> {
+fn round(ready: &mut Ready, conns: usize, options: &Options) -> Result<Vec<Metric>, String> {
     let mut net = Net::new()?;
     let opened = ready.target.open(&mut net, conns)?;
-    let bucket = &ready.bucket;
+    for conn in opened.clone().filter(|_| ready.is_once) {
+        ready.sessions += 1;
+        let session = format!("a-session-of-the-benchmark-{}", ready.sessions);
+        let fields = json!({ "session": session, "once": true });
+        target::call(&mut net, conn, "session.open", fields)?;
+    }
+    let (bucket, is_once) = (&ready.bucket, ready.is_once);
     let mut encode = |number: u64, out: &mut Vec<u8>| {
         let key = target::key(number.wrapping_mul(0x9e37_79b1) % RECORDS);
+        // Ascending on each connection, which is all that a session asks for.
+        let once = if is_once { format!(r#","once":{}"#, number + 1) } else { String::new() };
         let text = format!(
-            r#"{{"id":{number},"type":"store.update","bucket":"{bucket}","key":"{key}","data":{{"tick":{number}}}}}"#
+            r#"{{"id":{number},"type":"store.update","bucket":"{bucket}","key":"{key}","data":{{"tick":{number}}}{once}}}"#
         );
         wire::put_text(out, text.as_bytes());
     };

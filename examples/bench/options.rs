@@ -27,7 +27,8 @@ topn      a sorted top-10 over more and more records
 agg       a count and a groupBy over more and more records
 delta     one changed row of a large result, full and delta mode
 records   memory per record
-durable   updates in memory, with interval and with always, and their syncs
+durable   updates in memory, with interval and with always, and their syncs;
+          and with always as requests that are executed once
 start     until a server with a million records on disk listens, beside SQLite
 steady    the longest turn while millions of records come and go (a server in
           the generator's own process)

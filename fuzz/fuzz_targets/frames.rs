@@ -50,10 +50,10 @@ fn drive(input: &[u8], cuts: &[u8], rules: &Rules) -> Vec<Event> {
                     events.push(Event::Ended(code));
                     false
                 }
-                step @ (Step::Request(_)
-                | Step::Refused(_)
-                | Step::Call(..)
-                | Step::Denied(..)) => panic!("{step:?} after the upgrade"),
+                step
+                @ (Step::Request(_) | Step::Refused(_) | Step::Call(..) | Step::Denied(..)) => {
+                    panic!("{step:?} after the upgrade")
+                }
             };
             if stalled {
                 break true;
