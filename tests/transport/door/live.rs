@@ -366,6 +366,77 @@ fn a_restart_in_between() {
     let _ = std::fs::remove_dir_all(&directory);
 }
 
+/// The program, on data that it finds.
+#[cfg(feature = "sqlite")]
+fn program(directory: &std::path::Path) -> (std::process::Child, u16) {
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_noexd"))
+        .args(["--port", "0", "--http", "--data-dir"])
+        .arg(directory)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let port = line.trim().trim_end_matches('/').rsplit(':').next().unwrap();
+    let port = port.parse().unwrap_or_else(|_| panic!("{line:?}"));
+    (child, port)
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_server_that_is_killed_in_between() {
+    let name = format!("noexd-door-killed-{}", std::process::id());
+    let directory = std::env::temp_dir().join(name);
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).unwrap();
+    let send = |port: u16, request: &[u8]| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+        stream.write_all(request).unwrap();
+        stream
+    };
+    let call = |port: u16, messages: Value| {
+        let request = super::client::post_text("", &messages.to_string());
+        let answers = Answer::read(&mut send(port, &request)).json();
+        assert!(!answers.to_string().contains("\"error\""), "{answers}");
+        answers
+    };
+    let insert = |id: u64| json!([{"type": "store.insert", "bucket": "jobs", "data": {"id": id}}]);
+    let live = |port: u16, fields: &str| {
+        Stream::of(send(port, request("query=hot&mode=delta", fields).as_bytes()))
+    };
+    let (mut child, port) = program(&directory);
+    call(
+        port,
+        json!([
+            {"type": "store.defineBucket", "name": "jobs", "config": {"key": "id", "schema": {"id": {"type": "number"}}}},
+            {"type": "store.defineQuery", "name": "hot", "config": {"bucket": "jobs", "sort": {"id": "asc"}}}]),
+    );
+    let mut list = List::default();
+    let mut stream = live(port, "");
+    list.take(&stream.event());
+    call(port, insert(1));
+    list.take(&stream.event());
+    let last = stream.last_id.clone().unwrap();
+    drop(stream);
+    // Acknowledged, so it is there afterwards.
+    call(port, insert(2));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (mut child, port) = program(&directory);
+    let event = live(port, &format!("Last-Event-ID: {last}\r\n")).event();
+    assert!(event.is("resumed"), "{event:?}");
+    list.take(&event);
+    let query = call(port, json!([{"type": "store.query", "query": "hot"}]));
+    assert_eq!(list.rows(), query[0]["data"]);
+    assert_eq!(list.rows.len(), 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
 #[test]
 fn a_stream_is_a_connection_like_others() {
     let server = jobs().start().unwrap();
