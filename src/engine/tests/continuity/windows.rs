@@ -236,3 +236,37 @@ fn windows_of_one_view_share_its_list() {
     }
     assert!(steps.iter().all(|cost| *cost == steps[0]), "{steps:?}");
 }
+
+#[test]
+fn a_window_that_was_moved_is_resumed_where_it_looks() {
+    let (mut rig, writer) = rig();
+    for n in 0..5 {
+        insert(&mut rig, writer, &format!("k{n}"), f64::from(n));
+    }
+    let conn = rig.connect();
+    rig.received(conn);
+    let ask = |rig: &mut Rig, conn, offset, resume: &str| {
+        call(rig, conn, &format!("{},\"resume\":{resume}", window(SORTED, offset, 2)))
+    };
+    let first = ask(&mut rig, conn, 0, "{}");
+    let moved = call(&mut rig, conn, &shift("sub-1", 2, 2));
+    let position = |answer: &Json| text(at(answer, "data.resume"));
+    assert_ne!(position(&first), position(&moved));
+    let back = rig.connect();
+    rig.received(back);
+    let answer = ask(&mut rig, back, 2, &position(&moved));
+    assert_eq!(text(at(&answer, "data.resumed")), "true");
+    assert!(at(&answer, "data.keys").is_none() && at(&answer, "data.data").is_none(), "{answer}");
+    assert_eq!(text(at(&answer, "data.window")), r#"{"offset":2,"limit":2}"#);
+    assert_eq!(number_at(&answer, "data.total"), 5.0);
+    // The token of one window says nothing of another, and a change sends all.
+    let answer = ask(&mut rig, back, 0, &position(&moved));
+    assert_eq!(text(at(&answer, "data.reason")), r#""definition""#);
+    insert(&mut rig, writer, "k9", 9.0);
+    rig.received(back);
+    let other = rig.connect();
+    rig.received(other);
+    let answer = ask(&mut rig, other, 2, &position(&moved));
+    assert_eq!(text(at(&answer, "data.reason")), r#""whole""#);
+    assert_eq!(text(at(&answer, "data.keys")), r#"["k2","k3"]"#);
+}
