@@ -13,6 +13,7 @@ mod net;
 mod options;
 mod process;
 mod pump;
+mod push;
 mod report;
 mod requests;
 mod slow;
@@ -46,6 +47,9 @@ fn main() -> ExitCode {
             report.fail(mode, &error);
         }
     }
+    if options.table {
+        report.table();
+    }
     match report.finish() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
@@ -70,6 +74,7 @@ fn run(mode: &str, options: &Options, report: &mut Report) -> Result<(), String>
         "topn" => views::topn(options, report),
         "agg" => views::agg(options, report),
         "delta" => views::delta(options, report),
+        "push" => push::run(options, report),
         _ => requests::run(mode, options, report),
     }
 }

@@ -7,10 +7,13 @@ use getopts::Options as Parser;
 use serde_json::Value;
 
 /// All modes, in the order in which they run.
-pub const MODES: [&str; 15] = [
-    "get", "update", "insert", "fanout", "slow", "logins", "idle", "params", "topn", "agg",
-    "delta", "records", "durable", "start", "steady",
+pub const MODES: [&str; 18] = [
+    "get", "update", "insert", "where", "mixed", "push", "fanout", "slow", "logins", "idle",
+    "params", "topn", "agg", "delta", "records", "durable", "start", "steady",
 ];
+
+/// Those of the table of docs/performance.md.
+const TABLE: [&str; 6] = ["get", "update", "insert", "where", "mixed", "push"];
 
 const ABOUT: &str = "\
 Measures servers of the noex protocol over loopback, and Redis beside them.
@@ -18,6 +21,9 @@ Measures servers of the noex protocol over loopback, and Redis beside them.
   bench [OPTION]... [MODE]...
 
 get, update, insert   requests at several connection counts and depths
+where     the same for ten records by an index
+mixed     of ten requests six get, two update, one inserts, one asks where
+push      a top ten and a maximum to 100 subscribers, 64 writes in flight
 fanout    many subscribers of one small view, 1 and 64 writes in flight
 slow      many subscribers, and one among them that does not read
 logins    reads without and beside logins with a password
@@ -56,6 +62,8 @@ pub struct Options {
     pub records: Vec<u64>,
     pub rows: u64,
     pub coalesce: bool,
+    /// One table of all cases at the end.
+    pub table: bool,
     /// Tie the started servers to this core.
     pub core: Option<usize>,
 }
@@ -88,6 +96,7 @@ pub fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
     );
     parser.optopt("", "rows", "of the result in delta (default 1000)", "N");
     parser.optflag("", "coalesce", "fanout: ask for coalesced pushes as a further case");
+    parser.optflag("", "table", "the modes of docs/performance.md, and one table at the end");
     parser.optopt("", "core", "tie the started servers to this core", "N");
     parser.optflag("h", "help", "print this");
 
@@ -98,6 +107,7 @@ pub fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
     }
 
     let modes = match given.free.is_empty() {
+        true if given.opt_present("table") => TABLE.iter().map(ToString::to_string).collect(),
         true => MODES.iter().map(ToString::to_string).collect(),
         false => given.free.clone(),
     };
@@ -159,6 +169,7 @@ pub fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
             .collect::<Result<_, _>>()?,
         rows: number(&given, "rows", 1000u64)?.max(1),
         coalesce: given.opt_present("coalesce"),
+        table: given.opt_present("table"),
         core: given
             .opt_str("core")
             .map(|core| core.parse().map_err(|_| format!("--core: not a number: {core:?}")))

@@ -114,6 +114,32 @@ impl Report {
         eprintln!("\n{mode}: FAILED: {text}");
     }
 
+    /// All cases so far in one table: what an operation or a push costs the
+    /// processor on each server, and the first server over the others.
+    pub fn table(&mut self) {
+        if self.json {
+            return;
+        }
+        println!("\nCPU per operation or push, us (the first server over the others)\n");
+        for case in self.cases.iter().filter(|case| case["rows"].is_array()) {
+            let rows = case["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let cost = |row: &Value| row["cpu us/op"].as_f64().or(row["cpu us/push"].as_f64());
+            let first = rows.first().and_then(cost);
+            let mut line = format!("{:8}{:44}", text(&case["mode"]), text(&case["case"]));
+            for row in rows {
+                let cell = match (cost(row), first) {
+                    (Some(cost), Some(first)) if Some(cost) != first.into() => {
+                        format!("{cost:.2} ({:.2}x)", first / cost)
+                    }
+                    (Some(cost), _) => format!("{cost:.2}"),
+                    (None, _) => "-".into(),
+                };
+                line += &format!("{:>12} {cell:14}", text(&row["server"]));
+            }
+            println!("{}", line.trim_end());
+        }
+    }
+
     /// Prints what is left to print; whether everything went well.
     pub fn finish(self) -> bool {
         if self.json {
@@ -124,6 +150,10 @@ impl Report {
         }
         self.failures.is_empty()
     }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 fn as_json(row: &Row) -> Value {

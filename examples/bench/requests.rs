@@ -1,5 +1,6 @@
-//! `get`, `update`, `insert`: requests in a closed loop at several connection
-//! counts and depths, with Redis' GET and SET beside them.
+//! `get`, `update`, `insert`, `where`, `mixed`: requests in a closed loop at
+//! several connection counts and depths, with Redis' GET and SET beside those
+//! that it has.
 
 use std::time::Duration;
 
@@ -25,6 +26,45 @@ enum Operation {
     Get,
     Update,
     Insert,
+    /// Ten records by an index.
+    Where,
+    /// Of ten requests six get, two update, one inserts, one asks `where`.
+    Mixed,
+}
+
+impl Operation {
+    fn of(mode: &str) -> Operation {
+        match mode {
+            "get" => Operation::Get,
+            "update" => Operation::Update,
+            "where" => Operation::Where,
+            "mixed" => Operation::Mixed,
+            _ => Operation::Insert,
+        }
+    }
+
+    /// What request `serial` is.
+    fn at(self, serial: u64) -> Operation {
+        match (self, serial % 10) {
+            (Operation::Mixed, 0..=5) => Operation::Get,
+            (Operation::Mixed, 6..=7) => Operation::Update,
+            (Operation::Mixed, 8) => Operation::Insert,
+            (Operation::Mixed, _) => Operation::Where,
+            (other, _) => other,
+        }
+    }
+
+    /// Whether Redis has the like.
+    fn is_of_redis(self) -> bool {
+        !matches!(self, Operation::Where | Operation::Mixed)
+    }
+}
+
+/// Records of one town.
+const PER_TOWN: u64 = 10;
+
+fn town(record: u64) -> String {
+    format!("town-{}", record / PER_TOWN)
 }
 
 /// A target with its data.
@@ -36,14 +76,14 @@ struct Ready<'a> {
 }
 
 pub fn run(mode: &str, options: &Options, report: &mut Report) -> Result<(), String> {
-    let operation = match mode {
-        "get" => Operation::Get,
-        "update" => Operation::Update,
-        _ => Operation::Insert,
+    let operation = Operation::of(mode);
+    let targets = match operation.is_of_redis() {
+        true => target::all_targets(options, &json!({}))?,
+        false => target::noex_targets(options, &json!({}))?,
     };
-    let targets = target::all_targets(options, &json!({}))?;
     let bucket = target::fresh(mode);
-    let value = prepare(&targets, &bucket)?;
+    let indexes: &[&str] = if operation.is_of_redis() { &[] } else { &["town"] };
+    let value = prepare(&targets, &bucket, indexes)?;
     let mut ready: Vec<Ready> =
         targets.iter().map(|target| Ready { target, bucket: bucket.clone(), sent: 0 }).collect();
 
@@ -70,15 +110,15 @@ pub fn run(mode: &str, options: &Options, report: &mut Report) -> Result<(), Str
 
 /// Puts the same records everywhere. Returns a value for Redis that is as long
 /// as a stored row.
-fn prepare(targets: &[Target], bucket: &str) -> Result<Vec<u8>, String> {
+fn prepare(targets: &[Target], bucket: &str, indexes: &[&str]) -> Result<Vec<u8>, String> {
     let mut length = 0;
     for target in targets.iter().filter(|target| target.kind == Kind::Noex) {
         let fill = || -> Result<usize, String> {
             let mut net = Net::new()?;
             let conns = target.open(&mut net, 2)?;
-            target::define_bucket(&mut net, conns.start, bucket, &[])?;
+            target::define_bucket(&mut net, conns.start, bucket, indexes)?;
             target::load(&mut net, conns.clone(), bucket, RECORDS, |number| {
-                target::row(number, "town-1", number)
+                target::row(number, &town(number), number)
             })?;
             let key = target::key(1);
             let fields = json!({ "bucket": bucket, "key": key });
@@ -121,10 +161,11 @@ fn round(
     let redis = ready.target.kind == Kind::Redis;
     let mut encode = |number: u64, out: &mut Vec<u8>| {
         let serial = first + number;
+        let operation = operation.at(serial);
         let record = match operation {
-            // Scattered over the records, the same way everywhere.
-            Operation::Get | Operation::Update => serial.wrapping_mul(0x9e37_79b1) % RECORDS,
             Operation::Insert => RECORDS + serial,
+            // Scattered over the records, the same way everywhere.
+            _ => serial.wrapping_mul(0x9e37_79b1) % RECORDS,
         };
         if redis {
             redis_command(operation, record, value, out);
@@ -135,7 +176,10 @@ fn round(
         }
     };
     let mut check = |number: u64, message: &[u8]| -> Result<(), String> {
-        let good = match (redis, operation) {
+        let good = match (redis, operation.at(first + number)) {
+            (false, Operation::Where) => {
+                wire::result_of(message, number)?.starts_with(br#","data":[{"#)
+            }
             (true, Operation::Get) => message.starts_with(b"$") && message.len() > value.len(),
             (true, _) => message.starts_with(b"+OK"),
             (false, _) => wire::result_of(message, number)?.starts_with(br#","data":{"#),
@@ -198,7 +242,12 @@ fn noex_request(
         Operation::Insert => write!(
             text,
             r#"{{"id":{id},"type":"store.insert","bucket":"{bucket}","data":{}}}"#,
-            target::row(record, "town-1", serial)
+            target::row(record, &town(record), serial)
+        ),
+        Operation::Where | Operation::Mixed => write!(
+            text,
+            r#"{{"id":{id},"type":"store.where","bucket":"{bucket}","filter":{{"town":"{}"}}}}"#,
+            town(record)
         ),
     };
 }
