@@ -321,8 +321,14 @@ impl Engine {
         loop {
             self.publish_views();
             self.end_oversized();
-            let commits = std::mem::take(&mut self.unpublished);
-            self.bridge_commits(commits);
+            match self.bridges_store_events() {
+                true => {
+                    let commits = std::mem::take(&mut self.unpublished);
+                    self.bridge_commits(commits);
+                }
+                // Nobody else wants to know.
+                false => self.unpublished.clear(),
+            }
             // What rules change is published before the next event.
             let run = catch_unwind(AssertUnwindSafe(|| self.run_store_event()));
             match run {

@@ -26,6 +26,7 @@ mod tests;
 
 pub use number::{number_text, write_integer, write_number};
 pub use object::Object;
+pub(crate) use parse::is_plain;
 pub use parse::{
     DEFAULT_MAX_DEPTH, Fields, JsonError, parse, parse_fields, parse_fields_loosely, parse_strict,
 };

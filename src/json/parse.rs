@@ -107,6 +107,11 @@ fn name_of(literal: &str, plain: bool) -> Cow<'_, str> {
     }
 }
 
+/// Whether a string has no need of escapes.
+pub(crate) fn is_plain(text: &str) -> bool {
+    plain_length(text.as_bytes()) == text.len()
+}
+
 /// How many bytes at the start mean themselves in a string: up to a quote, a
 /// backslash or a control character. Eight at a time, by the well-known tests
 /// for a zero byte in a word (Warren, Hacker's Delight, 6-1).

@@ -284,7 +284,7 @@ impl Bucket {
     }
 
     pub(super) fn find(&self, key: &Key) -> Option<Slot> {
-        self.table.find(&key.text())
+        key.with_text(|text| self.table.find(text))
     }
 
     /// The records in table order, each with its place.

@@ -386,6 +386,9 @@ impl Bucket {
     }
 
     pub(super) fn arrive_in_time(&mut self, slot: Slot) {
+        if self.expiry.is_none() && self.ages.is_none() {
+            return;
+        }
         let Some(row) = self.table.row(slot) else { return };
         let (expires_at, created_at) = (self.expires_at(row), self.created_at(row));
         let order = self.table.order(slot);
@@ -398,6 +401,9 @@ impl Bucket {
     }
 
     fn leave_in_time(&mut self, slot: Slot) {
+        if self.expiry.is_none() && self.ages.is_none() {
+            return;
+        }
         let Some(row) = self.table.row(slot) else { return };
         let (expires_at, created_at) = (self.expires_at(row), self.created_at(row));
         let order = self.table.order(slot);

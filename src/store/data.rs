@@ -100,7 +100,7 @@ impl<'a> Data<'a> {
 /// The members of a JSON object; nothing for anything else.
 impl<'a> From<Raw<'a>> for Data<'a> {
     fn from(raw: Raw<'a>) -> Self {
-        let mut data = Data::default();
+        let mut data = Data { members: Vec::with_capacity(8), index: None };
         for (name, value) in raw.members() {
             data.push(name, Datum::Raw(value));
         }

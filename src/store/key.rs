@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 
-use crate::json::{Json, Kind, Raw, number_text, write_number, write_string};
+use crate::json::{Json, Kind, Raw, is_plain, number_text, write_number, write_string};
 
 /// A primary key: a string, a number or a boolean. `1` and `"1"` are different
 /// keys, `0` and `-0` the same.
@@ -14,6 +14,9 @@ pub enum Key {
     Number(f64),
     String(Box<str>),
 }
+
+/// Keys up to here are looked for without memory from the heap.
+const SHORT: usize = 62;
 
 impl Key {
     /// The key in a request; `None` for `null`, objects and arrays, which never
@@ -65,6 +68,25 @@ impl Key {
             _ => self.write(&mut out),
         }
         String::from_utf8(out).unwrap_or_default().into()
+    }
+
+    /// What `use_it` makes of [`Key::text`], mostly without memory of its own.
+    pub fn with_text<T>(&self, use_it: impl FnOnce(&str) -> T) -> T {
+        if let Key::String(text) = self {
+            let mut room = [0; SHORT + 2];
+            let literal = room.get_mut(..text.len().saturating_add(2));
+            if let Some([first, inner @ .., last]) = literal
+                && is_plain(text)
+            {
+                (*first, *last) = (b'"', b'"');
+                inner.copy_from_slice(text.as_bytes());
+                let literal = room.get(..text.len() + 2).unwrap_or_default();
+                if let Ok(literal) = std::str::from_utf8(literal) {
+                    return use_it(literal);
+                }
+            }
+        }
+        use_it(&self.text())
     }
 
     /// Appends the JSON text of the key.

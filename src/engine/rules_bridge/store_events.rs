@@ -163,6 +163,11 @@ impl Engine {
         }
     }
 
+    /// Whether any commit may become events.
+    pub(in crate::engine) fn bridges_store_events(&self) -> bool {
+        self.rules.as_ref().is_some_and(|side| side.bridge.is_some())
+    }
+
     /// Queues what is to become events.
     pub(in crate::engine) fn bridge_commits(&mut self, commits: Vec<Commit>) {
         let Some(bridge) = self.rules.as_mut().and_then(|side| side.bridge.as_mut()) else {

@@ -6,12 +6,13 @@ use super::{Delta, First, Hold, MAX_HELD_DELTAS, Mode, Owed, Sent, Subscription}
 use crate::app::{CommitSeq, ConnId};
 use crate::engine::continuity::TokenText;
 use crate::engine::{Engine, Timer};
-use crate::json::write_number;
-use crate::protocol::{OpError, write_push_head};
+use crate::json::write_integer;
+use crate::protocol::OpError;
 use crate::query::{Body, Changed, EndReason, News, NewsItem, ViewId};
 
-const CHANNEL: &str = "subscription";
-const LOGIC_CHANNEL: &str = "logic";
+/// A push up to the number in the id of its subscription.
+const HEAD: &[u8] = br#"{"type":"push","channel":"subscription","subscriptionId":"sub-"#;
+const LOGIC_HEAD: &[u8] = br#"{"type":"push","channel":"logic","subscriptionId":"sub-"#;
 
 /// What became of one subscriber's share of a change.
 enum Next<'c> {
@@ -341,12 +342,17 @@ pub(in crate::engine) struct Kind {
 fn write_head(number: u64, has_data: bool, kind: Kind, head: &mut Vec<u8>) {
     let Kind { is_logic, seq, commit, token, .. } = kind;
     head.clear();
-    let mut id = [0; 24];
-    let channel = if is_logic { LOGIC_CHANNEL } else { CHANNEL };
-    write_push_head(head, channel, subscription_id(number, &mut id), false);
+    head.extend_from_slice(if is_logic { LOGIC_HEAD } else { HEAD });
+    write_integer(head, signed(number));
+    if has_data && seq.is_none() && commit.is_none() && token.is_none() {
+        // What most are.
+        head.extend_from_slice(b"\",\"data\":");
+        return;
+    }
+    head.push(b'"');
     if let Some(commit) = commit {
         head.extend_from_slice(b",\"commit\":");
-        write_number(head, commit as f64);
+        write_integer(head, signed(commit));
     }
     if let Some(token) = token {
         head.extend_from_slice(b",\"token\":\"");
@@ -358,9 +364,14 @@ fn write_head(number: u64, has_data: bool, kind: Kind, head: &mut Vec<u8>) {
     }
     if let Some(seq) = seq {
         head.extend_from_slice(b"{\"seq\":");
-        write_number(head, seq as f64);
+        write_integer(head, signed(seq));
         head.push(b',');
     }
+}
+
+/// Counters never come near the difference.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A subscriber that must wait, and what it would have been sent.

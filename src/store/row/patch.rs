@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::{HEADER, Layout, NON_FINITE, Row, WIDE, push_digits};
+use super::{HEADER, Layout, NON_FINITE, Row, WIDE};
 
 /// The values that are to be replaced.
 #[derive(Debug)]
@@ -58,30 +58,31 @@ impl<'r> Patch<'r> {
         if length >= 1 << 21 {
             return None;
         }
-        // What all edits up to each one add and take away.
-        let shifts: Vec<(usize, usize)> = self
+        // Where each edit begins, and what those up to it add and take away.
+        let shifts: Vec<(usize, usize, usize)> = self
             .edits
             .iter()
             .scan((0, 0), |(longer, shorter), edit| {
                 *longer += edit.value.len();
                 *shorter += edit.place.len();
-                Some((*longer, *shorter))
+                Some((edit.place.start, *longer, *shorter))
             })
             .collect();
-        let slots = self.old.slots();
-        let mut header = Vec::with_capacity(HEADER + slots * 3);
-        header.extend_from_slice(self.old.0.as_bytes().get(..HEADER)?);
-        for slot in 0..slots {
-            let old = self.old.digits(HEADER + slot * 3, 3);
-            // An absent one (0) stays: no value begins before the text does.
-            let before = self.edits.partition_point(|edit| edit.place.start < old);
-            let (longer, shorter) =
-                before.checked_sub(1).and_then(|at| shifts.get(at)).copied().unwrap_or_default();
-            let new = old + longer - shorter;
-            push_digits(&mut header, new, 3);
-        }
+        let header = self.old.0.get(..HEADER + self.old.slots() * 3)?;
         let mut row = String::with_capacity(header.len() + length);
-        row.push_str(std::str::from_utf8(&header).ok()?);
+        row.push_str(header.get(..HEADER)?);
+        let (places, _) = header.as_bytes().get(HEADER..)?.as_chunks::<3>();
+        for place in places {
+            let old = place.iter().fold(0, |value, digit| value << 7 | usize::from(*digit));
+            // An absent one (0) stays: no value begins before the text does.
+            let before = shifts.partition_point(|(start, ..)| *start < old);
+            let shift = before.checked_sub(1).and_then(|at| shifts.get(at));
+            let new = shift.map_or(old, |(_, longer, shorter)| old + longer - shorter);
+            for digit in [new >> 14, new >> 7, new] {
+                // ASCII.
+                row.push(char::from((digit & 0x7f) as u8));
+            }
+        }
         let mut at = 0;
         for edit in &self.edits {
             row.push_str(self.text.get(at..edit.place.start)?);
