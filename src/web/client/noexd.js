@@ -373,7 +373,7 @@ function createLive(host, name, operation, fields, bucket, takes = {}) {
       // An answer that is under way is waited for. Who has not asked yet asks for
       // the window at once.
       if (wanted() && host.isUp() && status != "error") await until(isAnswered);
-      if (sub && !host.has("window")) unsupported("This server has no windows");
+      if (sub && !host.has("window")) unsupported("No windows on the server");
       if (sub && !keyField) unsupported("Only rows have windows");
       const next = { offset: 0, limit: 50, ...window, ...to };
       if (sub && window) return moveWindow(next);
@@ -388,7 +388,7 @@ function createLive(host, name, operation, fields, bucket, takes = {}) {
         if (e.code == "VALIDATION_ERROR") window = undefined, start();
         throw e;
       }
-      if (!window) unsupported("This server has no windows");
+      if (!window) unsupported("No windows on the server");
     },
     async *[Symbol.asyncIterator]() {
       let wake, ended = false, shown;
