@@ -69,7 +69,10 @@ fn check_door(request: &Request, site: &Site<'_>) {
         }
     }
     if let Some(door) = doors.of(request) {
-        assert_eq!(request.path.as_deref(), Some(["/rpc", "/live"][usize::from(door == Door::Live)]));
+        assert_eq!(
+            request.path.as_deref(),
+            Some(["/rpc", "/live"][usize::from(door == Door::Live)])
+        );
     }
 }
 
