@@ -1,4 +1,4 @@
-//! The example `examples/public_chat`, attacked over real sockets by each kind
+//! The example `examples/chat`, attacked over real sockets by each kind
 //! of user that it has.
 
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use tungstenite::{Message, WebSocket};
 const SECRET: &str = "the secret of the test";
 
 fn server() -> ServerThread {
-    let config = include_str!("../examples/public_chat/noexd.json");
+    let config = include_str!("../examples/chat/noexd.json");
     let mut config: Value = serde_json::from_str(config).expect("JSON");
     config["auth"]["adminSecret"] = json!(SECRET);
     let mut builder = Server::builder().host("127.0.0.1").port(0);
