@@ -2,7 +2,7 @@
 // imported when it is first opened and gets nothing but the page's state.
 import { connect, NoexdError } from "./noexd.js";
 import {
-  ask, app, change, changes, copy, fail, go, html, may, note, plural, readRoute, render, span, tier, unlock, unnote, useApp, useEffect, useRef, useState,
+  ask, app, change, changes, copy, endActing, fail, go, html, may, note, plural, readRoute, render, span, tier, token, unlock, unnote, useApp, useEffect, useRef, useState,
 } from "./ui.js";
 
 const TABS = [
@@ -30,7 +30,7 @@ export const socketUrl = () => new URL(app.config.path, location.href.split(/[?#
 
 function open() {
   // A person's write never fires later by itself.
-  const db = connect(socketUrl(), { queue: false, staleAfterMs: 1000 });
+  const db = connect(socketUrl(), { queue: false, staleAfterMs: 1000, tokenStore: token });
   change({ db });
   const told = () => {
     const status = db.status == "online" ? "online" : db.status == "closed" ? "closed" : app.since ? "lost" : "connecting";
@@ -53,7 +53,9 @@ async function load() {
 /** Back to the login, with the reason; the address of the page stays. */
 function leave(reason) {
   app.db.close();
-  change({ user: null, reason, status: "connecting", since: 0, locked: true, acting: null });
+  endActing();
+  token.delete();
+  change({ user: null, reason, status: "connecting", since: 0, locked: true });
   open();
 }
 
@@ -229,16 +231,21 @@ function Shell() {
   return html`<div class=${`shell ${acting ? "acting" : ""}`}>
     <header class="top"><button type="button" class="burger" aria-expanded=${menu ? "true" : "false"} aria-label="Menu" onClick=${() => setMenu(!menu)}>☰</button>
       <b class="name">noexd</b><${Connection} /><span class="grow"></span><${Lock} />
-      ${acting && html`<span class="state warn">acting as ${acting.userId} <button type="button" onClick=${() => endActing()}>End</button></span>`}
+      ${acting && html`<${Acting} ...${acting} />`}
       <${UserMenu} /><button type="button" class="find" onClick=${() => change({ palette: true })} aria-label="Palette"><kbd>Ctrl K</kbd></button></header>
     <nav class=${`rail ${menu ? "open" : ""}`} aria-label="Tabs">${TABS.map(([one, name, key, wanted]) => html`<a key=${one} href=${`#/${one}`} aria-current=${one == id ? "page" : undefined} onClick=${() => setMenu(false)} title=${may(wanted) ? `g ${key}` : `needs ${wanted}`}>${name}${!may(wanted) && html` <span class="muted small">needs ${wanted}</span>`}</a>`)}</nav>
-    <main id="tab"><${Strip} />${may(needs) ? html`<${Tab} id=${id} key=${id} />` : html`<div class="empty"><p>${title} needs the tier <b>${needs}</b>; you have <b>${tier()}</b>.</p></div>`}</main>
+    <main id="tab"><${Strip} />${may(needs) ? html`<${Tab} id=${id} key=${`${id} ${acting?.userId ?? ""}`} />` : html`<div class="empty"><p>${title} needs the tier <b>${needs}</b>; you have <b>${tier()}</b>.</p></div>`}</main>
     ${over && id != "play" && html`<section class="over" aria-label="Playground"><${Tab} id="play" /></section>`}
     <${Notes} />${help && html`<${Help} />`}${palette && html`<${Palette} />`}</div>`;
 }
-export function endActing() {
-  app.acting?.db.close();
-  change({ acting: null });
+/** Who this page is meanwhile, and for how long. */
+function Acting({ userId, until }) {
+  const [, tick] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => tick((n) => n + 1), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  return html`<span class="state warn">acting as ${userId} · ${span(Math.max(0, new Date(until) - Date.now()))} <button type="button" onClick=${endActing}>End</button></span>`;
 }
 
 // Keys

@@ -63,11 +63,23 @@ export function changes(type, fields) {
   return app.ops?.[type] ? !!app.ops[type][1] : true;
 }
 
+/** In this page's memory and nowhere else; the connection that acts as somebody
+    else has it, too. */
+let kept;
+export const token = { get: () => kept, set: (value) => { kept = value; }, delete: () => { kept = undefined; } };
+/** The connection of whoever this page is now. */
+export const dbNow = () => app.acting?.db ?? app.db;
+export function endActing() {
+  const { acting } = app;
+  if (acting) change({ acting: null });
+  acting?.db.close();
+}
+
 /** The one place that sends: what changes something does not leave a locked page. */
 export async function ask(type, fields = {}, o = {}) {
   if (app.locked && changes(type, fields)) throw new NoexdError("LOCKED", "The console is locked: unlock it to change something", undefined, type);
   if (app.status != "online" && changes(type, fields)) throw new NoexdError("OFFLINE", "Not connected: nothing was sent", undefined, type);
-  const db = (o.acting && app.acting?.db) || app.db;
+  const db = o.acting ? dbNow() : app.db;
   return db.request(type, fields, { timeoutMs: o.timeoutMs });
 }
 /** As `ask`, with what happened said on the page. Undefined where it failed. */

@@ -222,6 +222,35 @@ test("with users: the login, its error, the lock, tiers, and no token in the pag
   await guarded.end();
 });
 
+test("acting as somebody else: her rights, the time that is left, and oneself again", { skip }, async () => {
+  const guarded = await serve({ dataDir: HERE, console: true, audit: true, auth: { builtIn: true, adminSecret: "0123456789abcdef" } });
+  const root = connect(guarded.url, { WebSocket, queue: false, auth: { secret: "0123456789abcdef" } });
+  await until("logged in", () => root.user);
+  const schema = { id: { type: "string" }, for: { type: "string" } };
+  const vera = await root.identity.createUser({ username: "vera", password: "a long password" });
+  await root.identity.assignRole({ userId: vera.id, roleName: "reader" });
+  await root.store.defineBucket({ name: "notes", config: { key: "id", schema, rows: { read: { for: "{{ session.userId }}" } } } });
+  await root.store.insertMany({ bucket: "notes", data: [{ id: "hers", for: vera.id }, { id: "not-hers", for: "x" }] });
+  const [page, end] = await open("people", { origin: guarded.http });
+  await page.click("text=Use the admin secret");
+  await page.fill("input[name=password]", "0123456789abcdef");
+  await page.click("text=Log in");
+  await page.click("text=vera");
+  await page.click("text=Act as vera");
+  await shows(page, "header.top", "acting as vera");
+  await page.evaluate(() => { location.hash = "#/data/notes"; });
+  await shows(page, "main", "hers");
+  assert.doesNotMatch(await page.textContent("main"), /not-hers/);
+  await page.click("header.top >> text=End");
+  await shows(page, "main", "not-hers");
+  assert.doesNotMatch(await page.textContent("header.top"), /acting/);
+  const kept = await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }) + location.href);
+  assert.doesNotMatch(kept, /0123456789abcdef|[0-9a-f]{32}/);
+  await end();
+  await root.close();
+  await guarded.end();
+});
+
 test("read-only: the lock cannot be opened", { skip }, async () => {
   const still = await serve({ console: { readOnly: true } });
   const [page, end] = await open("now", { origin: still.http });

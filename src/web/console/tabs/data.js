@@ -1,7 +1,7 @@
 // Data: the records of a bucket, live, and a form that never overwrites what
 // somebody else changed meanwhile (console.md section 4).
 import {
-  Ago, Code, Confirm, Do, Drawer, Editor, Empty, Json, State, Table, Tabs, Trouble, act, app, ask, bytes, change, copy, count, download, fail, go, html, may, note, parse, plural, pretty, text, useApp, useEffect, useLive, useMemo, usePoll, useRef, useState,
+  Ago, Code, Confirm, Do, Drawer, Editor, Empty, Json, State, Table, Tabs, Trouble, act, app, ask, bytes, change, copy, count, dbNow, download, fail, go, html, may, note, parse, plural, pretty, text, useApp, useEffect, useLive, useMemo, usePoll, useRef, useState,
 } from "../ui.js";
 import Schema from "./schema.js";
 import Transfer from "./transfer.js";
@@ -12,14 +12,16 @@ const PIECE = 200;
 const TALLEST = 8e6;
 const META = /^_(version|createdAt|updatedAt|expiresAt)$/;
 const isTime = (name) => /^_(createdAt|updatedAt|expiresAt)$/.test(name);
+/** As whoever this page is now. */
+const asks = (type, fields, o) => ask(type, fields, { ...o, acting: true });
 const equal = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 // The list of buckets
 
 function Buckets() {
   const { data, error } = usePoll(async () => {
-    const { names } = await ask("store.buckets");
-    const records = await ask("store.stats").then((answer) => answer.records?.perBucket ?? {}, () => ({}));
+    const { names } = await asks("store.buckets");
+    const records = await asks("store.stats").then((answer) => answer.records?.perBucket ?? {}, () => ({}));
     return names.map((name) => ({ name, records: records[name] }));
   }, 5000);
   const [isNew, setNew] = useState(false);
@@ -235,7 +237,7 @@ function Record({ bucket, keyField, schema, record, onClose, onDelete }) {
   const [review, setReview] = useState(null);
   const [issues, setIssues] = useState([]);
   const key = base[keyField];
-  const { data } = useLive(() => app.db.bucket(bucket).live({ filter: { [keyField]: key }, limit: 1 }), [bucket, key]);
+  const { data } = useLive(() => dbNow().bucket(bucket).live({ filter: { [keyField]: key }, limit: 1 }), [bucket, key]);
   const theirs = Array.isArray(data) ? data[0] : undefined;
   const isGone = Array.isArray(data) && !data.length;
   useEffect(() => { if (theirs && !Object.keys(mine).length && !review) setBase(theirs); }, [theirs]);
@@ -248,7 +250,7 @@ function Record({ bucket, keyField, schema, record, onClose, onDelete }) {
     if (!Object.keys(data).length) return setReview(null), setMine({}), setBase(against);
     setIssues([]);
     try {
-      const saved = await ask("store.update", { bucket, key, data, expect: { _version: against._version } });
+      const saved = await asks("store.update", { bucket, key, data, expect: { _version: against._version } });
       setBase(saved);
       setMine({});
       setReview(null);
@@ -285,7 +287,7 @@ function New({ bucket, keyField, schema, onClose }) {
     if (issue) return;
     setIssues([]);
     try {
-      const made = await ask("store.insertMany", { bucket, data: [typed] });
+      const made = await asks("store.insertMany", { bucket, data: [typed] });
       note("good", `Record ${text(made[0]?.[keyField])} is there`);
       onClose();
     } catch (error) {
@@ -303,7 +305,7 @@ function New({ bucket, keyField, schema, onClose }) {
 // The bucket
 
 function Plan({ bucket, filter }) {
-  const { data } = usePoll(() => ask("store.explain", { bucket, filter }), 5000, [bucket, JSON.stringify(filter)]);
+  const { data } = usePoll(() => asks("store.explain", { bucket, filter }), 5000, [bucket, JSON.stringify(filter)]);
   if (!data) return null;
   const way = data.access == "scan" || data.access == "all" || !data.index ? "by looking at all" : `by index ${Array.isArray(data.index) ? data.index.join(", ") : data.index}`;
   const isScan = !data.index && data.lookedAt > 10000 && Object.keys(filter).length > 0;
@@ -313,8 +315,8 @@ function Plan({ bucket, filter }) {
 function useRows(bucket, filter, sort, isLive, from, total) {
   const config = { ...(Object.keys(filter).length && { filter }), ...(sort && { sort }), limit: PIECE, offset: from };
   const deps = [bucket, JSON.stringify(filter), JSON.stringify(sort), from, isLive];
-  const live = useLive(isLive && bucket ? () => app.db.bucket(bucket).live(config) : null, deps);
-  const paged = usePoll(async () => (isLive === false ? ask("store.find", { bucket, ...config }) : null), 1e9, deps);
+  const live = useLive(isLive && bucket ? () => dbNow().bucket(bucket).live(config) : null, deps);
+  const paged = usePoll(async () => (isLive === false ? asks("store.find", { bucket, ...config }) : null), 1e9, deps);
   const kept = useRef({ rows: [], from: 0, name: "" });
   const name = JSON.stringify([bucket, filter, sort]);
   const wanted = isLive ? live.data : paged.data;
@@ -335,11 +337,11 @@ function Bucket({ bucket }) {
   const [shown, show] = useState(null);
   const [hidden, setHidden] = useState(new Set(["_createdAt"]));
   const [picking, setPicking] = useState(false);
-  const schema = usePoll(() => (may("admin") ? ask("store.getBucketSchema", { name: bucket }) : Promise.resolve(null)), 30000, [bucket]);
-  const first = usePoll(() => ask("store.count", Object.keys(filter).length ? { bucket, filter } : { bucket }), 1e9, [bucket, JSON.stringify(filter)]);
+  const schema = usePoll(() => (may("admin") ? asks("store.getBucketSchema", { name: bucket }) : Promise.resolve(null)), 30000, [bucket]);
+  const first = usePoll(() => asks("store.count", Object.keys(filter).length ? { bucket, filter } : { bucket }), 1e9, [bucket, JSON.stringify(filter)]);
   const isSmall = first.data == null ? null : first.data <= LIVE_ROWS;
   const isLive = wantsLive ?? isSmall;
-  const counted = useLive(isLive ? () => app.db.bucket(bucket).live({ ...(Object.keys(filter).length && { filter }), aggregate: { function: "count" } }) : null, [bucket, JSON.stringify(filter), isLive]);
+  const counted = useLive(isLive ? () => dbNow().bucket(bucket).live({ ...(Object.keys(filter).length && { filter }), aggregate: { function: "count" } }) : null, [bucket, JSON.stringify(filter), isLive]);
   const total = (isLive && typeof counted.data == "number" ? counted.data : first.data) ?? 0;
   const { rows, from: start, status, error } = useRows(bucket, filter, sort, isLive, from, total);
   const fields = schema.data?.config?.schema;
@@ -358,7 +360,7 @@ function Bucket({ bucket }) {
   };
   const remove = async (record) => {
     try {
-      await ask("store.delete", { bucket, key: record[keyField], expect: { _version: record._version } });
+      await asks("store.delete", { bucket, key: record[keyField], expect: { _version: record._version } });
       show(null);
       const { _version, _createdAt, _updatedAt, ...data } = record;
       note("good", `Record ${text(record[keyField])} is deleted`, { ms: 10000, undo: () => act("store.insertMany", { bucket, data: [data] }, "It is back, as version 1") });
@@ -372,7 +374,7 @@ function Bucket({ bucket }) {
     return () => removeEventListener("keydown", key);
   }, []);
   useEffect(() => {
-    if (query.get("key")) ask("store.get", { bucket, key: JSON.parse(query.get("key")) }).then((record) => record && show({ record }), (why) => fail(why, "store.get", { bucket }));
+    if (query.get("key")) asks("store.get", { bucket, key: JSON.parse(query.get("key")) }).then((record) => record && show({ record }), (why) => fail(why, "store.get", { bucket }));
   }, [query.get("key")]);
   const broken = first.error ?? (error && !rows.length ? error : null);
   return html`<div class="tab"><header><h1><a href="#/data">Data</a> <span class="muted">/</span> ${bucket}</h1><span class="muted">${plural(total, "row")}</span>

@@ -1,6 +1,6 @@
 // People: users, roles, access lists, sessions, and why somebody may or may not.
 import {
-  Ago, Code, Confirm, Do, Drawer, Empty, Json, State, Table, Tabs, Trouble, act, app, ask, change, count, fail, go, html, may, note, short, text, useApp, usePoll, useState,
+  Ago, Code, Confirm, Do, Drawer, Empty, Json, State, Table, Tabs, Trouble, act, app, ask, change, count, endActing, fail, go, html, may, note, short, text, token, useApp, usePoll, useState,
 } from "../ui.js";
 import { connect } from "../noexd.js";
 
@@ -30,13 +30,16 @@ function User({ user, roles, again, onClose }) {
 function ActAs({ userId, name }) {
   const [mayWrite, set] = useState(false);
   const start = async () => {
-    const db = connect(new URL(app.config.path, location.href.split(/[?#]/)[0]).href.replace(/^http/, "ws"), { queue: false });
+    endActing();
+    const db = connect(new URL(app.config.path, location.href.split(/[?#]/)[0]).href.replace(/^http/, "ws"), { queue: false, tokenStore: { ...token, set() {}, delete() {} } });
     try {
       await db.ready;
-      const token = await app.db.token?.();
-      if (app.config.auth != "open" && token) await db.login({ token });
       const answer = await db.request("auth.impersonate", { userId, readOnly: !mayWrite });
       change({ acting: { db, userId: name, until: answer.until } });
+      // One that came back, or whose time is over, would be whoever logged in here.
+      const over = () => { if (app.acting?.db == db) endActing(), note("bad", `You no longer act as ${name}`); };
+      db.on("status", over);
+      setTimeout(over, new Date(answer.until) - Date.now());
     } catch (error) {
       db.close();
       fail(error, "auth.impersonate");
