@@ -37,7 +37,7 @@ fn fill(server: &Server) {
 
 /// A stopped server's data.
 fn filled(name: &str) -> Scratch {
-    let scratch = Scratch::new(name);
+    let scratch = Scratch::new(&format!("check-{name}"));
     let server = Server::start(&scratch.data(), &[]);
     fill(&server);
     assert!(server.stop().success());

@@ -16,7 +16,7 @@ struct Mounted(Scratch);
 impl Mounted {
     /// `None`: this user may not mount anything.
     fn new(name: &str, size: &str) -> Option<Mounted> {
-        let scratch = Scratch::new(name);
+        let scratch = Scratch::new(&format!("room-{name}"));
         let made = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
             .arg(&scratch.0)
