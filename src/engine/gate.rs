@@ -22,15 +22,11 @@ fn unauthorized(text: &'static str) -> OpError {
 
 impl Engine {
     /// Refuses what this connection may not do.
-    pub(super) fn authorise(
-        &mut self,
-        conn: ConnId,
-        operation: Option<Operation>,
-        request: &Request<'_>,
-    ) -> Result<(), OpError> {
+    pub(super) fn authorise(&mut self, conn: ConnId, request: &Request<'_>) -> Result<(), OpError> {
         if matches!(self.sessions.mode, Mode::Open) {
             return Ok(());
         }
+        let operation = request.known;
         let name = &*request.operation;
         let is_login = matches!(
             operation,
@@ -40,7 +36,7 @@ impl Engine {
                     | Operation::IdentitySignup
             )
         );
-        let is_free = self.check_impersonated(conn, operation, request)?;
+        let is_free = self.check_impersonated(conn, request)?;
         let is_auth = name.starts_with("auth.") && operation != Some(Operation::AuthImpersonate);
         if is_free || is_auth || name == "ping" || is_login {
             return Ok(());
@@ -68,8 +64,8 @@ impl Engine {
                 self.authorise_transaction(conn, session.as_ref(), request)
             }
             _ => {
-                let mut question = self.question(operation, request);
-                question.record = self.record_asked(conn, operation, request);
+                let mut question = self.question(request);
+                question.record = self.record_asked(conn, request);
                 self.decide(session.as_ref(), &question)?;
                 match (operation, question.name) {
                     (Some(Operation::StoreSubscribe | Operation::StoreQuery), Some(query)) => {
@@ -106,7 +102,8 @@ impl Engine {
     }
 
     /// What a request wants to do.
-    fn question<'r>(&self, operation: Option<Operation>, request: &'r Request<'_>) -> Question<'r> {
+    fn question<'r>(&self, request: &'r Request<'_>) -> Question<'r> {
+        let operation = request.known;
         let tier = operation.and_then(Operation::tier);
         let field = |path| string_at(request, path);
         let (kind, name) = match operation.map(Operation::resource) {
@@ -405,11 +402,10 @@ impl Engine {
     pub(super) fn limit_request(
         &mut self,
         conn: ConnId,
-        operation: Option<Operation>,
         request: &Request<'_>,
     ) -> Result<(), OpError> {
         let most = self.options.max_subscriptions_per_connection;
-        let subscribes = match operation {
+        let subscribes = match request.known {
             Some(
                 Operation::StoreSubscribe
                 | Operation::StoreLive

@@ -49,8 +49,8 @@ fn is_superadmin(user: &str, roles: &[Box<str>]) -> bool {
     *user == *VIRTUAL_ADMIN || roles.iter().any(|role| **role == *SUPERADMIN)
 }
 
-fn is_end(operation: Option<Operation>, request: &Request<'_>) -> bool {
-    operation == Some(Operation::AuthImpersonate)
+fn is_end(request: &Request<'_>) -> bool {
+    request.known == Some(Operation::AuthImpersonate)
         && request.field("userId").is_some_and(|user| user.is_null())
 }
 
@@ -88,14 +88,13 @@ impl Engine {
     pub(super) fn check_impersonated(
         &self,
         conn: ConnId,
-        operation: Option<Operation>,
         request: &Request<'_>,
     ) -> Result<bool, OpError> {
-        if is_end(operation, request) {
+        if is_end(request) {
             return Ok(true);
         }
         let beneath = self.conns.get(conn).and_then(|conn| conn.beneath.as_ref());
-        let (Some(beneath), Some(operation)) = (beneath, operation) else { return Ok(false) };
+        let (Some(beneath), Some(operation)) = (beneath, request.known) else { return Ok(false) };
         if is_of_oneself(operation) {
             return Err(forbidden("Not while impersonating"));
         }
@@ -112,7 +111,7 @@ impl Engine {
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        if is_end(Some(Operation::AuthImpersonate), request) {
+        if is_end(request) {
             self.end_impersonation(conn);
             let own = self.principal(conn);
             match own {

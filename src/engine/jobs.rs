@@ -3,7 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::client_sessions::Numbered;
-use super::{Answered, Engine, Outcome};
+use super::requests::Answered;
+use super::{Engine, Outcome};
 use crate::app::{ConnId, Effect, Job, JobId, JobOutput};
 use crate::audit::Note;
 use crate::protocol::{OpError, Reply, RequestId};

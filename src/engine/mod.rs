@@ -39,6 +39,7 @@ mod output;
 mod presence;
 mod procedures;
 mod readiness;
+mod requests;
 mod revocation;
 mod rows;
 mod rules_bridge;
@@ -60,7 +61,6 @@ use hashbrown::HashMap;
 use crate::ids::IdSource;
 use crate::logic::Logic;
 pub use budgets::Spent;
-use introspection::Author;
 pub use introspection::Exposure;
 pub use metrics::Metrics;
 pub use options::{EngineOptions, MetricsPage};
@@ -73,15 +73,10 @@ pub(crate) use rules_bridge::check_rules;
 pub use rules_bridge::{RulesSetup, StoreEvents};
 
 use crate::access::RateLimiter;
-use crate::app::{
-    AskHeld, CommitSeq, ConnId, Effect, Effects, EffectsMark, Flow, JobId, Now, Peer,
-};
-use crate::audit::{self, AuditLog, Note};
+use crate::app::{AskHeld, CommitSeq, ConnId, Effect, Effects, JobId, Now, Peer};
+use crate::audit::AuditLog;
 use crate::budget::Budget;
 use crate::procedures::Procedures;
-use crate::protocol::{
-    ErrorCode, Incoming, OpError, Operation, Reply, Request, RequestId, parse_message_at,
-};
 use crate::query::Views;
 use crate::store::{ChangeSet, Commit, Owner, Store};
 use crate::wheel::Wheel;
@@ -94,19 +89,6 @@ use sessions::{Mode, Sessions};
 use shutdown::Phase;
 use subscriptions::Subscriptions;
 pub(crate) use timers::Timer;
-
-/// A request that is being answered.
-struct Answered<'a> {
-    id: RequestId,
-    operation: &'a str,
-    note: Option<Note>,
-    /// What a successful response waits for.
-    needs: CommitSeq,
-    /// It was answered before.
-    repeated: bool,
-    /// The response may wait for the audit file.
-    holds: bool,
-}
 
 /// The server without its sockets. See the module's description.
 pub struct Engine {
@@ -321,14 +303,7 @@ impl Engine {
         loop {
             self.publish_views();
             self.end_oversized();
-            match self.bridges_store_events() {
-                true => {
-                    let commits = std::mem::take(&mut self.unpublished);
-                    self.bridge_commits(commits);
-                }
-                // Nobody else wants to know.
-                false => self.unpublished.clear(),
-            }
+            self.bridge_commits();
             // What rules change is published before the next event.
             let run = catch_unwind(AssertUnwindSafe(|| self.run_store_event()));
             match run {
@@ -341,200 +316,6 @@ impl Engine {
                 Err(panic) => self.survive_panic("rules.storeEvents", panic.as_ref()),
             }
         }
-    }
-
-    /// One request, from its first check to its response. `Err` is the error
-    /// response; the reply buffer then goes unused.
-    fn run_request(
-        &mut self,
-        conn: ConnId,
-        request: &Request<'_>,
-        reply: &mut Reply,
-    ) -> Result<Outcome, OpError> {
-        let operation = request.known;
-        if !self.conns.get(conn).is_some_and(|conn| conn.trusted) {
-            self.authorise(conn, operation, request)?;
-            self.limit_request(conn, operation, request)?;
-        }
-        self.route(conn, operation, request, reply)
-    }
-
-    fn route(
-        &mut self,
-        conn: ConnId,
-        operation: Option<Operation>,
-        request: &Request<'_>,
-        reply: &mut Reply,
-    ) -> Result<Outcome, OpError> {
-        let name = &*request.operation;
-        self.check_door(conn, name)?;
-        let Some(family) = request.family() else {
-            #[cfg(any(test, feature = "test-ops"))]
-            if let Some(result) = self.test_operation(conn, name, request) {
-                return result;
-            }
-            return Err(OpError::new(
-                ErrorCode::UnknownOperation,
-                format!("Unknown operation \"{name}\""),
-            ));
-        };
-        self.family_available(family, operation)?;
-        let trusted = self.conns.get(conn).is_some_and(|conn| conn.trusted);
-        let Some(operation) = operation else {
-            if !trusted {
-                self.guard_unknown(family, request)?;
-            }
-            return Err(OpError::new(
-                ErrorCode::UnknownOperation,
-                format!("Unknown {} operation \"{name}\"", family.as_str()),
-            ));
-        };
-        if !trusted {
-            self.guard(conn, operation, request)?;
-        }
-        if let Some(repeated) = self.begin_numbered(conn, operation, request, reply)? {
-            return Ok(repeated);
-        }
-        self.check_room(conn, operation)?;
-        let was_defined = self.is_defined_already(operation, request);
-        let outcome = self.handle(conn, operation, request, reply)?;
-        if !was_defined {
-            self.settle_ownership(conn, operation, request)?;
-        }
-        Ok(outcome)
-    }
-
-    fn handle_message(&mut self, conn: ConnId, text: &str) -> Flow {
-        let place = self.place_in_call(conn);
-        let request = match parse_message_at(text, self.options.max_json_depth, place) {
-            Ok(Incoming::Pong { .. }) if place.is_some() => {
-                self.refuse_pong(conn, place);
-                return Flow::Continue;
-            }
-            Ok(Incoming::Pong { timestamp }) => {
-                self.pong(conn, timestamp);
-                return Flow::Continue;
-            }
-            Err(rejected) => {
-                self.send_error(conn, rejected.id, &rejected.error);
-                return Flow::Continue;
-            }
-            Ok(Incoming::Request(request)) => request,
-        };
-        if let Some(error) = self.call_is_over(conn) {
-            self.send_error(conn, request.id, &error);
-            return Flow::Continue;
-        }
-        self.metrics.requests += 1;
-        if let Some(conn) = self.conns.get_mut(conn) {
-            conn.asked_at = self.now.mono;
-        }
-        let (began, errors) =
-            (self.ticked.unwrap_or_else(|| self.stopwatch()), self.metrics.errors);
-        self.purge_expired();
-        self.author = Author::Conn(conn);
-        self.begin_budget(conn);
-        let note = self.audit_note(conn, &request);
-        let audited = self.check_audit(note.as_ref());
-        let holds = audited.is_ok();
-        let mut reply = Reply::new(request.id, std::mem::take(&mut self.scratch));
-        let mark = self.effects.mark();
-        let before = self.begin_answer();
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            audited?;
-            let commits = self.metrics.commits;
-            let result = self.run_request(conn, &request, &mut reply);
-            self.hold_budget(commits, request.known, &reply, result)
-        }));
-        self.spent.request = self.budget.spent();
-        self.note_spent(conn, result.as_ref().ok().and_then(|result| result.as_ref().err()));
-        self.end_answer(conn, before, &mut reply);
-        self.note_scan(&request);
-        let repeated = self.settle_numbered(conn, &result, &reply);
-        let code = match &result {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(error.code.as_str()),
-            Err(_) => Some(ErrorCode::InternalError.as_str()),
-        };
-        let needs = self.response_needs(&request);
-        let operation = &*request.operation;
-        let answered = Answered { id: request.id, operation, note, needs, repeated, holds };
-        let outcome = self.respond(conn, answered, mark, reply, result);
-        // Without a commit there is little between the two.
-        let handled = (!self.unpublished.is_empty()).then(|| self.stopwatch());
-        self.publish();
-        self.author = Author::default();
-        let ended = self.stopwatch();
-        self.figures
-            .count_request(request.family(), handled.unwrap_or(ended).saturating_sub(began));
-        self.ticked = Some(ended);
-        let took = ended.saturating_sub(began);
-        if let Some(conn) = self.conns.get_mut(conn) {
-            conn.meter.count_request(self.now.mono, text.len(), took, self.metrics.errors > errors);
-        }
-        self.trace_request(conn, &request, code, took);
-        self.note_slow_request(conn, &request, took);
-        self.note_slow_view();
-        self.spent.after = self.budget.spent();
-        match outcome {
-            Outcome::Done => Flow::Continue,
-            Outcome::Pending => Flow::Wait,
-        }
-    }
-
-    /// Queues the response to a request that ran, whichever way it ended, and
-    /// records it.
-    fn respond(
-        &mut self,
-        conn: ConnId,
-        answered: Answered<'_>,
-        mark: EffectsMark,
-        mut reply: Reply,
-        result: std::thread::Result<Result<Outcome, OpError>>,
-    ) -> Outcome {
-        let Answered { id, operation, note, needs, repeated, holds } = answered;
-        let note = note.map(|note| if repeated { note.repeated() } else { note });
-        reply.repeated = repeated;
-        match result {
-            Ok(Ok(Outcome::Done)) => {
-                self.record(conn, note.as_ref(), audit::Outcome::Success);
-                let held = note.as_ref().filter(|_| holds);
-                if self.hold_response(conn, (id, repeated), operation, held, Ok(&mut reply)) {
-                    self.scratch = reply.discard();
-                    return Outcome::Pending;
-                }
-                self.figures.count_outcome(operation, None);
-                let response = reply.finish();
-                self.send_response(conn, &response, None, needs);
-                self.scratch = response;
-            }
-            Ok(Ok(Outcome::Pending)) => {
-                self.scratch = reply.discard();
-                self.note_pending(conn, note);
-                return Outcome::Pending;
-            }
-            Ok(Err(error)) => {
-                self.scratch = reply.discard();
-                self.record(conn, note.as_ref(), audit::Outcome::Error(&error.message));
-                let held = note.as_ref().filter(|_| holds);
-                if self.hold_response(conn, (id, repeated), operation, held, Err(&error)) {
-                    return Outcome::Pending;
-                }
-                if self.figures.count_outcome(operation, Some(&error)) {
-                    self.note_failed_login(conn, operation, &error.message);
-                }
-                self.send_error_of(conn, id, &error, repeated);
-            }
-            Err(panic) => {
-                self.effects.rollback(mark);
-                self.survive_panic(operation, panic.as_ref());
-                let error = OpError::internal();
-                self.send_error(conn, id, &error);
-                self.record(conn, note.as_ref(), audit::Outcome::Error(&error.message));
-                self.close(conn, 1011, "internal_error");
-            }
-        }
-        Outcome::Done
     }
 
     /// Logs and counts a caught panic. One inside a commit is not survived.

@@ -44,16 +44,11 @@ impl Engine {
 
     /// The record that a request names, if there is one and the connection may
     /// know of it.
-    pub(super) fn record_asked(
-        &mut self,
-        conn: ConnId,
-        operation: Option<Operation>,
-        request: &Request<'_>,
-    ) -> Option<Row> {
+    pub(super) fn record_asked(&mut self, conn: ConnId, request: &Request<'_>) -> Option<Row> {
         if !self.looks_at_records() {
             return None;
         }
-        let named = Named::by(operation?)?;
+        let named = Named::by(request.known?)?;
         let bucket = request.str_field("bucket")?;
         self.named_record(conn, &bucket, named, &|member| request.field(member))
     }

@@ -80,7 +80,7 @@ impl Engine {
         let request =
             Request { id, operation: operation.name().into(), known: Some(operation), fields };
         if !self.conns.get(conn).is_some_and(|conn| conn.trusted) {
-            self.authorise(conn, Some(operation), &request)?;
+            self.authorise(conn, &request)?;
         }
         self.family_available(operation.family(), Some(operation))?;
         if !self.conns.get(conn).is_some_and(|conn| conn.trusted) {

@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::identity::RESERVED;
 use crate::json::{Json, Object};
 use crate::rules::{Chain, NewEvent, Source};
-use crate::store::{Bucket, Change, ChangeKind, Commit, Key, Row};
+use crate::store::{Bucket, Change, ChangeKind, Key, Row};
 
 /// Changes that may wait to become events.
 const MAX_QUEUED: usize = 10_000;
@@ -163,16 +163,13 @@ impl Engine {
         }
     }
 
-    /// Whether any commit may become events.
-    pub(in crate::engine) fn bridges_store_events(&self) -> bool {
-        self.rules.as_ref().is_some_and(|side| side.bridge.is_some())
-    }
-
     /// Queues what is to become events.
-    pub(in crate::engine) fn bridge_commits(&mut self, commits: Vec<Commit>) {
+    pub(in crate::engine) fn bridge_commits(&mut self) {
         let Some(bridge) = self.rules.as_mut().and_then(|side| side.bridge.as_mut()) else {
-            return;
+            // Nobody else wants to know; the room is for the next ones.
+            return self.unpublished.clear();
         };
+        let commits = std::mem::take(&mut self.unpublished);
         let mut chains = std::mem::take(&mut bridge.chains);
         for (at, commit) in commits.into_iter().enumerate() {
             let chain = chains.remove(&at);

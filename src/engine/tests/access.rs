@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::access::{Answer, External, Session, Ticket, TokenValidator, Verdict};
+use crate::app::Flow;
 use crate::audit::AuditLog;
 use crate::config;
 use crate::protocol::Tier;

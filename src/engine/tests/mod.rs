@@ -20,7 +20,7 @@ mod simulation;
 mod traces;
 
 use super::*;
-use crate::app::{App, HttpRequest};
+use crate::app::{App, Flow, HttpRequest};
 use crate::json::Json;
 pub(crate) use access::{external_rig, rig_of};
 pub(crate) use rig::Rig;

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::super::*;
-use crate::app::{App, Asked, Call, CallAnswer, Job, TransportView};
+use crate::app::{App, Asked, Call, CallAnswer, Flow, Job, TransportView};
 
 use crate::json::{Json, parse};
 
