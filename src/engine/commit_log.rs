@@ -310,7 +310,6 @@ impl Engine {
             self.log.add(&self.store, commit);
         }
         self.log.origin = Origin::Wire;
-        self.views.number = self.log.newest();
     }
 
     /// Says where the definition of a stored bucket comes from.

@@ -222,9 +222,15 @@ impl Engine {
     pub(super) fn begin_stream(&mut self, id: ConnId, response: &[u8], needs: CommitSeq) {
         let Ok(response) = std::str::from_utf8(response) else { return };
         let data = Raw::checked(response).get("data");
-        let member = |name: &str| data.and_then(|data| data.get(name));
-        let is_resumed = member("resumed").and_then(Raw::as_bool) == Some(true);
-        let resume = member("resume");
+        let (mut is_resumed, mut resume) = (false, None);
+        // Once, whatever the length of the result among them.
+        for (name, value) in data.into_iter().flat_map(Raw::members) {
+            match &*name {
+                "resumed" => is_resumed = value.as_bool() == Some(true),
+                "resume" => resume = Some(value),
+                _ => {}
+            }
+        }
         let token = resume.and_then(|resume| resume.get("token")).and_then(Raw::as_str);
         let commit = resume.and_then(|resume| resume.get("commit")).and_then(Raw::as_number);
         let Some(live) = self.live(id) else { return };

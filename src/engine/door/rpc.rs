@@ -115,8 +115,10 @@ impl Rpc {
     }
 
     fn answer(&mut self, text: &[u8]) {
-        if self.answered > 0 {
-            self.answers.push(b',');
+        match self.answered {
+            0 if self.is_array => self.answers.push(b'['),
+            0 => {}
+            _ => self.answers.push(b','),
         }
         self.answers.extend_from_slice(text);
         self.answered += 1;
@@ -176,7 +178,6 @@ impl Rpc {
             (200, _) | (_, None) => {
                 let mut body = self.answers;
                 if self.is_array {
-                    body.insert(0, b'[');
                     body.push(b']');
                 }
                 CallAnswer { status, fields: String::new(), body }
