@@ -48,10 +48,11 @@ impl Client {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(broken)?;
-        let verifier: Arc<dyn ServerCertVerifier> = match trust {
-            Trust::Roots(path) => Arc::new(Trusted::load(path, provider)?),
-            Trust::Anybody => Arc::new(Unchecked(provider)),
+        let trusted = match trust {
+            Trust::Roots(path) => Some(Trusted::load(path, Arc::clone(&provider))?),
+            Trust::Anybody => None,
         };
+        let verifier = Arc::new(Verifier { provider, trusted });
         let mut config =
             builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
         config.alpn_protocols = vec![ALPN.to_vec()];
@@ -113,6 +114,54 @@ impl Client {
     }
 }
 
+/// Who is believed to be the server. Whoever he is, that he has the key of his
+/// certificate is checked.
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    /// `None`: anybody.
+    trusted: Option<Trusted>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let trusted = self.trusted.as_ref();
+        trusted.map_or(Ok(()), |trusted| trusted.verify(leaf, chain, name, ocsp, now))?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
 /// Takes what chains to a trusted certificate, and trusted certificates
 /// themselves: those that somebody has made to try things are their own
 /// authority, which the library does not take from a server.
@@ -137,26 +186,23 @@ impl Trusted {
             .map_err(broken)?;
         Ok(Trusted { roots, certificates })
     }
-}
-
-impl ServerCertVerifier for Trusted {
-    fn verify_server_cert(
+    fn verify(
         &self,
         leaf: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         ocsp: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
+    ) -> Result<(), Error> {
         let verified = self.roots.verify_server_cert(leaf, chain, name, ocsp, now);
         let is_trusted = self.certificates.iter().any(|known| known == leaf);
         match (verified, is_trusted) {
-            (Ok(verified), _) => return Ok(verified),
+            (Ok(_), _) => return Ok(()),
             // It is an authority that nobody knows.
             (Err(Error::InvalidCertificate(CertificateError::Other(_))), false) => {
                 return Err(CertificateError::UnknownIssuer.into());
             }
-            (error, false) => return error,
+            (Err(error), false) => return Err(error),
             (Err(_), true) => {}
         }
         let x509 = x509_cert::Certificate::from_der(leaf)
@@ -169,70 +215,6 @@ impl ServerCertVerifier for Trusted {
         if now.as_secs() < at(validity.not_before) {
             return Err(CertificateError::NotValidYet.into());
         }
-        verify_server_name(&ParsedCertificate::try_from(leaf)?, name)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.roots.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.roots.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.roots.supported_verify_schemes()
-    }
-}
-
-/// Takes any certificate; that the peer has its key is still checked.
-#[derive(Debug)]
-struct Unchecked(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unchecked {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        verify_server_name(&ParsedCertificate::try_from(leaf)?, name)
     }
 }
