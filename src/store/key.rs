@@ -146,3 +146,28 @@ impl Hash for Key {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::parse;
+
+    #[test]
+    fn every_way_to_the_text_of_a_key_leads_to_the_same() {
+        let texts = ["", "a", "é", "a\"b", "back\\slash", "line\nbreak", "\u{7f}\u{2028}"];
+        let lengths = [SHORT - 1, SHORT, SHORT + 1, 1000].map(|length| "k".repeat(length));
+        let strings = texts.into_iter().chain(lengths.iter().map(String::as_str)).map(Key::from);
+        let numbers = [0.0, -0.0, 1.5, 1e21, f64::INFINITY].map(Key::Number);
+        for key in strings.chain(numbers).chain([true, false].map(Key::Bool)) {
+            let text = key.text();
+            assert!(key.with_text(|short| short == &*text), "{key}");
+            let raw = parse(&text, 1).expect("a literal");
+            assert_eq!(Key::text_of(raw).as_deref(), Some(&*text), "{key}");
+        }
+        // As a client may write it.
+        let escaped = parse(r#""\u0061\/""#, 1).expect("a literal");
+        assert_eq!(Key::text_of(escaped).as_deref(), Some(r#""a/""#));
+        assert_eq!(Key::text_of(Raw::NULL), None);
+        assert_eq!(Key::text_of(Raw::EMPTY_OBJECT), None);
+    }
+}
