@@ -215,6 +215,25 @@ pub trait TransportView {
     }
 }
 
+/// A transport in which nothing ever waits: for benches and fuzzers, whose
+/// connections read everything at once.
+#[derive(Clone, Copy, Debug)]
+pub struct NobodyWaits;
+
+impl TransportView for NobodyWaits {
+    fn has_unread_input(&self, _: ConnId) -> bool {
+        false
+    }
+
+    fn is_read_paused(&self, _: ConnId) -> bool {
+        false
+    }
+
+    fn last_output_progress(&self, _: ConnId) -> u64 {
+        0
+    }
+}
+
 /// A limit on what all connections together hold in the transport, for those who
 /// show it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

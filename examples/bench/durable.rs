@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::net::Net;
 use crate::options::Options;
 use crate::pump::Pump;
-use crate::report::{Metric, Report, Row};
+use crate::report::{Metric, Report, interleaved};
 use crate::stats::Moment;
 use crate::target::{self, Target};
 use crate::wire;
@@ -61,19 +61,12 @@ struct Ready {
 pub fn run(options: &Options, report: &mut Report) -> Result<(), String> {
     let mut ready: Vec<Ready> = MODES.into_iter().map(start).collect::<Result<_, _>>()?;
     for conns in CONNECTIONS {
-        let mut rounds: Vec<Vec<Vec<Metric>>> = vec![Vec::new(); ready.len()];
-        for _ in 0..options.rounds {
-            for (ready, rounds) in ready.iter_mut().zip(&mut rounds) {
-                let metrics = round(ready, conns, options)
-                    .map_err(|error| format!("{}: {error}", ready.label))?;
-                rounds.push(metrics);
-            }
-        }
-        let rows: Vec<Row> = ready
-            .iter()
-            .zip(rounds)
-            .map(|(ready, rounds)| Row::middle(ready.label, rounds))
-            .collect();
+        let rows = interleaved(
+            &mut ready,
+            options.rounds,
+            |it| it.label.to_string(),
+            |it| round(it, conns, options),
+        )?;
         report.case("durable", &format!("{conns} connections, 1 update in flight on each"), &rows);
     }
     Ok(())

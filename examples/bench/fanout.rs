@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::net::Net;
 use crate::options::Options;
 use crate::pump::Pump;
-use crate::report::{Metric, Report, Row};
+use crate::report::{Metric, Report, interleaved};
 use crate::target::{self, Kind, Target};
 use crate::watch::{Expect, Phase, Seen, Watch};
 use crate::wire;
@@ -58,19 +58,12 @@ fn case(
         stages.push(stage);
     }
     for window in WINDOWS {
-        let mut rounds: Vec<Vec<Vec<Metric>>> = vec![Vec::new(); stages.len()];
-        for _ in 0..options.rounds {
-            for (stage, rounds) in stages.iter_mut().zip(&mut rounds) {
-                let metrics = round(stage, options, window, coalesce)
-                    .map_err(|error| format!("{}: {error}", stage.target.label))?;
-                rounds.push(metrics);
-            }
-        }
-        let rows: Vec<Row> = stages
-            .iter()
-            .zip(rounds)
-            .map(|(stage, rounds)| Row::middle(&stage.target.label, rounds))
-            .collect();
+        let rows = interleaved(
+            &mut stages,
+            options.rounds,
+            |it| it.target.label.clone(),
+            |it| round(it, options, window, coalesce),
+        )?;
         let title = format!(
             "{} subscribers, {window} in flight, {size} bytes{}",
             options.subscribers,

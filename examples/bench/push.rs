@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::net::Net;
 use crate::options::Options;
 use crate::pump::Pump;
-use crate::report::{Metric, Report, Row};
+use crate::report::{Metric, Report, interleaved};
 use crate::target::{self, Target};
 use crate::watch::{Expect, Phase, Seen, Watch};
 use crate::wire;
@@ -80,18 +80,12 @@ pub fn run(options: &Options, report: &mut Report) -> Result<(), String> {
             let stage = Stage::new(target, view);
             stages.push(stage.map_err(|error| format!("{}: {error}", target.label))?);
         }
-        let mut rounds: Vec<Vec<Vec<Metric>>> = vec![Vec::new(); stages.len()];
-        for _ in 0..options.rounds {
-            for (stage, rounds) in stages.iter_mut().zip(&mut rounds) {
-                let metrics = stage.round(options.round);
-                rounds.push(metrics.map_err(|error| format!("{}: {error}", stage.target.label))?);
-            }
-        }
-        let rows: Vec<Row> = stages
-            .iter()
-            .zip(rounds)
-            .map(|(stage, rounds)| Row::middle(&stage.target.label, rounds))
-            .collect();
+        let rows = interleaved(
+            &mut stages,
+            options.rounds,
+            |it| it.target.label.clone(),
+            |it| it.round(options.round),
+        )?;
         let title = format!(
             "{} to {SUBSCRIBERS} subscribers, {WINDOW} in flight",
             match view {

@@ -58,6 +58,24 @@ impl Row {
     }
 }
 
+/// Rounds of the same case on several servers, by turns, so that what else the
+/// machine does hits all alike: the middle of each.
+pub fn interleaved<S>(
+    stages: &mut [S],
+    rounds: usize,
+    label: impl Fn(&S) -> String,
+    mut round: impl FnMut(&mut S) -> Result<Vec<Metric>, String>,
+) -> Result<Vec<Row>, String> {
+    let mut done: Vec<Vec<Vec<Metric>>> = vec![Vec::new(); stages.len()];
+    for _ in 0..rounds {
+        for (stage, done) in stages.iter_mut().zip(&mut done) {
+            let metrics = round(stage).map_err(|error| format!("{}: {error}", label(stage)))?;
+            done.push(metrics);
+        }
+    }
+    Ok(stages.iter().zip(done).map(|(stage, done)| Row::middle(&label(stage), done)).collect())
+}
+
 /// Collects the results; prints tables at once unless JSON is wanted at the end.
 #[derive(Debug)]
 pub struct Report {

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::net::Net;
 use crate::options::Options;
 use crate::pump::Pump;
-use crate::report::{Metric, Report, Row};
+use crate::report::{Metric, Report, interleaved};
 use crate::stats::Moment;
 use crate::target::{self, Kind, Target};
 use crate::wire;
@@ -88,20 +88,12 @@ pub fn run(mode: &str, options: &Options, report: &mut Report) -> Result<(), Str
         targets.iter().map(|target| Ready { target, bucket: bucket.clone(), sent: 0 }).collect();
 
     for &(conns, depth) in &options.shapes {
-        let mut rounds: Vec<Vec<Vec<Metric>>> = vec![Vec::new(); ready.len()];
-        // Interleaved, so that what else the machine does hits all alike.
-        for _ in 0..options.rounds {
-            for (ready, rounds) in ready.iter_mut().zip(&mut rounds) {
-                let metrics = round(ready, operation, conns, depth, &value, options.round)
-                    .map_err(|error| format!("{}: {error}", ready.target.label))?;
-                rounds.push(metrics);
-            }
-        }
-        let rows: Vec<Row> = ready
-            .iter()
-            .zip(rounds)
-            .map(|(ready, rounds)| Row::middle(&ready.target.label, rounds))
-            .collect();
+        let rows = interleaved(
+            &mut ready,
+            options.rounds,
+            |it| it.target.label.clone(),
+            |it| round(it, operation, conns, depth, &value, options.round),
+        )?;
         let title = format!("{conns} connections, {depth} in flight on each");
         report.case(mode, &title, &rows);
     }

@@ -1,25 +1,8 @@
 //! The engine without sockets: requests in, and what it sends thrown away.
 
-use noexd::app::{App, ConnId, Effect, Now, Peer, TransportView};
+use noexd::app::{App, ConnId, Effect, NobodyWaits, Now, Peer};
 use noexd::engine::{Engine, EngineOptions};
 use noexd::store::Store;
-
-/// No input waits and nobody is slow.
-struct Idle;
-
-impl TransportView for Idle {
-    fn has_unread_input(&self, _: ConnId) -> bool {
-        false
-    }
-
-    fn is_read_paused(&self, _: ConnId) -> bool {
-        false
-    }
-
-    fn last_output_progress(&self, _: ConnId) -> u64 {
-        0
-    }
-}
 
 pub struct Driver {
     pub engine: Engine,
@@ -93,7 +76,7 @@ impl Driver {
     pub fn pass(&mut self, ms: u64) {
         self.now.mono += ms;
         self.now.wall += ms;
-        self.engine.timers(self.now, &Idle);
+        self.engine.timers(self.now, &NobodyWaits);
         self.turn_ends();
     }
 

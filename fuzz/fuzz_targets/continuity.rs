@@ -25,7 +25,7 @@ mod held;
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use noexd::app::{App, ConnId, Effect, Now, Peer, TransportView};
+use noexd::app::{App, ConnId, Effect, NobodyWaits, Now, Peer};
 use noexd::engine::{Engine, EngineOptions};
 use noexd::store::Store;
 use serde_json::{Value, json};
@@ -90,22 +90,6 @@ struct World {
     /// Resumed just now: to be compared.
     unchecked: Vec<(u32, String)>,
     stopped: bool,
-}
-
-struct NobodyWaits;
-
-impl TransportView for NobodyWaits {
-    fn has_unread_input(&self, _: ConnId) -> bool {
-        false
-    }
-
-    fn is_read_paused(&self, _: ConnId) -> bool {
-        false
-    }
-
-    fn last_output_progress(&self, _: ConnId) -> u64 {
-        0
-    }
 }
 
 impl World {

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use libfuzzer_sys::fuzz_target;
-use noexd::app::{App, ConnId, Effect, Job, Now, Peer, TransportView};
+use noexd::app::{App, ConnId, Effect, Job, NobodyWaits, Now, Peer};
 use noexd::engine::{Engine, EngineOptions, RulesSetup};
 use noexd::procedures::Limits;
 use noexd::protocol::Operation;
@@ -26,23 +26,6 @@ use requests::{ENVELOPE, Hostile, LENGTH, OVERSHOOT, REPLY_BYTES, REQUESTS, STEP
 
 const ATTACKER: ConnId = ConnId { slot: 0, generation: 0 };
 const OTHER: ConnId = ConnId { slot: 1, generation: 0 };
-
-/// Connections that read everything at once.
-struct Readers;
-
-impl TransportView for Readers {
-    fn has_unread_input(&self, _conn: ConnId) -> bool {
-        false
-    }
-
-    fn is_read_paused(&self, _conn: ConnId) -> bool {
-        false
-    }
-
-    fn last_output_progress(&self, _conn: ConnId) -> u64 {
-        0
-    }
-}
 
 struct World {
     engine: Engine,
@@ -160,7 +143,7 @@ impl World {
             }
             self.now.wall += due - self.now.mono;
             self.now.mono = due;
-            self.engine.timers(self.now, &Readers);
+            self.engine.timers(self.now, &NobodyWaits);
             self.drain();
         }
     }

@@ -135,17 +135,22 @@ def rows(seen: str) -> list[str]:
     return [line for line in newest.split("\r\n") if "noexd-" in line]
 
 
+def select_shell(top: Terminal) -> None:
+    """Of the two connections the one of the shell; the selected row is shown the
+    other way round."""
+    selected = next(row for row in rows(top.seen) if "\x1b[7m" in row)
+    if "noexd-shell/" not in selected:
+        top.type("\x1b[B")
+        top.expect(r"\x1b\[7m[^\r]*noexd-shell/")
+
+
 def test_disconnect_asks(binary: Path, serve: Serve, terminal: At) -> None:
     server = serve(**CONFIG)
     with Watcher(binary, server.url) as watcher:
         top = terminal("top", "--url", server.url, "--interval", "0.2", NO_COLOR="1")
         top.expect("noexd-shell/")
         top.expect("q quit")
-        # The selected row is shown the other way round.
-        selected = next(row for row in rows(top.seen) if "\x1b[7m" in row)
-        if "noexd-shell/" not in selected:
-            top.type("\x1b[B")
-            top.expect(r"\x1b\[7m[^\r]*noexd-shell/")
+        select_shell(top)
         top.type("d")
         top.expect(r"disconnect \S+\? y/n")
         top.type("n")
@@ -168,10 +173,7 @@ def test_a_connection_is_traced(binary: Path, serve: Serve, terminal: At) -> Non
     top = terminal("top", "--url", server.url, "--interval", "0.2", NO_COLOR="1")
     top.expect("noexd-shell/")
     top.expect("q quit")
-    selected = next(row for row in rows(top.seen) if "\x1b[7m" in row)
-    if "noexd-shell/" not in selected:
-        top.type("\x1b[B")
-        top.expect(r"\x1b\[7m[^\r]*noexd-shell/")
+    select_shell(top)
     top.type("t")
     top.expect("Trace of connectionId ")
     shell.type("count parts\n")
