@@ -113,7 +113,9 @@ test("Data: a conflict is shown field by field, and nothing of the other is lost
 
 test("Data: a server that is killed and comes back loses nothing on the page", { skip }, async () => {
   const [page, end] = await open("data/parts");
+  // The number of rows and the rows are two answers.
   await shows(page, "header", "300 rows");
+  await until("rows", async () => (await page.locator("[role=row].body").count()) > 5);
   await server.stop("SIGKILL");
   await shows(page, ".strip", "as of");
   assert.ok((await page.locator("[role=row].body").count()) > 5);
