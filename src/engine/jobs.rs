@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::client_sessions::Numbered;
 use super::requests::Answered;
 use super::{Engine, Outcome};
-use crate::app::{ConnId, Effect, Job, JobId, JobOutput};
+use crate::app::{CommitSeq, ConnId, Effect, Job, JobId, JobOutput};
 use crate::audit::Note;
 use crate::protocol::{OpError, Reply, RequestId};
 
@@ -29,6 +29,8 @@ pub(crate) struct Pending {
     /// What the audit log will take.
     note: Option<Note>,
     pub(super) numbered: Option<Numbered>,
+    /// The last commit that it has made so far, for an answer that says so.
+    commit: Option<CommitSeq>,
     then: Continuation,
 }
 
@@ -63,17 +65,25 @@ impl Engine {
             conn.waiting = Some(id);
         }
         let operation = operation.into();
-        let pending = Pending { conn, request, operation, note: None, numbered: None, then };
+        let (note, numbered, commit) = (None, None, None);
+        let pending = Pending { conn, request, operation, note, numbered, commit, then };
         self.pending.insert(id, pending);
     }
 
-    /// Keeps what the audit log will take from a request that waits, and its number.
-    pub(super) fn note_pending(&mut self, conn: ConnId, note: Option<Note>) {
-        let numbered = self.numbered.take();
+    /// Keeps what the audit log will take from a request that waits, its number, and
+    /// what it has committed.
+    pub(super) fn note_pending(
+        &mut self,
+        conn: ConnId,
+        note: Option<Note>,
+        commit: Option<CommitSeq>,
+    ) {
+        let numbered = self.pause_numbered();
         let job = self.conns.get(conn).and_then(|conn| conn.waiting);
         if let Some(pending) = job.and_then(|job| self.pending.get_mut(&job)) {
             pending.note = note;
             pending.numbered = numbered;
+            pending.commit = commit;
         }
     }
 
@@ -81,7 +91,7 @@ impl Engine {
     /// gone finds nobody.
     pub(super) fn complete_job(&mut self, id: JobId, output: Result<JobOutput, String>) {
         let Some(pending) = self.pending.remove(&id) else { return };
-        let Pending { conn, request, operation, note, numbered, then } = pending;
+        let Pending { conn, request, operation, note, numbered, commit, then } = pending;
         match self.conns.get_mut(conn) {
             Some(open) => open.waiting = None,
             None => return,
@@ -92,8 +102,9 @@ impl Engine {
         }
         let mut reply = Reply::new(request, std::mem::take(&mut self.scratch));
         let mark = self.effects.mark();
+        reply.commit = commit;
         let before = self.begin_answer();
-        self.numbered = numbered;
+        self.go_on_numbered(numbered);
         let result = catch_unwind(AssertUnwindSafe(|| then(self, conn, output, &mut reply)));
         self.end_answer(conn, before, &mut reply);
         let repeated = self.settle_numbered(conn, &result, &reply);

@@ -170,7 +170,11 @@ impl Engine {
         }
         self.check_room(conn, operation)?;
         let was_defined = self.is_defined_already(operation, request);
+        #[cfg(any(test, feature = "test-ops"))]
+        Self::panic_if_asked(request, "before");
         let outcome = self.handle(conn, operation, request, reply)?;
+        #[cfg(any(test, feature = "test-ops"))]
+        Self::panic_if_asked(request, "behind");
         if !was_defined {
             self.settle_ownership(conn, operation, request)?;
         }
@@ -204,8 +208,9 @@ impl Engine {
                 self.scratch = response;
             }
             Ok(Ok(Outcome::Pending)) => {
+                let commit = reply.commit;
                 self.scratch = reply.discard();
-                self.note_pending(conn, note);
+                self.note_pending(conn, note, commit);
                 return Outcome::Pending;
             }
             Ok(Err(error)) => {

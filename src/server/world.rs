@@ -104,6 +104,7 @@ pub(super) fn ask(counters: &Counters, storage: Option<&StorageStats>, probe: &P
             .collect(),
         calls_refused: counters.calls_refused.load(Relaxed),
         probes_evicted: counters.probes_evicted.load(Relaxed),
+        probes_refused: counters.probes_refused.load(Relaxed),
         output_limit_reached: counters.output_limit_reached.load(Relaxed),
         input_limit_reached: counters.input_limit_reached.load(Relaxed),
         tls: TlsFigures {

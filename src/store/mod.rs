@@ -143,13 +143,14 @@ impl Store {
 
     /// Whether memory of dropped and cleared buckets is to be given back.
     pub fn has_remains(&self) -> bool {
-        !self.graveyard.is_empty()
+        !self.graveyard.is_empty() || self.owners.has_past()
     }
 
     /// Gives back some of the memory of dropped and cleared buckets: as much as
     /// a turn may take.
     pub fn release_remains(&mut self) {
         self.graveyard.release();
+        self.owners.release();
     }
 
     /// What goes on over several turns.

@@ -15,7 +15,7 @@ use super::sorted::SortedIndex;
 use super::table::{Slot, Table};
 
 /// Records whose memory is given back in one turn.
-const RELEASED_AT_ONCE: usize = 20_000;
+pub(super) const RELEASED_AT_ONCE: usize = 20_000;
 
 /// See the module's description.
 #[derive(Clone, Debug)]

@@ -30,7 +30,8 @@ impl Store {
     /// Prepares that the buckets have this content and no other. A bucket that
     /// is there keeps its definition; one that is not is defined. Records are
     /// not validated, but where they cannot stand under the definition (no key,
-    /// a key or a unique value twice) nothing is restored.
+    /// a key or a unique value twice) nothing is restored. Nor is it where records
+    /// have owners, as these would have none.
     ///
     /// # Errors
     /// `CONFLICT` with what does not fit.
@@ -54,6 +55,10 @@ impl Store {
                             bucket.key_field()
                         )));
                     }
+                    if bucket.definition.lifetime.is_some() {
+                        let text = "it takes records from connections only".to_owned();
+                        return Err(conflict(text));
+                    }
                     set.cleared.push(bucket.id());
                     (bucket.id(), bucket)
                 }
@@ -68,6 +73,13 @@ impl Store {
             set.counters.push((id, content.counter));
         }
         Ok(set)
+    }
+
+    /// Whether a backup has something for a bucket: it holds the definition of one
+    /// with a `lifetime`, never its records, which are left alone if it is there.
+    pub fn is_restored(&self, content: &Content) -> bool {
+        let has_owners = content.definition.get("lifetime").is_some_and(|it| !it.is_null());
+        !has_owners || self.bucket_named(&content.name).is_none()
     }
 
     fn defined_again(&self, content: &Content) -> Result<Bucket, String> {

@@ -42,6 +42,10 @@ pub(in crate::engine) struct Runs {
     n: u64,
     asked: Fingerprint,
     before: Done,
+    /// What was done before a job that it waited for: whether anything, and the
+    /// newest commit.
+    has_changed: bool,
+    commit: Option<CommitSeq>,
     /// With row rules that were looked at.
     buckets: BTreeSet<BucketId>,
 }
@@ -52,6 +56,14 @@ struct Done {
     commits: u64,
     newest: CommitSeq,
     events: u64,
+}
+
+impl Runs {
+    /// Takes in what was done since it began or went on.
+    fn note_done(&mut self, now: Done) {
+        self.has_changed |= now != self.before;
+        self.commit = Some(now.newest).filter(|it| *it > self.before.newest).or(self.commit);
+    }
 }
 
 fn conflict(text: impl Into<std::borrow::Cow<'static, str>>) -> OpError {
@@ -106,7 +118,8 @@ impl Engine {
             None => {
                 let before = self.done();
                 let buckets = BTreeSet::new();
-                let runs = Runs { session, n, asked, before, buckets };
+                let (has_changed, commit) = (false, None);
+                let runs = Runs { session, n, asked, before, has_changed, commit, buckets };
                 self.numbered = Some(Numbered::Runs(Box::new(runs)));
                 Ok(None)
             }
@@ -179,6 +192,25 @@ impl Engine {
         Some(Fingerprint::of_text(&text))
     }
 
+    /// The request goes on behind a job: what others have done meanwhile is not
+    /// its own.
+    pub(in crate::engine) fn go_on_numbered(&mut self, mut numbered: Option<Numbered>) {
+        if let Some(Numbered::Runs(runs)) = &mut numbered {
+            runs.before = self.done();
+        }
+        self.numbered = numbered;
+    }
+
+    /// The request waits for a job from now on.
+    pub(in crate::engine) fn pause_numbered(&mut self) -> Option<Numbered> {
+        let now = self.done();
+        let mut numbered = self.numbered.take();
+        if let Some(Numbered::Runs(runs)) = &mut numbered {
+            runs.note_done(now);
+        }
+        numbered
+    }
+
     /// The request has its answer: a numbered one that did something gets its
     /// receipt. Whether it is a repetition.
     pub(in crate::engine) fn settle_numbered(
@@ -190,12 +222,13 @@ impl Engine {
         if matches!(result, Ok(Ok(Outcome::Pending))) {
             return false;
         }
-        let runs = match self.numbered.take() {
+        let mut runs = match self.numbered.take() {
             None => return false,
             Some(Numbered::Repeats) => return true,
             Some(Numbered::Runs(runs)) => runs,
         };
-        let has_changed = self.done() != runs.before;
+        runs.note_done(self.done());
+        let has_changed = runs.has_changed;
         let most = self.options.continuity.as_ref().map_or(0, |limits| limits.max_answer_bytes);
         let kept = match result {
             Ok(Ok(_)) if reply.written().len() > most => Kept::Withheld,
@@ -220,7 +253,7 @@ impl Engine {
         let receipt = Receipt {
             asked: runs.asked,
             at: self.now.wall,
-            commit: Some(self.newest_commit()).filter(|newest| *newest > runs.before.newest),
+            commit: runs.commit,
             kept,
             buckets,
             filters: filters.unwrap_or_default(),

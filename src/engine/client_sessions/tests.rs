@@ -4,7 +4,7 @@
 use crate::app::ConnId;
 use crate::config::Continuity;
 use crate::engine::EngineOptions;
-use crate::engine::tests::{Rig, external_rig};
+use crate::engine::tests::{Rig, external_rig, rig_with};
 use crate::json::Json;
 
 const KEEP_MS: u64 = 10_000;

@@ -16,6 +16,7 @@ impl Engine {
     pub(in crate::engine) fn continuity_stats(&self) -> Json {
         let (ring, sessions) = (self.log.ring(), &self.client_sessions);
         let (owners, records) = self.store.presence();
+        let world = self.world.as_ref().map(|ask| ask()).unwrap_or_default();
         let resumes = self.figures.resumes.iter().map(|(what, count)| (*what, number(*count)));
         object([
             ("epoch", Json::from(&*self.epoch())),
@@ -48,6 +49,13 @@ impl Engine {
                 ]),
             ),
             ("takeovers", number(sessions.takeovers)),
+            (
+                "probes",
+                object([
+                    ("evicted", number(world.probes_evicted)),
+                    ("refused", number(world.probes_refused)),
+                ]),
+            ),
             (
                 "presence",
                 object([("owners", number(owners as u64)), ("records", number(records as u64))]),

@@ -20,9 +20,11 @@ pub struct World {
     pub http: Vec<(&'static str, u16, u64)>,
     /// Calls for which their address had no place.
     pub calls_refused: u64,
-    /// How often a connection was ended for the memory of all.
-    /// Connections that made room for others of their address.
+    /// Connections that made room for others of their address, and newcomers for
+    /// whom none did.
     pub probes_evicted: u64,
+    pub probes_refused: u64,
+    /// How often a connection was ended for the memory of all.
     pub output_limit_reached: u64,
     pub input_limit_reached: u64,
     pub tls: TlsFigures,

@@ -144,6 +144,7 @@ impl Engine {
         self.run_backup_task(conn, request, read, |engine, read, reply| {
             let (name, wanted, mut contents) =
                 read.map_err(|error| cannot("restore backup", error))?;
+            contents.retain(|content| engine.store.is_restored(content));
             if let Some(wanted) = &wanted {
                 let missing = wanted.iter().find(|name| contents.iter().all(|c| c.name != **name));
                 if let Some(missing) = missing {

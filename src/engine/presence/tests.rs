@@ -2,7 +2,7 @@
 
 use crate::app::{App as _, ConnId};
 use crate::config::Continuity;
-use crate::engine::tests::{Rig, external_rig};
+use crate::engine::tests::{Rig, external_rig, rig_with as rig_with_auth};
 use crate::engine::{EngineOptions, RulesSetup};
 use crate::json::Json;
 
@@ -333,6 +333,187 @@ fn logins_and_logouts_end_owners() {
         done(&mut rig, a, r#""type":"auth.logout""#);
         assert!(keys(&rig).is_empty(), "a logout");
     }
+}
+
+#[test]
+fn a_login_that_expires_leaves_records_their_grace() {
+    // The token's session ends after a second.
+    for (with_session, back) in [(false, false), (true, false), (true, true)] {
+        let auth = r#"{"tokens":{
+            "t-short":{"userId":"sam","roles":["writer"],"expiresAt":1800000001000},
+            "t-sam":{"userId":"sam","roles":["writer"]}},"required":false}"#;
+        let mut rig = rig_with_auth(auth, options(100));
+        let conn = rig.connect();
+        done(&mut rig, conn, BUCKET);
+        let a = rig.connect();
+        done(&mut rig, a, r#""type":"auth.login","token":"t-short""#);
+        if with_session {
+            open(&mut rig, a, "a");
+        }
+        insert(&mut rig, a, "a");
+        assert_eq!(keys(&rig), ["a"], "it is still valid");
+        // The end is noticed within a second, and `graceMs` is another one.
+        rig.advance(1_500);
+        assert_eq!(keys(&rig).len(), usize::from(with_session));
+        if back {
+            done(&mut rig, a, r#""type":"auth.login","token":"t-sam""#);
+        }
+        rig.advance(5_000);
+        assert_eq!(keys(&rig).len(), usize::from(back), "{with_session} {back}");
+    }
+}
+
+#[test]
+fn a_revocation_takes_records_at_once() {
+    for with_session in [false, true] {
+        let mut rig = external_rig(options(100));
+        let admin = rig.connect();
+        done(&mut rig, admin, BUCKET);
+        let [here, left, other] = [rig.connect(), rig.connect(), rig.connect()];
+        for (conn, user) in [(here, "bob"), (left, "bob"), (other, "root")] {
+            done(&mut rig, conn, &format!(r#""type":"auth.login","token":"t-{user}""#));
+        }
+        for (conn, key) in [(here, "here"), (left, "left"), (other, "other")] {
+            if with_session {
+                open(&mut rig, conn, key);
+            }
+            insert(&mut rig, conn, key);
+        }
+        leave(&mut rig, left);
+        rig.engine.administer(rig.now, |engine| engine.revoke_session("bob"));
+        rig.drain();
+        assert_eq!(rig.is_closed(here), Some((4002, "session_revoked")));
+        // The next step, and not `graceMs` after it.
+        rig.advance(100);
+        assert_eq!(keys(&rig), ["other"], "{with_session}");
+    }
+}
+
+#[test]
+fn owners_are_decided_behind_row_rules() {
+    let mut rig = external_rig(options(100));
+    let admin = rig.connect();
+    let bucket = BUCKET.replace(
+        r#""key":"id","schema":{"#,
+        r#""key":"id","rows":{"set":{"by":"{{ session.userId }}"},"read":{"by":"{{ session.userId }}"},"bypass":["admin"]},"schema":{"by":{"type":"string"},"#,
+    );
+    done(&mut rig, admin, &bucket);
+    let [bob, again, root] = [rig.connect(), rig.connect(), rig.connect()];
+    for (conn, user) in [(bob, "bob"), (again, "bob"), (root, "root")] {
+        done(&mut rig, conn, &format!(r#""type":"auth.login","token":"t-{user}""#));
+    }
+    let made = done(&mut rig, bob, r#""type":"store.insert","bucket":"here","data":{"id":"b"}"#);
+    assert!(made.contains(r#""by":"bob""#), "rules fill in as ever: {made}");
+    done(&mut rig, root, r#""type":"store.insert","bucket":"here","data":{"id":"r"}"#);
+    let update = |key: &str| {
+        format!(r#""type":"store.update","bucket":"here","key":"{key}","data":{{"n":1}}"#)
+    };
+    // What is hidden is not there, whoever owns it.
+    let hidden = ask(&mut rig, bob, &update("r"));
+    assert!(hidden.starts_with("NOT_FOUND"), "{hidden}");
+    // What the rules let through still belongs to its owner.
+    let owned = "FORBIDDEN Record with key \"b\" in bucket \"here\" belongs to another connection";
+    assert_eq!(ask(&mut rig, again, &update("b")), owned, "the same user, another connection");
+    assert_eq!(ask(&mut rig, root, &update("b")), owned, "a bypass of rules is none of owners");
+    done(&mut rig, bob, &update("b"));
+    assert_eq!(keys(&rig), ["b", "r"]);
+}
+
+#[test]
+fn references_are_followed_by_writes_and_not_by_the_end_of_an_owner() {
+    let (mut rig, admin) = rig_with(100);
+    // Who sits at a table that somebody else has put up, and notes about those here.
+    for (name, on_delete, target, rest) in [
+        ("seats", "cascade", "here", r#","lifetime":"connection""#),
+        ("notes", "restrict", "here", ""),
+        ("marks", "cascade", "here", ""),
+    ] {
+        let define = format!(
+            r#""type":"store.defineBucket","name":"{name}","config":{{"key":"id","schema":{{"id":{{"type":"string"}},"of":{{"type":"string","ref":"{target}","onDelete":"{on_delete}"}}}}{rest}}}"#
+        );
+        done(&mut rig, admin, &define);
+    }
+    let [a, b] = [rig.connect(), rig.connect()];
+    let add = |rig: &mut Rig, conn, bucket: &str, of: &str| {
+        let request = format!(
+            r#""type":"store.insert","bucket":"{bucket}","data":{{"id":"{bucket}-{of}","of":"{of}"}}"#
+        );
+        done(rig, conn, &request);
+    };
+    let count = |rig: &Rig, name: &str| {
+        rig.engine.store.bucket_named(name).map_or(0, |bucket| bucket.iter().count())
+    };
+    insert(&mut rig, a, "gone");
+    add(&mut rig, b, "seats", "gone");
+    add(&mut rig, b, "marks", "gone");
+    // A cascade takes the record of another owner.
+    done(&mut rig, a, r#""type":"store.delete","bucket":"here","key":"gone""#);
+    assert_eq!((count(&rig, "seats"), count(&rig, "marks")), (0, 0));
+    insert(&mut rig, a, "a");
+    add(&mut rig, b, "seats", "a");
+    add(&mut rig, b, "notes", "a");
+    add(&mut rig, b, "marks", "a");
+    let refused = ask(&mut rig, a, r#""type":"store.delete","bucket":"here","key":"a""#);
+    assert!(refused.starts_with("CONFLICT"), "restrict: {refused}");
+    // Its end asks nobody, and what refers to it stays.
+    leave(&mut rig, a);
+    rig.advance(100);
+    assert!(keys(&rig).is_empty());
+    let left = ["seats", "notes", "marks"].map(|name| count(&rig, name));
+    assert_eq!(left, [1, 1, 1]);
+}
+
+#[test]
+fn clearing_is_not_work_in_proportion_to_the_records() {
+    let most = 100_000;
+    let (mut rig, admin) = rig_with(most);
+    // What holds is looked at when all is there.
+    let fill = |rig: &mut Rig, conn: ConnId, name: &str, count: usize| {
+        for from in (0..count).step_by(5_000) {
+            let data: Vec<String> =
+                (from..from + 5_000).map(|n| format!(r#"{{"id":"{name}{n}"}}"#)).collect();
+            let data = data.join(",");
+            let request =
+                format!(r#"{{"id":1,"type":"store.insertMany","bucket":"here","data":[{data}]}}"#);
+            rig.engine.message(conn, &request, rig.now);
+        }
+        rig.drain();
+        assert_eq!(rig.engine.store.presence().1, count);
+    };
+    let a = rig.connect();
+    open(&mut rig, a, "a");
+    fill(&mut rig, a, "x", 45_000);
+    done(&mut rig, a, r#""type":"store.clear","bucket":"here""#);
+    assert_eq!(rig.engine.store.presence().1, 0, "nothing counts as owned any more");
+    assert!(rig.engine.store.has_remains(), "and most of it is still to be forgotten");
+    // What comes now is of the new life, whatever is left of the old one.
+    insert(&mut rig, a, "new");
+    let b = rig.connect();
+    insert(&mut rig, b, "b");
+    rig.engine.check_invariants();
+    assert_eq!(rig.engine.store.presence(), (2, 2));
+    let mut turns = 0;
+    while rig.engine.store.has_remains() {
+        rig.advance(1);
+        turns += 1;
+        assert!(turns < 100, "it comes to an end");
+    }
+    assert!(turns > 2, "{turns} turns");
+    rig.engine.check_invariants();
+    assert_eq!(keys(&rig), ["b", "new"]);
+    // An owner that ends while most of its old entries are there.
+    leave(&mut rig, b);
+    rig.advance(100);
+    done(&mut rig, a, r#""type":"store.clear","bucket":"here""#);
+    fill(&mut rig, a, "y", 25_000);
+    done(&mut rig, admin, r#""type":"store.dropBucket","name":"here""#);
+    done(&mut rig, admin, BUCKET);
+    insert(&mut rig, a, "last");
+    leave(&mut rig, a);
+    rig.advance(2_000);
+    assert!(keys(&rig).is_empty());
+    rig.advance(100);
+    assert_eq!(rig.engine.store.presence(), (0, 0));
 }
 
 #[test]

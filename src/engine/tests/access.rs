@@ -24,7 +24,7 @@ pub(super) fn rig(json: &str) -> Rig {
     rig_with(json, EngineOptions { heartbeat_interval_ms: 0, ..EngineOptions::default() })
 }
 
-pub(super) fn rig_with(json: &str, options: EngineOptions) -> Rig {
+pub(crate) fn rig_with(json: &str, options: EngineOptions) -> Rig {
     let mut rig = Rig::new(options);
     let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
     let external = External::new(&settings(json), &read).expect("good settings");

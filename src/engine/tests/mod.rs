@@ -22,7 +22,7 @@ mod traces;
 use super::*;
 use crate::app::{App, Flow, HttpRequest};
 use crate::json::Json;
-pub(crate) use access::{external_rig, rig_of};
+pub(crate) use access::{external_rig, rig_of, rig_with};
 pub(crate) use rig::Rig;
 
 fn timestamps(messages: &[Json]) -> Vec<f64> {

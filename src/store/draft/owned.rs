@@ -76,7 +76,6 @@ impl Draft {
     /// Refuses what would leave the writer with more records than one may own.
     pub(super) fn check_owned(&self, store: &Store) -> Result<(), OpError> {
         let Some(Writer { owner, most, .. }) = self.writer else { return Ok(()) };
-        let before = store.owned(owner);
         let (mut more, mut less) = (0usize, 0usize);
         for overlay in &self.touched {
             let bucket = store.bucket(overlay.bucket);
@@ -95,7 +94,8 @@ impl Draft {
                 less += usize::from(was && !is);
             }
         }
-        if more > less && before.saturating_add(more).saturating_sub(less) > most {
+        let after = || store.owned(owner).saturating_add(more).saturating_sub(less);
+        if more > less && after() > most {
             let text = format!("Record limit reached (max {most} per connection)");
             return Err(OpError::new(ErrorCode::RateLimited, text));
         }

@@ -5,7 +5,7 @@
 //! answer that was released is the one that is repeated, and in the end every
 //! number that was not given up was executed once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::app::{App as _, Effect, Now, Peer};
@@ -34,6 +34,8 @@ struct Client {
     unanswered: BTreeMap<u64, String>,
     /// Released answers, without the id of the message.
     answers: BTreeMap<u64, String>,
+    /// Numbers whose effect was lost with its receipt.
+    lost: BTreeSet<u64>,
     lives: u64,
 }
 
@@ -46,6 +48,7 @@ impl Client {
             next: 0,
             unanswered: BTreeMap::new(),
             answers: BTreeMap::new(),
+            lost: BTreeSet::new(),
             lives: 0,
         }
     }
@@ -58,6 +61,7 @@ impl Client {
         (self.is_known, self.next) = (false, 0);
         self.unanswered.clear();
         self.answers.clear();
+        self.lost.clear();
     }
 
     fn request(&mut self, ids: &mut IdSource) -> (u64, String) {
@@ -177,15 +181,16 @@ fn receive(client: &mut Client, conn: ConnId, answer: &Json) {
     assert_eq!(*first, plain, "an answer is always the same");
 }
 
-/// How often each number was executed, and which have receipts.
-fn check(seed: u64, engine: &Engine, clients: &[Client]) {
+/// How often each number was executed, and which have receipts. `loses`: what was
+/// answered may be gone, with its receipt.
+fn check(seed: u64, engine: &Engine, clients: &mut [Client], loses: bool) {
     let mut executed: BTreeMap<String, u64> = BTreeMap::new();
     for (_, row) in engine.store.bucket_named("b").into_iter().flat_map(|bucket| bucket.iter()) {
         let who = row.raw().get("who").and_then(|raw| raw.as_str()).expect("who").into_owned();
         *executed.entry(who).or_default() += 1;
     }
     assert!(executed.values().all(|times| *times == 1), "seed {seed}: {executed:?}");
-    for client in clients {
+    for client in clients.iter_mut() {
         let id = Digest::of(&id(&client.name)).expect("an id");
         let no = engine.client_sessions.find(&None, id);
         let session = no.and_then(|no| engine.client_sessions.get(no));
@@ -198,9 +203,16 @@ fn check(seed: u64, engine: &Engine, clients: &[Client]) {
             let has_effect = executed.contains_key(&format!("{}/{n}", client.name));
             assert_eq!(has_receipt, has_effect, "seed {seed}: {}/{n}", client.name);
         }
-        for n in client.answers.keys() {
-            let has_effect = executed.contains_key(&format!("{}/{n}", client.name));
-            assert!(has_effect, "seed {seed}: {}/{n} was answered and is gone", client.name);
+        let name = &client.name;
+        let is_gone = |n: &u64| !executed.contains_key(&format!("{name}/{n}"));
+        let gone: Vec<u64> = client.answers.keys().copied().filter(is_gone).collect();
+        assert!(
+            loses || gone.is_empty(),
+            "seed {seed}: {name}/{gone:?} were answered and are gone"
+        );
+        for n in gone {
+            client.answers.remove(&n);
+            client.lost.insert(n);
         }
     }
 }
@@ -254,17 +266,18 @@ fn finish(life: &mut Life, clients: &mut [Client], ids: &mut IdSource) {
 
 #[test]
 fn after_every_crash_a_receipt_is_there_if_the_effect_is() {
-    let mut repeated = 0;
+    let (mut repeated, mut lost) = (0, 0);
     for seed in 0..SEEDS {
         let mut ids = dice(seed);
         let disk = Disk::new();
         let policy = if seed % 2 == 0 { Policy::Always } else { Policy::Interval(200) };
         let mut clients: Vec<Client> = (0..3).map(Client::new).collect();
         let mut now = Now { mono: 1000, wall: 1_800_000_001_000 };
+        let mut loses = false;
         for round in 0..LIVES {
             let mut life = Life::begin(&disk, policy, now);
             clients.iter_mut().for_each(|client| client.conn = None);
-            check(seed, &life.engine, &clients);
+            check(seed, &life.engine, &mut clients, loses);
             if ids.next_u64().is_multiple_of(3) {
                 let at = Some(ids.next_u64() % 20 + 1);
                 disk.set_faults(Faults { fail_write: at, ..Faults::default() });
@@ -278,28 +291,33 @@ fn after_every_crash_a_receipt_is_there_if_the_effect_is() {
             }
             repeated += life.engine.client_sessions.once.repeated;
             now = life.now;
-            // With `interval` a loss of power loses what was answered, with its
-            // receipts: that is another history.
-            if policy == Policy::Always && ids.next_u64().is_multiple_of(2) {
-                disk.cut_power(seed * 16 + round);
-            } else {
-                disk.kill();
+            // With `interval` a loss of power loses what was answered, but never an
+            // effect without its receipt or the other way round.
+            let cuts_power = ids.next_u64().is_multiple_of(2);
+            loses = cuts_power && policy != Policy::Always;
+            match cuts_power {
+                true => disk.cut_power(seed * 16 + round),
+                false => disk.kill(),
             }
         }
         let mut life = Life::begin(&disk, policy, now);
         clients.iter_mut().for_each(|client| client.conn = None);
+        check(seed, &life.engine, &mut clients, loses);
         finish(&mut life, &mut clients, &mut ids);
         repeated += life.engine.client_sessions.once.repeated;
-        check(seed, &life.engine, &clients);
+        check(seed, &life.engine, &mut clients, false);
         for client in &clients {
+            lost += client.lost.len();
             let who = |n: &u64| format!("{}/{n}", client.name);
             let bucket = life.engine.store.bucket_named("b").expect("the bucket");
             let all: Vec<String> = bucket
                 .iter()
                 .filter_map(|(_, row)| Some(row.raw().get("who")?.as_str()?.into_owned()))
                 .collect();
-            assert!((1..=client.next).all(|n| all.contains(&who(&n))), "seed {seed}");
+            let is_there = |n: &u64| all.contains(&who(n)) != client.lost.contains(n);
+            assert!((1..=client.next).all(|n| is_there(&n)), "seed {seed}");
         }
     }
     assert!(repeated > 100, "{repeated}: requests were repeated");
+    assert!(lost > 20, "{lost}: answered, and lost with the power");
 }

@@ -163,13 +163,88 @@ fn a_failure_behind_committed_steps_is_remembered() {
 }
 
 #[test]
-fn a_panic_before_a_commit_leaves_nothing() {
-    let (mut rig, conn) = numbered(limits());
-    rig.send(conn, r#"{"id":1,"type":"test.panicInWrite","bucket":"b","once":1}"#);
-    assert_eq!(rig.is_closed(conn), Some((1011, "internal_error")));
+fn a_panic_before_a_commit_leaves_nothing_and_one_behind_it_is_remembered() {
+    for place in ["before", "behind"] {
+        let (mut rig, conn) = numbered(limits());
+        let request = format!(r#"{},"testPanic":"{place}""#, insert(1, "x"));
+        rig.received(conn);
+        rig.send(conn, &format!("{{\"id\":7,{request}}}"));
+        let first = rig.received(conn).remove(0).to_text();
+        assert!(first.contains(r#""code":"INTERNAL_ERROR""#), "{first}");
+        assert_eq!(rig.is_closed(conn), Some((1011, "internal_error")));
+        let behind = place == "behind";
+        assert_eq!(records(&rig), usize::from(behind), "{place}");
+        let conn = rig.connect();
+        let opened = open(&mut rig, conn, "a", ",\"once\":true,\"resume\":true");
+        assert_eq!(opened, "\"known\" false");
+        if behind {
+            let again = rig.call(conn, &format!("{{\"id\":7,{request}}}")).to_text();
+            assert_eq!(again, first.replace("\"error\",", "\"error\",\"repeated\":true,"));
+            assert_eq!(rig.is_closed(conn), None, "it is told again, and did not happen again");
+            assert_eq!(records(&rig), 1);
+        } else {
+            // The number is free, also for another request.
+            assert!(!whole(&mut rig, conn, &insert(1, "x")).contains("repeated"));
+        }
+    }
+}
+
+/// With a bucket whose records are read by those who wrote them, and by moderators.
+fn rig_with_rows() -> Rig {
+    let mut rig = rig_with(
+        r#"{"tokens":{"w":{"userId":"ann","roles":["writer"]},"m":{"userId":"ann","roles":["writer","mod"]}},"required":false}"#,
+        options(limits()),
+    );
     let conn = rig.connect();
-    open(&mut rig, conn, "a", ",\"once\":true");
-    assert!(!whole(&mut rig, conn, &insert(1, "x")).contains("repeated"));
+    let bucket = BUCKET.replace(
+        "\"key\":\"id\"",
+        r#""key":"id","rows":{"set":{"t":"{{ session.userId }}"},"read":{"t":"{{ session.userId }}"},"bypass":["mod"]}"#,
+    );
+    ask(&mut rig, conn, &bucket, &[]);
+    rig
+}
+
+#[test]
+fn what_may_be_read_has_changed_when_the_session_is_resumed() {
+    let mut rig = rig_with_rows();
+    let begin = |rig: &mut Rig, token: &str, resume: &str| {
+        let conn = rig.connect();
+        login(rig, conn, token);
+        open(rig, conn, "a", &format!(",\"once\":true{resume}"));
+        conn
+    };
+    let moderator = begin(&mut rig, "m", "");
+    let first = whole(&mut rig, moderator, &insert(1, "x"));
+    assert!(first.contains("\"data\""), "{first}");
+    leave(&mut rig, moderator);
+    let writer = begin(&mut rig, "w", ",\"resume\":true");
+    let again = whole(&mut rig, writer, &insert(1, "x"));
+    assert_eq!(again, "\"type\":\"result\",\"repeated\":true}", "he may read less than then");
+    leave(&mut rig, writer);
+    let moderator = begin(&mut rig, "m", ",\"resume\":true");
+    let again = whole(&mut rig, moderator, &insert(1, "x"));
+    assert_eq!(again, first.replace("\"result\",", "\"result\",\"repeated\":true,"));
+    assert_eq!(records(&rig), 1);
+    assert_eq!(rig.engine.client_sessions.once.without_data, 1);
+}
+
+#[test]
+fn an_answer_behind_a_job_says_what_was_committed_before_it() {
+    let (mut rig, conn) = numbered(limits());
+    ask(&mut rig, conn, "\"type\":\"session.close\"", &[]);
+    open(&mut rig, conn, "b", ",\"commits\":true");
+    for (bucket, says) in [(r#","bucket":"b""#, true), ("", false)] {
+        rig.received(conn);
+        rig.send(conn, &format!(r#"{{"id":3,"type":"test.job"{bucket}}}"#));
+        let commit = rig.engine.newest_commit();
+        // What others do meanwhile is not the request's.
+        let other = rig.connect();
+        ask(&mut rig, other, r#""type":"store.insert","bucket":"b","data":{"t":"o"}"#, &[]);
+        rig.run_jobs();
+        let answer = rig.received(conn).remove(0);
+        let expected = says.then_some(Json::Number(commit as f64));
+        assert_eq!(answer.get("commit"), expected.as_ref(), "{}", answer.to_text());
+    }
 }
 
 #[test]

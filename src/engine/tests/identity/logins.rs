@@ -218,3 +218,43 @@ fn an_answer_behind_a_job_says_its_commit() {
     let again = users.message(admin, user);
     assert_eq!((again.get("type").and_then(Json::as_str), commit(&again)), (Some("error"), None));
 }
+
+#[test]
+fn what_others_do_during_a_job_is_not_the_numbered_requests() {
+    let mut users = users(settings());
+    let admin = users.admin;
+    let open = r#""type":"session.open","session":"numbers---------------","once":true"#;
+    users.rig.engine.options.continuity = Some(crate::config::Continuity::default());
+    assert!(users.ask(admin, open).contains("\"newest\":0"));
+    let create = r#"{"id":7,"type":"identity.createUser","username":"ann","password":"a long password","once":1}"#;
+    // The name is taken while the password is being hashed.
+    users.rig.send(admin, create);
+    let other = users.rig.connect();
+    users.rig.send(
+        other,
+        &format!(r#"{{"id":1,"type":"identity.loginWithSecret","secret":"{SECRET}"}}"#),
+    );
+    users.rig.received(other);
+    users.rig.send(
+        other,
+        r#"{"id":2,"type":"identity.createUser","username":"ann","password":"another password"}"#,
+    );
+    let mut jobs = std::mem::take(&mut users.rig.jobs);
+    // The second to ask is the first to be done.
+    jobs.reverse();
+    users.rig.jobs = jobs;
+    users.rig.received(admin);
+    users.rig.run_jobs();
+    let refused = users.rig.received(admin).remove(0).to_text();
+    assert!(refused.contains("ALREADY_EXISTS"), "{refused}");
+    // It did nothing, so it is decided anew.
+    let made = users.rig.received(other).remove(0);
+    let id = made.get("data").and_then(|data| data.get("id")).and_then(Json::as_str);
+    let id = id.expect("the user of the other").to_owned();
+    users.ask(admin, &format!(r#""type":"identity.deleteUser","userId":"{id}""#));
+    users.rig.received(admin);
+    users.rig.send(admin, create);
+    users.rig.run_jobs();
+    let made = users.rig.received(admin).remove(0).to_text();
+    assert!(made.contains(r#""type":"result""#) && !made.contains("repeated"), "{made}");
+}
