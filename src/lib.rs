@@ -70,6 +70,8 @@ pub mod spelling;
 pub mod storage;
 pub mod store;
 mod tree;
+#[cfg(feature = "tools")]
+pub mod types;
 pub mod wheel;
 
 pub use config::Config;

@@ -66,7 +66,7 @@ fn healthcheck(args: &[OsString]) -> ExitCode {
 /// Runs a tool that talks to a server; `None` if it is none.
 #[cfg(feature = "tools")]
 fn remote(args: &[OsString]) -> Option<ExitCode> {
-    use noexd::remote::{Failure as Ended, shell, top};
+    use noexd::remote::{Failure as Ended, shell, top, types};
 
     let (verb, rest) = args.split_first()?;
     let is_help = rest.iter().any(|arg| arg == "--help" || arg == "-h");
@@ -75,6 +75,8 @@ fn remote(args: &[OsString]) -> Option<ExitCode> {
         "shell" => shell::run(rest),
         "top" if is_help => return Some(printed(&top::help())),
         "top" => top::run(rest),
+        "types" if is_help => return Some(printed(&types::help())),
+        "types" => types::run(rest),
         _ => return None,
     };
     let done = done.or_else(|ended| match ended {

@@ -85,6 +85,8 @@ pub(super) const COMMANDS: &[(&str, &str)] = &[
     ("shell", "talk to a server"),
     #[cfg(feature = "tools")]
     ("top", "show who and what keeps a server busy"),
+    #[cfg(feature = "tools")]
+    ("types", "write types for TypeScript or Python"),
 ];
 
 /// Understands a command line without the program's name.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::command_line::{COMMANDS, CONFIG_FILE, Described, described};
 use super::table::rows;
 
-/// Variables of `noexd shell` and `noexd top`.
+/// Variables of `noexd shell`, `noexd top` and `noexd types`.
 const TOOLS: [(&str, &str); 6] = [
     ("NOEXD_URL", "where the server is"),
     ("NOEXD_TOKEN", "the token to log in with"),

@@ -44,6 +44,8 @@ pub(crate) use definition::unknown_members;
 pub(crate) use derived::{Derivation, Derived};
 pub(crate) use listed::{SlowView, ViewRow, WantedViews};
 pub(crate) use news::{EndReason, News, NewsItem};
+#[cfg(feature = "tools")]
+pub(crate) use params::placeholder;
 pub use program::{
     Effect, Group, IncrementalQuery, Page, Query, QueryBucket, QueryCx, RecordChange,
 };

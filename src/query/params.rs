@@ -17,7 +17,7 @@ use crate::protocol::OpError;
 use crate::store::filter::{Substitute, Term};
 
 /// The name inside `{{ params.name }}`, if the whole text is a placeholder.
-fn placeholder(text: &str) -> Option<&str> {
+pub(crate) fn placeholder(text: &str) -> Option<&str> {
     let inside = text.strip_prefix("{{")?.strip_suffix("}}")?;
     let name = inside.trim_matches(is_white_space).strip_prefix("params.")?;
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';

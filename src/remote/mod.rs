@@ -1,6 +1,6 @@
 //! Conversations with a server that runs, as its clients have them: what
-//! `noexd healthcheck`, `noexd shell` and `noexd top` have in common, and the
-//! latter two.
+//! `noexd healthcheck`, `noexd shell`, `noexd top` and `noexd types` have in
+//! common, and the latter three.
 //!
 //! Owns command lines, sockets that block, what is on the screen. Must not know
 //! the engine: what a server says is all there is.
@@ -21,6 +21,8 @@ pub mod shell;
 mod target;
 #[cfg(feature = "tools")]
 pub mod top;
+#[cfg(feature = "tools")]
+pub mod types;
 #[cfg(feature = "tools")]
 mod wire;
 

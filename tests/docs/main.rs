@@ -7,6 +7,8 @@
 
 mod http;
 mod reference;
+#[cfg(feature = "tools")]
+mod types;
 
 use std::collections::HashMap;
 use std::net::TcpStream;

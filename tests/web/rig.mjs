@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { WebSocketServer, WebSocket as WsSocket } from "ws";
 
-const binary = process.env.NOEXD_BIN ?? new URL("../../target/debug/noexd", import.meta.url).pathname;
+export const binary = process.env.NOEXD_BIN ?? new URL("../../target/debug/noexd", import.meta.url).pathname;
 const form = process.env.NOEXD_CLIENT ?? "client";
 export const { connect, NoexdError, version } = await import(`../../src/web/${form}/noexd.js`);
 /** `ws`, or with --experimental-websocket what Node has itself. */

@@ -77,6 +77,26 @@ pub fn load(
     last_commit(connection).map_err(failed)
 }
 
+/// Buckets and documents as [`load`] has them, without reading a record.
+pub fn definitions(
+    connection: &Connection,
+    path: &Path,
+    visit: Visit<'_>,
+) -> Result<(), StorageError> {
+    let failed = |error: rusqlite::Error| failure("read", path, &error);
+    let refused = |text: String| {
+        let text = format!("{} cannot be read: {text}", path.display());
+        StorageError::new(StorageErrorKind::Damaged, text)
+    };
+    let has_sums = version_of(connection).map_err(failed)? >= SUMS_SINCE;
+    let sum = if has_sums { "sum" } else { "NULL" };
+    for entry in buckets(connection, sum).map_err(failed)? {
+        let entry = entry.map_err(refused)?;
+        visit(Stored::Bucket(entry)).map_err(refused)?;
+    }
+    documents(connection, sum, visit, &failed, &refused)
+}
+
 /// See [`crate::storage::Storage::past`]. What is not whole ends it: nobody is to
 /// believe that he has seen all of what followed.
 pub fn past(connection: &Connection, visit: VisitPast<'_>) -> rusqlite::Result<()> {

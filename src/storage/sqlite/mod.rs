@@ -237,6 +237,18 @@ impl SqliteReader {
         load::load(&snapshot, &self.path, visit)
     }
 
+    /// Buckets, then documents, as [`SqliteReader::load`] hands them over, without
+    /// reading a record.
+    ///
+    /// # Errors
+    ///
+    /// As [`SqliteReader::load`].
+    pub fn definitions(&mut self, visit: Visit<'_>) -> Result<(), StorageError> {
+        let snapshot =
+            self.connection.transaction().map_err(|error| failure("read", &self.path, &error))?;
+        load::definitions(&snapshot, &self.path, visit)
+    }
+
     /// Reads everything there is, and goes on behind what is wrong: that is
     /// told to `found`, with what `visit` refuses. The rest as
     /// [`SqliteReader::load`].

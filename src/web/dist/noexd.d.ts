@@ -204,6 +204,11 @@ export interface User {
   expiresAt: number | null;
 }
 
+/** A member of a type. */
+type Of<T, M extends string> = T extends { [_ in M]: infer V } ? V : never;
+/** Arguments: a value, which may be left out where nothing at all would do, then others that may. */
+type Given<T, More extends unknown[] = []> = {} extends T ? [value?: T, ...more: Partial<More>] : [value: T, ...more: Partial<More>];
+
 export interface Client<DB = AnyDB> {
   readonly status: "idle" | "connecting" | "online" | "waiting" | "closed";
   /** Why it waits or is closed. */
@@ -213,11 +218,11 @@ export interface Client<DB = AnyDB> {
   readonly user: User | null;
   bucket<N extends keyof (DB extends { buckets: infer B } ? B : never)>(name: N): DB extends { buckets: infer B }
     ? B[N & keyof B] extends { record: infer R; insert: infer I; update: infer U; key: infer K } ? Bucket<R, I, U, K> : Bucket : Bucket;
-  live<N extends keyof (DB extends { queries: infer Q } ? Q : never)>(query: N, params?: DB extends { queries: infer Q }
-    ? Q[N & keyof Q] extends { params: infer P } ? P : object : object): Live<DB extends { queries: infer Q } ? Q[N & keyof Q] extends { result: infer T } ? T : any : any>;
+  /** A defined query; its parameters, unless it has none. */
+  live<N extends keyof Of<DB, "queries">>(query: N, ...params: Given<Of<Of<DB, "queries">[N], "params">>): Live<Of<Of<DB, "queries">[N], "result">>;
   view<N extends keyof (DB extends { views: infer V } ? V : never)>(name: N): Live<DB extends { views: infer V } ? V[N & keyof V][] : any[]>;
-  call<N extends keyof (DB extends { procedures: infer P } ? P : never)>(name: N, input?: DB extends { procedures: infer P }
-    ? P[N & keyof P] extends { input: infer I } ? I : any : any, o?: WriteOptions): Promise<DB extends { procedures: infer P } ? P[N & keyof P] extends { output: infer O } ? O : any : any>;
+  /** A procedure; what it takes, unless it may be called without. */
+  call<N extends keyof Of<DB, "procedures">>(name: N, ...input: Given<Of<Of<DB, "procedures">[N], "input">, [o: WriteOptions]>): Promise<Of<Of<DB, "procedures">[N], "output">>;
   /** All or nothing; the `data` of each operation's result. */
   transaction(operations: { op: string; bucket: string; [member: string]: unknown }[], o?: WriteOptions): Promise<unknown[]>;
   /** Events of the rule engine. Missed ones are not replayed: `onGap` says how many, `null` where nobody knows. */
