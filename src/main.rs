@@ -11,6 +11,12 @@ use noexd::healthcheck::{self, Unhealthy};
 use noexd::server::{self, StartError, exit};
 use noexd::{Server, logging};
 
+// What a burst took goes back to the system within seconds: settings in
+// `.cargo/config.toml`, reasons in docs/performance.md.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     if let Some(("healthcheck", rest)) =

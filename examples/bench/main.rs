@@ -17,6 +17,7 @@ mod push;
 mod report;
 mod requests;
 mod slow;
+mod spread;
 #[cfg(feature = "sqlite")]
 mod start;
 mod stats;
@@ -75,6 +76,8 @@ fn run(mode: &str, options: &Options, report: &mut Report) -> Result<(), String>
         "agg" => views::agg(options, report),
         "delta" => views::delta(options, report),
         "push" => push::run(options, report),
+        "joins" => spread::joins(options, report),
+        "rows" => spread::rows(options, report),
         _ => requests::run(mode, options, report),
     }
 }

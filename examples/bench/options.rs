@@ -7,9 +7,9 @@ use getopts::Options as Parser;
 use serde_json::Value;
 
 /// All modes, in the order in which they run.
-pub const MODES: [&str; 18] = [
+pub const MODES: [&str; 20] = [
     "get", "update", "insert", "where", "mixed", "push", "fanout", "slow", "logins", "idle",
-    "params", "topn", "agg", "delta", "records", "durable", "start", "steady",
+    "params", "topn", "agg", "delta", "joins", "rows", "records", "durable", "start", "steady",
 ];
 
 /// Those of the table of docs/performance.md.
@@ -32,6 +32,8 @@ params    writes beside 10 and beside 10,000 subscriptions with parameters
 topn      a sorted top-10 over more and more records
 agg       a count and a groupBy over more and more records
 delta     one changed row of a large result, full and delta mode
+joins     a joined view over 1,000 and over 100,000 records
+rows      row rules of one user and of 10,000
 records   memory per record
 durable   updates in memory, with interval and with always, and their syncs;
           and with always as requests that are executed once
