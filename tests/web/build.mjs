@@ -3,11 +3,21 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
+import zopfli from "@gfx/zopfli";
+import { build } from "esbuild";
 import { minify } from "terser";
 
 const web = new URL("../../src/web/", import.meta.url);
 const check = process.argv.includes("--check");
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
+
+/** Tabs that are loaded by themselves; each has in it what only tabs import. */
+const TABS = ["tabs/now.js", "tabs/data.js", "tabs/more.js"];
+async function joined(at) {
+  const { outputFiles, metafile } = await build({ entryPoints: [at.pathname], bundle: true, format: "esm", write: false, metafile: true, external: ["../ui.js", "../noexd.js"], target: "es2022", charset: "utf8", logLevel: "error" });
+  const parts = Object.keys(metafile.inputs).map((name) => `tabs/${name.split("/").pop()}`).sort();
+  return [outputFiles[0].text, parts];
+}
 
 /** Property names stay: what is served is the same module for whoever reads it. */
 async function script(source) {
@@ -39,6 +49,9 @@ function pack(result) {
   return packed;
 }
 
+/** As `pack`, and smaller: the console has only this form, and a budget. */
+const packTighter = async (result) => Buffer.from(await zopfli.gzipAsync(result, { numiterations: 30 }));
+
 async function manifest(folder, all) {
   await write(`${folder}manifest.json`, Buffer.from(JSON.stringify(all, null, 1) + "\n"));
   for (const [name, { gz }] of Object.entries(all)) console.log(`${folder}${name}: ${gz} bytes packed`);
@@ -68,12 +81,18 @@ async function page() {
   const libraries = (await readdir(vendor)).filter((name) => name != "vendor.json").map((name) => [name.endsWith(".js") ? `vendor/${name}` : name, new URL(name, vendor)]);
   const all = {};
   for (const [name, at] of [...sources, ...libraries].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    if (name.startsWith("tabs/") && !TABS.includes(name)) continue;
     const source = await readFile(at);
     let result = source;
-    if (name.endsWith(".css")) result = style(source);
+    let of;
+    if (TABS.includes(name)) {
+      const [text, parts] = await joined(at);
+      of = Object.fromEntries(await Promise.all(parts.filter((part) => part != name).map(async (part) => [part, sha256(await readFile(new URL(part, from)))])));
+      result = markup(await script(text));
+    } else if (name.endsWith(".css")) result = style(source);
     else if (name.endsWith(".js") && !name.startsWith("vendor/")) result = markup(await script(source));
-    const packed = pack(Buffer.from(result));
-    all[name] = { source: sha256(source), gz: packed.length };
+    const packed = await packTighter(Buffer.from(result));
+    all[name] = { source: sha256(source), ...(of && { of }), gz: packed.length };
     await write(`console/${name}.gz`, packed);
   }
   await manifest("console/", all);

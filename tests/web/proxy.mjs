@@ -22,6 +22,9 @@ export async function proxy(port) {
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     url: `ws://127.0.0.1:${server.address().port}/`,
+    /** What comes stays here until it is released, in both directions. */
+    hold: () => pairs.forEach(({ client, upstream }) => (client.pause(), upstream.pause())),
+    release: () => pairs.forEach(({ client, upstream }) => (client.resume(), upstream.resume())),
     cut: () => pairs.forEach(({ client, upstream }) => (client.destroy(), upstream.destroy())),
     cutAfter: (bytes) => pairs.forEach((pair) => { pair.cutAfter = bytes; }),
     end: () => (pairs.forEach(({ client, upstream }) => (client.destroy(), upstream.destroy())), server.close()),

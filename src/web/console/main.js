@@ -2,7 +2,7 @@
 // imported when it is first opened and gets nothing but the page's state.
 import { connect, NoexdError } from "./noexd.js";
 import {
-  ask, app, change, changes, copy, endActing, fail, go, html, may, note, plural, readRoute, render, span, tier, token, unlock, unnote, useApp, useEffect, useRef, useState,
+  Why, app, ask, change, copy, count, endActing, fail, go, html, isTyping, may, readRoute, render, report, span, tier, token, unlock, unnote, useApp, useEffect, useLayoutEffect, useRef, useState,
 } from "./ui.js";
 
 const TABS = [
@@ -62,7 +62,7 @@ function leave(reason) {
 function measure() {
   if (document.visibilityState != "visible" || app.status != "online") return;
   const at = performance.now();
-  app.db.request("ping").catch(() => {}).then(() => change({ ping: Math.round(performance.now() - at) }));
+  app.db.request("session.sync").then(({ commit }) => change({ commit }), () => {}).then(() => change({ ping: Math.round(performance.now() - at) }));
 }
 setInterval(measure, 5000);
 
@@ -105,14 +105,14 @@ function Login() {
 // Shell
 
 function Connection() {
-  const { status, ping, lostAt } = useApp();
+  const { status, ping, lostAt, commit } = useApp();
   const [, tick] = useState(0);
   useEffect(() => {
     if (status == "online") return;
     const timer = setInterval(() => tick((n) => n + 1), 1000);
     return () => clearInterval(timer);
   }, [status]);
-  if (status == "online") return html`<span class="state good" role="status"><span aria-hidden="true">●</span> live${ping != null && html` <span class="muted">${ping} ms</span>`}</span>`;
+  if (status == "online") return html`<span class="state good" role="status"><span aria-hidden="true">●</span> live${ping != null && html` <span class="muted">${ping} ms${commit != null && html`<span class="wide"> · commit ${count(commit)}</span>`}</span>`}</span>`;
   return html`<span class="state warn" role="status"><span aria-hidden="true">▲</span> ${status == "lost" ? `away ${span(Date.now() - (lostAt ?? Date.now()))}` : "connecting"}</span>`;
 }
 
@@ -150,18 +150,19 @@ function Notes() {
   return html`<div class="notes" aria-live="polite">${notes.map((one) => html`<div key=${one.id} class=${`note ${one.kind}`} role=${one.kind == "bad" ? "alert" : "status"}>
     <span>${one.text}${one.operation && html` <span class="muted small">${one.operation}${one.resource ? ` on ${one.resource}` : ""}</span>`}</span>
     ${one.undo && html`<button type="button" onClick=${() => { unnote(one.id); one.undo(); }}>Undo</button>`}
-    ${one.code == "INTERNAL_ERROR" && html`<button type="button" onClick=${() => copy(`operation: ${one.operation}\nerror: ${one.text}`)}>Copy report</button>`}
-    ${one.code == "FORBIDDEN" && may("admin") && html`<button type="button" onClick=${() => go(["people", "may"], { operation: one.operation, resource: one.resource })}>Why?</button>`}
+    ${one.code == "INTERNAL_ERROR" && html`<button type="button" onClick=${() => copy(report(one))}>Copy report</button>`}<${Why} ...${one} />
     <button type="button" class="plain" aria-label="Dismiss" onClick=${() => unnote(one.id)}>✕</button></div>`)}</div>`;
 }
 
 const KEYS = [
   ["Ctrl K", "palette: tabs, buckets, operations"], ["g then n d v w r p u a y b", "tabs, in their order"], ["/", "filter"], [".", "freeze live updates"],
-  ["?", "this help"], ["Esc", "close the drawer"], ["Ctrl Enter", "run, save"], ["Ctrl `", "Playground over any tab"], ["arrows, Home, End, PgUp, PgDn", "move in grids"], ["Enter", "open"], ["n", "Data: new record"], ["Del", "Data: delete"],
+  ["?", "this help"], ["Esc", "close the drawer, then the selection"], ["Ctrl Enter", "run, save"], ["Ctrl `", "Playground over any tab"], ["arrows, Home, End, PgUp, PgDn", "move in grids; with Shift: select"], ["Enter, F2", "open, edit"], ["Ctrl C", "copy the selected cells"],
+  ["n · o · Del", "Data: new record, follow reference, delete"], ["t · x", "Who is slow: trace, disconnect"], ["Space · t", "Rules: on or off, trace"], ["t", "Audit: tail"], ["Ctrl Space · Alt ↑ ↓", "Playground: complete, history"],
 ];
 function Dialog({ label, onClose, children, class: name }) {
   const box = useRef();
-  useEffect(() => { box.current.showModal(); }, []);
+  // At once: who types on types into it.
+  useLayoutEffect(() => { box.current.showModal(); }, []);
   return html`<dialog ref=${box} class=${name} aria-label=${label} onClose=${onClose} onClick=${(event) => event.target == box.current && box.current.close()}>${children}</dialog>`;
 }
 function Help() {
@@ -173,19 +174,27 @@ function Help() {
     <form method="dialog" class="bar"><button>Close</button></form><//>`;
 }
 
+/** What admins may list, and where it leads. */
+const LISTS = {
+  "store.listQueries": ({ queries }) => queries.map(({ name }) => ["query", name, () => go(["views", name])]),
+  "rules.getRules": ({ rules }) => rules.map(({ id, name }) => ["rule", `${id} ${name}`, () => go(["rules", "rules", id])]),
+  "procedures.list": ({ procedures }) => procedures.map(({ name }) => ["procedure", name, () => go(["logic", "procedures", name])]),
+  "identity.listUsers": ({ users }) => users.map(({ id, username }) => ["user", username, () => go(["people", "users", id])]),
+};
 function Palette() {
   const [typed, set] = useState("");
   const [at, move] = useState(0);
-  const [names, load] = useState({ buckets: [], queries: [] });
+  const [names, load] = useState({ buckets: [], more: [] });
   useEffect(() => {
     ask("store.buckets").then((answer) => load((old) => ({ ...old, buckets: answer.names })), () => {});
-    if (may("admin")) ask("store.listQueries").then((answer) => load((old) => ({ ...old, queries: answer.queries })), () => {});
+    if (!may("admin")) return;
+    for (const [type, take] of Object.entries(LISTS)) ask(type).then((answer) => load((old) => ({ ...old, more: [...old.more, ...take(answer)] })), () => {});
   }, []);
   const close = () => change({ palette: false });
   const all = [
     ...TABS.map(([id, name]) => ["tab", name, () => go([id])]),
     ...names.buckets.map((name) => ["bucket", name, () => go(["data", name])]),
-    ...names.queries.map((one) => ["query", one.name, () => go(["views", one.name])]),
+    ...names.more,
     ...Object.keys(app.ops ?? {}).map((name) => ["operation", name, () => go(["play"], { operation: name })]),
   ];
   const words = typed.toLowerCase().split(/\s+/);
@@ -197,7 +206,7 @@ function Palette() {
     if (event.key == "Enter") event.preventDefault(), pick(found[at]);
   };
   return html`<${Dialog} label="Palette" class="palette" onClose=${close}>
-    <input autofocus role="combobox" aria-expanded="true" aria-controls="found" aria-activedescendant=${found[at] ? `found-${at}` : undefined} aria-label="Go to" placeholder="Tab, bucket, query, operation" value=${typed} onInput=${(event) => { set(event.target.value); move(0); }} onKeyDown=${key} />
+    <input autofocus role="combobox" aria-expanded="true" aria-controls="found" aria-activedescendant=${found[at] ? `found-${at}` : undefined} aria-label="Go to" placeholder="Tab, bucket, query, rule, user, operation" value=${typed} onInput=${(event) => { set(event.target.value); move(0); }} onKeyDown=${key} />
     <ul id="found" role="listbox" aria-label="Found">${found.map((one, i) => html`<li id=${`found-${i}`} role="option" aria-selected=${i == at ? "true" : "false"} onClick=${() => pick(one)}>${one[1]} <span class="muted">${one[0]}</span></li>`)}</ul><//>`;
 }
 
@@ -207,13 +216,15 @@ function Tab({ id }) {
   const tab = loaded.get(id);
   useEffect(() => {
     if (tab) return;
-    import(`./tabs/${id}.js`).then((module) => loaded.set(id, module.default), (error) => loaded.set(id, () => html`<p class="trouble">${error.message}</p>`)).then(() => again((n) => n + 1));
+    const file = { now: () => import("./tabs/now.js"), data: () => import("./tabs/data.js") }[id] ?? (() => import("./tabs/more.js"));
+    file().then((module) => loaded.set(id, module[id] ?? module.default), (error) => loaded.set(id, () => html`<p class="trouble">${error.message}</p>`)).then(() => again((n) => n + 1));
   }, [id]);
   return tab ? html`<${tab} key=${id} />` : html`<div class="skeleton" aria-busy="true"></div>`;
 }
 
 function Strip() {
-  const { status, lostAt, frozen, wasUp, config } = useApp();
+  const { status, lostAt, frozen, wasUp, pressure } = useApp();
+  if (pressure) return html`<p class="strip bad" role="alert">BACKPRESSURE: ${pressure} <button type="button" onClick=${() => change({ pressure: null })}>Dismiss</button></p>`;
   if (status != "online" && wasUp) return html`<p class="strip" role="status">as of ${new Date(lostAt ?? Date.now()).toLocaleTimeString("en-GB")}: not connected, trying again</p>`;
   if (status != "online") return html`<p class="strip" role="status">Cannot connect yet. If <code>allowedOrigins</code> is set, it must contain ${location.origin}</p>`;
   if (frozen) return html`<p class="strip" role="status">Live updates are frozen <button type="button" onClick=${() => change({ frozen: false })}>Go on</button></p>`;
@@ -234,7 +245,7 @@ function Shell() {
       ${acting && html`<${Acting} ...${acting} />`}
       <${UserMenu} /><button type="button" class="find" onClick=${() => change({ palette: true })} aria-label="Palette"><kbd>Ctrl K</kbd></button></header>
     <nav class=${`rail ${menu ? "open" : ""}`} aria-label="Tabs">${TABS.map(([one, name, key, wanted]) => html`<a key=${one} href=${`#/${one}`} aria-current=${one == id ? "page" : undefined} onClick=${() => setMenu(false)} title=${may(wanted) ? `g ${key}` : `needs ${wanted}`}>${name}${!may(wanted) && html` <span class="muted small">needs ${wanted}</span>`}</a>`)}</nav>
-    <main id="tab"><${Strip} />${may(needs) ? html`<${Tab} id=${id} key=${`${id} ${acting?.userId ?? ""}`} />` : html`<div class="empty"><p>${title} needs the tier <b>${needs}</b>; you have <b>${tier()}</b>.</p></div>`}</main>
+    <main id="tab" tabindex="-1"><${Strip} />${may(needs) ? html`<${Tab} id=${id} key=${`${id} ${acting?.userId ?? ""}`} />` : html`<div class="empty"><p>${title} needs the tier <b>${needs}</b>; you have <b>${tier()}</b>.</p></div>`}</main>
     ${over && id != "play" && html`<section class="over" aria-label="Playground"><${Tab} id="play" /></section>`}
     <${Notes} />${help && html`<${Help} />`}${palette && html`<${Palette} />`}</div>`;
 }
@@ -255,14 +266,13 @@ addEventListener("keydown", (event) => {
   const ctrl = event.ctrlKey || event.metaKey;
   if (ctrl && event.key.toLowerCase() == "k") return event.preventDefault(), change({ palette: !app.palette });
   if (ctrl && event.key == "`") return event.preventDefault(), change({ over: !app.over });
-  const isField = event.target.closest?.("input,textarea,select,dialog,[contenteditable]");
-  if (isField || ctrl || event.altKey || document.documentElement.dataset.keys == "off") return;
+  if (isTyping(event)) return;
   if (wasG && Date.now() - wasG < 1500) {
     wasG = 0;
     const tab = TABS.find(([, , key]) => key == event.key);
     if (tab) return event.preventDefault(), go([tab[0]]);
   }
-  if (event.key == "g") wasG = Date.now();
+  if (event.key == "g") wasG = Date.now(), event.preventDefault();
   if (event.key == "?") change({ help: true });
   if (event.key == ".") change({ frozen: !app.frozen });
   if (event.key == "/") {

@@ -3,12 +3,12 @@
 // (table, drawer, form, editor, chart). It knows no tab. Data reaches the DOM
 // as text nodes only.
 import { Fragment, h, render } from "./vendor/preact.js";
-import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.js";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor/hooks.js";
 import htm from "./vendor/htm.js";
-import { NoexdError } from "./noexd.js";
+import { NoexdError, version } from "./noexd.js";
 
 export const html = htm.bind(h);
-export { Fragment, render, useEffect, useMemo, useRef, useState, NoexdError };
+export { Fragment, render, useEffect, useLayoutEffect, useMemo, useRef, useState, NoexdError };
 
 // The state of the page
 
@@ -109,26 +109,61 @@ export const unnote = (id) => change({ notes: app.notes.filter((one) => one.id !
 export function fail(error, type, fields) {
   const operation = error.operation ?? type;
   const issues = Array.isArray(error.issues) && error.issues.length ? `: ${error.issues.map((one) => `${one.field ?? one.path ?? ""} ${one.message ?? ""}`).join("; ")}` : "";
-  note("bad", `${error.code ?? "ERROR"}: ${error.message}${error.message?.includes(issues.slice(2, 20)) ? "" : issues}`, { operation, resource: fields?.bucket ?? fields?.query ?? fields?.name, code: error.code });
+  // All writes meet it until it is over: it stands above everything.
+  if (error.code == "BACKPRESSURE") return change({ pressure: error.message });
+  note("bad", `${error.code ?? "ERROR"}: ${error.message}${error.message?.includes(error.issues?.[0]?.message) ? "" : issues}`, { operation, resource: fields?.bucket ?? fields?.query ?? fields?.name, code: error.code });
 }
+/** What helps whoever looks into an error of the server: no data. */
+export const report = (one) => `operation: ${one.operation}\ncode: ${one.code}\nmessage: ${one.text ?? one.message}\nversion: ${version}`;
+/** Why somebody may not, for those who may ask: `access.explain` in People. */
+export const Why = ({ code, operation, resource }) => code == "FORBIDDEN" && may("admin") && app.config.auth != "open"
+  && html`<button type="button" onClick=${() => go(["people", "may"], { operation, resource, user: app.acting?.id ?? app.user?.userId })}>Why?</button>`;
+
+// Keys
+
+/** Single letters act outside of fields, and can be switched off. */
+export const isTyping = (event) => event.target.closest?.("input,textarea,select,dialog") || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.documentElement.dataset.keys == "off";
+export function useKeys(keys) {
+  const now = useRef();
+  now.current = keys;
+  useEffect(() => {
+    const fn = (event) => { if (!isTyping(event) && now.current[event.key]?.(event) !== undefined) event.preventDefault(); };
+    addEventListener("keydown", fn);
+    return () => removeEventListener("keydown", fn);
+  }, []);
+}
+/** The row of a table that has the focus. */
+export const rowAt = (rows) => rows[document.activeElement?.closest?.("[data-at]")?.dataset.at];
+// What had the focus and went away, or cannot have it any more, hands it to what it stood in.
+let path = [];
+addEventListener("focusin", (event) => { path = event.composedPath(); });
+new MutationObserver(() => requestAnimationFrame(() => requestAnimationFrame(() => {
+  if (document.activeElement != document.body || !path.length || (path[0].isConnected && !path[0].disabled)) return;
+  const next = path.find((node) => node.isConnected && node.matches?.("[tabindex],dialog,main")) ?? document.getElementById("tab");
+  path = [];
+  next?.focus();
+}))).observe(document.getElementById("app"), { childList: true, subtree: true, attributes: true, attributeFilter: ["disabled"] });
 
 // Live data and polling
 
 /** The snapshot of a Live; frozen while updates are. */
 export function useLive(make, deps) {
-  const [snap, set] = useState({ status: "loading" });
+  const key = JSON.stringify(deps);
+  const [state, set] = useState({});
   const { frozen } = useApp();
-  const held = useRef();
+  const held = useRef({});
+  const take = () => { const snap = held.current.live.snapshot(); held.current.at = snap.window?.offset; set({ key, snap }); };
   useEffect(() => {
     const live = make?.();
-    if (!live) return set({ status: "loading" });
-    held.current = live;
-    set(live.snapshot());
-    // A refusal before any data shows as the snapshot's status.
-    return live.subscribe((next) => { if (!app.frozen) set(next); });
+    if (!live) return set({});
+    held.current = { live };
+    take();
+    // A refusal before any data shows as the snapshot's status; who scrolls while
+    // updates are frozen sees what is there now.
+    return live.subscribe((next) => { if (!app.frozen || next.window?.offset != held.current.at) take(); });
   }, deps);
-  useEffect(() => { if (!frozen && held.current) set(held.current.snapshot()); }, [frozen]);
-  return snap;
+  useEffect(() => { if (!frozen && held.current.live) take(); }, [frozen]);
+  return state.key == key ? state.snap : { status: "loading" };
 }
 
 /** Asks again and again while somebody looks; one request at a time. */
@@ -156,12 +191,16 @@ export function usePoll(fn, ms, deps = []) {
       if (!isOver) timer = setTimeout(turn, wait);
     };
     again.current = turn;
-    const seen = () => document.visibilityState == "visible" && turn();
+    const mayAsk = () => document.visibilityState == "visible" && app.status == "online" && !app.frozen;
+    let could = mayAsk();
+    const seen = () => { const can = mayAsk(); if (can && !could) turn(); could = can; };
     document.addEventListener("visibilitychange", seen);
+    watchers.add(seen);
     turn();
     return () => {
       isOver = true;
       clearTimeout(timer);
+      watchers.delete(seen);
       document.removeEventListener("visibilitychange", seen);
     };
   }, deps);
@@ -234,32 +273,41 @@ export function Trouble({ error, family }) {
   if (!error) return null;
   const isOff = /UNKNOWN_OPERATION|NOT_AVAILABLE/.test(error.code);
   if (isOff && family) return html`<${Empty} snippet=${SWITCHES[family]}>Switched off on this server (${error.message}). It is switched on with:<//>`;
-  return html`<p class="trouble" role="alert"><b>${error.code}</b> ${error.message}${error.code == "FORBIDDEN" && html` <span class="muted">${error.operation}</span>`}</p>`;
+  return html`<p class="trouble" role="alert"><b>${error.code}</b> ${error.message}${error.code == "FORBIDDEN" && html` <span class="muted">${error.operation}</span> <${Why} code=${error.code} operation=${error.operation} />`}
+    ${error.code == "INTERNAL_ERROR" && html` <button type="button" onClick=${() => copy(report(error))}>Copy report</button>`}</p>`;
 }
 
 export function Drawer({ title, onClose, children, wide }) {
   const box = useRef();
-  useEffect(() => {
+  const close = useRef();
+  close.current = onClose;
+  // At once: who types on meets it.
+  useLayoutEffect(() => {
     const before = document.activeElement;
+    const key = (event) => { if (event.key == "Escape" && !event.defaultPrevented && !document.querySelector("dialog[open]")) event.preventDefault(), close.current(); };
     box.current.focus();
-    return () => before?.isConnected && before.focus();
+    addEventListener("keydown", key);
+    return () => {
+      removeEventListener("keydown", key);
+      // Who looks at something else meanwhile goes on.
+      if (before?.isConnected && (document.activeElement == document.body || box.current?.contains(document.activeElement))) before.focus();
+    };
   }, []);
-  return html`<aside class=${`drawer ${wide ? "wide" : ""}`} ref=${box} tabindex="-1" aria-label=${title}
-      onKeyDown=${(event) => { if (event.key == "Escape" && !event.defaultPrevented) event.preventDefault(), onClose(); }}>
+  return html`<aside class=${`drawer ${wide ? "wide" : ""}`} ref=${box} tabindex="-1" aria-label=${title}>
     <header><h2>${title}</h2><button type="button" aria-label="Close" onClick=${onClose}>✕</button></header>
     <div class="inside">${children}</div></aside>`;
 }
 
 /** Asks before something is destroyed; with `word`, after it was typed. */
-export function Confirm({ title, children, word, yes, onYes, onClose }) {
+export function Confirm({ title, children, word, yes, disabled, onYes, onClose }) {
   const [typed, set] = useState("");
   const box = useRef();
-  useEffect(() => { box.current.showModal(); }, []);
+  useLayoutEffect(() => { box.current.showModal(); }, []);
   return html`<dialog ref=${box} aria-label=${title} onCancel=${onClose} onClose=${onClose}>
-    <form method="dialog" onSubmit=${(event) => { event.preventDefault(); if (!word || typed == word) onYes(), onClose(); }}>
+    <form method="dialog" onSubmit=${(event) => { event.preventDefault(); if ((!word || typed == word) && !disabled) onYes(), onClose(); }}>
       <h2>${title}</h2>${children}
       ${word && html`<label>Type <b>${word}</b><input value=${typed} onInput=${(event) => set(event.target.value)} /></label>`}
-      <p class="bar"><button type="submit" class="danger" disabled=${word && typed != word}>${yes}</button><button type="button" onClick=${onClose}>Cancel</button></p>
+      <p class="bar"><button type="submit" class="danger" disabled=${disabled || (word && typed != word)}>${yes}</button><button type="button" onClick=${onClose}>Cancel</button></p>
     </form></dialog>`;
 }
 
@@ -272,18 +320,18 @@ export function Tabs({ label, all, now, onPick }) {
  * `[title, row => cell, {right, wide}]`; the first two stay where it is narrow.
  */
 export function Table({ label, columns, rows, keyOf, onOpen, selected, order, onOrder }) {
+  const [at, setAt] = useState(0);
   const move = (event) => {
-    const [step] = { ArrowDown: [1], ArrowUp: [-1] }[event.key] ?? [];
     const row = event.currentTarget;
-    if (step) {
-      const next = step > 0 ? row.nextElementSibling : row.previousElementSibling;
-      if (next) next.focus(), event.preventDefault();
-    } else if (event.key == "Enter" && event.target == row) onOpen?.(rows[row.dataset.at]);
+    const next = { ArrowDown: row.nextElementSibling, ArrowUp: row.previousElementSibling, Home: row.parentNode.firstElementChild, End: row.parentNode.lastElementChild }[event.key];
+    if (event.target != row) return;
+    if (next) next.focus(), event.preventDefault();
+    else if (event.key == "Enter") onOpen(rows[row.dataset.at]);
   };
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table>
     <thead><tr>${columns.map(([title, , o = {}]) => html`<th key=${title} scope="col" class=${`${o.right ? "right" : ""} ${o.wide ? "wide" : ""}`} aria-sort=${order && o.by == order ? "descending" : undefined}>
       ${o.by && onOrder ? html`<button type="button" class="plain" onClick=${() => onOrder(o.by)}>${title}${o.by == order ? " ↓" : ""}</button>` : title}</th>`)}</tr></thead>
-    <tbody>${rows.map((row, at) => html`<tr key=${keyOf(row)} data-at=${at} tabindex=${onOpen ? 0 : undefined} class=${keyOf(row) === selected ? "selected" : ""}
+    <tbody>${rows.map((row, i) => html`<tr key=${keyOf(row)} data-at=${i} tabindex=${onOpen ? (i == Math.min(at, rows.length - 1) ? 0 : -1) : undefined} onFocus=${onOpen && (() => setAt(i))} class=${keyOf(row) === selected ? "selected" : ""}
         aria-current=${keyOf(row) === selected ? "true" : undefined} onKeyDown=${onOpen && move}
         onClick=${onOpen && ((event) => { if (!event.target.closest("button,a,input")) onOpen(row); })}>
       ${columns.map(([title, cell, o = {}]) => html`<td key=${title} class=${`${o.right ? "right" : ""} ${o.mono ? "mono" : ""} ${o.wide ? "wide" : ""}`}>${cell(row)}</td>`)}</tr>`)}</tbody></table></div>`;

@@ -1,8 +1,9 @@
 // Data: the records of a bucket, live, and a form that never overwrites what
 // somebody else changed meanwhile (console.md section 4).
 import {
-  Ago, Code, Confirm, Do, Drawer, Editor, Empty, Json, State, Table, Tabs, Trouble, act, app, ask, bytes, change, copy, count, dbNow, download, fail, go, html, may, note, parse, plural, pretty, text, useApp, useEffect, useLive, useMemo, usePoll, useRef, useState,
+  Ago, Confirm, Do, Drawer, Editor, Empty, State, Table, Trouble, act, app, ask, copy, count, dbNow, fail, go, html, isTyping, may, note, parse, plural, pretty, text, useApp, useEffect, useKeys, useLive, useMemo, usePoll, useRef, useState,
 } from "../ui.js";
+import Field from "./field.js";
 import Schema from "./schema.js";
 import Transfer from "./transfer.js";
 
@@ -14,6 +15,14 @@ const META = /^_(version|createdAt|updatedAt|expiresAt)$/;
 const isTime = (name) => /^_(createdAt|updatedAt|expiresAt)$/.test(name);
 /** As whoever this page is now. */
 const asks = (type, fields, o) => ask(type, fields, { ...o, acting: true });
+/** Column widths, by bucket. */
+function widthsOf(bucket, next) {
+  try {
+    const all = JSON.parse(localStorage.getItem("noexd-console:widths") ?? "{}");
+    if (next) localStorage.setItem("noexd-console:widths", JSON.stringify({ ...all, [bucket]: next }));
+    return all[bucket] ?? {};
+  } catch { return {}; }
+}
 const equal = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 // The list of buckets
@@ -50,8 +59,12 @@ function Define({ onClose }) {
 
 const OPERATORS = { "=": null, "≠": "$neq", "<": "$lt", "≤": "$lte", ">": "$gt", "≥": "$gte", contains: "$contains", "starts with": "$startsWith", exists: "$exists" };
 const SIGNS = Object.fromEntries(Object.entries(OPERATORS).map(([sign, op]) => [op, sign]));
-/** Conditions of a filter, or null where it says more than a row of chips can. */
+/** Conditions of a filter, or null where it says more than a row of chips can: all of them hold, or any (`$or`). */
 export function conditionsOf(filter) {
+  if (Array.isArray(filter.$or) && Object.keys(filter).length == 1) {
+    const each = filter.$or.map((one) => (one && typeof one == "object" ? conditionsOf(one) : null));
+    return each.length && each.every((one) => one?.length == 1 && !one.isAny) ? Object.assign(each.flat(), { isAny: true }) : null;
+  }
   const out = [];
   for (const [field, value] of Object.entries(filter)) {
     if (field.startsWith("$")) return null;
@@ -66,11 +79,14 @@ export function conditionsOf(filter) {
   }
   return out;
 }
-export function filterOf(conditions) {
+const one = ([field, sign, value]) => ({ [field]: sign == "=" ? value : { [OPERATORS[sign]]: value } });
+export function filterOf(conditions, isAny = conditions.isAny) {
+  if (isAny && conditions.length > 1) return { $or: conditions.map(one) };
   const filter = {};
   for (const [field, sign, value] of conditions) {
-    if (sign == "=") filter[field] = value;
-    else filter[field] = { ...(typeof filter[field] == "object" && filter[field]), [OPERATORS[sign]]: value };
+    const old = filter[field];
+    const kept = old === undefined ? {} : old && typeof old == "object" ? old : { $eq: old };
+    filter[field] = old === undefined && sign == "=" ? value : { ...kept, [OPERATORS[sign] ?? "$eq"]: value };
   }
   return filter;
 }
@@ -86,6 +102,7 @@ function Filter({ fields, filter, onFilter }) {
   const [isJson, setJson] = useState(false);
   const [source, setSource] = useState("");
   const [adding, setAdding] = useState(null);
+  const [isAny, setAny] = useState(false);
   const conditions = conditionsOf(filter);
   const json = isJson || !conditions;
   const shown = json ? source || JSON.stringify(filter) : "";
@@ -97,20 +114,29 @@ function Filter({ fields, filter, onFilter }) {
     const typed = sign == "exists" ? "true" : form.get("value");
     const type = sign == "exists" ? "boolean" : /with|contains/.test(sign) ? "string" : fields[field]?.type;
     setAdding(null);
-    onFilter(filterOf([...conditions, [field, sign, valueOf(typed, type)]]));
+    onFilter(filterOf([...conditions, [field, sign, valueOf(typed, type)]], any));
   };
+  const any = conditions?.length > 1 ? !!conditions.isAny : isAny;
+  const wants = (form) => setAdding({ field: form.elements.field.value, sign: form.elements.sign.value });
+  const type = fields[adding?.field ?? Object.keys(fields)[0]];
+  const options = adding?.sign == "exists" ? null : type?.enum ?? (type?.type == "boolean" ? [true, false] : null);
   return html`<div class="chips" role="group" aria-label="Filter">
-    ${!json && conditions.map(([field, sign, operand], at) => html`<span class="chip" key=${at}>${field} ${sign} ${text(operand)}<button type="button" aria-label=${`Remove ${field}`} onClick=${() => onFilter(filterOf(conditions.filter((_, i) => i != at)))}>✕</button></span>`)}
-    ${!json && (adding ? html`<form class="bar" onSubmit=${add} onKeyDown=${(event) => event.key == "Escape" && (event.preventDefault(), setAdding(null))}>
+    ${!json && conditions.map(([field, sign, operand], at) => html`<span class="chip" key=${at}>${field} ${sign} ${text(operand)}<button type="button" aria-label=${`Remove ${field}`} onClick=${() => onFilter(filterOf(conditions.filter((_, i) => i != at), any))}>✕</button></span>`)}
+    ${!json && (conditions.length > 1 || (adding && conditions.length > 0)) && html`<select aria-label="All or any" value=${any ? "any" : "all"} onChange=${(event) => { setAny(event.target.value == "any"); if (conditions.length > 1) onFilter(filterOf(conditions, event.target.value == "any")); }}><option value="all">all hold</option><option value="any">any holds</option></select>`}
+    ${!json && (adding ? html`<form class="bar" onSubmit=${add} onChange=${(event) => event.target.name != "value" && wants(event.currentTarget)} onKeyDown=${(event) => event.key == "Escape" && (event.preventDefault(), setAdding(null))}>
         <select name="field" aria-label="Field" autofocus ref=${(node) => node && !node.dataset.was && ((node.dataset.was = 1), node.focus())}>${Object.keys(fields).map((name) => html`<option>${name}</option>`)}</select>
         <select name="sign" aria-label="Operator">${Object.keys(OPERATORS).map((sign) => html`<option>${sign}</option>`)}</select>
-        <input name="value" aria-label="Value" size="12" /><button>Add</button><button type="button" onClick=${() => setAdding(null)}>Cancel</button></form>`
-      : html`<button type="button" data-filter aria-label="Add a filter" onClick=${() => setAdding(true)}>+ Filter</button>`)}
+        ${options ? html`<select name="value" aria-label="Value">${options.map((one) => html`<option>${text(one)}</option>`)}</select>` : adding.sign != "exists" && html`<input name="value" aria-label="Value" size="12" inputmode=${type?.type == "number" ? "decimal" : undefined} />`}<button>Add</button><button type="button" onClick=${() => setAdding(null)}>Cancel</button></form>`
+      : html`<button type="button" data-filter aria-label="Add a filter" onClick=${() => setAdding({})}>+ Filter</button>`)}
     ${json && html`<form class="bar grow" onSubmit=${(event) => { event.preventDefault(); if (!issue) setSource(""), onFilter(value); }}>
       <input data-filter class="mono grow" aria-label="Filter as JSON" value=${shown} aria-invalid=${issue ? "true" : undefined} onInput=${(event) => setSource(event.target.value)} /><button disabled=${!!issue}>Apply</button></form>`}
     <button type="button" class="plain mono" title=${conditions ? "Filter as JSON" : "This filter is shown as JSON only"} disabled=${!conditions} aria-pressed=${json ? "true" : "false"} onClick=${() => { setJson(!isJson); setSource(""); }}>{ }</button>
     ${Object.keys(filter).length > 0 && html`<button type="button" class="plain" onClick=${() => onFilter({})}>Clear filter</button>`}</div>`;
 }
+
+/** Where a reference leads. */
+const follow = (type, value) => (type?.ref && value != null ? go(["data", type.ref], { key: JSON.stringify(value) }) : note("good", "No reference in this column"));
+const range = (anchor, to) => ({ anchor, from: Math.min(anchor, to), to: Math.max(anchor, to) });
 
 // The grid
 
@@ -122,7 +148,7 @@ function Cell({ name, value }) {
   return text(value);
 }
 
-function Grid({ bucket, keyField, columns, types, total, rows, from, onWindow, sort, onSort, selected, onOpen, onDelete }) {
+function Grid({ bucket, keyField, columns, types, total, rows, from, widths: chosen, onWidth, onWindow, sort, onSort, selected, picked, onPick, onOpen, onDelete }) {
   const box = useRef();
   const [top, setTop] = useState(0);
   const [tall, setTall] = useState(400);
@@ -174,46 +200,47 @@ function Grid({ bucket, keyField, columns, types, total, rows, from, onWindow, s
     else if (event.key == "PageUp") row -= page;
     else if (event.key == "Home") [row, col] = event.ctrlKey ? [0, 0] : [row, 0];
     else if (event.key == "End") [row, col] = event.ctrlKey ? [total - 1, columns.length - 1] : [row, columns.length - 1];
-    else if (event.key == "Enter" || event.key == "F2") { const one = rows[row - from]; if (one) onOpen(one, columns[col]); return event.preventDefault(); }
-    else if (event.key == "Delete") { const one = rows[row - from]; if (one) onDelete(one); return; }
-    else if (event.ctrlKey && event.key == "c" && !getSelection().toString()) { const one = rows[row - from]; if (one) copy(text(one[columns[col]])); return; }
-    else return;
+    else {
+      const one = rows[row - from];
+      if (!one) return;
+      if (event.key == "Enter" || event.key == "F2") onOpen(one, event.key == "F2" && columns[col]);
+      else if (event.key == "Delete") onDelete(one);
+      else if (event.key == "o" && !isTyping(event)) follow(types[columns[col]], one[columns[col]]);
+      else if ((event.ctrlKey || event.metaKey) && event.key == "c" && !getSelection().toString()) copy(picked ? rows.slice(Math.max(0, picked.from - from), picked.to + 1 - from).map((each) => columns.map((name) => text(each[name])).join("\t")).join("\n") : text(one[columns[col]]));
+      else return;
+      return event.preventDefault();
+    }
     event.preventDefault();
     row = Math.max(0, Math.min(total - 1, row));
     col = Math.max(0, Math.min(columns.length - 1, col));
+    onPick(event.shiftKey ? range(picked?.anchor ?? at[0], row) : null);
     isMoving.current = true;
     setAt([row, col]);
     scrollTo(row);
   };
-  const px = columns.map((name) => (name == keyField ? 160 : isTime(name) ? 112 : types[name]?.type == "number" || name == "_version" ? 92 : types[name]?.type == "boolean" ? 84 : 140));
-  const [widths, minWidth] = [px.map((one) => `minmax(${one}px,${one}fr)`).join(" "), `${px.reduce((sum, one) => sum + one, 0)}px`];
+  const px = columns.map((name) => chosen[name] ?? (name == keyField ? 160 : isTime(name) ? 112 : types[name]?.type == "number" || name == "_version" ? 92 : types[name]?.type == "boolean" ? 84 : 140));
+  const [widths, minWidth] = [px.map((one, i) => (chosen[columns[i]] ? `${one}px` : `minmax(${one}px,${one}fr)`)).join(" "), `${px.reduce((sum, one) => sum + one, 0)}px`];
+  const resize = (event, name) => {
+    event.preventDefault();
+    const handle = event.currentTarget;
+    const [x, was] = [event.clientX, handle.parentNode.offsetWidth];
+    handle.setPointerCapture(event.pointerId);
+    handle.onpointermove = (next) => onWidth(name, Math.max(48, was + next.clientX - x));
+    handle.onpointerup = () => { handle.onpointermove = null; };
+  };
+  const isPicked = (i) => picked && i >= picked.from && i <= picked.to;
   const isNumber = (name) => types[name]?.type == "number" || name == "_version";
   const base = full > TALLEST ? top - (first - Math.floor(first)) * rowHeight : 0;
-  return html`<div class="grid" role="grid" aria-label=${`Records of ${bucket}`} aria-rowcount=${total + 1} aria-colcount=${columns.length} ref=${box} onScroll=${(event) => setTop(event.target.scrollTop)} onKeyDown=${key}>
+  return html`<div class="grid" role="grid" aria-label=${`Records of ${bucket}`} aria-rowcount=${total + 1} aria-colcount=${columns.length} aria-multiselectable="true" ref=${box} onScroll=${(event) => setTop(event.target.scrollTop)} onKeyDown=${key}>
     <div role="row" class="head" aria-rowindex="1" style=${{ gridTemplateColumns: widths, minWidth }}>${columns.map((name) => html`<div role="columnheader" key=${name} class=${isNumber(name) ? "num" : ""} aria-sort=${sort?.[name] ? (sort[name] == "asc" ? "ascending" : "descending") : "none"}>
-      <button type="button" tabindex="-1" onClick=${() => onSort(name)}>${name}${sort?.[name] ? (sort[name] == "asc" ? " ↑" : " ↓") : ""}</button></div>`)}</div>
-    <div role="rowgroup" style=${{ height: `${height}px`, position: "relative" }}>${drawn.map(([i, row]) => html`<div role="row" key=${i} data-row=${i} aria-rowindex=${i + 2} aria-selected=${row && row[keyField] === selected ? "true" : "false"}
-      class=${`body ${row && row[keyField] === selected ? "selected" : ""}`} style=${{ gridTemplateColumns: widths, minWidth, top: `${full > TALLEST ? base + (i - first) * rowHeight : i * rowHeight}px` }} onClick=${() => row && onOpen(row)}>
+      <button type="button" tabindex="-1" onClick=${() => onSort(name)}>${name}${sort?.[name] ? (sort[name] == "asc" ? " ↑" : " ↓") : ""}</button><span class="resize" onPointerDown=${(event) => resize(event, name)} onDblClick=${() => onWidth(name, null)}></span></div>`)}</div>
+    <div role="rowgroup" style=${{ height: `${height}px`, position: "relative" }}>${drawn.map(([i, row]) => html`<div role="row" key=${i} data-row=${i} aria-rowindex=${i + 2} aria-selected=${(row && row[keyField] === selected) || isPicked(i) ? "true" : "false"}
+      class=${`body ${(row && row[keyField] === selected) || isPicked(i) ? "selected" : ""}`} style=${{ gridTemplateColumns: widths, minWidth, top: `${full > TALLEST ? base + (i - first) * rowHeight : i * rowHeight}px` }} onClick=${(event) => { if (event.shiftKey) onPick(range(picked?.anchor ?? at[0], i)); else if (row) onPick(null), onOpen(row); }}>
       ${columns.map((name, col) => { const old = row && changed(row); const isNew = old && !equal(old[name], row[name]) && !isTime(name);
         return html`<div role="gridcell" key=${isNew ? `${name}-${row._version}` : name} data-col=${col} tabindex=${i == at[0] && col == at[1] ? 0 : -1} onFocus=${() => (at[0] != i || at[1] != col) && setAt([i, col])} class=${`mono ${isNumber(name) ? "num" : ""} ${isNew ? "flash" : ""}`}>${row ? html`<${Cell} name=${name} value=${row[name]} />` : html`<span class="muted">…</span>`}</div>`; })}</div>`)}</div></div>`;
 }
 
 // The record
-
-function Field({ name, type, value, onInput, isKey }) {
-  const id = `field-${name}`;
-  const common = { id, disabled: isKey, "aria-label": name };
-  if (type?.enum) return html`<select ...${common} value=${JSON.stringify(value)} onChange=${(event) => onInput(event.target.value === "" ? null : JSON.parse(event.target.value))}>${value == null && html`<option value="">–</option>`}${type.enum.map((one) => html`<option value=${JSON.stringify(one)}>${text(one)}</option>`)}</select>`;
-  if (type?.type == "boolean" || typeof value == "boolean") return html`<input ...${common} type="checkbox" checked=${!!value} onChange=${(event) => onInput(event.target.checked)} />`;
-  if (type?.type == "number" || (typeof value == "number" && !type)) return html`<input ...${common} class="mono" inputmode="decimal" value=${value ?? ""} onInput=${(event) => { const typed = event.target.value.trim(); onInput(typed === "" ? null : Number.isNaN(Number(typed)) ? typed : Number(typed)); }} />`;
-  if ((type && /object|array/.test(type.type)) || (value && typeof value == "object")) return html`<${JsonField} common=${common} value=${value} onInput=${onInput} />`;
-  return html`<input ...${common} class="mono" value=${value ?? ""} onInput=${(event) => onInput(event.target.value)} />`;
-}
-function JsonField({ common, value, onInput }) {
-  const [source, set] = useState(() => pretty(value ?? null));
-  const { issue } = parse(source);
-  return html`<textarea ...${common} rows="4" value=${source} aria-invalid=${issue ? "true" : undefined} onInput=${(event) => { set(event.target.value); const found = parse(event.target.value); if (!found.issue) onInput(found.value); }}></textarea>`;
-}
 
 /** Per field: who changed it since the form was opened. */
 export function merge(base, theirs, mine) {
@@ -231,7 +258,8 @@ function Review({ rows, onTake }) {
       ${["theirs", "mine"].map((side) => html`<td class="mono"><label><input type="radio" name=${`take-${row.name}`} checked=${row.take == side} disabled=${!row.isBoth} onChange=${() => onTake(row.name, side)} />${text(side == "mine" && !(("mine" in row) && row.mine !== undefined) ? row.base : row[side])}</label></td>`)}</tr>`)}</tbody></table></div>`;
 }
 
-function Record({ bucket, keyField, schema, record, onClose, onDelete }) {
+function Record({ bucket, keyField, schema, record, field, onClose, onDelete }) {
+  useEffect(() => { if (field) document.getElementById(`field-${field}`)?.focus(); }, [field]);
   const [base, setBase] = useState(record);
   const [mine, setMine] = useState({});
   const [review, setReview] = useState(null);
@@ -312,38 +340,76 @@ function Plan({ bucket, filter }) {
   return html`<span class="small">${data.rowFilter && html`<${State} kind="warn">filtered by row rules<//> `}${isScan ? html`<${State} kind="warn">${way}, ${plural(data.lookedAt, "record")}<//>` : html`<span class="muted">${Object.keys(filter).length ? way : "all records"}${data.lookedAt != null && Object.keys(filter).length ? `, ${count(data.lookedAt)} looked at` : ""}</span>`}</span>`;
 }
 
-function useRows(bucket, filter, sort, isLive, from, total) {
-  const config = { ...(Object.keys(filter).length && { filter }), ...(sort && { sort }), limit: PIECE, offset: from };
-  const deps = [bucket, JSON.stringify(filter), JSON.stringify(sort), from, isLive];
-  const live = useLive(isLive && bucket ? () => dbNow().bucket(bucket).live(config) : null, deps);
-  const paged = usePoll(async () => (isLive === false ? asks("store.find", { bucket, ...config }) : null), 1e9, deps);
-  const kept = useRef({ rows: [], from: 0, name: "" });
+/** The rows round the view: a window of a live order that moves, or pages. */
+function useRows(bucket, filter, sort, isLive, from) {
   const name = JSON.stringify([bucket, filter, sort]);
-  const wanted = isLive ? live.data : paged.data;
-  const tag = JSON.stringify(deps);
-  const was = useRef("");
+  const config = { ...(Object.keys(filter).length && { filter }), ...(sort && { sort }) };
+  const held = useRef({});
+  const move = (live = held.current.live) => {
+    if (!live || (held.current.live == live && held.current.from == from)) return;
+    held.current = { live, from };
+    live.move({ offset: from, limit: PIECE }).catch(() => {});
+  };
+  const live = useLive(isLive ? () => { const one = dbNow().bucket(bucket).live(config); move(one); return one; } : () => { held.current = {}; }, [name, isLive]);
+  useEffect(() => move(), [from]);
+  const paged = usePoll(async () => (isLive === false ? { name, from, rows: await asks("store.find", { bucket, ...config, limit: PIECE, offset: from }) } : null), 1e9, [name, from, isLive]);
+  const kept = useRef({});
   if (kept.current.name != name) kept.current = { rows: [], from: 0, name };
-  if (Array.isArray(wanted) && (was.current == tag || wanted !== kept.current.rows)) kept.current = { rows: wanted, from: was.current == tag ? from : kept.current.from, name };
-  useEffect(() => { was.current = tag; }, [tag, live.data, paged.data]);
-  return { ...kept.current, status: isLive ? live.status : "paged", error: isLive ? live.error : paged.error };
+  if (isLive && live.window && Array.isArray(live.data)) kept.current = { rows: live.data, from: live.window.offset, name };
+  if (isLive === false && paged.data?.name == name) kept.current = paged.data;
+  return { ...kept.current, status: isLive ? live.status : "paged", error: isLive ? live.error : paged.error, isRefused: isLive && live.error && !live.data, again: paged.again };
 }
 
+/** What is done with many records: a hundred a transaction. */
+function Bulk({ bucket, keyField, rows, count: wanted, names, onClose }) {
+  const [sure, sureOf] = useState(null);
+  const [field, setField] = useState(names[0]);
+  const [typed, type] = useState("");
+  const { value, issue } = parse(typed);
+  const run = async (make, done) => {
+    let n = 0;
+    for (; n < rows.length; n += 100) {
+      const operations = rows.slice(n, n + 100).map((row) => ({ bucket, key: row[keyField], expect: { _version: row._version }, ...make }));
+      try { await asks("store.transaction", { operations }); } catch (error) {
+        fail(error, "store.transaction", { bucket });
+        return note("bad", `${count(n)} of ${count(rows.length)} were ${done}; each transaction of 100 is done whole or not at all`);
+      }
+    }
+    note("good", `${plural(rows.length, "record")} ${done}`);
+    onClose();
+  };
+  return html`<div class="bar" role="group" aria-label="Selection"><b>${plural(rows.length, "record")} selected</b>${wanted > rows.length && html`<span class="muted">of ${count(wanted)}: more than ${PIECE} at a time are not</span>`}
+    <select aria-label="Field to set" value=${field} onChange=${(event) => setField(event.target.value)}>${names.map((name) => html`<option>${name}</option>`)}</select><input class="mono" size="10" aria-label="Value to set" placeholder="JSON" value=${typed} onInput=${(event) => type(event.target.value)} />
+    <${Do} change disabled=${!typed || !!issue} title=${issue} onClick=${() => run({ op: "update", data: { [field]: value } }, "changed")}>Set<//><${Do} change danger onClick=${() => sureOf(true)}>Delete…<//><button type="button" onClick=${onClose}>Unselect</button>
+    ${sure && html`<${Confirm} title=${`Delete ${plural(rows.length, "record")}`} yes="Delete" onClose=${() => sureOf(null)} onYes=${() => run({ op: "delete" }, "deleted")}><p>${plural(rows.length, "record")} of <b>${bucket}</b>, ${text(rows[0]?.[keyField])} to ${text(rows.at(-1)?.[keyField])}, are destroyed.</p><//>`}</div>`;
+}
+
+function Columns({ all, columns, onColumns, widths, onWidth }) {
+  const step = (name, by) => { const next = columns.filter((one) => one != name); next.splice(Math.max(0, columns.indexOf(name) + by), 0, name); onColumns(next); };
+  return html`<details class="menu"><summary>Columns</summary><div class="wide">${[...columns, ...all.filter((name) => !columns.includes(name))].map((name) => { const isShown = columns.includes(name); return html`<div class="bar" key=${name}><label class="check grow"><input type="checkbox" checked=${isShown} disabled=${isShown && columns.length == 1} onChange=${() => onColumns(isShown ? columns.filter((one) => one != name) : [...columns, name])} />${name}</label>
+    ${isShown && [["↑", "Move up", () => step(name, -1)], ["↓", "Move down", () => step(name, 1)], ["−", "Narrower", () => onWidth(name, Math.max(48, (widths[name] ?? 140) - 24))], ["+", "Wider", () => onWidth(name, (widths[name] ?? 140) + 24)]].map(([sign, what, fn]) => html`<button type="button" class="plain" aria-label=${`${what}: ${name}`} onClick=${fn}>${sign}</button>`)}</div>`; })}</div></details>`;
+}
+
+const ofRoute = (source) => { const value = source ? parse(source).value : null; return value && typeof value == "object" && !Array.isArray(value) ? value : null; };
 function Bucket({ bucket }) {
   const { query, locked } = useApp();
-  const filter = useMemo(() => { try { return JSON.parse(query.get("filter") || "{}"); } catch { return {}; } }, [query.get("filter")]);
-  const sort = useMemo(() => { try { return JSON.parse(query.get("sort") || "null"); } catch { return null; } }, [query.get("sort")]);
+  const filter = useMemo(() => ofRoute(query.get("filter")) ?? {}, [query.get("filter")]);
+  const sort = useMemo(() => ofRoute(query.get("sort")), [query.get("sort")]);
   const [from, setFrom] = useState(0);
   const [wantsLive, setWants] = useState(null);
   const [shown, show] = useState(null);
-  const [hidden, setHidden] = useState(new Set(["_createdAt"]));
-  const [picking, setPicking] = useState(false);
+  const [picked, pick] = useState(null);
+  const [widths, setWidths] = useState(() => widthsOf(bucket));
+  const onWidth = (name, px) => setWidths((old) => { const next = { ...old, [name]: px }; if (!px) delete next[name]; widthsOf(bucket, next); return next; });
   const schema = usePoll(() => (may("admin") ? asks("store.getBucketSchema", { name: bucket }) : Promise.resolve(null)), 30000, [bucket]);
   const first = usePoll(() => asks("store.count", Object.keys(filter).length ? { bucket, filter } : { bucket }), 1e9, [bucket, JSON.stringify(filter)]);
   const isSmall = first.data == null ? null : first.data <= LIVE_ROWS;
   const isLive = wantsLive ?? isSmall;
   const counted = useLive(isLive ? () => dbNow().bucket(bucket).live({ ...(Object.keys(filter).length && { filter }), aggregate: { function: "count" } }) : null, [bucket, JSON.stringify(filter), isLive]);
   const total = (isLive && typeof counted.data == "number" ? counted.data : first.data) ?? 0;
-  const { rows, from: start, status, error } = useRows(bucket, filter, sort, isLive, from, total);
+  const { rows, from: start, status, error, isRefused, again } = useRows(bucket, filter, sort, isLive, from);
+  // Refused where ad-hoc queries are off: pages are not.
+  useEffect(() => { if (isRefused && wantsLive !== false) setWants(false); }, [isRefused]);
   const fields = schema.data?.config?.schema;
   const known = useRef({});
   if (known.current.bucket != bucket) known.current = { bucket, types: {} };
@@ -351,8 +417,13 @@ function Bucket({ bucket }) {
   const types = fields ?? known.current.types;
   const keyField = schema.data?.config?.key ?? (rows[0] && Object.keys(rows[0])[0]) ?? "id";
   const all = [...new Set([keyField, ...Object.keys(fields ?? {}), ...Object.keys(known.current.types).filter((name) => !META.test(name)), "_version", "_updatedAt", "_createdAt"])];
-  const columns = all.filter((name) => !hidden.has(name));
-  const move = (part) => go(["data", bucket], { filter: Object.keys(part.filter ?? filter).length ? JSON.stringify(part.filter ?? filter) : "", sort: "sort" in part ? part.sort && JSON.stringify(part.sort) : sort && JSON.stringify(sort) });
+  const asked = (query.get("columns") ?? "").split(",").filter((name) => all.includes(name));
+  const columns = asked.length ? asked : all.filter((name) => name != "_createdAt");
+  const move = (part) => {
+    const next = { filter, sort, columns: asked, ...part };
+    pick(null);
+    go(["data", bucket], { filter: Object.keys(next.filter).length ? JSON.stringify(next.filter) : "", sort: next.sort && JSON.stringify(next.sort), columns: next.columns.join(",") });
+  };
   const order = (name) => move({ sort: sort?.[name] == "asc" ? { [name]: "desc" } : sort?.[name] == "desc" ? null : { [name]: "asc" } });
   const onWindow = (at, visible) => {
     if (at >= from && at + visible <= from + PIECE) return;
@@ -368,27 +439,26 @@ function Bucket({ bucket }) {
       fail(why, "store.delete", { bucket });
     }
   };
+  useKeys({ n: () => { if (may("write") && !app.locked) show({ isNew: true }); return true; }, Escape: () => { if (picked) pick(null); } });
   useEffect(() => {
-    const key = (event) => { if (event.key == "n" && !event.target.closest("input,textarea,select,dialog") && !event.ctrlKey && !event.metaKey && may("write") && !app.locked) event.preventDefault(), show({ isNew: true }); };
-    addEventListener("keydown", key);
-    return () => removeEventListener("keydown", key);
-  }, []);
-  useEffect(() => {
-    if (query.get("key")) asks("store.get", { bucket, key: JSON.parse(query.get("key")) }).then((record) => record && show({ record }), (why) => fail(why, "store.get", { bucket }));
+    const { value } = parse(query.get("key") || "null");
+    if (value != null) asks("store.get", { bucket, key: value }).then((record) => (record ? show({ record }) : note("bad", `No record ${text(value)} in ${bucket}`)), (why) => fail(why, "store.get", { bucket }));
   }, [query.get("key")]);
+  useEffect(() => { if (first.error?.code == "BUCKET_NOT_DEFINED") note("bad", `Bucket ${bucket} is not there (any more)`), go(["data"]); }, [first.error]);
   const broken = first.error ?? (error && !rows.length ? error : null);
   return html`<div class="tab"><header><h1><a href="#/data">Data</a> <span class="muted">/</span> ${bucket}</h1><span class="muted">${plural(total, "row")}</span>
-      ${isLive ? html`<${State} kind=${status == "live" ? "good" : "warn"}>${status == "live" ? "live" : status}<//>` : isLive === false && html`<${State} kind="off">pages<//><button type="button" title="Costs the server memory for the order" onClick=${() => setWants(true)}>Go live</button>`}
+      ${isLive ? html`<${State} kind=${status == "live" ? "good" : "warn"}>${status == "live" ? "live" : status}<//>` : isLive === false && html`<${State} kind="off">pages<//><button type="button" onClick=${() => { first.again(); again(); }}>Ask again</button><button type="button" title="Costs the server memory for the order" onClick=${() => setWants(true)}>Go live</button>`}
       <span class="grow"></span><${Plan} bucket=${bucket} filter=${filter} /></header>
     <div class="bar"><${Filter} fields=${{ ...types, _version: { type: "number" }, _updatedAt: { type: "number" } }} filter=${filter} onFilter=${(next) => move({ filter: next })} /><span class="grow"></span>
       ${may("write") && html`<${Do} change primary onClick=${() => show({ isNew: true })}>New<//>`}
       ${may("write") && html`<button type="button" onClick=${() => show({ isImport: true })}>Import</button>`}<button type="button" onClick=${() => show({ isExport: true })}>Export</button>
       ${may("admin") && html`<button type="button" onClick=${() => show({ isSchema: true })}>Schema</button>`}
-      <details class="menu"><summary>Columns</summary><div>${all.filter((name) => name != keyField).map((name) => html`<label class="check" key=${name}><input type="checkbox" checked=${!hidden.has(name)} onChange=${() => setHidden((old) => { const next = new Set(old); next.has(name) ? next.delete(name) : next.add(name); return next; })} />${name}</label>`)}</div></details></div>
+      <${Columns} all=${all} columns=${columns} widths=${widths} onWidth=${onWidth} onColumns=${(next) => move({ columns: next })} /></div>
+    ${picked && may("write") && html`<${Bulk} bucket=${bucket} keyField=${keyField} names=${all.filter((name) => name != keyField && !META.test(name))} count=${picked.to + 1 - picked.from} rows=${rows.slice(Math.max(0, picked.from - start), Math.max(0, picked.to + 1 - start))} onClose=${() => pick(null)} />`}
     <${Trouble} error=${broken} />
     <div class="split"><div class="main">${!broken && (total == 0 && first.data != null ? html`<${Empty} action=${Object.keys(filter).length ? html`<button type="button" onClick=${() => move({ filter: {} })}>Clear filter</button>` : null} snippet=${Object.keys(filter).length ? null : `await db.bucket(${JSON.stringify(bucket)}).insert({ … });`}>${Object.keys(filter).length ? "No record matches." : "No record yet."}<//>`
-      : html`<${Grid} bucket=${bucket} keyField=${keyField} columns=${columns} types=${types} total=${total} rows=${rows} from=${start} onWindow=${onWindow} sort=${sort} onSort=${order} selected=${shown?.record?.[keyField]} onOpen=${(record) => show({ record })} onDelete=${(record) => !locked && may("write") && remove(record)} />`)}</div>
-    ${shown?.record && html`<${Record} key=${text(shown.record[keyField])} bucket=${bucket} keyField=${keyField} schema=${fields} record=${shown.record} onClose=${() => show(null)} onDelete=${remove} />`}
+      : html`<${Grid} bucket=${bucket} keyField=${keyField} columns=${columns} types=${types} total=${total} rows=${rows} from=${start} onWindow=${onWindow} sort=${sort} onSort=${order} selected=${shown?.record?.[keyField]} widths=${widths} onWidth=${onWidth} picked=${picked} onPick=${pick} onOpen=${(record, field) => show({ record, field })} onDelete=${(record) => !locked && may("write") && remove(record)} />`)}</div>
+    ${shown?.record && html`<${Record} key=${text(shown.record[keyField])} bucket=${bucket} keyField=${keyField} schema=${fields} record=${shown.record} field=${shown.field} onClose=${() => show(null)} onDelete=${remove} />`}
     ${shown?.isNew && html`<${New} bucket=${bucket} keyField=${keyField} schema=${fields} onClose=${() => show(null)} />`}
     ${shown?.isSchema && html`<${Schema} bucket=${bucket} config=${schema.data?.config} again=${schema.again} onClose=${() => show(null)} />`}
     ${(shown?.isImport || shown?.isExport) && html`<${Transfer} bucket=${bucket} keyField=${keyField} schema=${fields} filter=${filter} sort=${sort} total=${total} isImport=${!!shown.isImport} onClose=${() => show(null)} />`}</div></div>`;

@@ -3,24 +3,31 @@
 import {
   Confirm, Do, Drawer, Editor, Empty, Json, State, Table, Tabs, Trouble, act, app, ask, count, fail, go, html, may, parse, pretty, span, text, useApp, useEffect, useLive, usePoll, useState,
 } from "../ui.js";
+import Field from "./field.js";
 
 const asked = new Set();
+const EMPTY = { number: 0, boolean: false, object: {}, array: [] };
 const PROCEDURE = { name: "close-ticket", input: { ticket: { type: "string", required: true } }, steps: [{ action: "store.update", bucket: "tickets", key: "{{ input.ticket }}", data: { open: false } }], transaction: true };
 
 function Call({ definition }) {
-  const [source, set] = useState(pretty(Object.fromEntries(Object.entries(definition.input ?? {}).map(([name, type]) => [name, type.default ?? ({ number: 0, boolean: false }[type.type] ?? "")]))));
+  const inputs = Object.entries(definition.input ?? {});
+  const [isForm, setForm] = useState(inputs.length > 0);
+  const [given, give] = useState(() => Object.fromEntries(inputs.map(([name, type]) => [name, type.default ?? (type.required ? EMPTY[type.type] ?? "" : undefined)])));
+  const [source, set] = useState("{}");
   const [answer, show] = useState(null);
   const [sure, sureOf] = useState(false);
-  const { value, issue } = parse(source);
+  const { value, issue } = isForm ? { value: given } : parse(source);
+  const call = () => (asked.has(definition.name) ? run() : sureOf(true));
   const run = async () => {
     const at = performance.now();
     asked.add(definition.name);
     try { show({ data: await ask("procedures.call", { name: definition.name, input: value }, { acting: true }), ms: performance.now() - at }); } catch (error) { show({ error }); }
   };
-  const failedAt = answer?.error?.details?.step ?? answer?.error?.details?.stepIndex;
-  return html`<${Editor} label="Input" rows=${5} value=${source} onInput=${set} issues=${issue ? [issue] : []} onRun=${run} />
-    <p class="bar"><${Do} change primary disabled=${!!issue} onClick=${() => (asked.has(definition.name) ? run() : sureOf(true))}>Call<//>${answer?.ms != null && html`<span class="muted">${span(answer.ms)}</span>`}</p>
-    ${answer?.error && html`<${Trouble} error=${answer.error} /><p class="muted small">${definition.transaction ? "Nothing took effect: it is a transaction." : failedAt != null ? `What the ${failedAt} steps before did stays.` : "What the steps before did stays: it is no transaction."}</p>`}
+  const failedAt = /\d+/.exec(answer?.error?.details?.step)?.[0];
+  return html`${isForm ? html`<div class="fields" onKeyDown=${(event) => { if (event.key == "Enter" && (event.ctrlKey || event.metaKey) && !app.locked) event.preventDefault(), call(); }}>${inputs.map(([name, type]) => html`<label key=${name} for=${`field-${name}`}><span class="muted">${name}${type.required ? " *" : ""}</span><${Field} name=${name} type=${type} value=${given[name]} onInput=${(next) => give((old) => ({ ...old, [name]: next ?? undefined }))} /></label>`)}</div>`
+    : html`<${Editor} label="Input" rows=${5} value=${source} onInput=${set} issues=${issue ? [issue] : []} onRun=${() => app.locked || issue || call()} />`}
+    <p class="bar"><${Do} change primary disabled=${!!issue} onClick=${call}>Call<//><button type="button" onClick=${() => { set(pretty(given)); setForm(!isForm); }} disabled=${!inputs.length}>${isForm ? "As JSON" : "As a form"}</button>${answer?.ms != null && html`<span class="muted">${span(answer.ms)}</span>`}</p>
+    ${answer?.error && html`<${Trouble} error=${answer.error} /><p class="muted small">${definition.transaction ? "Nothing took effect: it is a transaction." : failedAt != null ? `It stopped at step ${+failedAt + 1}: what the ${failedAt} before it did stays.` : "What the steps before did stays: it is no transaction."}</p>`}
     ${answer?.data !== undefined && html`<${Json} value=${answer.data} />`}
     ${sure && html`<${Confirm} title=${`Call ${definition.name}`} yes="Call" onClose=${() => sureOf(false)} onYes=${run}><p>Calling <b>${definition.name}</b> may change data. This is asked once.</p><//>`}`;
 }
@@ -68,10 +75,10 @@ function ViewRows({ row, name, again, onClose }) {
 const LISTS = {
   views: ["logic.listViews", "view", { name: "owed", from: { i: "invoices" }, select: { client: "i.client", sum: { $sum: "i.total" } }, groupBy: ["i.client"], reactive: true }, (value) => act("logic.defineView", { definition: value }, "The view is defined"),
     [["view", (row) => row.name, { mono: true }], ["from", (row) => text(row.from), { mono: true }], ["", (row) => (row.reactive ? html`<${State} kind="good">reactive<//>` : "")], ["rows", (row) => count(row.resultCount), { right: true }]]],
-  computed: ["logic.listComputed", "computed field", { bucket: "parts", fields: { worth: { $multiply: ["$qty", "$price"] } } }, (value) => act("logic.defineComputed", value, "The fields are defined"),
+  computed: ["logic.listComputed", "computed field", { bucket: "parts", fields: { worth: { depends: ["qty", "price"], expr: { $multiply: ["$qty", "$price"] } } } }, (value) => act("logic.defineComputed", value, "The fields are defined"),
     [["bucket", (row) => row.bucket, { mono: true }], ["fields", (row) => text(row.fields), { mono: true }], ["", (row, again) => html`<${Do} change danger onClick=${() => act("logic.dropComputed", { bucket: row.bucket }, "The fields are gone").then(again)}>Drop<//>`]]],
-  constraints: ["logic.listConstraints", "constraint", { name: "in-stock", on: "parts", check: { $gte: ["$qty", 0] }, message: "not in stock" }, (value) => act("logic.defineConstraint", { constraint: value }, "The constraint is defined"),
-    [["constraint", (row) => row.name, { mono: true }], ["bucket", (row) => text(row.on), { mono: true }], ["must hold", (row) => text(row.check ?? row.rule ?? row.assert ?? row.expr), { mono: true }], ["", (row, again) => html`<${Do} change danger onClick=${() => act("logic.dropConstraint", { name: row.name }, "The constraint is gone").then(again)}>Drop<//>`]]],
+  constraints: ["logic.listConstraints", "constraint", { name: "in-stock", on: "parts", expr: { $gte: ["$qty", 0] }, message: "not in stock" }, (value) => act("logic.defineConstraint", { constraint: value }, "The constraint is defined"),
+    [["constraint", (row) => row.name, { mono: true }], ["bucket", (row) => text(row.on), { mono: true }], ["must hold", (row) => text(row.expr), { mono: true }], ["", (row, again) => html`<${Do} change danger onClick=${() => act("logic.dropConstraint", { name: row.name }, "The constraint is gone").then(again)}>Drop<//>`]]],
 };
 
 function List({ part }) {
@@ -89,13 +96,19 @@ function Expression() {
   const [expr, setExpr] = useState(`{"$multiply": ["$qty", "$price"]}`);
   const [record, setRecord] = useState(`{"qty": 3, "price": 4}`);
   const [answer, show] = useState({});
+  const take = async (event) => {
+    event.preventDefault();
+    const [bucket, typed] = [event.target.elements.bucket.value, event.target.elements.key.value];
+    const { value, issue } = parse(typed);
+    try { setRecord(pretty(await ask("store.get", { bucket, key: issue ? typed : value }, { acting: true }))); } catch (why) { fail(why, "store.get", { bucket }); }
+  };
   const [one, two] = [parse(expr), parse(record)];
   useEffect(() => {
     if (one.issue || two.issue) return;
     const timer = setTimeout(() => ask("logic.evaluateExpr", { expr: one.value, record: two.value }).then((value) => show({ value }), (error) => show({ error })), 300);
     return () => clearTimeout(timer);
   }, [expr, record]);
-  return html`<label>Expression</label><${Editor} label="Expression" rows=${6} value=${expr} onInput=${setExpr} issues=${one.issue ? [one.issue] : []} /><label>Record</label><${Editor} label="Record" rows=${6} value=${record} onInput=${setRecord} issues=${two.issue ? [two.issue] : []} /><label>Value</label>${answer.error ? html`<${Trouble} error=${answer.error} family="logic" />` : html`<${Json} value=${answer.value ?? null} />`}`;
+  return html`<h2>Expression</h2><${Editor} label="Expression" rows=${6} value=${expr} onInput=${setExpr} issues=${one.issue ? [one.issue] : []} /><form class="bar end" onSubmit=${take}><label>Record of bucket<input name="bucket" required /></label><label>with key<input name="key" required /></label><button>Take it</button></form><${Editor} label="Record" rows=${6} value=${record} onInput=${setRecord} issues=${two.issue ? [two.issue] : []} /><h2>Value</h2>${answer.error ? html`<${Trouble} error=${answer.error} family="logic" />` : html`<${Json} value=${answer.value ?? null} />`}`;
 }
 
 export default function Logic() {

@@ -1,8 +1,9 @@
 // Now: what the server does at this moment, and what needs attention. Others
 // than admins see their own connection.
 import {
-  Ago, Chart, Code, Do, Empty, State, Table, Trouble, act, app, ask, bytes, change, copy, count, go, html, may, note, span, useApp, useEffect, useLive, usePoll, useRef, useSeries, useState,
+  Ago, Chart, Code, Confirm, Do, Json, State, Trouble, act, app, ask, bytes, change, copy, count, go, html, may, parse, plural, span, useApp, useEffect, useLive, usePoll, useRef, useSeries, useState,
 } from "../ui.js";
+import { version } from "../noexd.js";
 
 const NAMES = ["noexd_connections", "noexd_pushes_total", "noexd_subscriptions", "noexd_storage_file_bytes", "noexd_storage_free_bytes", "noexd_last_commit", "noexd_last_durable_commit", "noexd_storage_sync_duration_seconds", "process_start_time_seconds", "noexd_requests_total", "noexd_data_bytes", "noexd_build_info", "noexd_records"];
 const SEVERITY = { critical: "bad", warn: "warn", info: "off" };
@@ -31,6 +32,8 @@ function Figures() {
     return (latest.current = { metrics, top, at: Date.now() });
   }, 5000);
   const copies = usePoll(() => ask("store.backups"), 60000);
+  const stats = usePoll(() => ask("server.stats", { details: true }), 5000);
+  const others = ["standbys", "replication", "group"].flatMap((name) => (stats.data?.[name] ? [[name, stats.data[name]]] : []));
   const backup = Array.isArray(copies.data) && Math.max(0, ...copies.data.map((one) => one.createdAt));
   const { data, error } = state;
   const m = data?.metrics ?? {};
@@ -51,23 +54,28 @@ function Figures() {
     <${Figure} label="requests / s" value=${count(requests)} points=${asked} />
     <${Figure} label="pushes / s" value=${count(pushes)} points=${pushed} />
     <${Figure} label="subscriptions" value=${count(total(m.noexd_subscriptions))} />
-    <${Figure} label="records" value=${count(m.noexd_records)} />
+    <${Figure} label="behind" value=${count(data.top.slow)} title="connections that have taken nothing for a while" />
     <${Figure} label=${durable != null && durable != commit ? "commit, not yet durable" : "commit"} value=${count(commit)} />
     <${Figure} label="sync p99" value=${p99 == null ? "–" : p99 == Infinity ? "> 10 s" : span(p99)} title="of the last 5 seconds" />
     <${Figure} label="loop busy" value=${`${Math.round((data.top.loop?.busy ?? 0) * 100)} %`} />
     <${Figure} label="memory of data" value=${bytes(m.noexd_data_bytes)} />
     ${m.noexd_storage_file_bytes != null && html`<${Figure} label="file" value=${bytes(m.noexd_storage_file_bytes)} title=${`${bytes(m.noexd_storage_free_bytes)} free`} />`}
     <${Figure} label="up" value=${started ? span(Date.now() - started * 1000) : "–"} title=${version && `noexd ${version}`} />
-    <${Figure} label="last backup" value=${backup ? html`<${Ago} at=${backup} />` : "none"} /></section>`;
+    <${Figure} label="last backup" value=${backup ? html`<${Ago} at=${backup} />` : "none"} /></section>
+    ${others.map(([name, value]) => html`<section class="panel" key=${name}><h2>${name}</h2><${Json} value=${value} /></section>`)}`;
 }
 
-function open(insight) {
-  const subject = insight.subject ?? {};
-  if (subject.connectionId) return go(["slow"]);
-  if (subject.query) return go(["views", subject.query]);
-  if (subject.bucket) return go(["data", subject.bucket]);
-  if (subject.ruleId) return go(["rules", "rules", subject.ruleId]);
-  return go(["play"], { operation: "server.stats" });
+/** Where the subject of an insight is looked at. */
+const VIEWS = { scan: "data", nullOwner: "data", rerun: "views", costly: "views", wholeResults: "views", behind: "slow", loopBusy: "slow", limitNear: "slow" };
+const open = ({ kind, subject }) => (VIEWS[kind] ? go([VIEWS[kind], ...(VIEWS[kind] == "slow" ? [] : [subject])]) : go(["play"], { operation: kind == "openSet" ? "access.listSets" : "server.stats" }));
+
+/** A cure that is a message can be sent as it stands, after it was looked at. */
+function Apply({ cure, again }) {
+  const [isOpen, open] = useState(false);
+  const { value } = cure?.startsWith("{") ? parse(cure) : {};
+  if (value?.type != "store.updateBucket") return null;
+  const { type, ...fields } = value;
+  return html`<${Do} change onClick=${() => open(true)}>Apply…<//>${isOpen && html`<${Confirm} title=${`Change bucket ${fields.name}`} yes="Apply" onClose=${() => open(false)} onYes=${async () => { await act(type, fields, `Bucket ${fields.name} is changed`); again(); }}><p>This is sent:</p><${Json} value=${value} /><//>`}`;
 }
 
 function Insights() {
@@ -78,8 +86,8 @@ function Insights() {
   return html`<section class="panel" aria-label="Attention"><h2>Attention <span class="muted">${all.length}</span></h2><div>
     ${all.map((one, at) => html`<div class="insight" key=${`${one.kind}${at}`}><${State} kind=${SEVERITY[one.severity] ?? "warn"}>${one.kind}<//>
       <div><p>${one.reason}</p><p class="muted small">${one.cure} ${one.since && html`· since <${Ago} at=${one.since} />`}</p></div>
-      <div class="bar"><button type="button" onClick=${() => open(one)}>Open</button><button type="button" onClick=${() => copy(one.cure)}>Copy cure</button>
-      ${one.subject?.connectionId && html`<${Do} change danger onClick=${async () => { await act("server.disconnect", { connectionId: one.subject.connectionId }, "Disconnected: it will come back"); again(); }}>Disconnect<//>`}</div></div>`)}</div></section>`;
+      <div class="bar"><button type="button" onClick=${() => open(one)}>Open</button><button type="button" onClick=${() => copy(one.cure)}>Copy cure</button><${Apply} cure=${one.cure} again=${again} />
+      ${one.kind == "behind" && html`<${Do} change danger onClick=${async () => { await act("server.disconnect", { connectionId: one.subject }, "Disconnected: it will come back"); again(); }}>Disconnect<//>`}</div></div>`)}</div></section>`;
 }
 
 /** The page of docs/javascript.md, with the address that this page has. */
@@ -127,9 +135,10 @@ function Start({ buckets, again }) {
 function Mine() {
   const { ping, user } = useApp();
   const who = usePoll(() => ask("auth.whoami"), 5000);
-  return html`<section class="panel"><h2>Your connection</h2><dl class="keys"><dt>Latency</dt><dd>${ping == null ? "–" : `${ping} ms`}</dd>
+  const access = usePoll(() => ask("identity.myAccess").catch(() => null), 60000);
+  return html`<section class="panel"><h2>Your connection</h2><dl class="keys"><dt>Version</dt><dd>noexd ${version}</dd><dt>Latency</dt><dd>${ping == null ? "–" : `${ping} ms`}</dd>
     <dt>User</dt><dd>${user?.userId ?? "nobody"}</dd><dt>Roles</dt><dd>${(user?.roles ?? []).join(", ") || "none"}</dd>
-    <dt>Session ends</dt><dd>${user?.expiresAt ? html`<${Ago} at=${user.expiresAt} />` : "not by itself"}</dd></dl><${Trouble} error=${who.error} /></section>`;
+    <dt>Session ends</dt><dd>${user?.expiresAt ? html`<${Ago} at=${user.expiresAt} />` : "not by itself"}</dd>${access.data && html`<dt>Own access</dt><dd>${access.data.resources?.length ? plural(access.data.resources.length, "resource") : "by roles alone"}, see <a href="#/people">People</a></dd>`}</dl><${Trouble} error=${who.error} /></section>`;
 }
 
 export default function Now() {

@@ -1,6 +1,6 @@
 // People: users, roles, access lists, sessions, and why somebody may or may not.
 import {
-  Ago, Code, Confirm, Do, Drawer, Empty, Json, State, Table, Tabs, Trouble, act, app, ask, change, count, endActing, fail, go, html, may, note, short, text, token, useApp, usePoll, useState,
+  Ago, Code, Confirm, Do, Drawer, Editor, Empty, Json, State, Table, Tabs, Trouble, act, app, ask, change, count, endActing, fail, go, html, may, note, parse, pretty, short, text, token, useApp, useEffect, usePoll, useState,
 } from "../ui.js";
 import { connect } from "../noexd.js";
 
@@ -17,7 +17,7 @@ function User({ user, roles, again, onClose }) {
     const password = newPassword();
     if (await act("identity.resetPassword", { userId: user.id, newPassword: password }, "The password is another one, and the sessions ended")) show(password);
   };
-  return html`<${Drawer} title=${user.username} onClose=${onClose}><dl class="keys"><dt>id</dt><dd class="mono" title=${user.id}>${short(user.id)}</dd><dt>name</dt><dd>${user.displayName ?? "–"}</dd><dt>mail</dt><dd>${user.email ?? "–"}</dd><dt>made</dt><dd><${Ago} at=${user.createdAt} /></dd></dl>
+  return html`<${Drawer} title=${user.username} onClose=${onClose}><dl class="keys"><dt>id</dt><dd class="mono" title=${user.id}>${short(user.id)}</dd><dt>name</dt><dd>${user.displayName ?? "–"}</dd><dt>mail</dt><dd>${user.email ?? "–"}</dd><dt>made</dt><dd><${Ago} at=${user._createdAt} /></dd></dl>
     <h2>Roles</h2><div class="chips">${has.map((name) => html`<span class="chip" key=${name}>${name}<${Do} change aria-label=${`Take ${name} away`} onClick=${() => change("identity.removeRole", { userId: user.id, roleName: name }, `${user.username} is no ${name} any more`)}>✕<//></span>`)}
       <select aria-label="Give a role" value="" onChange=${(event) => change("identity.assignRole", { userId: user.id, roleName: event.target.value }, `${user.username} is ${event.target.value}`)}><option value="">+ role</option>${roles.filter((role) => !has.includes(role.name)).map((role) => html`<option>${role.name}</option>`)}</select></div>
     ${shown && html`<p>The new password, shown once:</p><${Code}>${shown}<//>`}
@@ -35,7 +35,7 @@ function ActAs({ userId, name }) {
     try {
       await db.ready;
       const answer = await db.request("auth.impersonate", { userId, readOnly: !mayWrite });
-      change({ acting: { db, userId: name, until: answer.until } });
+      change({ acting: { db, id: userId, userId: name, until: answer.until } });
       // One that came back, or whose time is over, would be whoever logged in here.
       const over = () => { if (app.acting?.db == db) endActing(), note("bad", `You no longer act as ${name}`); };
       db.on("status", over);
@@ -60,29 +60,57 @@ function Create({ again, onClose }) {
 
 function Users() {
   const [page, turn] = useState(1);
-  const [id, open] = useState(null);
+  const id = useApp().route[2];
+  const open = (next) => go(["people", "users", ...(next ? [next] : [])]);
   const [isNew, setNew] = useState(false);
   const { data, error, again } = usePoll(() => ask("identity.listUsers", { page, pageSize: PAGE }), 5000, [page]);
+  const given = usePoll(async () => Object.fromEntries(await Promise.all((data?.users ?? []).map(async (one) => [one.id, (await ask("identity.getUserRoles", { userId: one.id })).roles.map((role) => role.name).join(", ")]))), 30000, [data?.users.map((one) => one.id).join()]);
+  const there = usePoll(() => ask("server.connections"), 5000);
+  const sessions = (one) => (there.data ?? []).filter((connection) => connection.userId == one.id).length;
   const roles = usePoll(() => ask("identity.listRoles"), 30000);
   const rows = data?.users ?? [];
   const user = rows.find((one) => one.id == id);
   return html`<div class="bar"><${Do} change primary onClick=${() => setNew(true)}>New user<//><span class="grow"></span><span class="muted">${count(data?.total)} users</span><button type="button" disabled=${page == 1} onClick=${() => turn(page - 1)}>Back</button><button type="button" disabled=${!data || page * PAGE >= data.total} onClick=${() => turn(page + 1)}>On</button></div><${Trouble} error=${error} family="identity" />
-    <div class="split"><div class="main">${rows.length ? html`<${Table} label="Users" rows=${rows} keyOf=${(row) => row.id} selected=${id} onOpen=${(row) => { setNew(false); open(row.id); }} columns=${[["user", (row) => row.username], ["state", (row) => html`<${State} kind=${row.enabled ? "good" : "off"}>${row.enabled ? "enabled" : "disabled"}<//>`], ["name", (row) => row.displayName ?? ""], ["mail", (row) => row.email ?? ""], ["made", (row) => html`<${Ago} at=${row.createdAt} />`]]} />` : data && html`<${Empty}>No user yet.<//>`}</div>
-    ${isNew ? html`<${Create} again=${again} onClose=${() => setNew(false)} />` : user && html`<${User} key=${id} user=${user} roles=${roles.data?.roles ?? []} again=${again} onClose=${() => open(null)} />`}</div>`;
+    <div class="split"><div class="main">${rows.length ? html`<${Table} label="Users" rows=${rows} keyOf=${(row) => row.id} selected=${id} onOpen=${(row) => { setNew(false); open(row.id); }} columns=${[["user", (row) => row.username], ["roles", (row) => given.data?.[row.id] ?? ""], ["state", (row) => html`<${State} kind=${row.enabled ? "good" : "off"}>${row.enabled ? "enabled" : "disabled"}<//>`], ["sessions", (row) => count(sessions(row)), { right: true }], ["name", (row) => row.displayName ?? ""], ["mail", (row) => row.email ?? ""], ["made", (row) => html`<${Ago} at=${row._createdAt} />`]]} />` : data && html`<${Empty}>No user yet.<//>`}</div>
+    ${isNew ? html`<${Create} again=${again} onClose=${() => setNew(false)} />` : user && html`<${User} key=${id} user=${user} roles=${roles.data?.roles ?? []} again=${() => { again(); given.again(); }} onClose=${() => open(null)} />`}</div>`;
+}
+
+/** Patterns of a role that an operation meets. */
+export const matching = (permissions, operation) => (Array.isArray(permissions) ? permissions : []).flatMap((one) => ["allow", "deny"].flatMap((kind) => [one?.[kind] ?? []].flat()
+  .filter((pattern) => new RegExp(`^${String(pattern).replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*")}$`).test(operation)).map((pattern) => `${kind} ${pattern}`)));
+function Role({ role, again, onClose }) {
+  const mayEdit = app.config.auth == "builtIn" && app.user?.roles.includes("superadmin") && !role.system;
+  const [name, setName] = useState(role.name ?? "");
+  const [source, set] = useState(pretty(role.permissions ?? [{ allow: ["store.get", "store.find"] }]));
+  const [tried, attempt] = useState("store.get");
+  const [sure, sureOf] = useState(false);
+  const { value, issue } = parse(source);
+  const found = matching(value, tried);
+  const save = async () => {
+    const isDone = role.id ? await act("identity.updateRole", { roleId: role.id, permissions: value }, "The role is saved") : await act("identity.createRole", { name, permissions: value }, `Role ${name} is there`);
+    if (isDone) again(), onClose();
+  };
+  return html`<${Drawer} title=${role.name ?? "New role"} onClose=${onClose}>${role.description && html`<p class="muted">${role.description}</p>`}${!role.id && html`<label>Name<input value=${name} onInput=${(event) => setName(event.target.value)} /></label>`}
+    ${mayEdit ? html`<${Editor} label="Permissions" rows=${8} value=${source} onInput=${set} issues=${issue ? [issue] : []} onRun=${save} />` : html`<${Json} value=${role.permissions} /><p class="muted small">${role.system ? "Built in: it cannot be changed." : "Superadmin role required to change it."}</p>`}
+    <label>Try an operation<input class="mono" list="operations" value=${tried} onInput=${(event) => attempt(event.target.value)} /></label><${Operations} /><p role="status">${found.length ? html`<${State} kind=${found.some((one) => one.startsWith("deny")) ? "bad" : "good"}>${found.join(", ")}<//>` : html`<${State} kind="off">no pattern matches: denied<//>`}</p>
+    ${mayEdit && html`<p class="bar"><${Do} change primary disabled=${!!issue || (!role.id && !name)} onClick=${save}>Save<//><span class="grow"></span>${role.id && html`<${Do} change danger onClick=${() => sureOf(true)}>Delete…<//>`}</p>`}
+    ${sure && html`<${Confirm} title=${`Delete ${role.name}`} word=${role.name} yes="Delete" onClose=${() => sureOf(false)} onYes=${async () => { if (await act("identity.deleteRole", { roleId: role.id }, `Role ${role.name} is gone`)) again(), onClose(); }}><p>Role <b>${role.name}</b> is taken from everybody who has it.</p><//>`}<//>`;
 }
 
 function Roles() {
   const [chosen, open] = useState(null);
-  const { data, error } = usePoll(() => ask("identity.listRoles"), 5000);
+  const { data, error, again } = usePoll(() => ask("identity.listRoles"), 5000);
   const rows = data?.roles ?? [];
-  const role = rows.find((one) => one.name == chosen);
-  return html`<${Trouble} error=${error} family="identity" /><div class="split"><div class="main"><${Table} label="Roles" rows=${rows} keyOf=${(row) => row.name} selected=${chosen} onOpen=${(row) => open(row.name)} columns=${[["role", (row) => row.name], ["permissions", (row) => count((row.permissions ?? []).length), { right: true }], ["for", (row) => row.description ?? ""], ["", (row) => (row.system || row.isSystem ? html`<span class="muted">built in</span>` : "")]]} /></div>${role && html`<${Drawer} title=${role.name} onClose=${() => open(null)}><${Json} value=${role} /><//>`}</div>`;
+  const role = chosen == "" ? {} : rows.find((one) => one.name == chosen);
+  const isSuper = app.user?.roles.includes("superadmin");
+  return html`<div class="bar"><${Do} change primary disabled=${!isSuper} title=${isSuper ? undefined : "Superadmin role required"} onClick=${() => open("")}>New role<//>${!isSuper && html`<span class="muted">Superadmin role required</span>`}</div><${Trouble} error=${error} family="identity" /><div class="split"><div class="main"><${Table} label="Roles" rows=${rows} keyOf=${(row) => row.name} selected=${chosen} onOpen=${(row) => open(row.name)} columns=${[["role", (row) => row.name], ["for", (row) => row.description ?? ""], ["permissions", (row) => count((row.permissions ?? []).length), { right: true }], ["", (row) => (row.system ? html`<span class="muted">built in</span>` : "")]]} /></div>${role && html`<${Role} key=${chosen} role=${role} again=${again} onClose=${() => open(null)} />`}</div>`;
 }
 
 function Lists() {
   const [what, set] = useState({ resourceType: "bucket", resourceName: "" });
   const { data, error, again } = usePoll(() => (what.resourceName ? ask("identity.getAcl", what) : Promise.resolve({ entries: [] })), 5000, [what]);
   const owner = usePoll(() => (what.resourceName ? ask("identity.getOwner", what).catch(() => null) : Promise.resolve(null)), 5000, [what]);
+  const transfer = async (event) => { event.preventDefault(); if (await act("identity.transferOwner", { ...what, newOwnerId: new FormData(event.target).get("to") }, "It has another owner")) owner.again(), again(); };
   const grant = async (event) => {
     event.preventDefault();
     const form = new FormData(event.target);
@@ -90,8 +118,8 @@ function Lists() {
     again();
   };
   return html`<form class="bar end" onSubmit=${(event) => { event.preventDefault(); const form = new FormData(event.target); set({ resourceType: form.get("type"), resourceName: form.get("name") }); }}><label>Kind<select name="type">${["bucket", "topic", "procedure", "query"].map((one) => html`<option>${one}</option>`)}</select></label><label>Name<input name="name" required /></label><button>Show</button></form>
-    <${Trouble} error=${error} family="identity" />${what.resourceName && html`<p class="muted">Owner: ${owner.data ? text(owner.data.userId ?? owner.data.owner ?? owner.data) : "nobody"}</p>${data?.entries?.length ? html`<${Table} label="Entries" rows=${data.entries} keyOf=${(row) => `${row.subjectType}:${row.subjectId}`} columns=${[["who", (row) => `${row.subjectType} ${row.subjectId}`, { mono: true }], ["may", (row) => (row.operations ?? []).join(", ")], ["", (row) => html`<${Do} change danger onClick=${async () => { await act("identity.revoke", { ...what, subjectType: row.subjectType, subjectId: row.subjectId }, "Revoked"); again(); }}>Revoke<//>`]]} />` : html`<p class="muted">No entry: roles alone decide.</p>`}
-    <form class="bar end" onSubmit=${grant}><label>To<select name="subjectType"><option>user</option><option>role</option></select></label><label>Id or role<input name="subjectId" required /></label>${["read", "write", "admin"].map((one) => html`<label class="check"><input type="checkbox" name=${one} />${one}</label>`)}<${Do} change type="submit">Grant<//></form>`}`;
+    <${Trouble} error=${error} family="identity" />${what.resourceName && html`<p class="muted">Owner: ${owner.data?.owner?.username ?? owner.data?.owner?.userId ?? "nobody"}</p>${data?.entries?.length ? html`<${Table} label="Entries" rows=${data.entries} keyOf=${(row) => `${row.subjectType}:${row.subjectId}`} columns=${[["who", (row) => `${row.subjectType} ${row.subjectName ?? row.subjectId}`, { mono: true }], ["may", (row) => (row.isOwner ? "all: the owner" : (row.operations ?? []).join(", "))], ["", (row) => !row.isOwner && html`<${Do} change danger onClick=${async () => { await act("identity.revoke", { ...what, subjectType: row.subjectType, subjectId: row.subjectId }, "Revoked"); again(); }}>Revoke<//>`]]} />` : html`<p class="muted">No entry: roles alone decide.</p>`}
+    <form class="bar end" onSubmit=${grant}><label>To<select name="subjectType"><option>user</option><option>role</option></select></label><label>Id or role<input name="subjectId" required /></label>${["read", "write", "admin"].map((one) => html`<label class="check"><input type="checkbox" name=${one} />${one}</label>`)}<${Do} change type="submit">Grant<//></form><form class="bar end" onSubmit=${transfer}><label>New owner (id of a user)<input name="to" required /></label><${Do} change type="submit">Transfer<//></form>`}`;
 }
 
 function Sessions() {
@@ -100,19 +128,23 @@ function Sessions() {
 }
 
 const said = ({ step, result, ...more }) => `${step}${Object.keys(more).length ? ` ${text(more)}` : ""}`;
+const Operations = () => html`<datalist id="operations">${Object.keys(useApp().ops ?? {}).map((one) => html`<option value=${one} />`)}</datalist>`;
 function May() {
-  const { query, ops } = useApp();
+  const { query } = useApp();
   const [answer, show] = useState(null);
-  const submit = async (event) => {
-    event.preventDefault();
-    const form = new FormData(event.target);
-    const who = form.get("as") == "anonymous" ? { anonymous: true } : form.get("as") == "roles" ? { roles: form.get("who").split(/[\s,]+/).filter(Boolean) } : { userId: form.get("who") };
-    let key;
-    if (form.get("key")) try { key = JSON.parse(form.get("key")); } catch { key = form.get("key"); }
-    try { show({ data: await ask("access.explain", { operation: form.get("operation"), ...(form.get("resource") && { resource: form.get("resource") }), ...(key !== undefined && { key }), ...who }) }); } catch (error) { show({ error }); }
+  const [given, give] = useState({});
+  const now = { as: query.get("user") || !query.get("as") ? "userId" : query.get("as"), who: query.get("user") ?? "", operation: query.get("operation") ?? "", resource: query.get("resource") ?? "", key: "", ...given };
+  const field = (name) => ({ name, value: now[name], onInput: (event) => give({ ...given, [name]: event.target.value }) });
+  const submit = async () => {
+    const { as, who, operation, resource, key } = now;
+    const subject = as == "anonymous" ? { anonymous: true } : as == "roles" ? { roles: who.split(/[\s,]+/).filter(Boolean) } : { userId: who };
+    const { value, issue } = parse(key || "null");
+    try { show({ data: await ask("access.explain", { operation, ...(resource && { resource }), ...(key && { key: issue ? key : value }), ...subject }) }); } catch (error) { show({ error }); }
   };
+  // Asked from where something was refused.
+  useEffect(() => { give({}); if (query.get("operation") && query.get("user") && app.status == "online") submit(); }, [query.toString()]);
   const { data, error } = answer ?? {};
-  return html`<form class="bar end" onSubmit=${submit}><label>May<select name="as"><option value="userId">user</option><option value="roles">roles</option><option value="anonymous">nobody</option></select></label><label>Who<input name="who" defaultValue=${query.get("user") ?? ""} value=${query.get("user") ?? undefined} /></label><label>do<input name="operation" required list="operations" value=${query.get("operation") ?? undefined} /></label><datalist id="operations">${Object.keys(ops ?? {}).map((one) => html`<option value=${one} />`)}</datalist><label>on<input name="resource" value=${query.get("resource") ?? undefined} /></label><label>record<input name="key" placeholder="any" /></label><button class="primary">Ask</button></form>
+  return html`<form class="bar end" onSubmit=${(event) => { event.preventDefault(); submit(); }}><label>May<select ...${field("as")}><option value="userId">user</option><option value="roles">roles</option><option value="anonymous">nobody</option></select></label>${now.as != "anonymous" && html`<label>${now.as == "roles" ? "Roles" : "User id"}<input class="mono" ...${field("who")} /></label>`}<label>do<input class="mono" required list="operations" ...${field("operation")} /></label><${Operations} /><label>on<input ...${field("resource")} placeholder="bucket, …" /></label><label>record<input ...${field("key")} placeholder="any" /></label><button class="primary">Ask</button></form>
     <${Trouble} error=${error} />${data && html`<section class="panel" role="status"><p>${data.allowed ? html`<${State} kind="good">Yes<//>` : html`<${State} kind="bad">No<//>`} <span class="muted">decided by ${data.decidedBy}</span> ${data.error && html`<span>${data.error.code}: ${data.error.message}</span>`}</p>
       <${Table} label="Steps" rows=${data.steps} keyOf=${(row) => said(row)} columns=${[["step", said, { mono: true }], ["result", (row) => html`<${State} kind=${{ allow: "good", deny: "bad" }[row.result] ?? "off"}>${row.result}<//>`]]} /></section>`}`;
 }

@@ -1,6 +1,6 @@
 // Playground: any operation, with its answer as it came.
 import {
-  Do, Editor, Json, State, Table, Tabs, Trouble, act, app, ask, bytes, changes, copy, count, go, html, may, parse, pretty, text, tier, useApp, useEffect, useRef, useState,
+  Do, Editor, Json, State, Table, Trouble, app, ask, bytes, changes, copy, count, dbNow, html, may, parse, pretty, text, tier, useApp, useEffect, useLayoutEffect, useRef, useState,
 } from "../ui.js";
 
 const SECRET = /^(password|secret|token|newPassword|currentPassword)$/;
@@ -15,15 +15,28 @@ function useNames() {
   const [names, set] = useState({});
   useEffect(() => {
     ask("store.buckets").then((answer) => set((old) => ({ ...old, bucket: answer.names })), () => {});
-    if (may("admin")) ask("store.listQueries").then((answer) => set((old) => ({ ...old, query: answer.queries.map((one) => one.name) })), () => {});
+    if (!may("admin")) return;
+    for (const [type, name, take] of [["store.listQueries", "query", (answer) => answer.queries.map((one) => one.name)], ["rules.getRules", "ruleId", (answer) => answer.rules.map((one) => one.id)], ["procedures.list", "procedure", (answer) => answer.procedures.map((one) => one.name)]])
+      ask(type).then((answer) => set((old) => ({ ...old, [name]: take(answer) })), () => {});
   }, []);
   return names;
 }
 
+/** As Python says it. */
+const py = (value) => (value === null ? "None" : value === true ? "True" : value === false ? "False" : Array.isArray(value) ? `[${value.map(py).join(", ")}]`
+  : typeof value == "object" ? `{${Object.entries(value).map(([name, one]) => `${JSON.stringify(name)}: ${py(one)}`).join(", ")}}` : JSON.stringify(value));
 const COPIES = {
-  JavaScript: ({ type, ...fields }) => { const [family, name] = type.split("."); return name ? `await db.${family}.${name}(${JSON.stringify(fields)});` : `await db.request("${type}");`; },
-  Python: (message) => { const { type, ...fields } = message; return `await client.request(${JSON.stringify(type)}, ${JSON.stringify(fields)})`; },
+  JavaScript: (type, fields) => { const [family, name] = type.split("."); const args = Object.keys(fields).length ? JSON.stringify(fields) : ""; return name ? `await db.${family}.${name}(${args});` : `await db.request(${JSON.stringify(type)});`; },
+  Python: (type, fields) => `await client.request(${JSON.stringify(type)}, ${py(fields)})`,
+  curl: (type, fields) => `curl -s ${new URL(app.config.rpc, location.href.split("#")[0])} -H 'Content-Type: application/json'${app.config.auth == "open" ? "" : ' -H "Authorization: Bearer $NOEXD_TOKEN"'} -d '${JSON.stringify({ type, ...fields }).replaceAll("'", "'\\''")}'`,
 };
+
+const OPERATORS = "$eq $neq $gt $gte $lt $lte $in $nin $contains $startsWith $endsWith $exists $between $search $and $or $not".split(" ");
+/** The word before the caret, and what it may become. */
+export function completions(source, caret, words) {
+  const typed = /[\w$.-]*$/.exec(source.slice(0, caret))[0];
+  return { typed, found: [...new Set(words)].filter((word) => word.toLowerCase().startsWith(typed.toLowerCase()) && word != typed).slice(0, 8) };
+}
 
 export default function Play() {
   const { ops, query, config, locked } = useApp();
@@ -45,10 +58,10 @@ export default function Play() {
     const wanted = (ops?.[name]?.[2] ?? "").split(" ").filter(Boolean).slice(0, 3);
     set(pretty(Object.fromEntries(wanted.map((field) => [field, field == "bucket" ? names.bucket?.[0] ?? "" : SAMPLES[field] ?? ""]))));
   }
+  const request = () => (Array.isArray(value) ? ["store.transaction", { operations: value }] : [operation, value]);
   const run = async () => {
-    if (issue) return;
-    const lines = Array.isArray(value) ? value : null;
-    const [type, sent] = lines ? ["store.transaction", { operations: lines }] : [operation, value];
+    if (issue || !allowed) return;
+    const [type, sent] = request();
     history.unshift({ operation: type, source: pretty(masked(sent)) });
     history.length = Math.min(history.length, MOST);
     move(-1);
@@ -58,7 +71,7 @@ export default function Play() {
       if (/^(store\.(subscribe|live)|rules\.subscribe|logic\.subscribeView|server\.trace)$/.test(type)) {
         stream?.stop();
         const pushes = [];
-        const stop = await app.db.watch(type, sent, (data) => { pushes.unshift(data); setStream((old) => old && { ...old, pushes: pushes.slice(0, 100) }); });
+        const stop = await dbNow().watch(type, sent, (data) => { pushes.unshift(data); setStream((old) => old && { ...old, pushes: pushes.slice(0, 100) }); });
         setStream({ type, stop, pushes: [] });
         return done({ data: "subscribed: pushes appear below" });
       }
@@ -67,6 +80,22 @@ export default function Play() {
       done({ error });
     }
   };
+  const [schema, setSchema] = useState([]);
+  const bucket = value?.bucket;
+  useEffect(() => { if (bucket && may("admin")) ask("store.getBucketSchema", { name: bucket }).then((answer) => setSchema(Object.keys(answer.config?.schema ?? {})), () => setSchema([])); }, [bucket]);
+  const [offer, setOffer] = useState(null);
+  const complete = (area) => setOffer({ at: 0, area, ...completions(source, area.selectionStart, [...fields, ...schema, ...Object.values(names).flat(), ...OPERATORS]) });
+  const put = useRef();
+  // At once: who types on types behind the word.
+  useLayoutEffect(() => { put.current?.(); put.current = null; }, [source]);
+  const accept = (word) => {
+    const { area, typed } = offer;
+    const caret = area.selectionStart;
+    set(source.slice(0, caret - typed.length) + word + source.slice(caret));
+    setOffer(null);
+    area.focus();
+    put.current = () => area.setSelectionRange(caret - typed.length + word.length, caret - typed.length + word.length);
+  };
   const step = (by) => {
     const next = Math.max(-1, Math.min(history.length - 1, at + by));
     move(next);
@@ -74,20 +103,28 @@ export default function Play() {
   };
   const key = (event) => {
     if (event.altKey && (event.key == "ArrowUp" || event.key == "ArrowDown")) event.preventDefault(), step(event.key == "ArrowUp" ? 1 : -1);
-    if (event.ctrlKey && event.key == " ") event.preventDefault(), box.current.querySelector("input").focus();
+    const area = event.target.closest("textarea");
+    if (event.ctrlKey && event.key == " ") { event.preventDefault(); if (area) complete(area); else box.current.querySelector("input").focus(); return; }
+    if (!offer) return;
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (by && offer.found.length) event.preventDefault(), setOffer({ ...offer, at: (offer.at + by + offer.found.length) % offer.found.length });
+    else if ((event.key == "Enter" || event.key == "Tab") && offer.found.length) event.preventDefault(), event.stopPropagation(), accept(offer.found[offer.at]);
+    else if (event.key == "Escape") event.preventDefault(), setOffer(null);
+    else if (event.key.length == 1 || event.key == "Backspace") setOffer(null);
   };
   useEffect(() => () => stream?.stop(), [stream?.stop]);
-  const isChange = changes(operation, value);
+  const isChange = changes(...request());
   const allowed = ORDER.indexOf(needs) <= ORDER.indexOf(tier());
   const latest = answers[0];
   const rows = Array.isArray(latest?.data) ? latest.data : latest?.data && Object.values(latest.data).find(Array.isArray);
-  return html`<div class="tab" ref=${box} onKeyDown=${key}><header><h1>Playground</h1><span class="muted">needs ${needs}${isChange ? ", changes something" : ""}</span>${isChange && locked && html`<${State} kind="warn">locked: unlock to change<//>`}</header>
+  return html`<div class="tab" ref=${box} onKeyDownCapture=${key}><header><h1>Playground</h1><span class="muted">needs ${needs}${isChange ? ", changes something" : ""}</span>${isChange && locked && html`<${State} kind="warn">locked: unlock to change<//>`}</header>
     <div class="bar end"><label>Operation<input list="all-operations" value=${operation} size="32" class="mono" onInput=${(event) => (ops?.[event.target.value] ? choose(event.target.value) : pick(event.target.value))} /></label><datalist id="all-operations">${Object.entries(ops ?? {}).map(([name, [tierOf]]) => html`<option value=${name} disabled=${ORDER.indexOf(tierOf) > ORDER.indexOf(tier())} />`)}</datalist>
       ${fields.filter((name) => names[name]).map((name) => html`<label key=${name}>${name}<select value=${value?.[name] ?? ""} onChange=${(event) => set(pretty({ ...value, [name]: event.target.value }))}><option value="">–</option>${names[name].map((one) => html`<option>${one}</option>`)}</select></label>`)}
       <${Do} change=${isChange} primary disabled=${!!issue || !allowed} title=${allowed ? "Ctrl Enter" : `needs ${needs}`} onClick=${run}>Run<//></div>
     ${fields.length > 0 && html`<div class="chips" aria-label="Fields">${fields.map((name) => html`<button type="button" class="plain mono" key=${name} disabled=${!value || name in value} onClick=${() => set(pretty({ ...value, [name]: SAMPLES[name] ?? "" }))}>+ ${name}</button>`)}</div>`}
     <${Editor} label="Request" rows=${Math.min(14, Math.max(4, source.split("\n").length))} value=${source} onInput=${set} issues=${issue ? [issue] : []} onRun=${run} />
-    <p class="bar"><span class="muted small">An array runs as one <code>store.transaction</code></span><span class="grow"></span><span class="muted">Copy as</span>${Object.entries(COPIES).map(([name, make]) => html`<button type="button" key=${name} disabled=${!!issue} onClick=${() => copy(make({ type: operation, ...masked(value) }))}>${name}</button>`)}<button type="button" disabled=${!!issue || !config.rpc} title=${config.rpc ? undefined : "the HTTP door is off: http"} onClick=${() => copy(`curl -s ${new URL(config.rpc, location.href)} -H 'Content-Type: application/json'${config.auth == "open" ? "" : ' -H "Authorization: Bearer $NOEXD_TOKEN"'} -d '${JSON.stringify({ type: operation, ...masked(value) }).replaceAll("'", "'\\''")}'`)}>curl</button></p>
+    ${offer && html`<ul class="offer" role="listbox" aria-label="Completions">${offer.found.length ? offer.found.map((word, i) => html`<li key=${word} role="option" aria-selected=${i == offer.at ? "true" : "false"} class="mono" onClick=${() => accept(word)}>${word}</li>`) : html`<li role="option" aria-selected="false" class="muted">nothing to complete</li>`}</ul>`}
+    <p class="bar"><span class="muted small">Ctrl Space completes. An array runs as one <code>store.transaction</code></span><span class="grow"></span><span class="muted">Copy as</span>${Object.entries(COPIES).map(([name, make]) => { const isOff = name == "curl" && !config.rpc; return html`<button type="button" key=${name} disabled=${!!issue || isOff} title=${isOff ? "the HTTP door is off: http" : undefined} onClick=${() => { const [type, sent] = request(); copy(make(type, masked(sent))); }}>${name}</button>`; })}</p>
     ${stream && html`<section class="panel"><p class="bar"><${State} kind="good">${stream.type}<//><span class="muted">${count(stream.pushes.length)} pushes</span><span class="grow"></span><button type="button" onClick=${() => { stream.stop(); setStream(null); }}>Stop</button></p>${stream.pushes.length > 0 && html`<${Json} value=${stream.pushes.slice(0, 20)} />`}</section>`}
     ${latest && html`<section class="panel" aria-live="polite"><p class="bar">${latest.error ? html`<${State} kind="bad">${latest.error.code}<//>` : html`<${State} kind="good">${Array.isArray(latest.data) ? `${count(latest.data.length)} rows` : "answer"}<//>`}<span class="muted">${latest.type} · ${latest.ms.toFixed(1)} ms${latest.data !== undefined ? ` · ${bytes(JSON.stringify(latest.data)?.length ?? 0)}` : ""}</span><span class="grow"></span>${rows && html`<button type="button" onClick=${() => setForm(form == "tree" ? "table" : "tree")}>${form == "tree" ? "As a table" : "As JSON"}</button>`}</p>
       ${latest.error ? html`<${Trouble} error=${latest.error} />${latest.error.details !== undefined && html`<${Json} value=${latest.error.details} />`}` : rows?.length && form == "table" && typeof rows[0] == "object" ? html`<${Table} label="Answer" rows=${rows.slice(0, 200).map((row, i) => ({ i, row }))} keyOf=${(one) => one.i} columns=${[...new Set(rows.slice(0, 50).flatMap((row) => Object.keys(row ?? {})))].map((name) => [name, (one) => text(one.row?.[name]), { mono: true }])} />` : html`<${Json} value=${latest.data} />`}</section>`}

@@ -1,6 +1,6 @@
 // Live views: what is kept up to date for whom, and what that costs.
 import {
-  Code, Confirm, Do, Drawer, Editor, Empty, Json, State, Table, Trouble, act, app, ask, bytes, count, go, html, parse, pretty, span, useApp, useLive, usePoll, useState, text,
+  Confirm, Do, Drawer, Editor, Empty, Json, State, Table, Trouble, act, app, ask, bytes, count, go, html, parse, pretty, span, useApp, useLive, usePoll, useState, text,
 } from "../ui.js";
 
 const micros = (n) => (n == null ? "–" : n < 1000 ? `${Math.round(n)} µs` : span(n / 1000));

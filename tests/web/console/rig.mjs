@@ -1,0 +1,125 @@
+// Pages of the console in a real Chromium, against the real binary. What goes
+// wrong in a page without being asked for (an error, a violation of the content
+// security policy, a request to another origin) fails the test that opened it.
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { after } from "node:test";
+import { launch } from "../chromium.mjs";
+import { HERE, WebSocket, connect, fast, serve, until as within } from "../rig.mjs";
+
+export { HERE, WebSocket, connect, fast, serve };
+/** A browser beside seven other tests on two cores is slow: only a failure reaches this limit. */
+const MOST_MS = 30000;
+export const until = (what, test) => within(what, test, MOST_MS);
+export const SECRET = "0123456789abcdef";
+
+/** What a test opened ends with it, the last first: no page outlives its server. */
+const opened = new WeakMap();
+function ends(t, end) {
+  if (!opened.has(t)) {
+    const all = [];
+    opened.set(t, all);
+    t.after(async () => {
+      const wrong = [];
+      while (all.length) await all.pop()().catch((error) => wrong.push(error));
+      if (wrong.length) throw wrong[0];
+    });
+  }
+  opened.get(t).push(async () => end());
+}
+
+let browser;
+after(async () => (await browser)?.close());
+
+/** A server and a client of it that both end with the test `t`. */
+export async function start(t, config = {}) {
+  const server = await serve(config);
+  ends(t, () => server.end());
+  return { ...server, server, db: await client(t, server, config.auth?.builtIn ? { auth: { secret: SECRET } } : {}) };
+}
+export async function client(t, server, options = {}) {
+  const db = connect(server.url, { WebSocket, queue: false, ...fast, ...options });
+  ends(t, () => db.close());
+  await until("a client is connected", () => db.status == "online" && (!options.auth || db.user));
+  return db;
+}
+/** Users of each tier, as a superadmin makes them. */
+export const auth = { builtIn: true, adminSecret: SECRET };
+export const PASSWORD = "a long password";
+export async function people(db, names) {
+  const ids = {};
+  for (const [username, role] of Object.entries(names)) {
+    const user = await db.identity.createUser({ username, password: PASSWORD });
+    if (role) await db.identity.assignRole({ userId: user.id, roleName: role });
+    ids[username] = user.id;
+  }
+  return ids;
+}
+
+/** With NOEXD_CONSOLE=sources the page is what stands in src/web: nothing has to be built. */
+async function fromSources(context, origin) {
+  if (process.env.NOEXD_CONSOLE != "sources") return;
+  const policy = (await fetch(`${origin}/console/`)).headers.get("content-security-policy");
+  await context.route(`${origin}/console/**`, async (route) => {
+    const name = new URL(route.request().url()).pathname.replace(/^\/console\//, "") || "index.html";
+    const at = name == "noexd.js" ? "client/noexd.js" : name.startsWith("vendor/") || name == "LICENSES.txt" ? `vendor/${name.replace("vendor/", "")}` : `console/${name}`;
+    const body = await readFile(new URL(`../../../src/web/${at}`, import.meta.url)).catch(() => null);
+    if (!body) return route.continue();
+    const type = { js: "text/javascript", css: "text/css", html: "text/html", json: "application/json", svg: "image/svg+xml" }[at.split(".").pop()] ?? "text/plain";
+    await route.fulfill({ body, contentType: `${type}; charset=utf-8`, headers: { "content-security-policy": policy } });
+  });
+}
+
+/**
+ * A page at a route. With the test `t` it ends and says what went wrong in it;
+ * `expected` are lines of the browser's own that a test provokes.
+ */
+export async function open(t, server, route, { expected, ...options } = {}) {
+  const origin = server.http;
+  browser ??= launch();
+  const context = await (await browser).newContext({ viewport: { width: 1280, height: 800 }, ...options });
+  const page = await context.newPage();
+  const wrong = [];
+  page.on("pageerror", (error) => wrong.push(error.stack));
+  page.on("console", (line) => {
+    // A connection that was cut is the browser's own line.
+    if (line.type() == "error" && !/WebSocket connection/.test(line.text()) && !expected?.test(line.text())) wrong.push(line.text());
+  });
+  page.on("request", (request) => {
+    if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).host != new URL(origin).host) wrong.push(`asked ${request.url()}`);
+  });
+  await context.addInitScript(() => {
+    addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
+  });
+  await fromSources(context, origin);
+  page.setDefaultTimeout(MOST_MS);
+  ends(t, async () => {
+    // What it looked like when its test was over, for whoever mends one.
+    if (process.env.NOEXD_SHOTS) await page.screenshot({ path: `${process.env.NOEXD_SHOTS}/${t.name.replace(/\W+/g, "-").slice(0, 60)}.png` }).catch(() => {});
+    await context.close();
+    assert.deepEqual(wrong, []);
+  });
+  await page.goto(`${origin}/console/#/${route}`);
+  return page;
+}
+/** To another route, in the same page. */
+export const go = (page, route) => page.evaluate((to) => { location.hash = `#/${to}`; }, route);
+export const texts = async (page, selector) => (await page.locator(selector).allInnerTexts()).join("\n");
+export const shows = (page, selector, wanted) => until(`${selector} shows ${wanted}`, async () => { const all = await texts(page, selector); return wanted instanceof RegExp ? wanted.test(all) : all.includes(wanted); });
+export const hides = (page, selector, wanted) => until(`${selector} does not show ${wanted}`, async () => !(await texts(page, selector)).includes(wanted));
+export async function login(page, username, password = PASSWORD) {
+  await page.fill("input[name=username]", username);
+  await page.fill("input[name=password]", password);
+  await page.click("button:has-text('Log in')");
+  await page.waitForSelector("nav.rail");
+}
+export async function loginAsAdmin(page) {
+  await page.click("text=Use the admin secret");
+  await page.fill("input[name=password]", SECRET);
+  await page.click("button:has-text('Log in')");
+  await page.waitForSelector("nav.rail");
+}
+export async function unlock(page) {
+  await page.click("button.lock");
+  await shows(page, "header.top", "unlocked");
+}
