@@ -42,7 +42,7 @@ impl Operation {
             StoreInsert | StoreUpsert => &["bucket", "data"],
             StoreUpdate => &["bucket", "key", "data", "apply", "expect"],
             StoreDelete => &["bucket", "key", "expect"],
-            StoreInsertMany => &["bucket", "data", "onDuplicate", "answer"],
+            StoreInsertMany => &["bucket", "data", "onConflict", "answer"],
             StoreUpdateMany => &["bucket", "filter", "data", "apply", "limit"],
             StoreDeleteMany => &["bucket", "filter", "limit"],
             StoreTransaction => &["operations"],

@@ -136,7 +136,7 @@ function UserMenu() {
   const theme = document.documentElement.dataset.theme ?? "system";
   const density = document.documentElement.dataset.density ?? "dense";
   return html`<details class="menu" onKeyDown=${(event) => { if (event.key == "Escape") event.currentTarget.open = false, event.currentTarget.firstChild.focus(), event.preventDefault(); }}>
-    <summary>${user?.userId ?? (config.auth == "open" ? "open" : "nobody")} <span aria-hidden="true">▾</span></summary>
+    <summary title=${user?.userId}>${user?.userId ?? (config.auth == "open" ? "open" : "nobody")} <span aria-hidden="true">▾</span></summary>
     <div><p class="muted small">${config.auth == "open" ? "No login: everybody may do everything" : `${tier()}: ${(user?.roles ?? []).join(", ") || "no roles"}`}</p>
     <label>Theme<select value=${theme} onChange=${(event) => { keep("theme", event.target.value); again((n) => n + 1); }}>${Object.entries(themes).map(([id, name]) => html`<option value=${id}>${name}</option>`)}</select></label>
     <label>Rows<select value=${density} onChange=${(event) => { keep("density", event.target.value); again((n) => n + 1); }}><option value="dense">Dense</option><option value="comfortable">Comfortable</option></select></label>
@@ -243,7 +243,7 @@ function Shell() {
     <header class="top"><button type="button" class="burger" aria-expanded=${menu ? "true" : "false"} aria-label="Menu" onClick=${() => setMenu(!menu)}>☰</button>
       <b class="name">noexd</b><${Connection} /><span class="grow"></span><${Lock} />
       ${acting && html`<${Acting} ...${acting} />`}
-      <${UserMenu} /><button type="button" class="find" onClick=${() => change({ palette: true })} aria-label="Palette"><kbd>Ctrl K</kbd></button></header>
+      <${UserMenu} /><button type="button" class="find" onClick=${() => change({ palette: true })} aria-label="Ctrl K: palette"><kbd>Ctrl K</kbd></button></header>
     <nav class=${`rail ${menu ? "open" : ""}`} aria-label="Tabs">${TABS.map(([one, name, key, wanted]) => html`<a key=${one} href=${`#/${one}`} aria-current=${one == id ? "page" : undefined} onClick=${() => setMenu(false)} title=${may(wanted) ? `g ${key}` : `needs ${wanted}`}>${name}${!may(wanted) && html` <span class="muted small">needs ${wanted}</span>`}</a>`)}</nav>
     <main id="tab" tabindex="-1"><${Strip} />${may(needs) ? html`<${Tab} id=${id} key=${`${id} ${acting?.userId ?? ""}`} />` : html`<div class="empty"><p>${title} needs the tier <b>${needs}</b>; you have <b>${tier()}</b>.</p></div>`}</main>
     ${over && id != "play" && html`<section class="over" aria-label="Playground"><${Tab} id="play" /></section>`}

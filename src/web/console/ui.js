@@ -230,6 +230,8 @@ export function Ago({ at }) {
   return html`<time title=${new Date(at).toISOString()}>${ms < 2000 && ms > -2000 ? "now" : ms < 0 ? `in ${span(-ms)}` : `${span(ms)} ago`}</time>`;
 }
 export const short = (id) => (String(id).length > 16 ? `${String(id).slice(0, 7)}…${String(id).slice(-6)}` : String(id));
+/** An id, shortened in the middle. */
+export const Id = ({ id }) => html`<span title=${id}>${short(id)}</span>`;
 /** A value as a line of text. */
 export const text = (value) => (value === undefined ? "" : typeof value == "string" ? value : JSON.stringify(value));
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n == 1 ? one : many}`;
@@ -329,7 +331,7 @@ export function Table({ label, columns, rows, keyOf, onOpen, selected, order, on
     else if (event.key == "Enter") onOpen(rows[row.dataset.at]);
   };
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table>
-    <thead><tr>${columns.map(([title, , o = {}]) => html`<th key=${title} scope="col" class=${`${o.right ? "right" : ""} ${o.wide ? "wide" : ""}`} aria-sort=${order && o.by == order ? "descending" : undefined}>
+    <thead><tr>${columns.map(([title, , o = {}]) => !title ? html`<td key=""></td>` : html`<th key=${title} scope="col" class=${`${o.right ? "right" : ""} ${o.wide ? "wide" : ""}`} aria-sort=${order && o.by == order ? "descending" : undefined}>
       ${o.by && onOrder ? html`<button type="button" class="plain" onClick=${() => onOrder(o.by)}>${title}${o.by == order ? " ↓" : ""}</button>` : title}</th>`)}</tr></thead>
     <tbody>${rows.map((row, i) => html`<tr key=${keyOf(row)} data-at=${i} tabindex=${onOpen ? (i == Math.min(at, rows.length - 1) ? 0 : -1) : undefined} onFocus=${onOpen && (() => setAt(i))} class=${keyOf(row) === selected ? "selected" : ""}
         aria-current=${keyOf(row) === selected ? "true" : undefined} onKeyDown=${onOpen && move}

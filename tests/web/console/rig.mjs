@@ -111,13 +111,13 @@ export async function login(page, username, password = PASSWORD) {
   await page.fill("input[name=username]", username);
   await page.fill("input[name=password]", password);
   await page.click("button:has-text('Log in')");
-  await page.waitForSelector("nav.rail");
+  await page.waitForSelector(".shell");
 }
 export async function loginAsAdmin(page) {
   await page.click("text=Use the admin secret");
   await page.fill("input[name=password]", SECRET);
   await page.click("button:has-text('Log in')");
-  await page.waitForSelector("nav.rail");
+  await page.waitForSelector(".shell");
 }
 export async function unlock(page) {
   await page.click("button.lock");

@@ -9,6 +9,8 @@ import Transfer from "./transfer.js";
 
 const LIVE_ROWS = 100000;
 const PIECE = 200;
+/** Where it is narrow, a row is a card of two lines. */
+const CARD = 56;
 /** Browsers draw nothing beyond some 16 million pixels. */
 const TALLEST = 8e6;
 const META = /^_(version|createdAt|updatedAt|expiresAt)$/;
@@ -160,7 +162,7 @@ function Grid({ bucket, keyField, columns, types, total, rows, from, widths: cho
     const look = new ResizeObserver(() => {
       if (!box.current) return;
       setTall(box.current.clientHeight);
-      const wanted = matchMedia("(max-width: 599px)").matches ? 72 : parseInt(getComputedStyle(document.documentElement).getPropertyValue("--row"), 10) || 28;
+      const wanted = matchMedia("(max-width: 599px)").matches ? CARD : parseInt(getComputedStyle(document.documentElement).getPropertyValue("--row"), 10) || 28;
       setRowHeight(wanted);
     });
     look.observe(box.current);
@@ -237,7 +239,7 @@ function Grid({ bucket, keyField, columns, types, total, rows, from, widths: cho
     <div role="rowgroup" style=${{ height: `${height}px`, position: "relative" }}>${drawn.map(([i, row]) => html`<div role="row" key=${i} data-row=${i} aria-rowindex=${i + 2} aria-selected=${(row && row[keyField] === selected) || isPicked(i) ? "true" : "false"}
       class=${`body ${(row && row[keyField] === selected) || isPicked(i) ? "selected" : ""}`} style=${{ gridTemplateColumns: widths, minWidth, top: `${full > TALLEST ? base + (i - first) * rowHeight : i * rowHeight}px` }} onClick=${(event) => { if (event.shiftKey) onPick(range(picked?.anchor ?? at[0], i)); else if (row) onPick(null), onOpen(row); }}>
       ${columns.map((name, col) => { const old = row && changed(row); const isNew = old && !equal(old[name], row[name]) && !isTime(name);
-        return html`<div role="gridcell" key=${isNew ? `${name}-${row._version}` : name} data-col=${col} tabindex=${i == at[0] && col == at[1] ? 0 : -1} onFocus=${() => (at[0] != i || at[1] != col) && setAt([i, col])} class=${`mono ${isNumber(name) ? "num" : ""} ${isNew ? "flash" : ""}`}>${row ? html`<${Cell} name=${name} value=${row[name]} />` : html`<span class="muted">…</span>`}</div>`; })}</div>`)}</div></div>`;
+        return html`<div role="gridcell" key=${isNew ? `${name}-${row._version}` : name} data-col=${col} data-name=${name} tabindex=${i == at[0] && col == at[1] ? 0 : -1} onFocus=${() => (at[0] != i || at[1] != col) && setAt([i, col])} class=${`mono ${isNumber(name) ? "num" : ""} ${isNew ? "flash" : ""}`}>${row ? html`<${Cell} name=${name} value=${row[name]} />` : html`<span class="muted">…</span>`}</div>`; })}</div>`)}</div></div>`;
 }
 
 // The record

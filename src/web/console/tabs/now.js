@@ -48,21 +48,21 @@ function Figures() {
   const p99 = quantile(m.noexd_storage_sync_duration_seconds, old?.metrics.noexd_storage_sync_duration_seconds);
   const started = m.process_start_time_seconds;
   const [commit, durable] = [m.noexd_last_commit, m.noexd_last_durable_commit];
-  const version = m.noexd_build_info?.[0]?.labels?.version;
+  const build = m.noexd_build_info?.[0]?.labels?.version;
   return html`<section aria-label="Figures" class="figures">
     <${Figure} label="connections" value=${count(data.top.connections)} points=${connections} />
     <${Figure} label="requests / s" value=${count(requests)} points=${asked} />
     <${Figure} label="pushes / s" value=${count(pushes)} points=${pushed} />
     <${Figure} label="subscriptions" value=${count(total(m.noexd_subscriptions))} />
     <${Figure} label="behind" value=${count(data.top.slow)} title="connections that have taken nothing for a while" />
+    <${Figure} label="loop busy" value=${`${Math.round((data.top.loop?.busy ?? 0) * 100)} %`} />
     <${Figure} label=${durable != null && durable != commit ? "commit, not yet durable" : "commit"} value=${count(commit)} />
     <${Figure} label="sync p99" value=${p99 == null ? "–" : p99 == Infinity ? "> 10 s" : span(p99)} title="of the last 5 seconds" />
-    <${Figure} label="loop busy" value=${`${Math.round((data.top.loop?.busy ?? 0) * 100)} %`} />
+    <${Figure} label="records" value=${count(m.noexd_records)} />
     <${Figure} label="memory of data" value=${bytes(m.noexd_data_bytes)} />
-    ${m.noexd_storage_file_bytes != null && html`<${Figure} label="file" value=${bytes(m.noexd_storage_file_bytes)} title=${`${bytes(m.noexd_storage_free_bytes)} free`} />`}
-    <${Figure} label="up" value=${started ? span(Date.now() - started * 1000) : "–"} title=${version && `noexd ${version}`} />
+    ${m.noexd_storage_file_bytes != null ? html`<${Figure} label="file" value=${bytes(m.noexd_storage_file_bytes)} title=${`${bytes(m.noexd_storage_free_bytes)} free`} />` : html`<${Figure} label="version" value=${build ?? "–"} />`}
     <${Figure} label="last backup" value=${backup ? html`<${Ago} at=${backup} />` : "none"} /></section>
-    ${others.map(([name, value]) => html`<section class="panel" key=${name}><h2>${name}</h2><${Json} value=${value} /></section>`)}`;
+    ${started && html`<p class="muted small">noexd ${build}, up ${span(Date.now() - started * 1000)}</p>`}${others.map(([name, value]) => html`<section class="panel" key=${name}><h2>${name}</h2><${Json} value=${value} /></section>`)}`;
 }
 
 /** Where the subject of an insight is looked at. */

@@ -1,6 +1,6 @@
 // People: users, roles, access lists, sessions, and why somebody may or may not.
 import {
-  Ago, Code, Confirm, Do, Drawer, Editor, Empty, Json, State, Table, Tabs, Trouble, act, app, ask, change, count, endActing, fail, go, html, may, note, parse, pretty, short, text, token, useApp, useEffect, usePoll, useState,
+  Ago, Code, Confirm, Do, Drawer, Editor, Empty, Id, Json, State, Table, Tabs, Trouble, act, app, ask, change, count, endActing, fail, go, html, may, note, parse, pretty, short, text, token, useApp, useEffect, usePoll, useState,
 } from "../ui.js";
 import { connect } from "../noexd.js";
 
@@ -70,7 +70,7 @@ function Users() {
   const roles = usePoll(() => ask("identity.listRoles"), 30000);
   const rows = data?.users ?? [];
   const user = rows.find((one) => one.id == id);
-  return html`<div class="bar"><${Do} change primary onClick=${() => setNew(true)}>New user<//><span class="grow"></span><span class="muted">${count(data?.total)} users</span><button type="button" disabled=${page == 1} onClick=${() => turn(page - 1)}>Back</button><button type="button" disabled=${!data || page * PAGE >= data.total} onClick=${() => turn(page + 1)}>On</button></div><${Trouble} error=${error} family="identity" />
+  return html`<div class="bar"><${Do} change primary onClick=${() => setNew(true)}>New user<//><span class="grow"></span><span class="muted">${count(data?.total)} users</span><button type="button" disabled=${page == 1} onClick=${() => turn(page - 1)}>Previous</button><button type="button" disabled=${!data || page * PAGE >= data.total} onClick=${() => turn(page + 1)}>Next</button></div><${Trouble} error=${error} family="identity" />
     <div class="split"><div class="main">${rows.length ? html`<${Table} label="Users" rows=${rows} keyOf=${(row) => row.id} selected=${id} onOpen=${(row) => { setNew(false); open(row.id); }} columns=${[["user", (row) => row.username], ["roles", (row) => given.data?.[row.id] ?? ""], ["state", (row) => html`<${State} kind=${row.enabled ? "good" : "off"}>${row.enabled ? "enabled" : "disabled"}<//>`], ["sessions", (row) => count(sessions(row)), { right: true }], ["name", (row) => row.displayName ?? ""], ["mail", (row) => row.email ?? ""], ["made", (row) => html`<${Ago} at=${row._createdAt} />`]]} />` : data && html`<${Empty}>No user yet.<//>`}</div>
     ${isNew ? html`<${Create} again=${again} onClose=${() => setNew(false)} />` : user && html`<${User} key=${id} user=${user} roles=${roles.data?.roles ?? []} again=${() => { again(); given.again(); }} onClose=${() => open(null)} />`}</div>`;
 }
@@ -124,7 +124,7 @@ function Lists() {
 
 function Sessions() {
   const { data, error, again } = usePoll(() => ask("server.connections"), 5000);
-  return html`<${Trouble} error=${error} />${data && html`<${Table} label="Sessions" rows=${data} keyOf=${(row) => row.connectionId} columns=${[["connection", (row) => row.connectionId, { mono: true }], ["user", (row) => row.userId ?? html`<span class="muted">nobody</span>`], ["roles", (row) => row.roles.join(", ")], ["address", (row) => row.remoteAddress, { mono: true }], ["since", (row) => html`<${Ago} at=${row.connectedAt} />`], ["subscriptions", (row) => count(row.storeSubscriptionCount + row.rulesSubscriptionCount), { right: true }], ["", (row) => row.userId && html`<${Do} change danger onClick=${async () => { await act("server.revokeSessions", { userId: row.userId }, `The sessions of ${row.userId} ended`); again(); }}>Revoke<//>`]]} />`}`;
+  return html`<${Trouble} error=${error} />${data && html`<${Table} label="Sessions" rows=${data} keyOf=${(row) => row.connectionId} columns=${[["connection", (row) => row.connectionId, { mono: true }], ["user", (row) => (row.userId ? html`<${Id} id=${row.userId} />` : html`<span class="muted">nobody</span>`)], ["roles", (row) => row.roles.join(", ")], ["address", (row) => row.remoteAddress, { mono: true }], ["since", (row) => html`<${Ago} at=${row.connectedAt} />`], ["subscriptions", (row) => count(row.storeSubscriptionCount + row.rulesSubscriptionCount), { right: true }], ["", (row) => row.userId && html`<${Do} change danger onClick=${async () => { await act("server.revokeSessions", { userId: row.userId }, `The sessions of ${row.userId} ended`); again(); }}>Revoke<//>`]]} />`}`;
 }
 
 const said = ({ step, result, ...more }) => `${step}${Object.keys(more).length ? ` ${text(more)}` : ""}`;

@@ -71,7 +71,7 @@ function Rules() {
   });
   if (error) return html`<${Trouble} error=${error} family="rules" />`;
   return html`<div class="bar"><${Do} change primary onClick=${() => setNew(true)}>New rule<//></div><div class="split"><div class="main">${rows.length ? html`<${Table} label="Rules" rows=${rows} keyOf=${(row) => row.id} selected=${route[2]} onOpen=${(row) => { setNew(false); go(["rules", "rules", row.id]); }} columns=${[
-      ["rule", (row) => row.id, { mono: true }], ["name", (row) => row.name], ["priority", (row) => row.priority, { right: true }], ["state", (row) => html`<${State} kind=${row.enabled ? "good" : "off"}>${row.enabled ? "on" : "off"}<//>`], ["version", (row) => row.version, { right: true }], ["group", (row) => row.group ?? ""], ["", (row) => html`<${Do} change onClick=${() => toggle(row)}>${row.enabled ? "Switch off" : "Switch on"}<//>`]]} />`
+      ["rule", (row) => row.id, { mono: true }], ["state", (row) => html`<${State} kind=${row.enabled ? "good" : "off"}>${row.enabled ? "on" : "off"}<//>`], ["", (row) => html`<${Do} change onClick=${() => toggle(row)}>${row.enabled ? "Switch off" : "Switch on"}<//>`], ["name", (row) => row.name], ["priority", (row) => row.priority, { right: true }], ["version", (row) => row.version, { right: true }], ["group", (row) => row.group ?? ""]]} />`
       : data && html`<${Empty} snippet=${pretty(SAMPLE)}>No rule yet.<//>`}</div>
     ${isNew ? html`<${Drawer} title="New rule" wide onClose=${() => setNew(false)}><${Edit} rule=${SAMPLE} isNew again=${again} onClose=${() => setNew(false)} /><//>` : route[2] && html`<${Rule} key=${route[2]} id=${route[2]} isTraced=${isTraced} trace=${trace} again=${again} onClose=${() => { trace(false); go(["rules"]); }} />`}</div>`;
 }

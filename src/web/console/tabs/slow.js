@@ -1,6 +1,6 @@
 // Who is slow: what each connection costs and whether it keeps up.
 import {
-  Ago, Confirm, Do, Drawer, State, Table, Trouble, act, app, ask, bytes, clock, count, html, rowAt, span, text, useEffect, useKeys, usePoll, useRef, useState,
+  Ago, Confirm, Do, Drawer, Id, State, Table, Trouble, act, app, ask, bytes, clock, count, html, rowAt, short, span, text, useEffect, useKeys, usePoll, useRef, useState,
 } from "../ui.js";
 
 const MOST_LINES = 200;
@@ -57,11 +57,11 @@ export default function Slow() {
     <${Trouble} error=${error} />
     <div class="split"><div class="main">${data && html`<${Table} label="Connections" rows=${rows} keyOf=${(one) => one.connectionId} selected=${id} order=${sort} onOrder=${setSort} onOpen=${(one) => open(one.connectionId)} columns=${[
       ["connection", (one) => one.connectionId, { mono: true }], ["behind", (one) => (one.behindMs > 1000 ? html`<${State} kind="warn">${span(one.behindMs)}<//>` : "0"), { right: true, by: "behind" }],
-      ["user", (one) => one.userId ?? html`<span class="muted">nobody</span>`], ["address", (one) => one.remoteAddress, { mono: true }], ["buffered", (one) => bytes(one.bufferedBytes), { right: true, by: "buffered" }], ["ping", (one) => (one.pingMs == null ? "–" : span(one.pingMs)), { right: true, by: "ping" }],
+      ["user", (one) => (one.userId ? html`<${Id} id=${one.userId} />` : html`<span class="muted">nobody</span>`)], ["address", (one) => one.remoteAddress, { mono: true }], ["buffered", (one) => bytes(one.bufferedBytes), { right: true, by: "buffered" }], ["ping", (one) => (one.pingMs == null ? "–" : span(one.pingMs)), { right: true, by: "ping" }],
       ["req/s", (one) => count(one.requestsPerSecond), { right: true, by: "requests" }], ["loop", (one) => `${Math.round(one.loopShare * 100)} %`, { right: true, by: "loop" }], ["errors", (one) => count(one.errors), { right: true, by: "errors" }], ["stale", (one) => count(one.staleSubscriptions), { right: true, by: "stale" }], ["waiting", (one) => one.waiting ?? ""]]} />`}</div>
     ${row && html`<${Drawer} key=${id} title=${id} onClose=${() => open(null)}>
       <dl class="keys"><dt>user</dt><dd>${row.userId ?? "nobody"}</dd><dt>address</dt><dd>${row.remoteAddress}</dd><dt>program</dt><dd>${row.userAgent ?? "not said"}</dd><dt>since</dt><dd><${Ago} at=${row.connectedAt} /></dd><dt>received</dt><dd>${bytes(row.receivedBytes)}</dd><dt>sent</dt><dd>${bytes(row.sentBytes)}</dd><dt>most buffered</dt><dd>${bytes(row.largestBufferedBytes)}</dd><dt>subscriptions</dt><dd>${count(row.subscriptions)}, ${count(row.skippedPushes)} pushes skipped</dd></dl>
-      <p class="bar"><${Do} change danger onClick=${() => ask2({ connectionId: id, name: id })}>Disconnect<//>${row.userId && html`<${Do} change danger onClick=${() => ask2({ userId: row.userId, name: `all of ${row.userId}` })}>All of ${row.userId}<//><${Do} change danger title="keeps the user out until it is lifted" onClick=${() => ask2({ userId: row.userId, name: `all of ${row.userId}`, isOut: true })}>Revoke sessions<//>`}</p>
+      <p class="bar"><${Do} change danger onClick=${() => ask2({ connectionId: id, name: id })}>Disconnect<//>${row.userId && html`<${Do} change danger onClick=${() => ask2({ userId: row.userId, name: `all of ${row.userId}` })}>All of ${short(row.userId)}<//><${Do} change danger title="keeps the user out until it is lifted" onClick=${() => ask2({ userId: row.userId, name: `all of ${row.userId}`, isOut: true })}>Revoke sessions<//>`}</p>
       <h2>Trace</h2><${Trace} target=${{ connectionId: id }} label=${`Trace of ${id}`} line=${told} /><//>`}</div>
     ${sure && html`<${Confirm} title=${`${sure.isOut ? "Revoke" : "Disconnect"} ${sure.name}`} yes=${sure.isOut ? "Revoke" : "Disconnect"} onClose=${() => ask2(null)} onYes=${async () => { const { name, isOut, ...target } = sure; await act(isOut ? "server.revokeSessions" : "server.disconnect", target, (answer) => `${count(answer.disconnected ?? answer.revoked)} disconnected`); again(); }}><p>${sure.isOut ? "Its connections are closed, and the user cannot log in until that is lifted." : "Its connection is closed; it will come back."}</p><//>`}</div>`;
 }

@@ -123,7 +123,7 @@ function Import({ bucket, schema }) {
       let batch = good.slice(at, at + BATCH);
       while (batch.length) {
         try {
-          const answer = await ask("store.insertMany", { bucket, data: batch.map((one) => one.record), onDuplicate: way, answer: "counts" }, { acting: true });
+          const answer = await ask("store.insertMany", { bucket, data: batch.map((one) => one.record), onConflict: way, answer: "counts" }, { acting: true });
           done += answer.inserted + answer.replaced;
           skipped += answer.skipped;
           break;

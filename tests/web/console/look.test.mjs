@@ -1,0 +1,191 @@
+// How it looks and is reached: axe-core finds nothing on any tab in either theme,
+// nothing sticks out sideways at any width, everything can be done with the
+// keyboard, and who wants no motion sees none.
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { readFile } from "node:fs/promises";
+import { test } from "node:test";
+import { skip } from "../chromium.mjs";
+import { go, loginAsAdmin, open, shows, start, texts, unlock, until } from "./rig.mjs";
+import { TABS, seeded } from "./seed.mjs";
+
+const axe = skip ? "" : await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+/** What axe-core says against the page, as lines. */
+async function violations(page) {
+  const found = await page.evaluate(async () => (await globalThis.axe.run(document, { resultTypes: ["violations"] })).violations.map((one) => `${one.id}: ${one.help}: ${one.nodes.map((node) => `${node.target} ${node.any?.[0]?.message ?? ""}`).join(" | ")}`));
+  return found;
+}
+/** Elements of the page that are wider than their place, or that lie outside of the view. */
+const sticking = (page) => page.evaluate(() => {
+  const wide = document.documentElement.clientWidth;
+  const out = [];
+  if (document.documentElement.scrollWidth > wide) out.push(`the page is ${document.documentElement.scrollWidth} wide`);
+  for (const node of document.querySelectorAll("main, .tab, .tab > *, .drawer, .inside, .inside > *, .top > *, .bar, .panel, .figures, .figure")) {
+    const box = node.getBoundingClientRect();
+    if (!box.width || node.closest(".scroll, .grid")) continue;
+    const name = `${node.tagName}.${node.className}`;
+    if (box.right > wide + 1 || box.left < -1) out.push(`${name} lies at ${Math.round(box.left)} to ${Math.round(box.right)}`);
+    if (node.scrollWidth > node.clientWidth + 1 && !/auto|scroll|hidden/.test(getComputedStyle(node).overflowX)) out.push(`${name} holds ${node.scrollWidth} in ${node.clientWidth}`);
+  }
+  for (const node of document.querySelectorAll("button, .top *, h1, h2")) {
+    if (node.closest(".scroll, .grid, dialog") || !node.offsetWidth) continue;
+    if (node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).overflowX == "visible" && getComputedStyle(node).display != "inline") out.push(`${node.tagName} "${node.innerText.slice(0, 20)}" is cut`);
+  }
+  return out;
+});
+
+for (const [theme, size] of [["light", { width: 1280, height: 800 }], ["dark", { width: 1280, height: 800 }], ["light", { width: 390, height: 844 }], ["dark", { width: 390, height: 844 }]]) {
+  test(`every tab, ${theme}, ${size.width} wide: axe-core finds nothing, nothing sticks out`, { skip }, async (t) => {
+    const { server } = await seeded(t);
+    const page = await open(t, server, "now", { viewport: size, colorScheme: theme, bypassCSP: true, reducedMotion: "reduce" });
+    await loginAsAdmin(page);
+    await unlock(page);
+    await page.addScriptTag({ content: axe });
+    const wrong = [];
+    const look = async (name) => {
+      for (const one of await violations(page)) wrong.push(`${name}: ${one}`);
+      for (const one of await sticking(page)) wrong.push(`${name}: ${one}`);
+      if (process.env.NOEXD_SHOTS) await page.screenshot({ path: `${process.env.NOEXD_SHOTS}/${name}-${theme}-${size.width}.png` });
+    };
+    for (const [name, [route, selector, wanted]] of Object.entries(TABS)) {
+      await go(page, route);
+      await shows(page, selector, wanted);
+      await look(name);
+      await page.evaluate(() => document.querySelector(".drawer [aria-label=Close]")?.click());
+    }
+    await page.keyboard.press("Control+k");
+    await shows(page, "#found", "Now");
+    await look("palette");
+    await page.keyboard.press("Escape");
+    assert.deepEqual(wrong, []);
+  });
+}
+
+/** Goes on with Tab until what has the focus is what is wanted; the focus is never lost. */
+async function tabTo(page, wanted, most = 60) {
+  for (let i = 0; i < most; i++) {
+    const [found, where] = await page.evaluate((selector) => [!!document.activeElement?.matches(selector), document.activeElement?.tagName], wanted);
+    if (found) return;
+    assert.notEqual(where, null);
+    await page.keyboard.press("Tab");
+  }
+  assert.fail(`no way with Tab to ${wanted}; at ${await page.evaluate(() => document.activeElement?.outerHTML.slice(0, 120))}`);
+}
+const focused = (page) => page.evaluate(() => document.activeElement && document.activeElement != document.body ? `${document.activeElement.tagName}.${document.activeElement.className}` : null);
+const keepsFocus = (page, when) => until(`something has the focus ${when}`, () => focused(page));
+
+test("with the keyboard alone: a record is found, changed, deleted; the focus is never lost", { skip }, async (t) => {
+  const { server, db } = await seeded(t, { auth: undefined });
+  const page = await open(t, server, "data");
+  await shows(page, "table", "parts");
+  await tabTo(page, "tbody tr");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await shows(page, "[role=grid]", "M4-20");
+  await keepsFocus(page, "in the bucket");
+  await page.keyboard.press("/");
+  await page.keyboard.press("Enter");
+  await page.keyboard.type("sku");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Tab");
+  await page.keyboard.type("M4-20");
+  await page.keyboard.press("Enter");
+  await shows(page, ".tab > header", "1 row");
+  await keepsFocus(page, "behind the filter");
+  await tabTo(page, "[role=gridcell]");
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("F2");
+  await until("the field has the focus", () => page.evaluate(() => document.activeElement?.id == "field-qty"));
+  await page.keyboard.press("Control+a");
+  await page.keyboard.type("77");
+  await page.keyboard.press("Control+Enter");
+  await until("saved", async () => (await db.bucket("parts").get("M4-20")).qty == 77);
+  await keepsFocus(page, "behind saving");
+  await page.keyboard.press("Escape");
+  await until("back in the grid", () => page.evaluate(() => document.activeElement?.getAttribute("role") == "gridcell"));
+  await page.keyboard.press("Delete");
+  await until("deleted", async () => (await db.bucket("parts").get("M4-20")) == null);
+  await keepsFocus(page, "behind deleting");
+});
+
+test("with the keyboard alone: each other tab is reached and does its work", { skip }, async (t) => {
+  const { server, db } = await seeded(t, { auth: undefined });
+  const page = await open(t, server, "now");
+  await shows(page, ".figures", "connections");
+  const to = async (key, title) => { await page.keyboard.press("g"); await page.keyboard.press(key); await shows(page, "h1", title); await keepsFocus(page, title); };
+  await tabTo(page, "nav.rail a");
+  await to("r", "Rules");
+  await shows(page, "table", "hot-kiln");
+  await tabTo(page, "tbody tr");
+  await page.keyboard.press("Enter");
+  await shows(page, ".drawer", "Trace");
+  await tabTo(page, ".drawer textarea");
+  await page.keyboard.press("Control+Enter");
+  await shows(page, ".notes", "The rule is saved");
+  await keepsFocus(page, "behind saving");
+  await page.keyboard.press("Escape");
+  await to("v", "Live views");
+  await shows(page, "table", "low-stock");
+  await tabTo(page, "tbody tr");
+  await page.keyboard.press("Enter");
+  await shows(page, ".drawer", "Result");
+  await page.keyboard.press("Escape");
+  await keepsFocus(page, "behind the view");
+  await to("w", "Who is slow");
+  await shows(page, "table", "conn-");
+  await tabTo(page, "tbody tr");
+  await page.keyboard.press("t");
+  await shows(page, ".drawer", "TRACE");
+  await page.keyboard.press("Escape");
+  await to("p", "Procedures & logic");
+  await shows(page, "table", "take-stock");
+  await tabTo(page, "tbody tr");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await tabTo(page, ".drawer button.primary");
+  await page.keyboard.press("Enter");
+  await shows(page, "dialog", "may change data");
+  await tabTo(page, "dialog button.danger");
+  await page.keyboard.press("Enter");
+  await until("called", async () => /ms/.test(await texts(page, ".drawer .bar")));
+  await keepsFocus(page, "behind the call");
+  await page.keyboard.press("Escape");
+  await to("a", "Audit");
+  await shows(page, "table", "rules.registerRule");
+  await tabTo(page, "tbody tr");
+  await page.keyboard.press("Enter");
+  await shows(page, ".drawer .json", "remoteAddress");
+  await page.keyboard.press("Escape");
+  await to("y", "Playground");
+  await tabTo(page, "input[list]");
+  await page.keyboard.press("Control+a");
+  await page.keyboard.type("store.stats");
+  await tabTo(page, "textarea");
+  await page.keyboard.press("Control+Enter");
+  await shows(page, ".panel", "answer");
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("tab backups");
+  await page.keyboard.press("Enter");
+  await shows(page, "h1", "Backups");
+  await shows(page, "table", "before-migration");
+  await tabTo(page, "input[aria-label=Name]");
+  await page.keyboard.type("by-hand");
+  await page.keyboard.press("Enter");
+  await shows(page, "table", "by-hand");
+  await keepsFocus(page, "behind the backup");
+  assert.ok((await db.store.backups()).some((one) => one.name == "by-hand"));
+});
+
+test("no motion for who wants none; the grid tells where one is", { skip }, async (t) => {
+  const { server, db } = await start(t);
+  await db.store.defineBucket({ name: "parts", config: { key: "sku", schema: { sku: { type: "string" }, qty: { type: "number" } } } });
+  await db.store.insertMany({ bucket: "parts", data: [{ sku: "M1", qty: 1 }, { sku: "M2", qty: 2 }] });
+  const page = await open(t, server, "data/parts", { reducedMotion: "reduce" });
+  await shows(page, "[role=grid]", "M2");
+  assert.deepEqual(await page.locator("[role=grid]").evaluate((grid) => [grid.getAttribute("aria-rowcount"), grid.getAttribute("aria-colcount"), grid.querySelectorAll("[role=row][aria-rowindex='3']").length]), ["3", "4", 1]);
+  await db.bucket("parts").update("M1", { qty: 5 });
+  const flashed = page.locator(".flash").first();
+  await flashed.waitFor();
+  assert.deepEqual(await flashed.evaluate((node) => [getComputedStyle(node).animationName, getComputedStyle(node).animationDuration]), ["dot", "2s"]);
+});
