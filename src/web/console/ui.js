@@ -134,14 +134,23 @@ export function useKeys(keys) {
 }
 /** The row of a table that has the focus. */
 export const rowAt = (rows) => rows[document.activeElement?.closest?.("[data-at]")?.dataset.at];
+/** To the first of these that is still there; in a grid or table, to its place in it. */
+function refocus(path) {
+  for (const node of path) {
+    if (!node.isConnected || !node.matches) continue;
+    const next = node.matches("[tabindex],dialog,main,button,a,input") && !node.disabled ? node : node.matches(".grid,table") ? node.querySelector("[tabindex='0']") : null;
+    if (next) return next.focus();
+  }
+  document.getElementById("tab")?.focus();
+}
 // What had the focus and went away, or cannot have it any more, hands it to what it stood in.
 let path = [];
 addEventListener("focusin", (event) => { path = event.composedPath(); });
 new MutationObserver(() => requestAnimationFrame(() => requestAnimationFrame(() => {
   if (document.activeElement != document.body || !path.length || (path[0].isConnected && !path[0].disabled)) return;
-  const next = path.find((node) => node.isConnected && node.matches?.("[tabindex],dialog,main")) ?? document.getElementById("tab");
+  const from = path;
   path = [];
-  next?.focus();
+  refocus(from);
 }))).observe(document.getElementById("app"), { childList: true, subtree: true, attributes: true, attributeFilter: ["disabled"] });
 
 // Live data and polling
@@ -285,14 +294,15 @@ export function Drawer({ title, onClose, children, wide }) {
   close.current = onClose;
   // At once: who types on meets it.
   useLayoutEffect(() => {
-    const before = document.activeElement;
+    const before = [];
+    for (let node = document.activeElement; node && node != document.body; node = node.parentNode) before.push(node);
     const key = (event) => { if (event.key == "Escape" && !event.defaultPrevented && !document.querySelector("dialog[open]")) event.preventDefault(), close.current(); };
     box.current.focus();
     addEventListener("keydown", key);
     return () => {
       removeEventListener("keydown", key);
       // Who looks at something else meanwhile goes on.
-      if (before?.isConnected && (document.activeElement == document.body || box.current?.contains(document.activeElement))) before.focus();
+      if (before.length && (document.activeElement == document.body || box.current?.contains(document.activeElement))) refocus(before);
     };
   }, []);
   return html`<aside class=${`drawer ${wide ? "wide" : ""}`} ref=${box} tabindex="-1" aria-label=${title}>

@@ -120,7 +120,7 @@ test("Rules: why one did not fire, on and off, edited, facts and events", { skip
   await page.locator("tr:has-text('hot')").focus();
   await page.keyboard.press(" ");
   await until("off", async () => !(await db.rules.getRule({ ruleId: "hot" })).enabled);
-  await shows(page, "table", "off");
+  await shows(page, "table", "Switch on");
   await page.keyboard.press(" ");
   await until("on", async () => (await db.rules.getRule({ ruleId: "hot" })).enabled);
   await page.keyboard.press("t");
