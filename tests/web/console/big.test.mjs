@@ -62,6 +62,26 @@ test("export of all types, as JSON Lines and as CSV, and back in: equal", { skip
   }
 });
 
+test("beside a server that pushes, the page does not grow", { skip }, async (t) => {
+  const { server, db } = await start(t);
+  await db.store.defineBucket({ name: "parts", config: { key: "id", schema: { id: { type: "string" }, n: { type: "number" } } } });
+  await db.store.insertMany({ bucket: "parts", data: Array.from({ length: 500 }, (_, i) => ({ id: `p${i}`, n: i })) });
+  const page = await open(t, server, "data/parts");
+  await shows(page, "[role=grid]", "p5");
+  const session = await page.context().newCDPSession(page);
+  const heap = async () => { await session.send("HeapProfiler.collectGarbage"); return (await session.send("Runtime.getHeapUsage")).usedSize; };
+  const push = async (n) => {
+    for (let i = 0; i < n; i += 20) await Promise.all(Array.from({ length: 20 }, (_, k) => db.bucket("parts").update(`p${k}`, { n: i })));
+    await db.bucket("parts").update("p0", { n: 1e6 + n });
+    await shows(page, "[role=grid]", String(1e6 + n));
+  };
+  await push(500);
+  const before = await heap();
+  await push(2500);
+  const after = await heap();
+  assert.ok(after < before * 1.2 + 2e5, `${before} bytes, then ${after}`);
+});
+
 test("a quarter of a million rows: paged, to the end, the middle and the top, with the right rows", { skip }, async (t) => {
   const { server, db } = await start(t);
   await db.store.defineBucket({ name: "many", config: { key: "id", schema: { id: { type: "string" }, n: { type: "number" } } } });

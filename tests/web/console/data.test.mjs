@@ -201,6 +201,29 @@ test("new with the schema, reference followed, many at once", { skip }, async (t
   await until("two deleted", async () => (await parts.count({ maker: "zeta" })) == 4);
 });
 
+test("an address in a value is shown whole before it is opened; a flood of changes marks rows and does not flicker", { skip }, async (t) => {
+  const { server, db, parts } = await seeded(t);
+  await db.store.updateBucket({ name: "parts", updates: { addFields: { page: { type: "string" } } } });
+  await parts.update("M000", { page: "https://example.com/a?b=<script>" });
+  await parts.update("M001", { page: "ftp://example.com/" });
+  const page = await open(t, server, filtered({ sku: { $in: ["M000", "M001"] } }));
+  await rows(page).first().click();
+  await page.click("[aria-label^='Open https']");
+  await shows(page, "dialog", "https://example.com/a?b=<script>");
+  await page.click("dialog >> text=Cancel");
+  await page.keyboard.press("Escape");
+  await rows(page).nth(1).click();
+  await until("the other record", async () => (await page.inputValue("#field-page")) == "ftp://example.com/");
+  assert.equal(await page.locator("[aria-label^='Open']").count(), 0);
+  await page.keyboard.press("Escape");
+  await go(page, "data/parts");
+  await shows(page, "[role=grid]", "M005");
+  await until("rows are marked", async () => {
+    await db.store.updateMany({ bucket: "parts", filter: {}, apply: { qty: { $inc: 1 } } });
+    return await page.locator(".marked").count();
+  });
+});
+
 test("the schema: fields, an index, expiry; defined, cleared and dropped after its name was typed", { skip }, async (t) => {
   const { server, db } = await seeded(t, { dataDir: HERE });
   const page = await open(t, server, "data/parts");

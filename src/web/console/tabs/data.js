@@ -186,7 +186,15 @@ function Grid({ bucket, keyField, columns, types, total, rows, from, widths: cho
   for (let i = Math.max(0, first - 3); i < Math.min(total, first + visible + 3); i++) drawn.push([i, rows[i - from]]);
   for (const row of rows) seen.set(row[keyField], row);
   const changed = (row) => before.current.get(row[keyField]);
-  useEffect(() => { before.current = seen; }, [rows]);
+  const lately = useRef([]);
+  useEffect(() => {
+    // More than thirty a second would be a flicker: then only their rows are marked.
+    const now = Date.now();
+    const n = rows.filter((row) => { const old = changed(row); return old && old._version != row._version; }).length;
+    lately.current = [...lately.current, ...Array(n).fill(now)].filter((at) => at > now - 1000).slice(-40);
+    before.current = seen;
+  }, [rows]);
+  const isBusy = lately.current.length > 30;
   const scrollTo = (row) => {
     const y = full > TALLEST ? (row / Math.max(1, total - 1)) * room : row * rowHeight;
     if (row <= first || row >= first + visible - 3) box.current.scrollTop = row <= first ? y : y - tall + head + rowHeight * 2;
@@ -237,9 +245,9 @@ function Grid({ bucket, keyField, columns, types, total, rows, from, widths: cho
     <div role="row" class="head" aria-rowindex="1" style=${{ gridTemplateColumns: widths, minWidth }}>${columns.map((name) => html`<div role="columnheader" key=${name} class=${isNumber(name) ? "num" : ""} aria-sort=${sort?.[name] ? (sort[name] == "asc" ? "ascending" : "descending") : "none"}>
       <button type="button" tabindex="-1" onClick=${() => onSort(name)}>${name}${sort?.[name] ? (sort[name] == "asc" ? " ↑" : " ↓") : ""}</button><span class="resize" onPointerDown=${(event) => resize(event, name)} onDblClick=${() => onWidth(name, null)}></span></div>`)}</div>
     <div role="rowgroup" style=${{ height: `${height}px`, position: "relative" }}>${drawn.map(([i, row]) => html`<div role="row" key=${i} data-row=${i} aria-rowindex=${i + 2} aria-selected=${(row && row[keyField] === selected) || isPicked(i) ? "true" : "false"}
-      class=${`body ${(row && row[keyField] === selected) || isPicked(i) ? "selected" : ""}`} style=${{ gridTemplateColumns: widths, minWidth, top: `${full > TALLEST ? base + (i - first) * rowHeight : i * rowHeight}px` }} onClick=${(event) => { if (event.shiftKey) onPick(range(picked?.anchor ?? at[0], i)); else if (row) onPick(null), onOpen(row); }}>
+      class=${`body ${(row && row[keyField] === selected) || isPicked(i) ? "selected" : ""} ${isBusy && row && changed(row) && changed(row)._version != row._version ? "marked" : ""}`} style=${{ gridTemplateColumns: widths, minWidth, top: `${full > TALLEST ? base + (i - first) * rowHeight : i * rowHeight}px` }} onClick=${(event) => { if (event.shiftKey) onPick(range(picked?.anchor ?? at[0], i)); else if (row) onPick(null), onOpen(row); }}>
       ${columns.map((name, col) => { const old = row && changed(row); const isNew = old && !equal(old[name], row[name]) && !isTime(name);
-        return html`<div role="gridcell" key=${isNew ? `${name}-${row._version}` : name} data-col=${col} data-name=${name} tabindex=${i == at[0] && col == at[1] ? 0 : -1} onFocus=${() => (at[0] != i || at[1] != col) && setAt([i, col])} class=${`mono ${isNumber(name) ? "num" : ""} ${isNew ? "flash" : ""}`}>${row ? html`<${Cell} name=${name} value=${row[name]} />` : html`<span class="muted">…</span>`}</div>`; })}</div>`)}</div></div>`;
+        return html`<div role="gridcell" key=${isNew && !isBusy ? `${name}-${row._version}` : name} data-col=${col} data-name=${name} tabindex=${i == at[0] && col == at[1] ? 0 : -1} onFocus=${() => (at[0] != i || at[1] != col) && setAt([i, col])} class=${`mono ${isNumber(name) ? "num" : ""} ${isNew && !isBusy ? "flash" : ""}`}>${row ? html`<${Cell} name=${name} value=${row[name]} />` : html`<span class="muted">…</span>`}</div>`; })}</div>`)}</div></div>`;
 }
 
 // The record
@@ -258,6 +266,12 @@ function Review({ rows, onTake }) {
   return html`<div role="group" aria-label="Review"><p><b>Somebody changed this record meanwhile.</b> What only one of you changed is kept; choose the rest.</p>
     <table class="merge"><thead><tr><th>field</th><th>base</th><th>theirs</th><th>mine</th></tr></thead><tbody>${rows.map((row) => html`<tr key=${row.name}><td>${row.name}</td><td class="mono muted">${text(row.base)}</td>
       ${["theirs", "mine"].map((side) => html`<td class="mono"><label><input type="radio" name=${`take-${row.name}`} checked=${row.take == side} disabled=${!row.isBoth} onChange=${() => onTake(row.name, side)} />${text(side == "mine" && !(("mine" in row) && row.mine !== undefined) ? row.base : row[side])}</label></td>`)}</tr>`)}</tbody></table></div>`;
+}
+
+/** Opened after the whole address was shown. */
+function Leave({ to }) {
+  const [isOpen, open] = useState(false);
+  return html`<button type="button" class="plain" aria-label=${`Open ${to}`} onClick=${() => open(true)}>↗</button>${isOpen && html`<${Confirm} title="Leave the console" yes="Open" onClose=${() => open(false)} onYes=${() => window.open(to, "_blank", "noopener,noreferrer")}><p class="mono wrap">${to}</p><//>`}`;
 }
 
 function Record({ bucket, keyField, schema, record, field, onClose, onDelete }) {
@@ -299,7 +313,7 @@ function Record({ bucket, keyField, schema, record, field, onClose, onDelete }) 
     ${isGone && html`<p class="trouble" role="status">This record is gone.</p>`}
     ${review ? html`<${Review} rows=${review.rows} onTake=${(name, take) => setReview({ ...review, rows: review.rows.map((row) => (row.name == name ? { ...row, take } : row)) })} />`
       : html`<div class="fields">${names.map((name) => { const [type, value] = [schema?.[name], name in mine ? mine[name] : base[name]]; const other = theirs && !equal(theirs[name], base[name]);
-        return html`<label key=${name} for=${`field-${name}`}><span class="muted">${name}${type?.ref ? html` <a href=${`#/data/${encodeURIComponent(type.ref)}?key=${encodeURIComponent(JSON.stringify(value))}`} title="Follow the reference">→ ${type.ref}</a>` : ""}</span><${Field} name=${name} type=${type} value=${value} isKey=${name == keyField || !may("write")} onInput=${(next) => set(name, next)} />
+        return html`<label key=${name} for=${`field-${name}`}><span class="muted">${name}${type?.ref ? html` <a href=${`#/data/${encodeURIComponent(type.ref)}?key=${encodeURIComponent(JSON.stringify(value))}`} title="Follow the reference">→ ${type.ref}</a>` : ""}${/^https?:\/\//.test(value) ? html`<${Leave} to=${value} />` : ""}</span><${Field} name=${name} type=${type} value=${value} isKey=${name == keyField || !may("write")} onInput=${(next) => set(name, next)} />
           ${other && html`<span class="theirs">▲ theirs: ${text(theirs[name])}</span>`}${issues.filter((one) => one.field == name).map((one) => html`<span class="issue">${one.message}</span>`)}</label>`; })}</div>`}</div>
     <p class="muted small">version ${base._version} · changed <${Ago} at=${base._updatedAt} /> · made <${Ago} at=${base._createdAt} /></p>
     ${may("write") && html`<p class="bar"><${Do} change primary disabled=${!isDirty && !review} onClick=${save}>Save<//>${(isDirty || review) && html`<button type="button" onClick=${() => { setMine({}); setReview(null); setBase(theirs ?? base); }}>Discard</button>`}
