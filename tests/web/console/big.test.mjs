@@ -75,9 +75,9 @@ test("beside a server that pushes, the page does not grow", { skip }, async (t) 
     await db.bucket("parts").update("p0", { n: 1e6 + n });
     await shows(page, "[role=grid]", String(1e6 + n));
   };
-  await push(500);
+  await push(300);
   const before = await heap();
-  await push(2500);
+  await push(1200);
   const after = await heap();
   assert.ok(after < before * 1.2 + 2e5, `${before} bytes, then ${after}`);
 });
