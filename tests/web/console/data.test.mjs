@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { skip } from "../chromium.mjs";
 import { proxy } from "../proxy.mjs";
-import { HERE, client, go, hides, open, shows, start, texts, until } from "./rig.mjs";
+import { HERE, go, hides, open, shows, start, texts, until } from "./rig.mjs";
 
 const schema = { sku: { type: "string" }, qty: { type: "number", min: 0 }, maker: { type: "string", ref: "makers" }, state: { type: "string", enum: ["new", "sold"], default: "new" }, hot: { type: "boolean" }, more: { type: "object" } };
 const parts = Array.from({ length: 300 }, (_, i) => ({ sku: `M${String(i).padStart(3, "0")}`, qty: i % 50, maker: ["acme", "borel"][i % 2] }));

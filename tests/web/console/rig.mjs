@@ -104,6 +104,11 @@ export async function open(t, server, route, { expected, ...options } = {}) {
 }
 /** To another route, in the same page. */
 export const go = (page, route) => page.evaluate((to) => { location.hash = `#/${to}`; }, route);
+/** The playground with an operation chosen: the address of a page changes later than it is set. */
+export async function play(page, operation) {
+  await go(page, `play?operation=${operation}`);
+  await until(`${operation} is chosen`, () => page.evaluate((name) => document.querySelector("main input[list]")?.value == name, operation));
+}
 export const texts = async (page, selector) => (await page.locator(selector).allInnerTexts()).join("\n");
 export const shows = (page, selector, wanted) => until(`${selector} shows ${wanted}`, async () => { const all = await texts(page, selector); return wanted instanceof RegExp ? wanted.test(all) : all.includes(wanted); });
 export const hides = (page, selector, wanted) => until(`${selector} does not show ${wanted}`, async () => !(await texts(page, selector)).includes(wanted));

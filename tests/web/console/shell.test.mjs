@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { test } from "node:test";
 import { skip } from "../chromium.mjs";
-import { HERE, PASSWORD, SECRET, auth, client, go, login, loginAsAdmin, open, people, shows, start, texts, unlock, until } from "./rig.mjs";
+import { HERE, PASSWORD, SECRET, auth, client, go, login, loginAsAdmin, open, people, play, shows, start, texts, unlock, until } from "./rig.mjs";
 
 const guarded = { console: true, audit: true, auth };
 /** Nothing of a login may stand in what the browser keeps or shows. */
@@ -80,7 +80,7 @@ test("login: a user, his error, tiers, the lock; nothing of it stays", { skip },
   await go(page, "rules");
   await shows(page, "nav.tabs", "Facts");
   assert.doesNotMatch(await texts(page, "nav.tabs"), /Timers/);
-  await go(page, "play?operation=store.insert");
+  await play(page, "store.insert");
   await shows(page, "main", "needs write");
   assert.ok(await page.locator("button:text-is('Run')").isDisabled());
   await keepsNoSecret(page, PASSWORD);
@@ -145,11 +145,11 @@ test("acting as somebody else: her rights, the time that is left, and oneself ag
   assert.doesNotMatch(await texts(page, "[role=grid]"), /not-hers/);
   await shows(page, ".tab > header", "filtered by row rules");
   // An operation as her; and one that she may not, with the reason.
-  await go(page, "play?operation=store.count");
+  await play(page, "store.count");
   await page.fill("textarea", '{"bucket":"notes"}');
   await page.locator("textarea").press("Control+Enter");
   await shows(page, ".panel .json", "1");
-  await go(page, "play?operation=store.dropBucket");
+  await play(page, "store.dropBucket");
   await unlock(page);
   await page.fill("textarea", '{"name":"notes"}');
   await page.click("button:text-is('Run')");
@@ -214,7 +214,7 @@ test("locked, no operation that changes something leaves the page", { skip }, as
   const ops = await page.evaluate(async () => (await fetch("ops.json")).json());
   assert.deepEqual(sent.filter((type) => ops[type]?.[1] && !/^(store\.(subscribe|live|unsubscribe|moveWindow)|session\.)/.test(type)), []);
   // And by hand.
-  await go(page, "play?operation=store.clear");
+  await play(page, "store.clear");
   await shows(page, "main", "locked: unlock to change");
   assert.ok(await page.locator("button:text-is('Run')").isDisabled());
   await page.locator("textarea").press("Control+Enter");

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { WebSocket as WsSocket } from "ws";
 import { skip } from "../chromium.mjs";
-import { HERE, PASSWORD, auth, client, connect, WebSocket, go, hides, login, loginAsAdmin, open, people, shows, start, texts, unlock, until } from "./rig.mjs";
+import { HERE, PASSWORD, auth, client, go, hides, login, loginAsAdmin, open, people, play, shows, start, texts, unlock, until } from "./rig.mjs";
 
 const RULE = { id: "hot", name: "Hot sensor", priority: 50, enabled: true, trigger: { type: "event", topic: "sensor.reading" }, conditions: [{ source: { type: "event", field: "celsius" }, operator: "gt", value: 70 }], actions: [{ type: "set_fact", key: "alarm", value: true }] };
 
@@ -169,7 +169,7 @@ test("a trace ends by itself: at two hundred lines, and when its time is over", 
   for (let i = 0; i < 210; i++) await db.rules.emit({ topic: "sensor.reading", data: { celsius: i } });
   await shows(page, ".drawer", "ended: entries");
   assert.equal(await page.locator("[role=log] > div").count(), 200);
-  await go(page, "play?operation=server.trace");
+  await play(page, "server.trace");
   await page.fill("textarea", '{"ruleId":"hot","durationMs":1000}');
   await page.locator("textarea").press("Control+Enter");
   await shows(page, ".panel", '"reason": "time"');
@@ -370,7 +370,7 @@ test("Playground: completed, run, copied, remembered without what is secret; a s
   await shows(page, ".panel", "store.transaction");
   assert.equal(await db.bucket("parts").count(), 3);
   // What is secret is in no history.
-  await go(page, "play?operation=identity.login");
+  await play(page, "identity.login");
   await page.fill("textarea", '{"username":"mira","password":"sesame-open"}');
   await page.locator("textarea").press("Control+Enter");
   await shows(page, ".panel", /UNKNOWN_OPERATION|not configured/i);
@@ -379,7 +379,7 @@ test("Playground: completed, run, copied, remembered without what is secret; a s
   await until("the history", async () => (await page.inputValue("textarea")).includes("•••"));
   assert.doesNotMatch(await page.evaluate(() => document.documentElement.outerHTML), /sesame-open/);
   // A subscription streams until it is stopped.
-  await go(page, "play?operation=store.live");
+  await play(page, "store.live");
   await page.fill("textarea", '{"bucket":"parts"}');
   await page.locator("textarea").press("Control+Enter");
   await shows(page, ".panel", "0 pushes");

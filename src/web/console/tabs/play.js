@@ -51,7 +51,8 @@ export default function Play() {
   const [needs, , fieldText] = ops?.[operation] ?? ["none", 0, ""];
   const fields = fieldText ? fieldText.split(" ") : [];
   const { value, issue } = parse(source);
-  useEffect(() => { if (query.get("operation")) choose(query.get("operation")); }, [query.get("operation"), !!ops]);
+  // At once: who types on types into what was chosen.
+  useLayoutEffect(() => { if (query.get("operation")) choose(query.get("operation")); }, [query.get("operation"), !!ops]);
   useEffect(() => { if (value?.bucket === "" && names.bucket?.length) set(pretty({ ...value, bucket: names.bucket[0] })); }, [names.bucket]);
   function choose(name) {
     pick(name);
