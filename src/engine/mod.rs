@@ -339,15 +339,19 @@ impl Engine {
         if self.close_call(conn, code) {
             return;
         }
-        if self.forget(conn) {
+        if self.conns.get(conn).is_some() {
+            // In front of what its end may bring about: the end of the loop, which
+            // waits for those that are being closed and for nobody else.
             self.effects.list.push(Effect::Close { conn, code, reason });
+            self.forget(conn);
         }
     }
 
     /// As [`Engine::close`], without the output that waits for a commit.
     fn abandon(&mut self, conn: ConnId, code: u16, reason: &'static str) {
-        if self.forget(conn) {
+        if self.conns.get(conn).is_some() {
             self.effects.list.push(Effect::Abandon { conn, code, reason });
+            self.forget(conn);
         }
     }
 

@@ -2,7 +2,9 @@
 //! every shape, and come back to each with what they have: at rest every counter is
 //! exact, and every subscription is what somebody new is answered.
 //!
-//! A few rounds by default; `scripts/crash --resume` runs hundreds.
+//! A few rounds by default; `scripts/crash --resume` runs hundreds. The same people
+//! are there when a server is stopped in order: then nothing has to be repeated
+//! either, because every answer leaves before the close.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::mpsc::{Sender, channel};
@@ -54,6 +56,8 @@ struct Seen {
     moves: u64,
     pushes: u64,
     synced: u64,
+    /// Shutdowns that said when to come back.
+    announced: u64,
     reasons: BTreeMap<String, u64>,
 }
 
@@ -104,7 +108,12 @@ impl Person {
 
     fn send(&mut self, asked: Asked, operation: &str, fields: Value) -> Result<(), Gone> {
         let connection = self.connection.as_mut().ok_or(Gone(None))?;
-        let id = connection.send(operation, fields)?;
+        let Ok(id) = connection.send(operation, fields) else {
+            // What came in before the end is there to be read.
+            loop {
+                self.hear()?;
+            }
+        };
         self.waiting.insert(id, asked);
         Ok(())
     }
@@ -151,7 +160,11 @@ impl Person {
                 let asked = message["id"].as_u64().and_then(|id| self.waiting.remove(&id));
                 self.answered(asked.unwrap_or_else(|| panic!("nobody asked: {message}")), &message);
             }
-            other => assert_eq!(other, "system", "{message}"),
+            other => {
+                assert_eq!(other, "system", "{message}");
+                let says_when = message["event"] == "shutdown" && message["retryAfterMs"].is_u64();
+                self.seen.announced += u64::from(says_when);
+            }
         }
         Ok(())
     }
@@ -276,6 +289,8 @@ impl Person {
             }
         };
         let ended: Result<(), Gone> = work();
+        // As a client does whose server has said goodbye.
+        self.connection = None;
         ended.expect_err("only the end of the connection ends it")
     }
 
@@ -321,20 +336,28 @@ fn set_up(client: &mut Client) {
     }
 }
 
-/// Everybody works until the server is killed, behind so many answers.
-fn under_load(server: Server, people: &mut [Person], answers: u64) {
+/// Everybody works until the server ends, which `end` sees to behind so many
+/// answers. How the connections ended.
+fn under_load(
+    server: Server,
+    people: &mut [Person],
+    answers: u64,
+    end: impl FnOnce(Server),
+) -> Vec<Gone> {
     let (sender, heard) = channel();
     std::thread::scope(|scope| {
-        for person in people.iter_mut() {
+        let work = people.iter_mut().map(|person| {
             let (sender, url) = (sender.clone(), server.url.clone());
-            scope.spawn(move || person.work(&url, &sender));
-        }
+            scope.spawn(move || person.work(&url, &sender))
+        });
+        let work: Vec<_> = work.collect();
         drop(sender);
         for _ in 0..answers {
             heard.recv().expect("people who work");
         }
-        server.kill();
-    });
+        end(server);
+        work.into_iter().map(|person| person.join().expect("people who work")).collect()
+    })
 }
 
 /// Everybody is back and nobody writes: what they have is what there is.
@@ -380,17 +403,24 @@ fn rounds(mode: &str, rounds: u64, seed: u64) {
         }
         // Also before anybody is quite back.
         let answers = random.below(200);
-        under_load(start(), &mut people, answers);
+        under_load(start(), &mut people, answers, Server::kill);
         if random.below(2) == 0 || round + 1 == rounds {
             let server = start();
             at_rest(&server, &mut people, &format!("seed {seed}, round {round}"));
             server.kill();
         }
     }
+    let all = seen_by(people);
+    eprintln!("{mode}: {rounds} rounds (seed {seed}), {all:?}");
+    assert!(all.answers > rounds && all.resumed > 2 * rounds && all.repeated > 0, "{all:?}");
+}
+
+fn seen_by(people: Vec<Person>) -> Seen {
     let mut all = Seen::default();
-    for Seen { answers, repeated, resumed, moves, pushes, synced, reasons } in
+    for Seen { answers, repeated, resumed, moves, pushes, synced, announced, reasons } in
         people.into_iter().map(|person| person.seen)
     {
+        all.announced += announced;
         all.answers += answers;
         all.repeated += repeated;
         all.resumed += resumed;
@@ -401,8 +431,42 @@ fn rounds(mode: &str, rounds: u64, seed: u64) {
             *all.reasons.entry(reason).or_default() += count;
         }
     }
-    eprintln!("{mode}: {rounds} rounds (seed {seed}), {all:?}");
-    assert!(all.answers > rounds && all.resumed > 2 * rounds && all.repeated > 0, "{all:?}");
+    all
+}
+
+/// SIGTERM under load: with a grace period and without, spread and not.
+#[test]
+fn a_drain_under_load_loses_nothing_and_leaves_nothing_to_be_repeated() {
+    let scratch = Scratch::new("drain-resume");
+    let config = scratch.0.join("config.json");
+    let start = |grace: u64, spread: bool| {
+        let text = json!({"shutdownGraceMs": grace, "shutdownSpread": spread,
+            "shutdownDelayMs": 50, "reconnectsPerSecond": 1});
+        std::fs::write(&config, text.to_string()).expect("a configuration");
+        let config = config.to_str().expect("a path");
+        Server::start(&scratch.data(), &["--durability", "always", "--config", config])
+    };
+    set_up(&mut start(0, false).client());
+    let mut random = Random(setting("NOEXD_CRASH_SEED", 5));
+    let mut people: Vec<Person> =
+        (0..PEOPLE).map(|name| Person::new(name, random.below(u64::MAX))).collect();
+    let rounds = [(0, false), (400, false), (400, true), (0, true), (400, true)];
+    for (round, (grace, spread)) in rounds.into_iter().enumerate() {
+        let answers = 50 + random.below(200);
+        let ended = under_load(start(grace, spread), &mut people, answers, |server| {
+            assert!(server.stop().success());
+        });
+        for Gone(code) in ended {
+            assert_eq!(code.map(|(code, _)| code), Some(1000), "round {round}: closed in order");
+        }
+        let server = start(0, false);
+        at_rest(&server, &mut people, &format!("drain {round}"));
+        assert!(server.stop().success());
+    }
+    let all = seen_by(people);
+    eprintln!("drains: {all:?}");
+    assert_eq!(all.repeated, 0, "what was executed was answered");
+    assert_eq!(all.announced, PEOPLE * rounds.len() as u64, "{all:?}");
 }
 
 #[test]

@@ -18,4 +18,5 @@ mod resume;
 mod room;
 mod rules;
 mod slow;
+mod starts;
 mod support;

@@ -20,7 +20,7 @@ mod simulation;
 mod traces;
 
 use super::*;
-use crate::app::{App, Flow, HttpRequest};
+use crate::app::{App, Effect, Flow, HttpRequest};
 use crate::json::Json;
 pub(crate) use access::{external_rig, rig_of, rig_with};
 pub(crate) use rig::Rig;
@@ -289,6 +289,23 @@ fn a_second_request_to_stop_does_not_wait() {
     assert_eq!(rig.is_closed(conn), Some((1000, "server_shutdown")));
     // What was planned before finds nobody.
     rig.advance(500);
+}
+
+/// The loop drops whoever is not being closed when it is told to stop, with the
+/// output that waits for the disk.
+#[test]
+fn the_last_connection_is_closed_before_the_loop_is_told_to_stop() {
+    for count in [1, 3] {
+        let mut rig = Rig::new(EngineOptions::default());
+        (0..count).for_each(|_| drop(rig.connect()));
+        rig.engine.shutdown(0, rig.now);
+        let effects = std::mem::take(rig.engine.effects());
+        let stop = effects.list.iter().position(|effect| matches!(effect, Effect::Stop));
+        let is_close = |effect: &Effect| matches!(effect, Effect::Close { .. });
+        let last = effects.list.iter().rposition(is_close).expect("they are closed");
+        assert_eq!(effects.list.iter().filter(|it| is_close(it)).count(), count);
+        assert!(stop.expect("it stops") > last, "{:?}", effects.list);
+    }
 }
 
 #[test]

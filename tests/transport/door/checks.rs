@@ -187,6 +187,30 @@ fn streams_keep_their_places() {
 }
 
 #[test]
+fn who_made_room_and_who_found_none_is_told() {
+    let server = builder().set("maxConnectionsPerIp", 1).set("perIpProbeMs", 100).start().unwrap();
+    let come = || {
+        let socket = std::net::TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+        tungstenite::client("ws://127.0.0.1/", socket).unwrap().0
+    };
+    // It says nothing from here on, not even to a ping.
+    let mut dead = come();
+    dead.read().unwrap();
+    let mut refused = 0;
+    let newcomer = loop {
+        let mut newcomer = come();
+        match newcomer.read().unwrap() {
+            tungstenite::Message::Text(_) => break newcomer,
+            _ => refused += 1,
+        }
+    };
+    let stats = server.call("server.stats", json!({"details": true})).unwrap();
+    let probes = &stats["continuity"]["probes"];
+    assert_eq!(*probes, json!({"evicted": 1, "refused": refused}));
+    drop((dead, newcomer));
+}
+
+#[test]
 fn places_are_counted_and_given_back() {
     let server = builder().set("maxConnectionsPerIp", 1).start().unwrap();
     let request = post_text("", r#"{"type":"store.stats"}"#);
