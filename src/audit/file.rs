@@ -30,6 +30,8 @@ struct Queue {
     lines: VecDeque<Arc<Entry>>,
     /// Lines that had to go because the file could not be written.
     dropped: u64,
+    /// All of them since the start.
+    dropped_in_all: u64,
     failing: bool,
     reopen: bool,
     stop: bool,
@@ -69,6 +71,10 @@ impl AuditSink for Sink {
         trim(&mut queue);
         self.0.changed.notify_one();
     }
+
+    fn dropped(&self) -> u64 {
+        self.0.lock().dropped_in_all
+    }
 }
 
 fn trim(queue: &mut Queue) {
@@ -76,6 +82,7 @@ fn trim(queue: &mut Queue) {
     let over = queue.lines.len().saturating_sub(most);
     queue.lines.drain(..over);
     queue.dropped += over as u64;
+    queue.dropped_in_all += over as u64;
 }
 
 impl AuditFile {

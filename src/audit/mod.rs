@@ -27,6 +27,11 @@ pub trait AuditSink: Send {
     /// Called on the loop's thread; must return quickly. A panic is caught,
     /// counted and logged; the entry stays in the ring, the response as it is.
     fn entry(&mut self, entry: &Arc<Entry>);
+
+    /// Entries that it had to drop since the start.
+    fn dropped(&self) -> u64 {
+        0
+    }
 }
 
 /// Tells whether the file cannot be written just now.
@@ -188,6 +193,11 @@ impl AuditLog {
     /// Entries recorded since the start.
     pub fn recorded(&self) -> u64 {
         self.recorded
+    }
+
+    /// Entries that sinks had to drop since the start.
+    pub fn dropped(&self) -> u64 {
+        self.sinks.iter().map(|sink| sink.dropped()).sum()
     }
 
     /// Entries that a sink failed to take since the start.

@@ -60,6 +60,12 @@ impl App for Engine {
         conn.buffered -= taken;
         conn.written += taken as u64;
         conn.meter.progress = now.mono;
+        let (end, at) = conn.timed_push;
+        if end > 0 && conn.written >= end {
+            conn.timed_push = (0, 0);
+            self.figures.push_delays.count(now.mono.saturating_sub(at).saturating_mul(1_000));
+        }
+        self.note_reading(id);
         self.output_left(id);
         self.end_oversized();
         self.report_lost_events(id);

@@ -81,6 +81,11 @@ pub(crate) struct Conn {
     pub asked_at: u64,
     pub store_subscriptions: u32,
     pub rules_subscriptions: u32,
+    /// Where the oldest push whose way to the kernel is being timed ends in the
+    /// output, and when it was queued; 0: none is.
+    pub timed_push: (u64, u64),
+    /// Its messages are not read, because it does not read.
+    pub is_paused: bool,
     /// What it has looked at, so that repeats do not fill the audit log.
     pub looks: Vec<Look>,
     /// What it costs, for those who ask.
@@ -116,6 +121,8 @@ impl Conn {
             asked_at: now.mono,
             store_subscriptions: 0,
             rules_subscriptions: 0,
+            timed_push: (0, 0),
+            is_paused: false,
             looks: Vec::new(),
             meter: Meter::default(),
         }
@@ -158,6 +165,14 @@ impl Conn {
         self.buffered += bytes;
         self.queued += bytes as u64;
         self.meter.note_queued(now, self.buffered, was_empty);
+    }
+
+    /// What was queued last is a push: its way to the kernel is timed, unless that of
+    /// one in front of it is.
+    pub fn time_push(&mut self, now: u64) {
+        if self.timed_push.0 == 0 {
+            self.timed_push = (self.queued, now);
+        }
     }
 
     /// How long the socket has taken nothing of what is queued.

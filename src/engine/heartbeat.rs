@@ -34,6 +34,7 @@ impl Engine {
             if !was_answered {
                 let took = self.now.mono.saturating_sub(conn.heartbeat.pinged_mono);
                 conn.meter.ping_ms = Some(u32::try_from(took).unwrap_or(u32::MAX));
+                self.figures.round_trips.count(took.saturating_mul(1_000));
                 self.trace_state(id, "ping", [("ms", Json::Number(took as f64))]);
             }
         }

@@ -117,7 +117,7 @@ pub struct Engine {
     pub(crate) figures: metrics_table::Figures,
     world: Option<metrics_table::AskWorld>,
     /// Looks at the system, on the worker, once in a while.
-    probe: Option<std::sync::Arc<dyn Fn() + Send + Sync>>,
+    probe: Option<metrics_table::Probe>,
     /// What commits become.
     pub(crate) log: Log,
     #[cfg(feature = "sqlite")]

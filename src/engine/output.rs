@@ -79,6 +79,7 @@ impl Engine {
         }
         let payload = self.effects.send(id, head, body, tail, needs);
         conn.note_queued(payload + frame_header_len(payload), self.now.mono);
+        conn.time_push(self.now.mono);
         true
     }
 
@@ -157,6 +158,9 @@ impl Engine {
         write_push_head(&mut head, channel, subscription_id, body.is_some());
         self.send(conn, &head, body, b"}");
         self.scratch = head;
+        if let Some(conn) = self.conns.get_mut(conn) {
+            conn.time_push(self.now.mono);
+        }
         self.metrics.pushes += 1;
         self.figures.event_pushes += 1;
         Pushed::Queued

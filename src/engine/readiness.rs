@@ -47,6 +47,11 @@ impl Engine {
         reasons.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason).collect()
     }
 
+    /// For how long nothing of what waits was written, in milliseconds.
+    pub(super) fn storage_waits_ms(&self) -> u64 {
+        self.readiness.stuck_since.map_or(0, |since| self.now.mono.saturating_sub(since))
+    }
+
     pub(super) fn last_durable(&self) -> CommitSeq {
         self.readiness.durable.min(self.log.last())
     }

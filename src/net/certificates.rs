@@ -97,6 +97,8 @@ pub(super) struct Certificates {
     /// Asked for once more meanwhile.
     is_asked: bool,
     was_bad: bool,
+    /// Why the last look brought no new one, if it should have.
+    pub problem: Option<String>,
 }
 
 impl Certificates {
@@ -112,6 +114,7 @@ impl Certificates {
             is_looking: false,
             is_asked: false,
             was_bad: false,
+            problem: None,
         }
     }
 
@@ -159,6 +162,7 @@ impl Certificates {
                 for oddity in certificate.oddities() {
                     log::warn!("{oddity}");
                 }
+                self.problem = None;
                 self.current = certificate;
                 self.marks = looked.marks;
                 self.was_bad = false;
@@ -171,6 +175,7 @@ impl Certificates {
             }
             Some(Err(bad)) => {
                 let until = self.current.valid_until();
+                self.problem = Some(bad.to_string());
                 log::error!("tls: {bad}; the old certificate stays, valid until {until}");
                 self.marks = looked.marks;
                 self.was_bad = false;

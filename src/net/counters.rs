@@ -35,6 +35,10 @@ pub struct Counters {
     /// Reloads of the certificate.
     pub tls_reloaded: AtomicU64,
     pub tls_not_reloaded: AtomicU64,
+    /// Why the last of them did not go well.
+    tls_problem: Mutex<Option<String>>,
+    /// Jobs that wait for the worker or are done by it (a gauge).
+    pub jobs_waiting: AtomicU64,
     /// Connections that made room for others of their address, and newcomers for
     /// whom there was none.
     pub probes_evicted: AtomicU64,
@@ -59,6 +63,15 @@ impl Counters {
     /// peer gives a meaning to: it must not choose how many counters there are.
     pub fn closed(&self) -> BTreeMap<u16, u64> {
         self.closed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why the last reload of the certificate did not go well; `None` if it did.
+    pub fn tls_problem(&self) -> Option<String> {
+        self.tls_problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn note_tls_problem(&self, problem: Option<String>) {
+        *self.tls_problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
     }
 
     /// Handshakes refused, by reason.

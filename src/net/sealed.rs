@@ -282,6 +282,7 @@ impl<A: App + 'static> Transport<A> {
             Reloaded::Failed => &self.counters.tls_not_reloaded,
         };
         count.fetch_add(1, Relaxed);
+        self.counters.note_tls_problem(certificates.problem.clone());
         self.counters.tls_not_after.store(certificates.current.not_after(), Relaxed);
     }
 

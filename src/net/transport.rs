@@ -222,6 +222,7 @@ impl<A: App + 'static> Transport<A> {
         let now = clock.now();
         let mailbox = Arc::new(Mailbox::new(waker.clone()));
         let initial = if options.gate_output { 0 } else { CommitSeq::MAX };
+        let counters = Arc::new(Counters::default());
         Ok(Transport {
             app,
             rules: Rules {
@@ -253,7 +254,7 @@ impl<A: App + 'static> Transport<A> {
             gated: Vec::new(),
             doomed: Vec::new(),
             drained: Vec::new(),
-            worker: Worker::new(mailbox.clone()),
+            worker: Worker::new(mailbox.clone(), counters.clone()),
             handshakes: Handshakes::new(mailbox.clone()),
             certificates: None,
             shared: Shared::default(),
@@ -262,7 +263,7 @@ impl<A: App + 'static> Transport<A> {
             durable: initial,
             signals: None,
             stop: Stop::default(),
-            counters: Arc::new(Counters::default()),
+            counters,
             options,
         })
     }

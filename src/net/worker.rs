@@ -1,10 +1,12 @@
 //! The thread for slow pure functions. It knows a queue and a mailbox.
 
+use super::counters::Counters;
 use super::mailbox::{Mail, Mailbox};
 use crate::app::{Job, JobOutput};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
@@ -12,17 +14,19 @@ use std::thread;
 /// business of the app that makes them.
 pub(super) struct Worker<A> {
     mailbox: Arc<Mailbox<A>>,
+    counters: Arc<Counters>,
     queue: Option<Sender<Job>>,
 }
 
 impl<A: 'static> Worker<A> {
-    pub fn new(mailbox: Arc<Mailbox<A>>) -> Self {
-        Worker { mailbox, queue: None }
+    pub fn new(mailbox: Arc<Mailbox<A>>, counters: Arc<Counters>) -> Self {
+        Worker { mailbox, counters, queue: None }
     }
 
     /// Hands over a job. If there is no thread for it, that is its result.
     pub fn submit(&mut self, job: Job) {
         let id = job.id;
+        self.counters.jobs_waiting.fetch_add(1, Relaxed);
         let failure = match self.queue() {
             Ok(queue) => match queue.send(job) {
                 Ok(()) => return,
@@ -30,6 +34,7 @@ impl<A: 'static> Worker<A> {
             },
             Err(error) => format!("cannot start the worker thread: {error}"),
         };
+        self.counters.jobs_waiting.fetch_sub(1, Relaxed);
         log::error!("job {id}: {failure}");
         post(&self.mailbox, Mail::Done(id, Err(failure)));
     }
@@ -39,10 +44,10 @@ impl<A: 'static> Worker<A> {
             Some(queue) => Ok(queue),
             empty => {
                 let (sender, receiver) = channel();
-                let mailbox = self.mailbox.clone();
+                let (mailbox, counters) = (self.mailbox.clone(), self.counters.clone());
                 thread::Builder::new()
                     .name("worker".to_owned())
-                    .spawn(move || work(&receiver, &mailbox))?;
+                    .spawn(move || work(&receiver, &mailbox, &counters))?;
                 Ok(empty.insert(sender))
             }
         }
@@ -63,11 +68,12 @@ pub(super) fn yield_to_the_loop() {
 pub(super) fn yield_to_the_loop() {}
 
 /// Ends when the queue's other side is dropped.
-fn work<A>(jobs: &Receiver<Job>, mailbox: &Mailbox<A>) {
+fn work<A>(jobs: &Receiver<Job>, mailbox: &Mailbox<A>, counters: &Counters) {
     yield_to_the_loop();
     for Job { id, run } in jobs {
         // A job owns what it works with: nothing of it is seen after a panic.
         let result = catch_unwind(AssertUnwindSafe(run)).map_err(|panic| text_of(&panic));
+        counters.jobs_waiting.fetch_sub(1, Relaxed);
         post(mailbox, Mail::Done(id, result));
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Upkeep {
     largest_micros: u64,
     last_micros: u64,
     pushed_bytes: u64,
+    /// Of those that were counted by their reason.
+    reruns: u64,
 }
 
 impl Upkeep {
@@ -94,6 +96,13 @@ impl Views {
     pub(super) fn count_followed(&mut self, id: ViewId, micros: u64) {
         let Some(entry) = self.entry_mut(id) else { return };
         entry.upkeep.count(micros);
+        let reruns = entry.live.stats().reruns;
+        let more = reruns.saturating_sub(std::mem::replace(&mut entry.upkeep.reruns, reruns));
+        let reason = entry.live.fallback();
+        self.followed += 1;
+        if more > 0 {
+            *self.reruns.entry(reason.unwrap_or("rebuild")).or_default() += more;
+        }
         if micros < SLOW_MICROS || self.slow.as_ref().is_some_and(|slow| slow.micros >= micros) {
             return;
         }

@@ -100,6 +100,10 @@ pub(crate) struct Views {
     pub(super) costly: BTreeSet<QueryId>,
     /// How often one was marked.
     pub costly_marks: u64,
+    /// Updates of views by commits, and those of them that were evaluated from
+    /// scratch, by why.
+    pub followed: u64,
+    pub reruns: std::collections::BTreeMap<&'static str, u64>,
     /// Monotonic milliseconds, of the newest commit.
     pub(super) now: u64,
     /// Unix time in milliseconds, likewise.

@@ -134,6 +134,8 @@ pub struct Stats {
     pub timers: usize,
     pub events: u64,
     pub executed: u64,
+    /// Actions and lookups that failed.
+    pub failures: u64,
     /// Microseconds of all executions.
     pub busy: u64,
 }
@@ -202,6 +204,7 @@ pub struct RuleEngine {
     pub(super) running: Option<Arc<Rule>>,
     pub(super) events: u64,
     pub(super) executed: u64,
+    pub(super) failures: u64,
     pub(super) busy: u64,
 }
 
@@ -230,6 +233,7 @@ impl RuleEngine {
             running: None,
             events: 0,
             executed: 0,
+            failures: 0,
             busy: 0,
             watched: Vec::new(),
         }
@@ -355,6 +359,7 @@ impl RuleEngine {
             timers: self.timers.len(),
             events: self.events,
             executed: self.executed,
+            failures: self.failures,
             busy: self.busy,
         }
     }

@@ -363,6 +363,7 @@ impl RuleEngine {
                     let error = [("error", Json::from(&*text))];
                     self.tell(&rule, &execution.cause, Verdict::Lookup, error, cx);
                 }
+                self.failures += 1;
                 log_failure(&rule, log::Level::Error, &text, cx);
                 None
             }

@@ -101,6 +101,7 @@ impl RuleEngine {
                         ),
                     );
                 });
+                self.tell_progress(cx);
                 if depth <= self.options.max_forward_depth && !completed.is_empty() {
                     tasks.push(completed_task(completed, depth, &budget));
                 }
@@ -212,6 +213,7 @@ impl RuleEngine {
         text: String,
         cx: &mut Cx<'_>,
     ) {
+        self.failures += 1;
         if let Some(text) = execution.fail(text) {
             log_failure(&execution.rule, log::Level::Warn, &text, cx);
         }
@@ -293,6 +295,7 @@ impl RuleEngine {
             }
             Due::Pattern { rule, alarm } => {
                 let completed = self.temporal.alarm(rule, alarm, cx.now, &mut self.wheel);
+                self.tell_progress(cx);
                 if !completed.is_empty() {
                     let task = completed_task(completed, 1, &self.budget(cx));
                     self.drive(vec![task], cx);

@@ -93,9 +93,8 @@ impl RuleEngine {
     /// From now on this rule's evaluations are told to the host. False: there is
     /// no such rule.
     pub fn watch(&mut self, rule: &str) -> bool {
-        if self.rule(rule).is_err() {
-            return false;
-        }
+        let Some(number) = self.by_id.get(rule) else { return false };
+        self.temporal.watched.insert(*number);
         if !self.is_watched(rule) {
             self.watched.push(rule.into());
         }
@@ -104,6 +103,16 @@ impl RuleEngine {
 
     pub fn unwatch(&mut self, rule: &str) {
         self.watched.retain(|id| **id != *rule);
+        if let Some(number) = self.by_id.get(rule) {
+            self.temporal.watched.remove(number);
+        }
+    }
+
+    /// Tells how far the patterns of watched rules are.
+    pub(super) fn tell_progress(&mut self, cx: &mut Cx<'_>) {
+        for (rule, entry) in std::mem::take(&mut self.temporal.told) {
+            cx.host.evaluated(&rule.id, entry);
+        }
     }
 
     pub(super) fn is_watched(&self, rule: &str) -> bool {

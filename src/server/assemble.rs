@@ -207,7 +207,8 @@ pub(super) fn transport(
     let mut transport = Transport::new(options, Hosted::new(engine))
         .map_err(|error| failed("transport", &error))?;
     let mut durable = None;
-    let database = recovered.as_ref().map(|found| found.location.file.clone());
+    let location = recovered.as_ref().map(|found| &found.location);
+    let (database, backups) = (location.map(|it| it.file.clone()), location.map(|it| it.backups()));
     if let Some(mut recovered) = recovered {
         let engine = &transport.app().engine;
         let past = engine
@@ -244,11 +245,9 @@ pub(super) fn transport(
     let hosted = transport.app_mut();
     hosted.engine.set_held(held);
     let storage = durable.as_ref().map(|durable: &Durable| durable.writer().stats());
-    let probe = Probe::new(database);
-    if config.metrics.is_some() {
-        let probe = probe.clone();
-        hosted.engine.set_probe(Arc::new(move || probe.look()));
-    }
+    let probe = Probe::new(database, backups);
+    let look = probe.clone();
+    hosted.engine.set_probe(Arc::new(move || look.look()), config.metrics.is_some());
     if crate::logging::is_installed() {
         hosted.engine.set_log_filter(Box::new(crate::logging::set_filter));
     }

@@ -19,6 +19,9 @@ struct Looked {
     file_bytes: Option<u64>,
     log_bytes: Option<u64>,
     free_bytes: Option<u64>,
+    last_backup: Option<u64>,
+    file_since: Option<u64>,
+    looked_at: u64,
 }
 
 /// Looks at the system when it is told to; anybody may ask what it saw.
@@ -26,19 +29,24 @@ struct Looked {
 pub(super) struct Probe {
     started: f64,
     database: Option<PathBuf>,
+    backups: Option<PathBuf>,
     looked: Mutex<Looked>,
 }
 
 impl Probe {
-    pub fn new(database: Option<PathBuf>) -> Arc<Self> {
+    pub fn new(database: Option<PathBuf>, backups: Option<PathBuf>) -> Arc<Self> {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started = started.as_secs_f64();
-        Arc::new(Probe { started, database, looked: Mutex::default() })
+        Arc::new(Probe { started, database, backups, looked: Mutex::default() })
     }
 
     /// Reads files: for the worker.
     pub fn look(&self) {
         let size = |path: &Path| std::fs::metadata(path).map(|about| about.len()).ok();
+        let made = |path: &Path| {
+            let about = std::fs::metadata(path).ok()?;
+            about.created().or_else(|_| about.modified()).ok().map(unix_seconds)
+        };
         let database = self.database.as_deref();
         let looked = Looked {
             process: process(self.started),
@@ -47,6 +55,9 @@ impl Probe {
             free_bytes: database
                 .and_then(Path::parent)
                 .and_then(|directory| free_bytes(directory).ok()),
+            file_since: database.and_then(made),
+            last_backup: self.backups.as_deref().and_then(newest_in),
+            looked_at: unix_seconds(SystemTime::now()),
         };
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = looked;
     }
@@ -54,6 +65,21 @@ impl Probe {
     fn looked(&self) -> Looked {
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn unix_seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// When the newest backup of a directory was made, whoever made it.
+fn newest_in(directory: &Path) -> Option<u64> {
+    let entries = std::fs::read_dir(directory).ok()?.flatten();
+    let backups = entries.filter(|entry| {
+        let path = entry.path();
+        path.extension().is_some_and(|extension| extension == "sqlite")
+    });
+    let made = backups.filter_map(|backup| backup.metadata().ok()?.modified().ok());
+    made.map(unix_seconds).max()
 }
 
 fn log_of(database: &Path) -> PathBuf {
@@ -115,11 +141,13 @@ pub(super) fn ask(counters: &Counters, storage: Option<&StorageStats>, probe: &P
             ],
             waiting: counters.tls_waiting.load(Relaxed),
             not_after: Some(counters.tls_not_after.load(Relaxed)).filter(|end| *end > 0),
+            problem: counters.tls_problem(),
             reloads: [
                 (true, counters.tls_reloaded.load(Relaxed)),
                 (false, counters.tls_not_reloaded.load(Relaxed)),
             ],
         },
+        jobs_waiting: counters.jobs_waiting.load(Relaxed),
         turns: Some(histogram(
             TURN_BOUNDS,
             &counters.turn_micros,
@@ -140,6 +168,9 @@ pub(super) fn ask(counters: &Counters, storage: Option<&StorageStats>, probe: &P
             file_bytes: looked.file_bytes,
             log_bytes: looked.log_bytes,
             free_bytes: looked.free_bytes,
+            last_backup: looked.last_backup,
+            file_since: looked.file_since,
+            looked_at: looked.looked_at,
         }),
         process: looked.process,
         log_lines: logging::lines().to_vec(),

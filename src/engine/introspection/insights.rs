@@ -70,6 +70,7 @@ impl Engine {
 
     /// What needs attention, the worst first, as `server.insights` shows it.
     pub(crate) fn insights(&mut self) -> Json {
+        self.look_around_once();
         let mut found = Vec::new();
         self.insights_of_exposure(&mut found);
         self.insights_of_reads(&mut found);

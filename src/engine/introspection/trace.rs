@@ -76,6 +76,11 @@ impl Traces {
         self.all.iter().any(|trace| trace.target == Target::Conn(conn))
     }
 
+    /// How many there are.
+    pub fn count_all(&self) -> usize {
+        self.all.len()
+    }
+
     /// How many a connection has.
     pub fn count(&self, conn: ConnId) -> usize {
         self.all.iter().filter(|trace| trace.conn == conn).count()
@@ -363,6 +368,25 @@ impl Engine {
         self.trace_state(conn, event, [("subscriptionId", id)]);
     }
 
+    /// So much of its output waits that a connection is not read from, or no longer:
+    /// the bounds are those of the transport.
+    pub(in crate::engine) fn note_reading(&mut self, conn: ConnId) {
+        if self.traces.all.is_empty() {
+            return;
+        }
+        let (most, threshold) = (self.options.max_buffered_bytes, self.options.push_threshold());
+        let Some(known) = self.conns.get_mut(conn) else { return };
+        let buffered = known.buffered;
+        let is_paused = match known.is_paused {
+            true => buffered as f64 >= threshold,
+            false => buffered >= most,
+        };
+        if std::mem::replace(&mut known.is_paused, is_paused) != is_paused {
+            let event = if is_paused { "paused" } else { "resumed" };
+            self.trace_state(conn, event, [("bufferedBytes", Json::Number(buffered as f64))]);
+        }
+    }
+
     /// What a connection is has changed.
     pub(in crate::engine) fn trace_state<const N: usize>(
         &mut self,
@@ -396,6 +420,13 @@ impl Engine {
             return;
         }
         self.look_after_traces();
+        let traced = self.traces.all.iter().filter_map(|trace| match trace.target {
+            Target::Conn(conn) => Some(conn),
+            _ => None,
+        });
+        for conn in traced.collect::<Vec<_>>() {
+            self.note_reading(conn);
+        }
         for (seen, entry) in std::mem::take(&mut self.traces.pending) {
             self.tell_traces(|target| *target == seen, &entry);
         }

@@ -58,7 +58,7 @@ impl Door {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Figures {
     /// Loop time of requests, by family; `None` for what belongs to none.
     pub requests: BTreeMap<Option<Family>, Histogram>,
@@ -72,12 +72,42 @@ pub(crate) struct Figures {
     pub subscription_pushes: u64,
     pub event_pushes: u64,
     pub event_gaps: u64,
+    /// Results that a newer one superseded before they could be sent.
+    pub pushes_skipped: u64,
+    /// From the commit, or from when what was held back could leave, to the kernel.
+    pub push_delays: Histogram,
+    /// From a ping of the protocol to its pong.
+    pub round_trips: Histogram,
     pub procedures_ok: u64,
     pub procedures_failed: u64,
     /// By what, and whether it went well.
     pub reloads: BTreeMap<(&'static str, bool), u64>,
     /// Subscribes that brought a token, by what became of them.
     pub resumes: BTreeMap<&'static str, u64>,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Figures {
+            requests: BTreeMap::new(),
+            errors: BTreeMap::new(),
+            http: BTreeMap::new(),
+            login_failures: 0,
+            rate_limited_requests: 0,
+            rate_limited_logins: 0,
+            rate_limited_subscriptions: 0,
+            subscription_pushes: 0,
+            event_pushes: 0,
+            event_gaps: 0,
+            pushes_skipped: 0,
+            push_delays: Histogram::new(BATCH_BOUNDS),
+            round_trips: Histogram::new(BATCH_BOUNDS),
+            procedures_ok: 0,
+            procedures_failed: 0,
+            reloads: BTreeMap::new(),
+            resumes: BTreeMap::new(),
+        }
+    }
 }
 
 impl Figures {

@@ -46,6 +46,14 @@ impl MetricKind {
     }
 }
 
+/// Looks at the system, off the loop.
+pub(crate) struct Probe {
+    run: Arc<dyn Fn() + Send + Sync>,
+    repeats: bool,
+    /// When it ran last.
+    at: Option<u64>,
+}
+
 /// Names and values of the labels of one series.
 pub type Labels = Vec<(&'static str, Cow<'static, str>)>;
 
@@ -97,6 +105,8 @@ struct Totals {
     largest: usize,
     store_subscriptions: usize,
     rules_subscriptions: usize,
+    /// Those of views of logic.
+    logic: usize,
 }
 
 /// The page of `docs/metrics.md`, without what stands before the table.
@@ -142,15 +152,30 @@ impl Engine {
         }
     }
 
-    /// Has `probe` run on the worker, now and every few seconds: what it finds out
-    /// comes back through [`Engine::set_world`].
-    pub fn set_probe(&mut self, probe: Arc<dyn Fn() + Send + Sync>) {
-        self.probe = Some(probe);
-        self.look_around();
+    /// Has `probe` run on the worker, now and every few seconds, or (`repeats`)
+    /// only when somebody asks for insights: what it finds out comes back through
+    /// [`Engine::set_world`].
+    pub fn set_probe(&mut self, probe: Arc<dyn Fn() + Send + Sync>, repeats: bool) {
+        self.probe = Some(Probe { run: probe, repeats, at: None });
+        if repeats {
+            self.look_around();
+        }
+    }
+
+    /// Somebody wants to know: has the system looked at, if nobody has done so
+    /// just now. What is found is there when he asks again.
+    pub(super) fn look_around_once(&mut self) {
+        let recent = self.now.mono.saturating_sub(PROBE_EVERY_MS);
+        let waits = |probe: &Probe| !probe.repeats && probe.at.is_none_or(|at| at <= recent);
+        if self.probe.as_ref().is_some_and(waits) {
+            self.look_around();
+        }
     }
 
     pub(super) fn look_around(&mut self) {
-        let Some(probe) = self.probe.clone() else { return };
+        let Some(probe) = &mut self.probe else { return };
+        probe.at = Some(self.now.mono);
+        let (probe, repeats) = (Arc::clone(&probe.run), probe.repeats);
         let id = self.ids.next_job();
         // No request waits for it.
         let run = Box::new(move || {
@@ -158,7 +183,9 @@ impl Engine {
             Box::new(()) as JobOutput
         });
         self.effects.list.push(Effect::Job(Job { id, run }));
-        self.wheel.insert(self.now.mono.saturating_add(PROBE_EVERY_MS), Timer::Probe);
+        if repeats {
+            self.wheel.insert(self.now.mono.saturating_add(PROBE_EVERY_MS), Timer::Probe);
+        }
     }
 
     /// Something was read again.
@@ -189,7 +216,8 @@ impl Engine {
 
     fn totals(&self) -> Totals {
         let threshold = self.options.push_threshold();
-        let mut totals = Totals::default();
+        let logic = self.subscriptions.count_of_views(|view| self.views.is_derived(view));
+        let mut totals = Totals { logic, ..Totals::default() };
         for conn in self.conns.all() {
             totals.connections += usize::from(conn.is_listed());
             totals.authenticated += usize::from(conn.session.is_some());

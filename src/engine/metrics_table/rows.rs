@@ -40,6 +40,23 @@ fn storage(sources: &Sources<'_>, part: fn(&StorageFigures) -> Option<u64>) -> S
     maybe(sources.world.storage.as_ref().and_then(part).map(|value| value as f64))
 }
 
+/// What the engine knows of the storage, if there is one.
+fn storage_state(sources: &Sources<'_>, part: fn(&crate::engine::Engine) -> f64) -> Series {
+    maybe(sources.world.storage.is_some().then(|| part(sources.engine)))
+}
+
+fn view_reruns(sources: &Sources<'_>) -> Series {
+    let reason = |fallback: &str| match fallback {
+        "mixedColumn" => "mixed_column",
+        "budget" => "budget",
+        "inconsistent" => "inconsistent",
+        "programmatic" => "program",
+        _ => "rebuild",
+    };
+    let reruns = sources.engine.views.reruns.iter();
+    by("reason", reruns.map(|(fallback, count)| (reason(fallback), *count)))
+}
+
 fn durations(histogram: Option<&Histogram>) -> Series {
     let series = |histogram: &Histogram| (Labels::new(), MetricValue::Histogram(histogram.clone()));
     histogram.map(series).into_iter().collect()
@@ -50,11 +67,16 @@ fn rules(sources: &Sources<'_>, part: fn(&crate::rules::Stats) -> f64) -> Series
 }
 
 fn build_info(_: &Sources<'_>) -> Series {
-    let features: Vec<&str> =
-        [("jwt", cfg!(feature = "jwt")), ("sqlite", cfg!(feature = "sqlite"))]
-            .into_iter()
-            .filter_map(|(name, on)| on.then_some(name))
-            .collect();
+    let features: Vec<&str> = [
+        ("console", cfg!(feature = "console")),
+        ("jwt", cfg!(feature = "jwt")),
+        ("sqlite", cfg!(feature = "sqlite")),
+        ("tls", cfg!(feature = "tls")),
+        ("tools", cfg!(feature = "tools")),
+    ]
+    .into_iter()
+    .filter_map(|(name, on)| on.then_some(name))
+    .collect();
     let version = ("version", env!("CARGO_PKG_VERSION").into());
     vec![(vec![version, ("features", features.join(",").into())], MetricValue::Number(1.0))]
 }
@@ -291,11 +313,20 @@ pub(super) static ROWS: &[Row] = &[
         by(
             "kind",
             [
-                ("store", s.totals.store_subscriptions as u64),
+                ("store", s.totals.store_subscriptions.saturating_sub(s.totals.logic) as u64),
                 ("rules", s.totals.rules_subscriptions as u64),
+                ("logic", s.totals.logic as u64),
+                ("trace", s.engine.traces.count_all() as u64),
             ],
         )
     }),
+    row(
+        "noexd_subscriptions_stale",
+        Gauge,
+        &[],
+        "Subscriptions whose connection reads too slowly: they get only the newest state.",
+        |s| size(s.engine.subscriptions.stale_in_all()),
+    ),
     row("noexd_views", Gauge, &[], "Live views.", |s| size(s.engine.views.count())),
     row(
         "noexd_views_costly",
@@ -303,6 +334,16 @@ pub(super) static ROWS: &[Row] = &[
         &[],
         "Queries whose views are updated less often, because they cost much.",
         |s| size(s.engine.views.costly_queries()),
+    ),
+    row("noexd_view_updates_total", Counter, &[], "Commits that views followed.", |s| {
+        count(s.engine.views.followed)
+    }),
+    row(
+        "noexd_view_reruns_total",
+        Counter,
+        &["reason"],
+        "Those for which a query was evaluated from scratch: `mixed_column`, `budget`, `inconsistent`, `program`, `rebuild`.",
+        view_reruns,
     ),
     row("noexd_view_bytes", Gauge, &[], "Memory of live views.", |s| size(s.engine.views.memory())),
     row("noexd_rules", Gauge, &[], "Rules.", |s| rules(s, |stats| stats.rules as f64)),
@@ -315,6 +356,9 @@ pub(super) static ROWS: &[Row] = &[
     }),
     row("noexd_rules_fired_total", Counter, &[], "Executions of rules.", |s| {
         rules(s, |stats| stats.executed as f64)
+    }),
+    row("noexd_rule_failures_total", Counter, &[], "Actions and lookups that failed.", |s| {
+        rules(s, |stats| stats.failures as f64)
     }),
     row("noexd_buckets", Gauge, &[], "Buckets.", |s| size(s.engine.store.buckets().len())),
     row("noexd_records", Gauge, &[], "Records.", |s| size(s.engine.store.records())),
@@ -376,6 +420,30 @@ pub(super) static ROWS: &[Row] = &[
         )
     }),
     row(
+        "noexd_pushes_skipped_total",
+        Counter,
+        &[],
+        "Results that a newer one superseded before they could be sent.",
+        |s| count(s.engine.figures.pushes_skipped),
+    ),
+    row(
+        "noexd_pushes_dropped_total",
+        Counter,
+        &[],
+        "Events that were lost because their connection read too slowly.",
+        |s| count(s.engine.metrics.pushes_dropped),
+    ),
+    row(
+        "noexd_push_delay_seconds",
+        Hist,
+        &[],
+        "From a push, which follows its commit at once unless it is held back, to the kernel; of each connection the oldest that is on its way.",
+        |s| durations(Some(&s.engine.figures.push_delays)),
+    ),
+    row("noexd_ping_round_trip_seconds", Hist, &[], "From a ping to its pong.", |s| {
+        durations(Some(&s.engine.figures.round_trips))
+    }),
+    row(
         "noexd_resumes_total",
         Counter,
         &["outcome"],
@@ -385,7 +453,7 @@ pub(super) static ROWS: &[Row] = &[
     row("noexd_ring_bytes", Gauge, &[], "Memory of recent changes.", |s| {
         size(s.engine.log.ring().bytes())
     }),
-    row("noexd_ring_entries", Gauge, &[], "Recent changes that are kept.", |s| {
+    row("noexd_ring_commits", Gauge, &[], "Recent changes that are kept.", |s| {
         size(s.engine.log.ring().entries())
     }),
     row("noexd_panics_total", Counter, &[], "Panics that cost one connection.", |s| {
@@ -410,6 +478,13 @@ pub(super) static ROWS: &[Row] = &[
         maybe(s.engine.audit.as_ref().map(|audit| audit.recorded() as f64))
     }),
     row(
+        "noexd_audit_dropped_total",
+        Counter,
+        &[],
+        "Entries that did not get into the audit file.",
+        |s| maybe(s.engine.audit.as_ref().map(|audit| audit.dropped() as f64)),
+    ),
+    row(
         "noexd_reloads_total",
         Counter,
         &["what", "result"],
@@ -429,6 +504,27 @@ pub(super) static ROWS: &[Row] = &[
     row("noexd_storage_backlog_bytes", Gauge, &[], "Writes that wait for the disk.", |s| {
         storage(s, |figures| Some(figures.backlog_bytes))
     }),
+    row(
+        "noexd_storage_waiting_seconds",
+        Gauge,
+        &[],
+        "For how long nothing of what waits was written: a lock, or a disk that hangs.",
+        |s| storage_state(s, |engine| engine.storage_waits_ms() as f64 / 1_000.0),
+    ),
+    row(
+        "noexd_storage_read_only",
+        Gauge,
+        &[],
+        "1 while writes are refused because the disk is almost full.",
+        |s| storage_state(s, |engine| f64::from(u8::from(engine.is_read_only()))),
+    ),
+    row(
+        "noexd_backup_last_success_timestamp_seconds",
+        Gauge,
+        &[],
+        "Unix time of the newest backup in the data directory; absent if there is none.",
+        |s| storage(s, |figures| figures.last_backup),
+    ),
     row("noexd_storage_file_bytes", Gauge, &[], "The database file.", |s| {
         storage(s, |figures| figures.file_bytes)
     }),
@@ -441,6 +537,13 @@ pub(super) static ROWS: &[Row] = &[
     row("noexd_loop_turn_duration_seconds", Hist, &[], "Turns of the loop, without sleep.", |s| {
         durations(s.world.turns.as_ref())
     }),
+    row(
+        "noexd_jobs_waiting",
+        Gauge,
+        &["queue"],
+        "Jobs of the threads beside the loop: `worker` (passwords, files), `tls` (handshakes).",
+        |s| by("queue", [("worker", s.world.jobs_waiting), ("tls", s.world.tls.waiting)]),
+    ),
     row("noexd_log_lines_total", Counter, &["level"], "Lines of the log.", |s| {
         by("level", s.world.log_lines.iter().copied())
     }),

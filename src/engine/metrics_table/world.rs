@@ -29,6 +29,8 @@ pub struct World {
     pub input_limit_reached: u64,
     pub tls: TlsFigures,
     pub turns: Option<Histogram>,
+    /// Jobs that wait for the worker or are done by it.
+    pub jobs_waiting: u64,
     pub storage: Option<StorageFigures>,
     pub process: Option<Process>,
     /// Lines of the log by level.
@@ -43,6 +45,8 @@ pub struct TlsFigures {
     pub waiting: u64,
     /// Unix time; `None` without a certificate.
     pub not_after: Option<u64>,
+    /// Why the last reload of the certificate did not go well, if it did not.
+    pub problem: Option<String>,
     /// Reloads of the certificate, by whether they went well.
     pub reloads: [(bool, u64); 2],
 }
@@ -56,6 +60,12 @@ pub struct StorageFigures {
     pub file_bytes: Option<u64>,
     pub log_bytes: Option<u64>,
     pub free_bytes: Option<u64>,
+    /// Unix time in seconds of the newest backup; `None` if there is none.
+    pub last_backup: Option<u64>,
+    /// The same of the database file.
+    pub file_since: Option<u64>,
+    /// Unix time in seconds at which somebody looked for these; 0: nobody has.
+    pub looked_at: u64,
 }
 
 /// What the system says of the process.

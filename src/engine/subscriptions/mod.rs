@@ -275,6 +275,18 @@ impl Subscriptions {
         held.filter(|subscription| subscription.is_stale()).count()
     }
 
+    /// How many subscriptions of all connections are so. Looks at those that are
+    /// held back.
+    pub fn stale_in_all(&self) -> usize {
+        let held = self.of_conn.iter().filter(|(_, owner)| !owner.held.is_empty());
+        held.map(|(conn, _)| self.stale_of(*conn)).sum()
+    }
+
+    /// How many there are to views for which this holds. Looks at the views.
+    pub fn count_of_views(&self, wanted: impl Fn(ViewId) -> bool) -> usize {
+        self.of_view.iter().filter(|(view, _)| wanted(**view)).map(|(_, all)| all.len()).sum()
+    }
+
     /// Of the subscribers of a view, those in delta mode and the stale ones.
     pub fn kinds_of(&self, view: ViewId) -> (usize, usize) {
         let all = self.of_view.get(&view).map(Vec::as_slice).unwrap_or_default();

@@ -225,6 +225,7 @@ impl Engine {
             });
             if supersedes && let Some(conn) = self.conns.get_mut(conn) {
                 conn.meter.skipped = conn.meter.skipped.saturating_add(1);
+                self.figures.pushes_skipped += 1;
             }
             if is_newly_stale {
                 self.trace_stale(conn, number, "stale");

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::engine::Exposure;
-use crate::engine::metrics_table::{Histogram, StorageFigures, TURN_BOUNDS, World};
+use crate::engine::metrics_table::{Histogram, StorageFigures, TURN_BOUNDS, TlsFigures, World};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 fn call(rig: &mut Rig, conn: ConnId, request: &str) -> Json {
     let answer = rig.call(conn, &format!(r#"{{"id":1,{request}}}"#));
@@ -246,6 +248,76 @@ fn insights_know_how_the_server_stands_in_the_world() {
         word("info", "disk", "storage"),
     ];
     assert_eq!(told(&mut rig, conn), expected);
+}
+
+#[test]
+fn insights_tell_what_ends_and_what_is_not_copied() {
+    const DAY: u64 = 24 * 3_600;
+    let now = 1_800_000_000;
+    let tls = |left: u64, problem: Option<&str>| World {
+        tls: TlsFigures {
+            not_after: Some(now + left),
+            problem: problem.map(str::to_owned),
+            ..TlsFigures::default()
+        },
+        ..World::default()
+    };
+    let storage = |last_backup: Option<u64>, file_since: u64, looked_at: u64| World {
+        storage: Some(StorageFigures {
+            last_backup,
+            file_since: Some(file_since),
+            looked_at,
+            ..StorageFigures::default()
+        }),
+        ..World::default()
+    };
+    let none: [(String, String, String); 0] = [];
+    let told_of = |world: World| {
+        let mut rig = Rig::new(options());
+        let conn = rig.connect();
+        rig.engine.set_world(Box::new(move || world.clone()));
+        let answer = call(&mut rig, conn, r#""type":"server.insights""#);
+        (told(&mut rig, conn), answer.to_text())
+    };
+    assert_eq!(told_of(tls(14 * DAY, None)).0, none);
+    let (words, text) = told_of(tls(14 * DAY - 1, None));
+    assert_eq!(words, [word("warn", "certificate", "tls")]);
+    assert!(text.contains("expires in 13 days") && text.contains("renew it"), "{text}");
+    let (words, text) = told_of(tls(3 * DAY - 1, Some("tls.key: k: no private key found")));
+    assert_eq!(words, [word("critical", "certificate", "tls")]);
+    assert!(text.contains("the last reload failed: tls.key: k: no private key found"), "{text}");
+    assert!(told_of(tls(0, None)).1.contains("has expired"));
+
+    let missing = [word("info", "noBackup", "storage")];
+    assert_eq!(told_of(storage(None, now - 25 * 3_600, now)).0, none, "young data");
+    assert_eq!(told_of(storage(None, now - 26 * 3_600, now)).0, missing);
+    assert_eq!(told_of(storage(Some(now - 25 * 3_600), now - 90 * DAY, now)).0, none);
+    let (words, text) = told_of(storage(Some(now - 27 * 3_600), now - 90 * DAY, now));
+    assert_eq!(words, missing);
+    assert!(text.contains("the newest backup is 27 hours old"), "{text}");
+    // What nobody has looked at for long, or at all, is not told.
+    assert_eq!(told_of(storage(None, now - 90 * DAY, now - 61)).0, none);
+    assert_eq!(told_of(storage(None, now - 90 * DAY, 0)).0, none);
+}
+
+#[test]
+fn who_asks_for_insights_has_the_system_looked_at() {
+    let mut rig = Rig::new(options());
+    let conn = rig.connect();
+    let looks = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&looks);
+    let probe = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
+    rig.engine.set_probe(Arc::new(probe), false);
+    rig.run_jobs();
+    assert_eq!(looks.load(Ordering::Relaxed), 0, "without metrics nobody looks");
+    for (after, expected) in [(0, 1), (1_000, 1), (4_000, 2)] {
+        rig.advance(after);
+        call(&mut rig, conn, r#""type":"server.insights""#);
+        rig.run_jobs();
+        assert_eq!(looks.load(Ordering::Relaxed), expected, "{after}");
+    }
 }
 
 #[test]

@@ -297,7 +297,9 @@ fn a_second_request_to_stop_does_not_wait() {
 fn the_last_connection_is_closed_before_the_loop_is_told_to_stop() {
     for count in [1, 3] {
         let mut rig = Rig::new(EngineOptions::default());
-        (0..count).for_each(|_| drop(rig.connect()));
+        for _ in 0..count {
+            rig.connect();
+        }
         rig.engine.shutdown(0, rig.now);
         let effects = std::mem::take(rig.engine.effects());
         let stop = effects.list.iter().position(|effect| matches!(effect, Effect::Stop));

@@ -122,6 +122,118 @@ fn a_rule_says_why_it_did_not_fire() {
     assert_eq!(text(told.last().expect("an end"), "reason"), "target");
 }
 
+/// Entries without what is different every time, as `kind member…`.
+fn patterns(told: &[Json]) -> Vec<String> {
+    let members = ["kind", "group", "step", "of", "count", "expiresAt", "outcome"];
+    let show = |entry: &Json| {
+        let shown = members.iter().filter_map(|name| entry.get(name)).map(Json::to_text);
+        shown.collect::<Vec<_>>().join(" ").replace('"', "")
+    };
+    told.iter().map(show).collect()
+}
+
+#[test]
+fn a_temporal_rule_says_how_far_it_is() {
+    let (mut rig, admin, client) = prepared();
+    let pattern = |id: &str, pattern: &str| {
+        format!(
+            r#""type":"rules.registerRule","rule":{{"id":"{id}","name":"R","trigger":{{"type":"temporal","pattern":{pattern}}},"actions":[{{"type":"set_fact","key":"k","value":1}}]}}"#
+        )
+    };
+    let sequence = pattern(
+        "seq",
+        r#"{"type":"sequence","within":1000,"groupBy":"who","events":[{"topic":"a"},{"topic":"b"},{"topic":"c"}]}"#,
+    );
+    let count = pattern(
+        "cnt",
+        r#"{"type":"count","event":{"topic":"a"},"threshold":3,"window":5000,"comparison":"gte"}"#,
+    );
+    let absence = pattern(
+        "abs",
+        r#"{"type":"absence","after":{"topic":"a"},"expected":{"topic":"b"},"within":2000}"#,
+    );
+    for rule in [sequence, count, absence] {
+        let registered = call(&mut rig, admin, &rule);
+        assert_eq!(registered.get("code"), None, "{registered}");
+    }
+    let watch = |rig: &mut Rig, rule: &str| {
+        let request = format!(r#""type":"server.trace","ruleId":"{rule}""#);
+        let started = call(rig, admin, &request);
+        text(&started, "subscriptionId").to_owned()
+    };
+    let emit = |rig: &mut Rig, topic: &str| {
+        let request = format!(r#""type":"rules.emit","topic":"{topic}","data":{{"who":"ann"}}"#);
+        call(rig, client, &request);
+    };
+    let at = rig.now.wall;
+    watch(&mut rig, "seq");
+    emit(&mut rig, "a");
+    emit(&mut rig, "b");
+    emit(&mut rig, "x");
+    emit(&mut rig, "c");
+    let end = at + 1_000;
+    let expected = [
+        format!("progress ann 1 3 1 {end}"),
+        format!("progress ann 2 3 1 {end}"),
+        "progress ann 0 3 0 null".into(),
+        "evaluated fired".into(),
+    ];
+    assert_eq!(patterns(&entries(&mut rig, admin)), expected);
+    emit(&mut rig, "a");
+    rig.advance(1_001);
+    emit(&mut rig, "b");
+    let told = patterns(&entries(&mut rig, admin));
+    assert_eq!(told[1..], ["expired ann", "progress ann 0 3 0 null"], "{told:?}");
+
+    let abs = watch(&mut rig, "abs");
+    emit(&mut rig, "a");
+    emit(&mut rig, "b");
+    emit(&mut rig, "a");
+    rig.advance(2_100);
+    let told = entries(&mut rig, admin);
+    let of_abs = told.iter().filter(|entry| entry.get("of") != Some(&Json::Number(3.0)));
+    let of_abs: Vec<String> = patterns(&of_abs.cloned().collect::<Vec<_>>());
+    let words: Vec<&str> = of_abs.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(words[..3], ["progress"; 3], "{of_abs:?}");
+    assert!(of_abs[1].ends_with("0 2 0 null"), "what was expected came: {of_abs:?}");
+    assert_eq!(words[3..], ["expired", "evaluated"], "{of_abs:?}");
+    call(&mut rig, admin, &format!(r#""type":"server.untrace","subscriptionId":"{abs}""#));
+
+    watch(&mut rig, "cnt");
+    rig.advance(6_000);
+    entries(&mut rig, admin);
+    (0..3).for_each(|_| emit(&mut rig, "a"));
+    let told = entries(&mut rig, admin);
+    let of_cnt = patterns(&told);
+    let end = rig.now.wall + 5_000;
+    for n in 1..=3 {
+        let line = of_cnt.iter().any(|line| line.ends_with(&format!(" {n} 3 {n} {end}")));
+        assert!(line, "{n}: {of_cnt:?}");
+    }
+    rig.engine.check_invariants();
+}
+
+#[test]
+fn a_connection_that_is_not_read_from_says_so() {
+    let (mut rig, admin, client) = prepared();
+    call(&mut rig, admin, r#""type":"server.trace","connectionId":"conn-2""#);
+    rig.stall(client, true);
+    let long = "x".repeat(2_000);
+    for id in 0..4 {
+        let insert = format!(
+            r#"{{"id":1,"type":"store.insert","bucket":"parts","data":{{"id":{id},"note":"{long}"}}}}"#
+        );
+        rig.send(client, &insert);
+    }
+    rig.stall(client, false);
+    rig.drain();
+    let events = |told: &[Json]| -> Vec<String> {
+        let states = told.iter().filter(|entry| text(entry, "kind") == "state");
+        states.map(|entry| text(entry, "event").to_owned()).collect()
+    };
+    assert_eq!(events(&entries(&mut rig, admin)), ["paused", "resumed"]);
+}
+
 #[test]
 fn a_bucket_tells_who_changed_which_fields() {
     let (mut rig, admin, client) = prepared();

@@ -61,6 +61,11 @@ impl Absence {
         true
     }
 
+    /// When the time of a group is over, if it waits.
+    pub(super) fn expires(&self, group: &str) -> Option<u64> {
+        self.waiting.get(group).map(|waiting| waiting.expires)
+    }
+
     fn end(&mut self, group: &Arc<str>, alarms: &mut Alarms<'_>) -> Option<Arc<Event>> {
         let waiting = self.waiting.remove(group)?;
         self.by_alarm.remove(&waiting.alarm);

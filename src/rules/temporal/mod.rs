@@ -129,6 +129,9 @@ struct Tracked {
     warned: bool,
 }
 
+/// Characters of a group that is told.
+const MOST_GROUP: usize = 256;
+
 /// A rule and what completed its pattern, in the order in which they run.
 pub(super) type Completed = Vec<(Arc<Rule>, Arc<TemporalSpec>, Completion)>;
 
@@ -143,6 +146,58 @@ pub(super) struct Temporal {
     entries: u64,
     alarms: u64,
     clock: Clock,
+    /// Numbers of the rules that somebody watches.
+    pub(super) watched: BTreeSet<u64>,
+    /// What became of their patterns, since somebody took it.
+    pub(super) told: Vec<(Arc<Rule>, Object)>,
+}
+
+/// What is told of a pattern that is watched.
+fn progress_of(state: &State, spec: &TemporalSpec, group: &str, time: u64) -> Object {
+    let (step, of, count, expires) = match state {
+        State::Sequence(sequence) => {
+            let (step, count, expires) = sequence.progress(group);
+            (step, Some(spec.matchers.len() as f64), count, expires)
+        }
+        State::Absence(absence) => {
+            let expires = absence.expires(group);
+            let waits = usize::from(expires.is_some());
+            (waits, Some(2.0), waits, expires)
+        }
+        State::Windows(windows) => {
+            let (count, end) = windows.progress(group);
+            match &spec.kind {
+                Kind::Count(window) => {
+                    let end = end.or(Some(time.saturating_add(window.length)));
+                    (count, Some(window.threshold), count, end)
+                }
+                Kind::Aggregate { window, .. } => {
+                    (count, None, count, end.or(Some(time.saturating_add(window.length))))
+                }
+                _ => (count, None, count, end),
+            }
+        }
+    };
+    let number = |value: u64| Json::Number(value as f64);
+    [
+        ("kind", Json::from("progress")),
+        ("group", Json::from(cut(group))),
+        ("step", number(step as u64)),
+        ("of", of.map_or(Json::Null, Json::Number)),
+        ("count", number(count as u64)),
+        ("expiresAt", expires.map_or(Json::Null, number)),
+    ]
+    .into_iter()
+    .collect()
+}
+
+fn expired(group: &str) -> Object {
+    [("kind", Json::from("expired")), ("group", Json::from(cut(group)))].into_iter().collect()
+}
+
+/// A group is data of a client.
+fn cut(group: &str) -> String {
+    group.chars().take(MOST_GROUP).collect()
 }
 
 /// The clock of the patterns: the wall clock, as long as it goes forward. When
@@ -173,6 +228,8 @@ impl Temporal {
             entries: 0,
             alarms: 0,
             clock: Clock::default(),
+            watched: BTreeSet::new(),
+            told: Vec::new(),
         }
     }
 
@@ -241,7 +298,7 @@ impl Temporal {
             let Some(group) = spec.group_of(event) else { continue };
             let next = &mut self.alarms;
             let mut alarms = Alarms { wheel, mono, wall, time, rule: number, next };
-            let dropped = match (state, &spec.kind) {
+            let dropped = match (&mut *state, &spec.kind) {
                 (State::Sequence(sequence), Kind::Sequence { within, strict }) => {
                     let rules = sequence::Rules {
                         steps: spec.matchers.len(),
@@ -272,6 +329,16 @@ impl Temporal {
                 }
                 _ => false,
             };
+            if let State::Sequence(sequence) = state {
+                let over = std::mem::take(&mut sequence.expired);
+                if self.watched.contains(&number) {
+                    self.told.extend(over.iter().map(|group| (Arc::clone(rule), expired(group))));
+                }
+            }
+            if self.watched.contains(&number) && !hits.is_empty() {
+                let entry = progress_of(state, spec, &group, time);
+                self.told.push((Arc::clone(rule), entry));
+            }
             if dropped && !std::mem::replace(warned, true) {
                 warn(rule);
             }
@@ -321,7 +388,7 @@ impl Temporal {
         let (Now { mono, wall }, next) = (now, &mut self.alarms);
         let mut alarms = Alarms { wheel, mono, wall, time, rule: number, next };
         let mut done = Vec::new();
-        match (state, &spec.kind) {
+        match (&mut *state, &spec.kind) {
             (State::Absence(absence), _) => absence.alarm(alarm, &mut alarms, &mut done),
             (State::Windows(windows), Kind::Count(window)) => {
                 let measured = Measured { window, function: Function::Count };
@@ -332,6 +399,10 @@ impl Temporal {
                 windows.alarm(alarm, measured, &mut alarms, &mut done);
             }
             _ => {}
+        }
+        if self.watched.contains(&number) {
+            let over = done.iter().map(|it: &Completion| (Arc::clone(rule), expired(&it.group)));
+            self.told.extend(over);
         }
         let of_rule = |completion| (Arc::clone(rule), Arc::clone(spec), completion);
         done.into_iter().map(of_rule).collect()

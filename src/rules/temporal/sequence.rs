@@ -19,6 +19,8 @@ pub(super) struct Sequence {
     instances: BTreeMap<u64, Instance>,
     groups: HashMap<Arc<str>, BTreeMap<usize, VecDeque<u64>>>,
     created: u64,
+    /// Groups of instances whose time was over, since somebody took them.
+    pub(super) expired: Vec<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,7 @@ impl Sequence {
             if time <= oldest.expires {
                 break;
             }
+            self.expired.push(Arc::clone(&oldest.group));
             self.drop_oldest(id);
         }
         self.advance(rules, hits, group, event, done);
@@ -79,6 +82,19 @@ impl Sequence {
             self.drop_oldest(oldest);
         }
         true
+    }
+
+    /// How far a group is: the furthest step, how many instances there are, and
+    /// when the oldest of them expires.
+    pub(super) fn progress(&self, group: &str) -> (usize, usize, Option<u64>) {
+        let Some(lists) = self.groups.get(group) else { return (0, 0, None) };
+        let furthest = lists.last_key_value();
+        let oldest = furthest.and_then(|(_, waiting)| self.instances.get(waiting.front()?));
+        (
+            furthest.map_or(0, |(step, _)| *step),
+            lists.values().map(VecDeque::len).sum(),
+            oldest.map(|instance| instance.expires),
+        )
     }
 
     fn advance(

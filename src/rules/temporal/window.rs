@@ -74,6 +74,13 @@ impl Windows {
         dropped
     }
 
+    /// How many events of a group are in the window, and when that ends if it does
+    /// not slide.
+    pub(super) fn progress(&self, group: &str) -> (usize, Option<u64>) {
+        let group = self.ids.get(group).and_then(|id| self.groups.get(id));
+        (group.map_or(0, |group| group.numbers.len()), self.open.map(|(end, ..)| end))
+    }
+
     fn add(&mut self, number: Option<f64>, key: &Arc<str>, event: &Arc<Event>, time: u64) -> bool {
         let id = match self.ids.get(key) {
             Some(id) => *id,
