@@ -1,6 +1,6 @@
-"""noexd behind nginx and haproxy (operations.md 14.4): the shipped configuration of
-nginx, PROXY protocol of both versions, haproxy's default check, and the HTTP door
-through them. Needs both programs; without one, its tests are skipped."""
+"""noexd behind nginx, Caddy and haproxy (operations.md 14.4): the shipped configurations
+of nginx and Caddy, PROXY protocol of both versions, haproxy's default check, and the HTTP door
+through them. Needs the programs; without one, its tests are skipped."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ from rig import PATIENCE
 ROOT = Path(__file__).resolve().parents[2]
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+CADDY = shutil.which("caddy")
 STREAM = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 
 needs_nginx = pytest.mark.skipif(not NGINX, reason="no nginx here")
 needs_stream = pytest.mark.skipif(
     not NGINX or not STREAM.exists(), reason="no libnginx-mod-stream here"
 )
+needs_caddy = pytest.mark.skipif(not CADDY, reason="no caddy here")
 needs_haproxy = pytest.mark.skipif(not HAPROXY, reason="no haproxy here")
 
 
@@ -215,6 +217,58 @@ def test_nginx_before_a_unix_socket(serve, run, tmp_path: Path) -> None:
         assert json.loads(client.recv(PATIENCE))["type"] == "welcome"
         client.send(json.dumps({"id": 1, "type": "server.connections"}))
         assert addresses(json.loads(client.recv(PATIENCE))["data"]) == ["192.0.2.9"]
+
+
+@needs_caddy
+def test_the_shipped_configuration_of_caddy(serve, run, tmp_path: Path) -> None:
+    assert CADDY
+    server = serve(trustedProxies=["127.0.0.1"], http=True, **QUERY)
+    cert, key = certificate(tmp_path)
+    port = free_port()
+    text = (ROOT / "contrib/caddy/Caddyfile").read_text()
+    for old, new in [
+        # Not one that it would get itself: nobody out there knows this machine.
+        ("db.example {", f"localhost:{port} {{\n\ttls {cert} {key}"),
+        ("127.0.0.1:8080", f"127.0.0.1:{server.port}"),
+        # Requests that say they come from elsewhere: Caddy's word counts.
+        ("X-Forwarded-For {remote_host}", "X-Forwarded-For 192.0.2.8"),
+    ]:
+        assert old in text, old
+        text = text.replace(old, new)
+    file = tmp_path / "Caddyfile"
+    off = "{\n\tadmin off\n\tauto_https disable_redirects\n}\n"
+    file.write_text(off + text)
+    command = [CADDY, "run", "--adapter", "caddyfile", "--config", str(file)]
+    run(port, "env", f"HOME={tmp_path}", *command)
+    url = f"https://localhost:{port}"
+    trust = ("--cacert", str(cert))
+    deadline = time.monotonic() + PATIENCE
+    status = ("-o", "/dev/null", "-w", "%{http_code}")
+    # Until its own check has found the server ready.
+    while curl(*trust, *status, f"{url}/readyz") != "200":
+        assert time.monotonic() < deadline, (tmp_path / "proxy.log").read_text()
+    context = ssl.create_default_context(cafile=str(cert))
+    with connect(f"wss://localhost:{port}/", ssl=context, proxy=None) as client:
+        assert json.loads(client.recv(PATIENCE))["type"] == "welcome"
+        client.send(json.dumps({"id": 1, "type": "server.connections"}))
+        assert addresses(json.loads(client.recv(PATIENCE))["data"]) == ["192.0.2.8"]
+    assert rpc(url, {"type": "store.count", "bucket": "kilns"}, *trust) == 0
+    # Events come when they happen, not when a buffer is full.
+    stream = subprocess.Popen(
+        ["curl", "-sSN", "--max-time", "20", *trust, f"{url}/live?query=all"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        data = (line for line in stream.stdout or () if line.startswith("data: "))
+        assert json.loads(next(data).removeprefix("data: "))["data"] == []
+        rpc(url, {"type": "store.insert", "bucket": "kilns", "data": {"id": 1}}, *trust)
+        rows = json.loads(next(data).removeprefix("data: "))
+        assert [row["id"] for row in rows] == [1]
+    finally:
+        stream.kill()
+        stream.wait()
+    assert curl(*trust, *status, f"{url}/metrics") == "404"
 
 
 @needs_haproxy
