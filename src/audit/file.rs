@@ -72,7 +72,7 @@ impl AuditSink for Sink {
         self.0.changed.notify_one();
     }
 
-    fn dropped(&self) -> u64 {
+    fn dropped_in_all(&self) -> u64 {
         self.0.lock().dropped_in_all
     }
 }

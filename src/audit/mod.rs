@@ -29,7 +29,7 @@ pub trait AuditSink: Send {
     fn entry(&mut self, entry: &Arc<Entry>);
 
     /// Entries that it had to drop since the start.
-    fn dropped(&self) -> u64 {
+    fn dropped_in_all(&self) -> u64 {
         0
     }
 }
@@ -197,7 +197,7 @@ impl AuditLog {
 
     /// Entries that sinks had to drop since the start.
     pub fn dropped(&self) -> u64 {
-        self.sinks.iter().map(|sink| sink.dropped()).sum()
+        self.sinks.iter().map(|sink| sink.dropped_in_all()).sum()
     }
 
     /// Entries that a sink failed to take since the start.
