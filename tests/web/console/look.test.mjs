@@ -91,6 +91,7 @@ test("with the keyboard alone: a record is found, changed, deleted; the focus is
   await page.keyboard.type("M4-20");
   await page.keyboard.press("Enter");
   await shows(page, ".tab > header", "1 row");
+  await shows(page, "[role=grid]", "M4-20");
   await keepsFocus(page, "behind the filter");
   await tabTo(page, "[role=gridcell]");
   await page.keyboard.press("ArrowRight");
