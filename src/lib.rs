@@ -38,41 +38,145 @@
 //! ```
 //!
 //! Settings are those of the configuration file ([`Config`],
-//! [`server::Builder::set`]). What is below `server` in the list of modules is
-//! public for tests, tools and the curious, and may change.
+//! [`Builder::set`]). What a program can take part in (logins, permissions, audit,
+//! rules, queries) are the traits of [`hooks`].
+//!
+//! Nothing else is public: with the feature `internals` the tests, fuzz targets and
+//! benchmarks of this crate see all of its parts, and any of that may change.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
+// What only tests use is not used without them.
+#![cfg_attr(not(feature = "internals"), allow(dead_code, unused_imports))]
 
-pub mod access;
-pub mod address;
-pub mod app;
-pub mod audit;
-pub mod budget;
-#[cfg(feature = "sqlite")]
-pub mod cli;
 pub mod config;
-pub mod engine;
-pub mod healthcheck;
-pub mod identity;
-pub mod ids;
-pub mod json;
-pub mod logging;
-pub mod logic;
-pub mod names;
-pub mod net;
-pub mod private;
-pub mod procedures;
-pub mod protocol;
-pub mod query;
-pub mod remote;
-pub mod rules;
+pub mod hooks;
 pub mod server;
+
+// What the program `noexd` has besides a server. No part of the API.
+#[cfg(feature = "sqlite")]
+#[doc(hidden)]
+pub mod cli;
+#[doc(hidden)]
+pub mod healthcheck;
+#[doc(hidden)]
+pub mod logging;
+#[doc(hidden)]
+pub mod remote;
+
+// The parts inside.
+
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod access;
+#[cfg(not(feature = "internals"))]
+mod access;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod address;
+#[cfg(not(feature = "internals"))]
+mod address;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod app;
+#[cfg(not(feature = "internals"))]
+mod app;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod audit;
+#[cfg(not(feature = "internals"))]
+mod audit;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod budget;
+#[cfg(not(feature = "internals"))]
+mod budget;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod engine;
+#[cfg(not(feature = "internals"))]
+mod engine;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod identity;
+#[cfg(not(feature = "internals"))]
+mod identity;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod ids;
+#[cfg(not(feature = "internals"))]
+mod ids;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod json;
+#[cfg(not(feature = "internals"))]
+mod json;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod logic;
+#[cfg(not(feature = "internals"))]
+mod logic;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod names;
+#[cfg(not(feature = "internals"))]
+mod names;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod net;
+#[cfg(not(feature = "internals"))]
+mod net;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod private;
+#[cfg(not(feature = "internals"))]
+mod private;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod procedures;
+#[cfg(not(feature = "internals"))]
+mod procedures;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod protocol;
+#[cfg(not(feature = "internals"))]
+mod protocol;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod query;
+#[cfg(not(feature = "internals"))]
+mod query;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod rules;
+#[cfg(not(feature = "internals"))]
+mod rules;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
 pub mod spelling;
+#[cfg(not(feature = "internals"))]
+mod spelling;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
 pub mod storage;
+#[cfg(not(feature = "internals"))]
+mod storage;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
 pub mod store;
+#[cfg(not(feature = "internals"))]
+mod store;
 mod tree;
-#[cfg(feature = "tools")]
+#[cfg(all(feature = "internals", feature = "tools"))]
+#[doc(hidden)]
 pub mod types;
+#[cfg(all(not(feature = "internals"), feature = "tools"))]
+mod types;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
 pub mod wheel;
+#[cfg(not(feature = "internals"))]
+mod wheel;
 
 pub use config::Config;
-pub use server::{Handle, Server};
+pub use protocol::{ErrorCode, OpError};
+pub use server::{Builder, Handle, LocalClient, Server, ServerThread};

@@ -10,6 +10,7 @@ pub type Roles = Arc<[Box<str>]>;
 /// Who a connection acts for. Cheap to clone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Session {
+    /// Whose it is.
     pub user_id: Arc<str>,
     /// In the order of the source.
     pub roles: Roles,
@@ -20,6 +21,7 @@ pub struct Session {
 }
 
 impl Session {
+    /// A session of this user with these roles, that does not end by itself.
     pub fn new(user_id: impl Into<Arc<str>>, roles: Vec<String>) -> Self {
         Self {
             user_id: user_id.into(),

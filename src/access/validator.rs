@@ -13,6 +13,7 @@ use crate::json::Object;
 /// What a source of sessions says about a token.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
+    /// The token is good; what it says.
     Session(Session),
     /// Nobody's token. The client learns no more than that.
     Invalid,
@@ -32,6 +33,7 @@ pub trait TokenValidator: Send {
 
 /// The answer of a [`TokenValidator`].
 pub enum Answer {
+    /// This.
     Now(Verdict),
     /// Called at once with the ticket; must not block. Whoever gets the ticket
     /// completes it, from any thread. Until then the messages behind the login
@@ -89,12 +91,16 @@ impl fmt::Debug for Ticket {
 /// anonymous connections.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Principal<'a> {
+    /// The user; `None` without a login.
     pub user_id: Option<&'a str>,
+    /// Names of roles.
     pub roles: &'a [Box<str>],
+    /// What else the token said of the user.
     pub metadata: Option<&'a Object>,
 }
 
 impl<'a> Principal<'a> {
+    /// The user of a session.
     pub fn of(session: &'a Session) -> Self {
         Self {
             user_id: Some(&session.user_id),
@@ -103,6 +109,7 @@ impl<'a> Principal<'a> {
         }
     }
 
+    /// Somebody without a login, who has these roles.
     pub fn anonymous(roles: &'a [Box<str>]) -> Self {
         Self { user_id: None, roles, metadata: None }
     }
@@ -111,7 +118,9 @@ impl<'a> Principal<'a> {
 /// What a [`PermissionCheck`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opinion {
+    /// Yes, whatever `auth.permissions` says.
     Allow,
+    /// No: the request ends with `FORBIDDEN`.
     Deny,
     /// The declarative rules decide.
     None,

@@ -24,17 +24,20 @@ pub struct Note {
 /// On whose connection it happened, as it was afterwards.
 #[derive(Clone, Copy, Debug)]
 pub struct Who<'a> {
+    /// The user; `None` without a login.
     pub user_id: Option<&'a str>,
     /// Who acts as that user.
     pub impersonated_by: Option<&'a str>,
     /// `conn-{n}`
     pub connection: &'a str,
+    /// Where its client is.
     pub address: Address,
 }
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome<'a> {
+    /// It was done.
     Success,
     /// With the message of the error.
     Error(&'a str),
@@ -173,14 +176,17 @@ impl Entry {
         self.timestamp
     }
 
+    /// The user who asked; `None` without a login.
     pub fn user_id(&self) -> Option<&str> {
         self.user_id.as_deref()
     }
 
+    /// The operation, such as `store.dropBucket`.
     pub fn operation(&self) -> &str {
         &self.operation
     }
 
+    /// Whether it was done.
     pub fn is_success(&self) -> bool {
         self.success
     }

@@ -7,12 +7,17 @@ use crate::protocol::{OpError, Request};
 /// All conditions given must hold; the default asks for everything.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AuditFilter {
+    /// Of this user.
     pub user_id: Option<String>,
+    /// Of this operation.
     pub operation: Option<String>,
+    /// Those that succeeded, or those that did not.
     pub success: Option<bool>,
     /// Unix time in milliseconds, both ends included.
     pub from: Option<f64>,
+    /// The later end.
     pub to: Option<f64>,
+    /// At most so many.
     pub limit: Option<usize>,
     /// Matching entries to skip before `limit` counts.
     pub offset: usize,
@@ -20,7 +25,7 @@ pub struct AuditFilter {
 
 impl AuditFilter {
     /// The filter of an `audit.query`, checked in the order of the protocol.
-    pub fn of(request: &Request<'_>) -> Result<Self, OpError> {
+    pub(crate) fn of(request: &Request<'_>) -> Result<Self, OpError> {
         let invalid = |name: &str, expected: &str| {
             OpError::validation(format!("Invalid \"{name}\": expected {expected}"))
         };

@@ -10,6 +10,7 @@ use crate::json::Object;
 pub struct Secret(String);
 
 impl Secret {
+    /// Keeps this text.
     pub fn new(text: impl Into<String>) -> Self {
         Secret(text.into())
     }
@@ -42,9 +43,13 @@ pub struct BuiltIn {
     pub admin_secret: Secret,
     /// Where the secret came from, if it can be read again.
     pub admin_secret_file: Option<PathBuf>,
+    /// How long a login lasts, in milliseconds.
     pub session_ttl_ms: u64,
+    /// The fewest characters of a password.
     pub password_min_length: usize,
+    /// Logins of one user at once; the oldest gives way.
     pub max_sessions_per_user: usize,
+    /// How often one may fail to log in.
     pub login_rate_limit: LoginRateLimit,
     /// Whose failed logins count together.
     pub login_scope: LoginScope,
@@ -76,6 +81,7 @@ pub struct Signup {
     pub roles: Vec<String>,
     /// Attempts of one address.
     pub rate_limit: LoginRateLimit,
+    /// Whether a sign-up without an address is refused.
     pub require_email: bool,
 }
 
@@ -102,7 +108,9 @@ pub enum LoginScope {
 /// At most `max_attempts` failed logins, or sign-ups, in `window_ms`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginRateLimit {
+    /// Failures that are allowed.
     pub max_attempts: u32,
+    /// In which time, in milliseconds.
     pub window_ms: u64,
 }
 
@@ -117,13 +125,17 @@ impl Default for LoginRateLimit {
 pub struct External {
     /// `None` when the file has no `tokens`; an empty list lets nobody in.
     pub tokens: Option<Vec<StaticToken>>,
+    /// JSON Web Tokens; needs the feature `jwt`.
     pub jwt: Option<Box<Jwt>>,
     /// Whether a connection must log in before it may do anything else.
     pub required: bool,
+    /// Who may do what; `None`: only tiers decide.
     pub permissions: Option<Permissions>,
     /// Roles of connections that are not logged in (with `required: false`).
     pub anonymous_roles: Option<Vec<String>>,
+    /// The tier of roles that the server does not know.
     pub custom_role_tier: CustomRoleTier,
+    /// How often one may fail to log in; `None`: always again.
     pub login_rate_limit: Option<LoginRateLimit>,
 }
 
@@ -144,8 +156,11 @@ impl Default for External {
 /// One entry of `auth.tokens`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StaticToken {
+    /// How the token is recognised.
     pub key: TokenKey,
+    /// Whose it is.
     pub user_id: String,
+    /// Names of roles.
     pub roles: Vec<String>,
     /// For embedded hooks only.
     pub metadata: Option<Object>,
@@ -156,6 +171,7 @@ pub struct StaticToken {
 /// A token, or what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenKey {
+    /// By its text.
     Plain(Secret),
     /// The SHA-256 of the token, so that the file need not contain it.
     Sha256([u8; 32]),
@@ -166,8 +182,11 @@ pub enum TokenKey {
 pub enum CustomRoleTier {
     /// Every operation that has a tier is denied.
     None,
+    /// They may read.
     Read,
+    /// They may read and write.
     Write,
+    /// They may do everything.
     #[default]
     Admin,
 }
@@ -175,24 +194,32 @@ pub enum CustomRoleTier {
 /// Declarative permission rules: the first that matches allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Permissions {
+    /// What is decided where no rule fits.
     pub default: PermissionDefault,
+    /// The rules; one that allows is enough.
     pub rules: Vec<PermissionRule>,
 }
 
 /// What happens when no rule matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PermissionDefault {
+    /// What no rule forbids is allowed.
     #[default]
     Allow,
+    /// What no rule allows is forbidden.
     Deny,
 }
 
 /// Allows `role` the operations of `allow`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PermissionRule {
+    /// The role it is about.
     pub role: String,
+    /// Patterns of operations, such as `store.*`.
     pub allow: Vec<String>,
+    /// Patterns of buckets; `None`: all.
     pub buckets: Option<Vec<String>>,
+    /// Patterns of topics; `None`: all.
     pub topics: Option<Vec<String>>,
 }
 

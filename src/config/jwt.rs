@@ -7,15 +7,21 @@ use super::Secret;
 /// A signature algorithm; there are no others, `none` least of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JwtAlgorithm {
+    /// HMAC with SHA-256: one secret signs and verifies.
     Hs256,
+    /// RSA (PKCS #1 v1.5) with SHA-256.
     Rs256,
+    /// ECDSA on P-256 with SHA-256.
     Es256,
+    /// Ed25519.
     EdDsa,
 }
 
 impl JwtAlgorithm {
+    /// All of them.
     pub const ALL: [JwtAlgorithm; 4] = [Self::Hs256, Self::Rs256, Self::Es256, Self::EdDsa];
 
+    /// Its name in the head of a token, such as `RS256`.
     pub const fn as_str(self) -> &'static str {
         match self {
             JwtAlgorithm::Hs256 => "HS256",
@@ -25,6 +31,7 @@ impl JwtAlgorithm {
         }
     }
 
+    /// The one with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
     }
@@ -35,6 +42,7 @@ impl JwtAlgorithm {
 pub struct Jwt {
     /// Nothing else is ever accepted; not empty.
     pub algorithms: Vec<JwtAlgorithm>,
+    /// The keys that may have signed a token.
     pub keys: Vec<JwtKey>,
     /// A JWK Set (RFC 7517) to take keys from.
     pub jwks_file: Option<PathBuf>,
@@ -48,7 +56,9 @@ pub struct Jwt {
     pub require_exp: bool,
     /// Claim paths: a literal name, else names separated by dots.
     pub user_id_claim: String,
+    /// The claim that holds the roles.
     pub roles_claim: String,
+    /// The claim that becomes the metadata of the session.
     pub metadata_claim: Option<String>,
     /// Roles of a token that has no roles claim.
     pub default_roles: Vec<String>,
@@ -78,9 +88,11 @@ impl Jwt {
 pub struct JwtKey {
     /// Where it stands in the configuration, for messages: `auth.jwt.secret`.
     pub path: String,
+    /// Its name in the head of a token; `None` fits every token.
     pub kid: Option<String>,
     /// What it must be for; `None`: whatever it is.
     pub algorithm: Option<JwtAlgorithm>,
+    /// The key itself.
     pub material: JwtKeyMaterial,
 }
 
@@ -95,5 +107,6 @@ pub enum JwtKeyMaterial {
     SecretFile(PathBuf),
     /// PEM of a public key: RSA, P-256 or Ed25519.
     PublicKey(String),
+    /// A public key in PEM, in a file.
     PublicKeyFile(PathBuf),
 }

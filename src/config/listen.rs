@@ -20,6 +20,7 @@ const LONGEST_PATH: usize = 100;
 /// One listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
+    /// Where.
     pub address: ListenAddress,
     /// Whether TLS is spoken; `None`: over TCP if there is a certificate.
     pub tls: Option<bool>,
@@ -40,9 +41,12 @@ impl From<ListenAddress> for Listen {
 pub enum ListenAddress {
     /// Every address that the host resolves to.
     Tcp {
+        /// An IP address or a name.
         host: String,
+        /// 0 takes any free one.
         port: u16,
     },
+    /// A Unix socket, by its path.
     Unix(PathBuf),
     /// Sockets of this name that the service manager passes on.
     Systemd(String),
@@ -91,7 +95,9 @@ impl fmt::Display for ListenAddress {
 /// Why a text is no address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadAddress {
+    /// It has another form.
     Form,
+    /// The path of a Unix socket is longer than the system allows.
     LongPath,
 }
 

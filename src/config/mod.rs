@@ -6,10 +6,13 @@
 
 mod access;
 mod check;
+#[doc(hidden)]
 pub mod command_line;
+#[doc(hidden)]
 pub mod docs;
 mod jwt;
 mod listen;
+#[doc(hidden)]
 pub mod manual;
 mod options;
 mod print;
@@ -40,8 +43,9 @@ pub use transport::{
     Http, Limits, Metrics, RateLimit, Ready, Tls, TlsVersion,
 };
 
-use crate::json::Object;
-use crate::net::TrustedProxy;
+pub use crate::json::{Json, Object};
+pub use crate::net::{IpNet, TrustedProxy};
+pub use crate::protocol::Tier;
 use problem::Reader;
 pub(crate) use problem::unknown_operation;
 
@@ -64,6 +68,7 @@ pub struct Config {
     pub log_level: String,
     /// Requests and views that take longer are logged; 0: none.
     pub slow_request_ms: u64,
+    /// The same for the update of a live view; 0: none.
     pub slow_view_ms: u64,
     /// 0 takes any free port.
     pub port: u16,
@@ -101,21 +106,31 @@ pub struct Config {
     /// How long dead connections of an address at its limit have to answer; 0
     /// refuses newcomers at once.
     pub per_ip_probe_ms: u64,
+    /// How much one connection may hold.
     pub connection_limits: ConnectionLimits,
+    /// How many requests one user or address may send; `None`: any number.
     pub rate_limit: Option<RateLimit>,
+    /// What requests and answers may cost.
     pub limits: Limits,
+    /// How dead connections are noticed.
     pub heartbeat: Heartbeat,
+    /// What happens to clients that read too slowly.
     pub backpressure: Backpressure,
 
     /// `None` is an open server: whoever connects may do everything.
     pub auth: Option<Auth>,
+    /// Where revoked tokens and sessions are kept.
     pub revocation: Revocation,
 
     /// `None` switches the family of operations off, as for the next four.
     pub continuity: Option<Continuity>,
+    /// Facts, events and rules.
     pub rules: Option<Rules>,
+    /// Stored procedures.
     pub procedures: Option<Procedures>,
+    /// Computed fields, views and constraints.
     pub logic: Option<Logic>,
+    /// The audit log.
     pub audit: Option<Audit>,
 
     /// Bucket definitions by name, in the order in which they are defined; each
@@ -125,14 +140,22 @@ pub struct Config {
     pub queries: Object,
     /// Sets by name, as `access.defineSet` takes them.
     pub access_sets: Object,
+    /// Buckets and live queries in general.
     pub store: Store,
+    /// Where data is kept; by default in memory.
     pub persistence: Persistence,
 
+    /// TLS on the listeners; needs the feature `tls`.
     pub tls: Option<Tls>,
+    /// `GET /health`: the process lives.
     pub health: Option<Health>,
+    /// `GET /ready`: it serves.
     pub ready: Option<Ready>,
+    /// Metrics for Prometheus.
     pub metrics: Option<Metrics>,
+    /// Requests over HTTP.
     pub http: Option<Http>,
+    /// The web console; needs the feature `console`.
     pub console: Option<Console>,
     /// The JavaScript client as files.
     pub client: Option<Client>,

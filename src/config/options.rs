@@ -39,6 +39,7 @@ pub struct Options {
 const LEGACY: &[&str] = &["adminSecret", "persistence"];
 
 impl Options {
+    /// Nothing yet: the defaults.
     pub fn new() -> Self {
         Self::default()
     }

@@ -10,6 +10,7 @@ pub struct Problem {
     /// Path of the key, or the flag or variable that it came from; empty if the
     /// text says it.
     pub at: String,
+    /// What is wrong with it, and what would be right.
     pub text: String,
 }
 
@@ -27,6 +28,7 @@ impl std::fmt::Display for Problem {
 /// never empty. Displayed one per line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
+    /// All of them, in the order in which they were found.
     pub problems: Vec<Problem>,
 }
 

@@ -23,6 +23,7 @@ const SECRET_REQUIRED: &str = "--admin-secret is required when --auth is enabled
 /// A configuration with what should be said about it.
 #[derive(Debug)]
 pub struct Resolved {
+    /// What a server is built from.
     pub config: Config,
     /// What was given without effect, and the like; for the log. What is odd
     /// about the configuration itself: [`Config::oddities`].

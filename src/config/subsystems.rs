@@ -34,9 +34,11 @@ impl Default for Store {
 /// Where data is kept beyond the life of the process, and how safely.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Persistence {
+    /// The folder that the data is in; `None` with `db`, or for data in memory.
     pub data_dir: Option<PathBuf>,
     /// Name of the database file instead of the default one in `data_dir`.
     pub db: Option<PathBuf>,
+    /// What a response to a write waits for.
     pub durability: Durability,
     /// Longest time between syncs with [`Durability::Interval`].
     pub durability_interval_ms: u64,
@@ -84,6 +86,7 @@ pub enum Durability {
 /// Who copies the write-ahead log into the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WalCheckpoint {
+    /// This process does.
     #[default]
     Auto,
     /// A replicator does, which has to see all of the log before.
@@ -96,6 +99,7 @@ pub enum LogFormat {
     /// For the systemd journal if standard error is that, else text.
     #[default]
     Auto,
+    /// For people.
     Text,
     /// One JSON object per line.
     Json,
@@ -176,9 +180,13 @@ impl Default for Rules {
 /// A group that rules name and that is switched as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleGroup {
+    /// Its name in definitions of rules.
     pub id: String,
+    /// Its name for people.
     pub name: String,
+    /// What it is for.
     pub description: Option<String>,
+    /// Whether its rules run.
     pub enabled: bool,
 }
 
@@ -226,11 +234,15 @@ impl Default for Procedures {
 pub struct Logic {
     /// Bucket -> fields, as `logic.defineComputed` takes them.
     pub computed: Object,
+    /// Views, as `logic.defineView` takes them.
     pub views: Vec<Json>,
+    /// Constraints, as `logic.defineConstraint` takes them.
     pub constraints: Vec<Json>,
     /// Of views, and separately of constraints.
     pub max_definitions: usize,
+    /// The deepest nesting of an expression.
     pub max_expr_depth: u32,
+    /// The most parts of an expression.
     pub max_expr_nodes: usize,
     /// Joined rows before grouping.
     pub max_view_rows: usize,
@@ -257,6 +269,7 @@ pub struct Audit {
     pub tiers: Vec<Tier>,
     /// Entries kept in memory.
     pub max_entries: usize,
+    /// A file for its entries, besides the ring in memory.
     pub file: Option<AuditFile>,
     /// Whether `auth.*` and what the server does to sessions is recorded too.
     pub auth: bool,
@@ -271,7 +284,9 @@ impl Default for Audit {
 /// The audit log's JSON Lines file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditFile {
+    /// The file; the folder must be there.
     pub path: PathBuf,
+    /// When it is synced to disk.
     pub sync: AuditSync,
     /// Rotate before the file would grow beyond this.
     pub max_bytes: Option<u64>,
@@ -297,6 +312,7 @@ impl AuditFile {
 /// When the audit file is synced to disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuditSync {
+    /// When the operating system likes.
     Never,
     /// At most once a second.
     #[default]

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 /// Limits on subscriptions of all kinds; 0 forbids them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
+    /// Of one connection.
     pub max_subscriptions_per_connection: usize,
+    /// Of all connections together.
     pub max_total_subscriptions: usize,
 }
 
@@ -18,7 +20,9 @@ impl Default for ConnectionLimits {
 /// At most `max_requests` in any `window_ms` for one user or address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimit {
+    /// Requests that are allowed.
     pub max_requests: u32,
+    /// In which time, in milliseconds.
     pub window_ms: u64,
 }
 
@@ -49,6 +53,7 @@ pub struct Limits {
 /// An amount of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataLimit {
+    /// So many bytes.
     Bytes(u64),
     /// Of what the process may use.
     Percent(u8),
@@ -114,6 +119,7 @@ pub struct Tls {
     pub cert: PathBuf,
     /// PEM file.
     pub key: PathBuf,
+    /// The oldest version that is spoken.
     pub min_version: TlsVersion,
     /// PEM file; clients must show a certificate that chains to one of these.
     pub client_ca: Option<PathBuf>,
@@ -122,14 +128,17 @@ pub struct Tls {
 /// The oldest version of TLS that is spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TlsVersion {
+    /// TLS 1.2.
     #[default]
     V1_2,
+    /// TLS 1.3.
     V1_3,
 }
 
 /// `GET` of `path` answers whether the server is up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
+    /// Path of the request.
     pub path: String,
 }
 
@@ -142,6 +151,7 @@ impl Default for Health {
 /// `GET` of `path` answers whether newcomers are welcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ready {
+    /// Path of the request.
     pub path: String,
 }
 
@@ -154,6 +164,7 @@ impl Default for Ready {
 /// Metrics in the text format of Prometheus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metrics {
+    /// Path of the request.
     pub path: String,
     /// A listener of its own.
     pub listen: Option<super::ListenAddress>,
@@ -173,6 +184,7 @@ pub struct Console {
     /// Whether it is served wherever the server is, or where that gives nothing
     /// away.
     pub when: ConsoleWhen,
+    /// Path of the page, without a slash at its end.
     pub path: String,
     /// Whether its lock cannot be opened.
     pub read_only: bool,
@@ -190,6 +202,7 @@ pub enum ConsoleWhen {
     /// On a server without authentication that only this machine reaches: its
     /// port gives everything anyway.
     Auto,
+    /// Wherever the server listens.
     Always,
 }
 
@@ -211,6 +224,7 @@ impl Default for Http {
 /// Where the JavaScript client is: `{path}.js`, `{path}/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
+    /// The beginning of all paths.
     pub path: String,
 }
 

@@ -17,18 +17,22 @@ pub struct Object {
 }
 
 impl Object {
+    /// An object without members.
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// The same, with room for so many.
     pub fn with_capacity(members: usize) -> Self {
         Self { members: Vec::with_capacity(members), index: None }
     }
 
+    /// How many members there are.
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
@@ -40,15 +44,18 @@ impl Object {
         }
     }
 
+    /// The value of a member.
     pub fn get(&self, name: &str) -> Option<&Json> {
         self.position(name).and_then(|at| self.members.get(at)).map(|(_, value)| value)
     }
 
+    /// The value of a member, to be changed.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Json> {
         let at = self.position(name)?;
         self.members.get_mut(at).map(|(_, value)| value)
     }
 
+    /// Whether there is a member of that name.
     pub fn contains(&self, name: &str) -> bool {
         self.position(name).is_some()
     }
@@ -96,18 +103,22 @@ impl Object {
         });
     }
 
+    /// Names and values, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Json)> {
         self.members.iter().map(|(name, value)| (&**name, value))
     }
 
+    /// The same, with values that may be changed.
     pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = (&str, &mut Json)> {
         self.members.iter_mut().map(|(name, value)| (&**name, value))
     }
 
+    /// The names, in order.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &str> {
         self.members.iter().map(|(name, _)| &**name)
     }
 
+    /// The values, in order.
     pub fn values(&self) -> impl ExactSizeIterator<Item = &Json> {
         self.members.iter().map(|(_, value)| value)
     }

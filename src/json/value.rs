@@ -12,40 +12,53 @@ use super::{Object, Raw};
 /// in order, objects irrespective of the order of members.
 #[derive(Clone, Debug, Default)]
 pub enum Json {
+    /// `null`.
     #[default]
     Null,
+    /// `true` or `false`.
     Bool(bool),
+    /// A double, as JavaScript has it; infinities are possible, NaN is not.
     Number(f64),
+    /// A text.
     String(Box<str>),
+    /// A list.
     Array(Vec<Json>),
+    /// Members by name, in their order.
     Object(Object),
 }
 
 impl Json {
+    /// A text.
     pub fn string(text: impl Into<Box<str>>) -> Self {
         Json::String(text.into())
     }
 
+    /// Whether it is `null`.
     pub fn is_null(&self) -> bool {
         matches!(self, Json::Null)
     }
 
+    /// The text, of a text.
     pub fn as_str(&self) -> Option<&str> {
         if let Json::String(text) = self { Some(text) } else { None }
     }
 
+    /// The number, of a number.
     pub fn as_number(&self) -> Option<f64> {
         if let Json::Number(number) = self { Some(*number) } else { None }
     }
 
+    /// `true` or `false`, of a boolean.
     pub fn as_bool(&self) -> Option<bool> {
         if let Json::Bool(value) = self { Some(*value) } else { None }
     }
 
+    /// The elements, of a list.
     pub fn as_array(&self) -> Option<&[Json]> {
         if let Json::Array(elements) = self { Some(elements) } else { None }
     }
 
+    /// The members, of an object.
     pub fn as_object(&self) -> Option<&Object> {
         if let Json::Object(object) = self { Some(object) } else { None }
     }

@@ -17,6 +17,7 @@ pub struct IpNet {
 }
 
 impl IpNet {
+    /// Whether the address is in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         let (bits, is_v4) = to_bits(address);
         is_v4 == self.is_v4 && bits & self.mask == self.bits
@@ -100,6 +101,7 @@ impl FromStr for IpNet {
 /// Whose word for the client's address is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrustedProxy {
+    /// Every peer in this network.
     Net(IpNet),
     /// Every peer on a Unix socket.
     Unix,

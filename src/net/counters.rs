@@ -9,13 +9,16 @@ use std::sync::{Mutex, PoisonError};
 pub const TURN_BOUNDS: [u64; 12] =
     [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 1_000_000];
 
+/// What the transport has counted since the start; read them with any ordering.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Sockets, in handshake and closing ones too (a gauge).
     pub sockets: AtomicU64,
     /// Upgrades completed.
     pub connections_total: AtomicU64,
+    /// Bytes that were read from sockets.
     pub input_bytes_total: AtomicU64,
+    /// Bytes that were written to sockets.
     pub output_bytes_total: AtomicU64,
     /// Bytes queued and not taken by the kernel (a gauge).
     pub outbox_bytes: AtomicU64,
@@ -24,16 +27,21 @@ pub struct Counters {
     /// Connections that were closed because all together held too much output,
     /// too much input.
     pub output_limit_reached: AtomicU64,
+    /// Too much input.
     pub input_limit_reached: AtomicU64,
     /// TLS handshakes by their end, and those that wait for a step (a gauge).
     pub tls_ok: AtomicU64,
+    /// Handshakes that failed.
     pub tls_failed: AtomicU64,
+    /// Handshakes that took too long.
     pub tls_timeout: AtomicU64,
+    /// Handshakes that wait for a step (a gauge).
     pub tls_waiting: AtomicU64,
     /// End of the certificate in Unix seconds; 0 without one.
     pub tls_not_after: AtomicU64,
     /// Reloads of the certificate.
     pub tls_reloaded: AtomicU64,
+    /// Reloads that failed: the old certificate stays.
     pub tls_not_reloaded: AtomicU64,
     /// Why the last of them did not go well.
     tls_problem: Mutex<Option<String>>,
@@ -42,13 +50,16 @@ pub struct Counters {
     /// Connections that made room for others of their address, and newcomers for
     /// whom there was none.
     pub probes_evicted: AtomicU64,
+    /// Newcomers for whom no connection made room.
     pub probes_refused: AtomicU64,
     /// Calls for which their address had no place.
     pub calls_refused: AtomicU64,
+    /// Turns of the loop.
     pub turns_total: AtomicU64,
     /// Working time of turns, sleep excluded: counts per bound of
     /// [`TURN_BOUNDS`] (not cumulative) and of longer ones.
     pub turn_micros: [AtomicU64; TURN_BOUNDS.len() + 1],
+    /// Working time of all turns, in microseconds.
     pub turn_micros_sum: AtomicU64,
     /// The longest turn since this was last set to 0.
     pub turn_micros_longest: AtomicU64,

@@ -8,7 +8,13 @@ macro_rules! error_codes {
     ($($(#[$about:meta])* $variant:ident $name:literal;)*) => {
         /// The codes of the protocol, each explained in docs/protocol.md.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum ErrorCode { $($(#[$about])* $variant),* }
+        pub enum ErrorCode {
+            $(
+                #[doc = concat!("`", $name, "`")]
+                $(#[$about])*
+                $variant
+            ),*
+        }
 
         impl ErrorCode {
             /// Every code there is.
@@ -51,25 +57,31 @@ impl std::fmt::Display for ErrorCode {
 /// Why an operation failed, as the client will read it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpError {
+    /// What to do about it.
     pub code: ErrorCode,
+    /// For people.
     pub message: Cow<'static, str>,
     /// Sent only while `exposeErrorDetails` is true.
     pub details: Option<Box<Json>>,
 }
 
 impl OpError {
+    /// An error without details.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), details: None }
     }
 
+    /// `VALIDATION_ERROR`: the request or the data is wrong.
     pub fn validation(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorCode::ValidationError, message)
     }
 
+    /// `NOT_FOUND`.
     pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorCode::NotFound, message)
     }
 
+    /// The same error with details, for programs.
     #[must_use]
     pub fn with_details(mut self, details: Json) -> Self {
         self.details = Some(Box::new(details));

@@ -5,12 +5,16 @@
 /// `read` < `write` < `admin`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
+    /// Looks at data.
     Read,
+    /// Changes data.
     Write,
+    /// Defines things and runs the server.
     Admin,
 }
 
 impl Tier {
+    /// Its name, such as `read`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Tier::Read => "read",

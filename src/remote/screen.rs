@@ -44,7 +44,7 @@ impl Style {
     }
 }
 
-/// https://no-color.org: there and not empty.
+/// There and not empty, as <https://no-color.org> has it.
 fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }

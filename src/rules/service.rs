@@ -22,7 +22,7 @@ pub type Ticket = u64;
 ///
 /// ```
 /// use noexd::Server;
-/// use noexd::rules::{RuleService, ServiceError};
+/// use noexd::hooks::rules::{RuleService, ServiceError};
 /// use serde_json::{Value, json};
 ///
 /// struct Prices;
@@ -76,6 +76,7 @@ pub type ServiceJob = Box<dyn FnOnce() -> Result<Value, String> + Send>;
 
 /// How a service answers.
 pub enum ServiceReply {
+    /// With this.
     Now(Value),
     /// The result of this function, which runs on the worker thread. Must not
     /// touch anything of the server.
@@ -98,7 +99,9 @@ impl fmt::Debug for ServiceReply {
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceError {
+    /// The service has no such method.
     UnknownMethod,
+    /// It has failed; the text is what rules see.
     Failed(String),
 }
 

@@ -53,13 +53,16 @@ pub enum StartError {
     Failed {
         /// The key or the step, such as `port`.
         step: String,
+        /// What happened, and what to do.
         reason: String,
     },
     /// The data cannot be opened, read or understood.
     Storage {
         /// The key that says where it is.
         step: String,
+        /// What is the matter with it.
         kind: StorageErrorKind,
+        /// What happened, and what to do.
         reason: String,
     },
 }

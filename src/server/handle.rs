@@ -80,7 +80,14 @@ impl std::error::Error for Stopped {}
 #[derive(Clone, Debug, PartialEq)]
 pub enum CallError {
     /// The operation failed; code, message and details as a client sees them.
-    Refused { code: String, message: String, details: Option<Value> },
+    Refused {
+        /// One of [`ErrorCode`](crate::ErrorCode), as text.
+        code: String,
+        /// For people.
+        message: String,
+        /// For programs; depends on the code.
+        details: Option<Value>,
+    },
     /// See [`Stopped`].
     Stopped,
 }

@@ -35,6 +35,7 @@ struct State {
 pub struct Closed {
     /// The close code that a WebSocket client would see.
     pub code: u16,
+    /// The reason that comes with it.
     pub reason: String,
 }
 

@@ -18,6 +18,7 @@ mod check;
 mod console;
 mod definitions;
 mod durable;
+#[doc(hidden)]
 pub mod exit;
 mod handle;
 mod hooks;
@@ -43,13 +44,21 @@ use std::time::{Duration, Instant};
 
 pub use asking::{Ask, Live, RowRules};
 pub use builder::{Builder, StartError};
+#[doc(hidden)]
 pub use check::check_definitions;
 pub use handle::{CallError, Handle, LocalClient, Stopped};
 pub use local::Closed;
 #[cfg(feature = "sqlite")]
-pub use offline::Offline;
+pub(crate) use offline::Offline;
 pub use threaded::ServerThread;
+#[doc(hidden)]
 pub use tls::check_files;
+
+pub use crate::engine::metrics_table::{
+    Histogram, Labels, MetricFamily, MetricKind, MetricValue, MetricsSnapshot,
+};
+pub use crate::net::{Counters, TURN_BOUNDS};
+pub use crate::storage::{DURATION_BOUNDS, StorageErrorKind, StorageStats};
 
 use crate::config::{Config, ConfigError};
 use crate::net::{Running, Transport};

@@ -57,7 +57,9 @@ struct Queue {
 pub struct StorageStats {
     /// Transactions.
     pub units: AtomicU64,
+    /// Batches: what one turn of the loop has written.
     pub batches: AtomicU64,
+    /// Syncs of their own.
     pub syncs: AtomicU64,
     /// Microseconds spent writing, syncs of transactions included.
     pub write_micros: AtomicU64,
@@ -68,6 +70,7 @@ pub struct StorageStats {
     /// Units and syncs by how long they took: up to each of
     /// [`DURATION_BOUNDS`], and longer ones.
     pub write_counts: [AtomicU64; DURATION_BOUNDS.len() + 1],
+    /// Syncs by how long they took, as `write_counts`.
     pub sync_counts: [AtomicU64; DURATION_BOUNDS.len() + 1],
     /// Room on the disk, if somebody looks.
     pub free: Free,

@@ -19,14 +19,17 @@ pub struct Histogram {
     /// How many there were up to each bound and above the one before, and behind
     /// them those that were longer.
     pub counts: Vec<u64>,
+    /// All of them together, in microseconds.
     pub sum_micros: u64,
 }
 
 impl Histogram {
+    /// One that has seen nothing.
     pub fn new(bounds: &'static [u64]) -> Self {
         Histogram { bounds, counts: vec![0; bounds.len() + 1], sum_micros: 0 }
     }
 
+    /// One more, of so many microseconds.
     pub fn count(&mut self, micros: u64) {
         let at = self.bounds.partition_point(|bound| *bound < micros);
         if let Some(count) = self.counts.get_mut(at) {
@@ -35,6 +38,7 @@ impl Histogram {
         self.sum_micros = self.sum_micros.saturating_add(micros);
     }
 
+    /// How many there were.
     pub fn total(&self) -> u64 {
         self.counts.iter().sum()
     }

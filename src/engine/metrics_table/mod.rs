@@ -29,14 +29,19 @@ use crate::protocol::{OpError, Request};
 /// Time between two looks at the system.
 const PROBE_EVERY_MS: u64 = 5_000;
 
+/// How a metric moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
+    /// Up and down.
     Gauge,
+    /// Only up.
     Counter,
+    /// Counts of values by their size.
     Histogram,
 }
 
 impl MetricKind {
+    /// Its name in the format of Prometheus.
     pub const fn as_str(self) -> &'static str {
         match self {
             MetricKind::Gauge => "gauge",
@@ -60,16 +65,22 @@ pub type Labels = Vec<(&'static str, Cow<'static, str>)>;
 /// What a series shows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MetricValue {
+    /// Of a gauge or a counter.
     Number(f64),
+    /// Of a histogram.
     Histogram(Histogram),
 }
 
 /// One family of series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricFamily {
+    /// As it is served, such as `noexd_connections`.
     pub name: &'static str,
+    /// How it moves.
     pub kind: MetricKind,
+    /// What it is, for people.
     pub help: &'static str,
+    /// One per combination of labels.
     pub series: Vec<(Labels, MetricValue)>,
 }
 
@@ -77,6 +88,7 @@ pub struct MetricFamily {
 /// without `/proc`, `noexd_storage_*` without storage) are left out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MetricsSnapshot {
+    /// In the order of docs/metrics.md.
     pub families: Vec<MetricFamily>,
 }
 

@@ -60,8 +60,8 @@ impl<'s> QueryCx<'s> {
     /// what the program knows.
     ///
     /// ```
-    /// use noexd::access::Session;
-    /// use noexd::query::QueryCx;
+    /// use noexd::hooks::access::Session;
+    /// use noexd::hooks::query::QueryCx;
     /// use serde_json::{Value, json};
     ///
     /// let unread = |cx: &QueryCx<'_>, params: Option<&Value>| {
@@ -131,6 +131,7 @@ pub struct QueryBucket<'c> {
 /// A page of [`QueryBucket::paginate`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
+    /// In the order of their keys.
     pub records: Vec<Value>,
     /// More records follow.
     pub has_more: bool,
@@ -143,6 +144,7 @@ pub struct Page {
 pub struct Group {
     /// The values that the first record of the group has in the fields.
     pub key: Value,
+    /// What was computed of its records.
     pub value: f64,
 }
 

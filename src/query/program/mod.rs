@@ -28,7 +28,7 @@ use crate::store;
 ///
 /// ```
 /// use noexd::Server;
-/// use noexd::query::QueryCx;
+/// use noexd::hooks::query::QueryCx;
 /// use serde_json::{Value, json};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
