@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }),
         )
         .start()?;
-    println!("clients connect to ws://{}/", server.local_addr());
+    println!("clients connect to {}", server.url());
 
     for step in 0..5 {
         let celsius = 20.0 + f64::from(step) / 2.0;

@@ -180,3 +180,11 @@ mod wheel;
 pub use config::Config;
 pub use protocol::{ErrorCode, OpError};
 pub use server::{Builder, Handle, LocalClient, Server, ServerThread};
+
+// The programs in the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/embedding.md")]
+mod embedding {}
+#[cfg(doctest)]
+#[doc = include_str!("../docs/rules.md")]
+mod rules_page {}

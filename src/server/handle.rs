@@ -18,6 +18,7 @@ use crate::storage::StorageStats;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub address: SocketAddr,
+    pub url: String,
     pub started: Instant,
     pub running: AtomicBool,
     next_client: AtomicU32,
@@ -28,12 +29,13 @@ pub(super) struct Shared {
 
 impl Shared {
     pub fn new(
-        address: SocketAddr,
+        (address, url): (SocketAddr, String),
         counters: Arc<Counters>,
         storage: Option<Arc<StorageStats>>,
     ) -> Self {
         Shared {
             address,
+            url,
             started: Instant::now(),
             running: AtomicBool::new(true),
             next_client: AtomicU32::new(0),
@@ -178,6 +180,11 @@ impl Handle {
     /// Whether the loop has not ended.
     pub fn is_running(&self) -> bool {
         self.shared.running.load(Ordering::Acquire)
+    }
+
+    /// The URL of the WebSocket endpoint, as [`Server::url`](super::Server::url).
+    pub fn url(&self) -> &str {
+        &self.shared.url
     }
 
     /// The address that the server listens on.

@@ -309,7 +309,8 @@ fn launch(config: Config, signals: bool, mut hooks: Hooks) -> Result<Server, Sta
     let storage = durable.as_ref().map(|durable| durable.writer().stats());
     let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
     let address = reached.address.unwrap_or(nowhere);
-    let shared = Arc::new(Shared::new(address, transport.counters(), storage));
+    let shared =
+        Arc::new(Shared::new((address, reached.url.clone()), transport.counters(), storage));
     let mut service = Service::new(notifier);
     service.ready(&reached.url);
     Ok(Server { transport, shared, reached, durable, service })

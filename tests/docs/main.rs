@@ -50,6 +50,7 @@ const PAGES: &[(&str, &str)] = &[
     ),
     ("continuity.md", "{}"),
     ("reference/store.md", r#"{}"#),
+    ("writing-rules.md", "{}"),
     ("reference/rules.md", r#"{}"#),
     ("reference/procedures.md", r#"{}"#),
     ("reference/logic.md", r#"{}"#),

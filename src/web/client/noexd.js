@@ -26,6 +26,9 @@ export class NoexdError extends Error {
   }
 }
 
+/** An error of the client itself, about an operation. */
+const fault = (code, text, operation) => new NoexdError(code, text, undefined, operation);
+
 /** Deep equality of JSON values. */
 function equal(a, b) {
   if (a === b) return true;
@@ -523,7 +526,7 @@ function createWrites(link) {
     pump();
   }
 
-  const unknown = (w) => new NoexdError("UNKNOWN_OUTCOME", "The connection ended before the answer", undefined, w.type);
+  const unknown = (w) => fault("UNKNOWN_OUTCOME", "The connection ended before the answer", w.type);
   const repeats = (w) => link.isOnce() && w.once;
 
   function answered(w, why, value, message) {
@@ -582,14 +585,14 @@ function createWrites(link) {
     return new Promise((resolve, reject) => {
       const size = JSON.stringify(fields).length;
       if (queue.length >= QUEUE_ENTRIES || bytes + size > QUEUE_BYTES) {
-        return reject(new NoexdError("QUEUE_FULL", "Too many changes wait for the connection", undefined, type));
+        return reject(fault("QUEUE_FULL", "Too many changes wait for the connection", type));
       }
       const w = { n: ++counter, type, fields, resolve, reject, bytes: size, user: link.userId(), once: o.once !== false, signal: o.signal, onCommit: o.onCommit };
       bytes += size;
       const cut = (code) => () => {
         if (w.settled) return;
         if (w.sent || w.wasSent) settle(w, unknown(w));
-        else finish(w, new NoexdError(code, undefined, undefined, type));
+        else finish(w, fault(code, undefined, type));
       };
       w.abort = cut("ABORTED");
       if (o.timeoutMs) w.timer = later(cut("TIMEOUT"), o.timeoutMs);
@@ -753,7 +756,7 @@ export function connect(url, given = {}) {
   /** On this connection or not at all. */
   function send(type, fields, done) {
     if (isOpen) transmit({ type, fields, done });
-    else done(new NoexdError("OFFLINE", "Not connected", undefined, type));
+    else done(fault("OFFLINE", "Not connected", type));
   }
   const ask = (type, fields) =>
     new Promise((resolve, reject) => send(type, fields, (why, value) => (why ? reject(why) : resolve(value))));
@@ -763,15 +766,15 @@ export function connect(url, given = {}) {
   }
 
   function request(type, fields = {}, o = {}) {
-    if (status == "closed") return Promise.reject(new NoexdError("CLOSED", reason, undefined, type));
+    if (status == "closed") return Promise.reject(fault("CLOSED", reason, type));
     if (new Blob([JSON.stringify(fields)]).size + 64 > options.maxMessageBytes) {
-      return Promise.reject(new NoexdError("TOO_LARGE", `More than ${options.maxMessageBytes} bytes`, undefined, type));
+      return Promise.reject(fault("TOO_LARGE", `More than ${options.maxMessageBytes} bytes`, type));
     }
     wake();
     if (options.queue && QUEUEABLE.test(type)) return isRestored ? writes.add(type, fields, o) : restoring.then(() => writes.add(type, fields, o));
     const isRead = READ.test(type);
     if (!isRead && status == "waiting") {
-      return Promise.reject(new NoexdError("OFFLINE", "Not connected", undefined, type));
+      return Promise.reject(fault("OFFLINE", "Not connected", type));
     }
     return new Promise((resolve, reject) => {
       const entry = { type, fields, isRead };
@@ -782,7 +785,7 @@ export function connect(url, given = {}) {
         why ? reject(why) : resolve(value);
       };
       const cut = (code) => () => {
-        entry.done(new NoexdError(entry.sent && !isRead ? "UNKNOWN_OUTCOME" : code, undefined, undefined, type));
+        entry.done(fault(entry.sent && !isRead ? "UNKNOWN_OUTCOME" : code, undefined, type));
         entry.done = () => {};
       };
       const abort = cut("ABORTED");
@@ -932,14 +935,14 @@ export function connect(url, given = {}) {
     for (const timer of [watchdog, connectTimer, refreshTimer]) clearTimeout(timer);
     [socket, isOpen, isSigned, syncing] = [undefined, false, false, false];
     if (code == 1009 && first) {
-      first.done(new NoexdError("TOO_LARGE", "The server takes no message of this length", undefined, first.type));
+      first.done(fault("TOO_LARGE", "The server takes no message of this length", first.type));
       unanswered.delete(first.id);
       most = 0;
     } else if (code == 1011 && text == "internal_error" && first) {
       const culprit = first.write ?? first;
       culprit.strikes = (culprit.strikes ?? 0) + 1;
       if (culprit.strikes > 1) {
-        first.done(new NoexdError("INTERNAL_ERROR", "The server failed twice at this request", undefined, first.type));
+        first.done(fault("INTERNAL_ERROR", "The server failed twice at this request", first.type));
         unanswered.delete(first.id);
       }
     } else if (code == 1011 || code == 1013) least = 5000;
@@ -955,9 +958,9 @@ export function connect(url, given = {}) {
     const reads = [];
     for (const entry of unanswered.values()) {
       if (entry.isRead) reads.push(entry);
-      else if (!entry.write) entry.done(new NoexdError(entry.isRead === false ? "UNKNOWN_OUTCOME" : "OFFLINE", "The connection ended", undefined, entry.type));
+      else if (!entry.write) entry.done(fault(entry.isRead === false ? "UNKNOWN_OUTCOME" : "OFFLINE", "The connection ended", entry.type));
     }
-    backlog.filter((one) => !one.isRead).forEach((one) => one.done(new NoexdError("OFFLINE", "Not connected", undefined, one.type)));
+    backlog.filter((one) => !one.isRead).forEach((one) => one.done(fault("OFFLINE", "Not connected", one.type)));
     backlog = [...reads, ...backlog];
     unanswered.clear();
     subs.clear();
@@ -1268,35 +1271,22 @@ function createTopic(host, pattern) {
   };
 }
 
+/** Arguments of the operations of a bucket that take them one by one. */
+const BUCKET = {
+  insert: ["data"], get: ["key"], all: [], where: ["filter"], findOne: ["filter"], count: ["filter"], first: ["n"], last: ["n"],
+  groupBy: ["field", "aggregate", "filter"], insertMany: ["data"], updateMany: ["filter", "data"], deleteMany: ["filter"], clear: [],
+  sum: ["field", "filter"], avg: ["field", "filter"], min: ["field", "filter"], max: ["field", "filter"],
+};
+
 /** The operations of one bucket, under the names of the existing TypeScript client. */
 function createBucket(db, bucket, live) {
   const ask = (name, fields, o) => db.request(`store.${name}`, { bucket, ...fields }, o);
-  const split = ({ expect, apply, ...o } = {}) => [{ expect, apply }, o];
   const self = {
-    insert: (data, o) => ask("insert", { data }, o),
-    get: (key, o) => ask("get", { key }, o),
-    update(key, data, given) {
-      const [more, o] = split(given);
-      return ask("update", { key, data, ...more }, o);
-    },
-    delete(key, given) {
-      const [more, o] = split(given);
-      return ask("delete", { key, ...more }, o);
-    },
+    update: (key, data, { expect, apply, ...o } = {}) => ask("update", { key, data, expect, apply }, o),
+    delete: (key, { expect, apply, ...o } = {}) => ask("delete", { key, expect, apply }, o),
     upsert: (data, { apply, onInsert, ...o } = {}) => ask("upsert", { data, apply, onInsert }, o),
-    all: (o) => ask("all", {}, o),
     find: (config, o) => ask("find", config, o),
-    where: (filter, o) => ask("where", { filter }, o),
-    findOne: (filter, o) => ask("findOne", { filter }, o),
-    count: (filter, o) => ask("count", { filter }, o),
-    first: (n, o) => ask("first", { n }, o),
-    last: (n, o) => ask("last", { n }, o),
     paginate: (page, o) => ask("paginate", page, o),
-    groupBy: (field, aggregate, filter, o) => ask("groupBy", { field, aggregate, filter }, o),
-    insertMany: (data, o) => ask("insertMany", { data }, o),
-    updateMany: (filter, data, o) => ask("updateMany", { filter, data }, o),
-    deleteMany: (filter, o) => ask("deleteMany", { filter }, o),
-    clear: (o) => ask("clear", {}, o),
     async *pages(limit) {
       for (let after, more = true; more; ) {
         const page = await ask("paginate", { limit, after });
@@ -1308,6 +1298,8 @@ function createBucket(db, bucket, live) {
       typeof what == "string" ? live("store.subscribe", { query: what, params }, bucket, takes)
         : live("store.live", { bucket, ...what }, bucket, params),
   };
-  for (const name of ["sum", "avg", "min", "max"]) self[name] = (field, filter, o) => ask(name, { field, filter }, o);
+  for (const [name, names] of Object.entries(BUCKET)) {
+    self[name] = (...given) => ask(name, Object.fromEntries(names.map((field, at) => [field, given[at]])), given[names.length]);
+  }
   return self;
 }
