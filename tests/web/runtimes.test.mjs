@@ -10,7 +10,7 @@ const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 const client = new URL(`../../src/web/${process.env.NOEXD_CLIENT ?? "client"}/noexd.js`, import.meta.url).href;
 
 const runtimes = [
-  ["deno", "deno", ["run", "--no-prompt", "--allow-net", "--allow-read", "--allow-import"]],
+  ["deno", "deno", ["run", "--no-lock", "--no-prompt", "--allow-net", "--allow-read", "--allow-import"]],
   ["bun", "bun", ["run"]],
   ["Node 22", "node", []],
 ];
