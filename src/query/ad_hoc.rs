@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use super::definition::Definition;
+use super::entry::{Source, not_a_query};
 use super::form::first_sorted;
+use super::ids::QueryId;
+use super::ids::ViewId;
 use super::list::{Window, write_list};
 use super::order::{SortSpec, sort_like_reference};
 use super::params::{Params, Template};
 use super::piece::Piece;
 use super::plan::{Evaluated, Plan};
 use super::program::ProgramView;
-use super::registry::{Name, QueryId, Source, not_a_query};
+use super::registry::Name;
 use super::value::Member;
 use super::view::Want;
-use super::views::{ViewId, Views};
+use super::views::Views;
 use crate::budget::Budget;
 use crate::json::{Json, Object, Raw, write_number};
 use crate::protocol::{ErrorCode, OpError, bounds};

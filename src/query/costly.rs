@@ -6,28 +6,16 @@
 //! costs what a write costs, whoever is watching. The mark goes when no update
 //! has cost that much for a minute.
 
+use super::entry::Costly;
+use super::ids::{QueryId, ViewId};
 use super::live::Happened;
-use super::registry::QueryId;
-use super::views::{ViewId, Views};
+use super::views::Views;
 use crate::budget::Budget;
 use crate::protocol::OpError;
 use crate::store::Store;
 
 /// How long nothing may have cost too much before a mark goes.
 const UNMARK_AFTER_MS: u64 = 60_000;
-
-/// A query that has cost too much.
-#[derive(Clone, Debug)]
-pub(super) struct Costly {
-    /// When an update last cost too much.
-    last_expensive: u64,
-    /// When the next update may begin.
-    next: u64,
-    /// Steps of the update that is under way.
-    spent: u64,
-    /// Views that have missed a commit, the longest waiting first.
-    lagging: std::collections::VecDeque<ViewId>,
-}
 
 impl Views {
     /// Costly queries.

@@ -1,48 +1,14 @@
 //! What operators are shown of views: who they are for, what they hold and what
 //! they cost.
 
+use super::entry::{Entry, SlowView};
+use super::ids::ViewId;
 use super::live::Live;
-use super::views::{Entry, ViewId, Views};
+use super::views::Views;
 use crate::store::Store;
 
 /// Characters of parameters that are shown.
 const MOST_PARAMS: usize = 256;
-
-/// What keeping one view has cost.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Upkeep {
-    /// Never given again, unlike the place of the view.
-    number: u64,
-    created_at: u64,
-    micros: u64,
-    largest_micros: u64,
-    last_micros: u64,
-    pushed_bytes: u64,
-    /// Of those that were counted by their reason.
-    reruns: u64,
-}
-
-impl Upkeep {
-    pub fn new(number: u64, created_at: u64) -> Self {
-        Upkeep { number, created_at, ..Upkeep::default() }
-    }
-
-    /// It has followed one commit.
-    pub fn count(&mut self, micros: u64) {
-        self.micros = self.micros.saturating_add(micros);
-        self.largest_micros = self.largest_micros.max(micros);
-        self.last_micros = micros;
-    }
-}
-
-/// A view that took long to follow a commit.
-#[derive(Clone, Debug)]
-pub(crate) struct SlowView {
-    pub query: Box<str>,
-    pub micros: u64,
-    /// Why it is evaluated afresh, if it is.
-    pub fallback: Option<&'static str>,
-}
 
 /// What is worth remembering until somebody asks.
 const SLOW_MICROS: u64 = 1_000;

@@ -9,9 +9,11 @@ mod ad_hoc;
 mod costly;
 mod definition;
 mod derived;
+mod entry;
 mod explain;
 mod form;
 mod groups;
+mod ids;
 mod intervals;
 mod list;
 mod listed;
@@ -42,7 +44,9 @@ mod tests;
 pub(crate) use ad_hoc::AdHoc;
 pub(crate) use definition::unknown_members;
 pub(crate) use derived::{Derivation, Derived};
-pub(crate) use listed::{SlowView, ViewRow, WantedViews};
+pub(crate) use entry::{SlowView, not_a_query};
+pub(crate) use ids::ViewId;
+pub(crate) use listed::{ViewRow, WantedViews};
 pub(crate) use news::{EndReason, News, NewsItem};
 #[cfg(feature = "tools")]
 pub(crate) use params::placeholder;
@@ -50,10 +54,9 @@ pub use program::{
     Effect, Group, IncrementalQuery, Page, Query, QueryBucket, QueryCx, RecordChange,
 };
 pub(crate) use program::{Incremental, Plain, Program};
-pub(crate) use registry::not_a_query;
 pub(crate) use resume::Question;
 pub(crate) use sets::{Listed as ListedSet, SetId, Sets};
 pub(crate) use span::Span;
 pub use view::ViewLimits;
 pub(crate) use view::{Body, Changed, Want};
-pub(crate) use views::{ViewId, Views};
+pub(crate) use views::Views;

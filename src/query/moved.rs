@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use super::entry::{Source, ViewKey, not_a_query};
+use super::ids::ViewId;
 use super::live::{Common, Live};
 use super::news::News;
-use super::registry::{Source, not_a_query};
 use super::view::{Body, View, Want};
-use super::views::{ViewId, ViewKey, Views, filter_text};
+use super::views::{Views, filter_text};
 use crate::json::Json;
 use crate::protocol::OpError;
 use crate::store::{BucketId, Store};

@@ -1,7 +1,7 @@
 //! What views tell those who follow them.
 
+use super::ids::ViewId;
 use super::view::Changed;
-use super::views::ViewId;
 use crate::app::CommitSeq;
 
 /// Why subscriptions end without their clients' doing.

@@ -1,7 +1,8 @@
 //! Which state a view shows, by the numbers of commits.
 
+use super::ids::ViewId;
 use super::live::Live;
-use super::views::{ViewId, Views};
+use super::views::Views;
 use crate::app::CommitSeq;
 use crate::store::BucketId;
 

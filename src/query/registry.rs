@@ -3,23 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::costly::Costly;
 use super::definition::Definition;
 use super::derived::Derivation;
+use super::entry::{Query, Source, not_a_query};
+use super::ids::{QueryId, ViewId};
 use super::live::Live;
 use super::news::{EndReason, News};
 use super::program::Program;
 use super::routing::Route;
-use super::views::{ViewId, ViewKey, Views};
+use super::views::Views;
 use crate::budget::Budget;
 use crate::json::Json;
 use crate::protocol::{ErrorCode, OpError, bounds};
 use crate::store::schema::{MAX_ISSUES, differences};
 use crate::store::{BucketId, Filter, Store, not_defined};
-
-/// Names one definition of a query for ever; ascends with time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct QueryId(u32);
 
 /// Under what a query is found.
 #[derive(Clone, Copy, Debug)]
@@ -27,48 +24,6 @@ pub(super) enum Name<'n> {
     Given(&'n str),
     /// Its text, and what people are told.
     Text(&'n str, &'n str),
-}
-
-#[derive(Debug)]
-pub(super) struct Query {
-    /// Of one without a name, what people are told about it.
-    pub name: Box<str>,
-    /// The text of one without a name.
-    pub ad_hoc: Option<Box<str>>,
-    pub source: Source,
-    pub views: HashMap<ViewKey, ViewId>,
-    /// What the upkeep of its views has cost: without a limit, but counted.
-    pub upkeep: Budget,
-    /// What it was when the current commit came, and that commit's number.
-    pub counted: (u64, u64),
-    pub costly: Option<Costly>,
-}
-
-/// What computes the results.
-#[derive(Clone)]
-pub(super) enum Source {
-    Declared(Arc<Definition>),
-    Program(Arc<dyn Program>),
-    Derived(Arc<dyn Derivation>),
-}
-
-impl std::fmt::Debug for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Source::Declared(definition) => definition.fmt(f),
-            Source::Program(_) => f.write_str("Program"),
-            Source::Derived(_) => f.write_str("Derived"),
-        }
-    }
-}
-
-impl Source {
-    pub fn definition(&self) -> Option<&Definition> {
-        match self {
-            Source::Declared(definition) => Some(definition),
-            Source::Program(_) | Source::Derived(_) => None,
-        }
-    }
 }
 
 /// What `store.listQueries` shows of a query.
@@ -307,9 +262,4 @@ impl Views {
 
 fn already_defined(name: &str) -> OpError {
     OpError::new(ErrorCode::AlreadyExists, format!("Query \"{name}\" is already defined"))
-}
-
-/// `Query "{name}" is not defined`
-pub(crate) fn not_a_query(name: &str) -> OpError {
-    OpError::new(ErrorCode::QueryNotDefined, format!("Query \"{name}\" is not defined"))
 }

@@ -1,14 +1,15 @@
 //! What the result of a view is called, and what became of single records in it:
 //! for those who come back.
 
+use super::entry::Source;
 use super::form::Form;
+use super::ids::ViewId;
 use super::list::ListChange;
 use super::live::Live;
 use super::piece::Piece;
-use super::registry::Source;
 use super::value::Member;
 use super::view::View;
-use super::views::{ViewId, Views};
+use super::views::Views;
 use crate::app::CommitSeq;
 use crate::json::Json;
 use crate::store::{Bucket, BucketId, Key, Row, Store};

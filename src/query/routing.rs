@@ -10,11 +10,11 @@
 
 use std::collections::HashMap;
 
+use super::ids::ViewId;
 use super::intervals::{End, Intervals};
 use super::order::text_bytes;
 use super::program::Dependencies;
 use super::sum::ordered_bits;
-use super::views::ViewId;
 use crate::json::{Kind, Raw};
 use crate::store::filter::Wanted;
 use crate::store::{Bounds, BucketId, Change, FieldRef, Filter, Key, Row};

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use slab::Slab;
 
+use super::ids::ViewId;
 use super::routing::{Route, Routes};
-use super::views::ViewId;
 use crate::budget::Budget;
 use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, OpError};

@@ -2,9 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::ids::ViewId;
 use super::live::{Happened, Live};
 use super::news::{EndReason, News};
-use super::views::{ViewId, Views};
+use super::views::Views;
 use crate::store::{BucketId, Change, Commit, DefinitionChange, Store};
 
 impl Views {

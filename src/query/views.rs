@@ -9,13 +9,13 @@ use std::sync::Arc;
 use serde_json::Value;
 use slab::Slab;
 
+use super::entry::{Entry, Query, SlowView, Source, Upkeep, ViewKey, not_a_query};
 use super::form::Fallback;
-use super::listed::Upkeep;
+use super::ids::{QueryId, ViewId};
 use super::live::{Common, Live};
 use super::news::{News, NewsItem};
 use super::params::given;
 use super::program::ProgramView;
-use super::registry::{Query, QueryId, Source, not_a_query};
 use super::routing::{Route, Routes};
 use super::view::{View, ViewLimits, Want};
 use crate::app::CommitSeq;
@@ -23,49 +23,6 @@ use crate::budget::Budget;
 use crate::json::{Json, Raw};
 use crate::protocol::OpError;
 use crate::store::{BucketId, Store};
-
-/// Names a view while it has subscribers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct ViewId(u32);
-
-impl ViewId {
-    /// For what is found as views are, and is none.
-    pub(super) fn numbered(number: usize) -> ViewId {
-        ViewId(u32::try_from(number).unwrap_or(u32::MAX))
-    }
-
-    pub(super) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// What views of one query differ in.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ViewKey {
-    /// The text of the parameters: of a declarative query, of those that its
-    /// filter mentions.
-    pub params: Box<str>,
-    pub read_filter: Option<Box<str>>,
-}
-
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub live: Live,
-    pub query: QueryId,
-    pub key: ViewKey,
-    /// Where it is filed.
-    pub routes: Vec<(BucketId, Route)>,
-    /// Changes of the current commit that concern it, by index.
-    pub pending: Vec<usize>,
-    /// It has not followed the newest commits.
-    pub lagging: bool,
-    /// The newest commit that it shows, while it lags.
-    pub shows: CommitSeq,
-    /// The commit after which its result is as it is.
-    pub changed: CommitSeq,
-    pub upkeep: Upkeep,
-    memory: usize,
-}
 
 /// See the module's description.
 #[derive(Debug, Default)]
@@ -84,7 +41,7 @@ pub(crate) struct Views {
     /// How many there have been.
     last_view: u64,
     /// The slowest upkeep since somebody asked.
-    pub(super) slow: Option<super::listed::SlowView>,
+    pub(super) slow: Option<SlowView>,
     /// Microseconds to measure with.
     stopwatch: Option<fn() -> u64>,
     pub(super) subscribers: usize,

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::form::{Effect, same_list, span_of};
+use super::ids::ViewId;
 use super::list::{ListChange, write_keys, write_list};
 use super::live::Live;
 use super::piece::Piece;
 use super::plan::Evaluated;
 use super::span::{BySpan, Span};
 use super::view::View;
-use super::views::{ViewId, Views};
+use super::views::Views;
 use crate::store::Store;
 
 impl View {

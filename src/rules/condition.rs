@@ -7,8 +7,8 @@ use crate::store::pattern::Pattern as Expression;
 
 use super::reference::{Operand, Reference, Scope, Template};
 use super::regexes::{self, RegexCache};
+use super::report::shown;
 use super::value::Path;
-use super::watched::shown;
 
 /// Where the left side comes from.
 #[derive(Clone, Debug)]
@@ -266,7 +266,8 @@ fn contains(left: Option<&Json>, right: Option<&Json>) -> Option<bool> {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::event::{Budget, Cause, Event};
+    use super::super::cause::Cause;
+    use super::super::event::{Budget, Event};
     use super::super::facts::{Facts, Source};
     use super::super::reference::Vars;
     use super::*;

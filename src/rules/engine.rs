@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::app::Now;
 use crate::json::{Json, Object, write_number};
-use crate::storage::Origin;
 use crate::wheel::{TimerId, Wheel};
 
+use super::due::Due;
 use super::event::{Budget, Chain, Event, Warning, make_id};
 use super::execution::Execution;
 use super::facts::{Fact, Facts, Source};
@@ -15,7 +15,7 @@ use super::index::PatternIndex;
 use super::pattern::{Grammar, Pattern};
 use super::record::{RecordKind, RulesChange, fact_change, rule_change, timer_record};
 use super::regexes::RegexCache;
-use super::rule::Rule;
+use super::rule::{Registered, Rule};
 use super::service::{LookupCache, RuleService, ServiceError, ServiceJob, Services, Ticket};
 use super::temporal::Temporal;
 use super::timers::{ArmedTimer, Timers};
@@ -96,17 +96,6 @@ impl Default for Options {
     }
 }
 
-/// What is due on the engine's wheel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
-    /// An arming of a timer.
-    Timer(u64),
-    /// An alarm of a temporal pattern.
-    Pattern { rule: u64, alarm: u64 },
-    /// A service did not answer in time.
-    Call(Ticket),
-}
-
 /// A group of rules from the configuration.
 #[derive(Clone, Debug)]
 pub struct Group {
@@ -114,16 +103,6 @@ pub struct Group {
     pub name: String,
     pub description: Option<String>,
     pub enabled: bool,
-}
-
-#[derive(Debug)]
-pub(super) struct Registered {
-    pub rule: Arc<Rule>,
-    /// The definition with defaults and the server's fields.
-    pub definition: Object,
-    pub origin: Origin,
-    /// Of the pattern of its trigger among all patterns; 0: none.
-    pub place: u64,
 }
 
 /// Counters of `rules.stats`.

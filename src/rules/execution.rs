@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::json::{Json, Object};
 
-use super::event::Cause;
+use super::cause::Cause;
 use super::reference::Vars;
+use super::report::Report;
 use super::rule::{Action, Catch, ForEach, Lookup, Rule};
-use super::watched::Report;
 
 /// One rule that runs for one trigger.
 #[derive(Debug)]

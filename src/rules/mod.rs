@@ -12,8 +12,10 @@
 //! explicit stack, so that chains cannot exhaust the thread's stack and an
 //! execution can wait for a service.
 
+mod cause;
 mod condition;
 mod cron;
+mod due;
 mod duration;
 mod engine;
 mod event;
@@ -26,6 +28,7 @@ mod record;
 mod reference;
 mod regexes;
 mod registry;
+mod report;
 mod rule;
 mod run;
 mod service;

@@ -1,25 +1,23 @@
 //! What each action does, and calls of services.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::json::{Json, Object};
 use crate::protocol::bounds;
 
-use super::engine::{Cx, Due, RuleEngine, STORE_SERVICE, Waiting};
+use super::due::Due;
+use super::engine::{Cx, RuleEngine, STORE_SERVICE, Waiting};
 use super::event::{Event, Warning, make_id};
 use super::execution::{Execution, LookupFailure, Stage};
 use super::facts::Source;
 use super::reference::{Operand, Scope, Template};
+use super::report::{Verdict, printable};
 use super::rule::{Action, Lookup, TimerSpec};
 use super::run::{After, Task, log_failure};
 use super::service::{LookupCache, ServiceError, ServiceReply};
 use super::timers::Timer;
 use super::value::{Measure, size, type_name};
-use super::watched::Verdict;
 
-/// Bytes of one line of a `log` action.
-const MAX_LOG: usize = 8 * 1024;
 /// Executions that may wait for services at once.
 const MAX_WAITING: usize = 10_000;
 
@@ -461,26 +459,4 @@ impl From<ServiceError> for CallFailed {
             ServiceError::Failed(text) => CallFailed::Text(text),
         }
     }
-}
-
-/// The text on one line, control characters escaped, cut to a length.
-pub(super) fn printable(text: &str) -> String {
-    let mut line = String::with_capacity(text.len().min(MAX_LOG));
-    for character in text.chars() {
-        if character.is_control() {
-            // Writing to a String cannot fail.
-            let _ = write!(line, "{}", character.escape_default());
-        } else {
-            line.push(character);
-        }
-        if line.len() > MAX_LOG {
-            let mut end = MAX_LOG;
-            while !line.is_char_boundary(end) {
-                end -= 1;
-            }
-            line.truncate(end);
-            break;
-        }
-    }
-    line
 }

@@ -10,9 +10,8 @@ use crate::json::{Json, Object, parse};
 use crate::storage::Origin;
 
 use super::cron::Cron;
-use super::engine::Registered;
 use super::facts::{Fact, Source};
-use super::rule::Schedule;
+use super::rule::{Registered, Schedule};
 use super::timers::Timer;
 
 /// Deeper than anything in a record: messages have at most 1024 levels, and

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::json::Json;
 
-use super::event::Cause;
+use super::cause::Cause;
 use super::facts::{Fact, Facts};
 use super::value::{MAX_VALUE_BYTES, Path, text_of};
 

@@ -8,10 +8,10 @@ use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, OpError};
 use crate::storage::Origin;
 
-use super::engine::{Cx, Group, Registered, RuleEngine};
+use super::engine::{Cx, Group, RuleEngine};
 use super::index::PatternIndex;
 use super::record::{RecordKind, RulesChange, Stored, StoredRule, rule_change};
-use super::rule::{Rule, Trigger};
+use super::rule::{Registered, Rule, Trigger};
 use super::validate::{Findings, Surroundings, validate};
 
 /// Members that the server sets.

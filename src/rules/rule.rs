@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::json::{Json, Object};
+use crate::storage::Origin;
 
 use super::condition::Condition;
 use super::cron::Cron;
 use super::duration;
 use super::reference::{Operand, Template};
-use super::temporal::TemporalSpec;
+use super::temporal::spec::TemporalSpec;
 
 /// A compiled rule. An update makes a new one; executions that have begun keep
 /// the one they began with.
@@ -150,6 +151,17 @@ pub(super) enum Schedule {
         cron: Arc<Cron>,
         expression: Arc<str>,
     },
+}
+
+/// A rule and what it was made from.
+#[derive(Debug)]
+pub(super) struct Registered {
+    pub rule: Arc<Rule>,
+    /// The definition with defaults and the server's fields.
+    pub definition: Object,
+    pub origin: Origin,
+    /// Of the pattern of its trigger among all patterns; 0: none.
+    pub place: u64,
 }
 
 impl Rule {

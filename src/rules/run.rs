@@ -10,17 +10,19 @@ use std::sync::Arc;
 
 use crate::json::{Json, Object};
 
-use super::engine::{Cx, Due, NewEvent, RuleEngine};
-use super::event::{Budget, Cause, Event, MAX_STEPS, TriggerData, Warning};
+use super::cause::{Cause, TriggerData};
+use super::due::Due;
+use super::engine::{Cx, NewEvent, RuleEngine};
+use super::event::{Budget, Event, MAX_STEPS, Warning};
 use super::execution::{Execution, Stage};
 use super::facts::{Fact, Source};
 use super::index::{Group, PatternIndex};
 use super::reference::{Scope, Vars};
+use super::report::Verdict;
 use super::rule::Rule;
 use super::service::panic_text;
 use super::temporal::Completed;
 use super::timers::Expired;
-use super::watched::Verdict;
 
 /// Something to be done; the last on the stack is next.
 #[derive(Debug)]
@@ -384,7 +386,7 @@ fn completed_task(completed: Completed, depth: u32, budget: &Arc<Budget>) -> Tas
 pub(super) fn log_failure(rule: &Rule, level: log::Level, text: &str, cx: &mut Cx<'_>) {
     if let Some(count) = rule.count_failure() {
         let times = if count > 1 { format!(" ({count} failures so far)") } else { String::new() };
-        let text = super::perform::printable(text);
+        let text = super::report::printable(text);
         cx.host.log(level, &format!("Rule \"{}\" ({}): {text}{times}", rule.id, rule.name));
     }
 }

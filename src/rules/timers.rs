@@ -16,7 +16,7 @@ use crate::app::Now;
 use crate::json::{Json, write_number, write_string};
 use crate::wheel::{TimerId, Wheel};
 
-use super::engine::Due;
+use super::due::Due;
 use super::rule::Schedule;
 
 /// Timers that may be armed at once.

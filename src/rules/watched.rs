@@ -5,82 +5,13 @@ use std::sync::Arc;
 
 use crate::json::{Json, Object};
 
+use super::cause::Cause;
 use super::engine::{Cx, RuleEngine};
-use super::event::Cause;
 use super::execution::Execution;
 use super::index::{Group, PatternIndex};
 use super::reference::{Scope, Vars};
+use super::report::{Report, Verdict, cut};
 use super::rule::Rule;
-
-/// Why a rule ran, or how far it got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Fired,
-    Condition,
-    Lookup,
-    Disabled,
-    Depth,
-    Cascade,
-    Failed,
-}
-
-impl Verdict {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Verdict::Fired => "fired",
-            Verdict::Condition => "condition",
-            Verdict::Lookup => "lookup",
-            Verdict::Disabled => "disabled",
-            Verdict::Depth => "depth",
-            Verdict::Cascade => "cascade",
-            Verdict::Failed => "failed",
-        }
-    }
-}
-
-/// What an evaluation of a watched rule has done so far.
-#[derive(Debug, Default)]
-pub(super) struct Report {
-    actions: Vec<Json>,
-}
-
-/// Actions that one report lists.
-const MOST_ACTIONS: usize = 100;
-/// Characters of a value that is shown.
-const MOST_TEXT: usize = 256;
-
-impl Report {
-    pub fn action(&mut self, at: usize, kind: &'static str, error: Option<&str>) {
-        if self.actions.len() >= MOST_ACTIONS {
-            return;
-        }
-        let mut action: Object = [
-            ("index", Json::Number(at as f64)),
-            ("type", Json::from(kind)),
-            ("ok", Json::Bool(error.is_none())),
-        ]
-        .into_iter()
-        .collect();
-        if let Some(error) = error {
-            action.insert("error", Json::from(cut(error)));
-        }
-        self.actions.push(Json::Object(action));
-    }
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(MOST_TEXT).collect()
-}
-
-/// A value for people: short ones as they are.
-pub(super) fn shown(value: Option<&Json>) -> Json {
-    match value {
-        None => Json::Null,
-        Some(Json::String(text)) => Json::from(cut(text)),
-        Some(value @ (Json::Array(_) | Json::Object(_))) => Json::from(cut(&value.to_text())),
-        Some(value) => value.clone(),
-    }
-}
 
 fn trigger(cause: &Cause) -> Json {
     let (kind, name) = cause.described();

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{OpenFlags, params};
 
-use super::directory::{MIN_FREE_BYTES, free_bytes, sync_directory, with_suffix};
+use super::directory::{
+    MIN_FREE_BYTES, directory_of, free_bytes, remove_if_there, sync_directory, with_suffix,
+};
 use super::sqlite::{
-    Sqlite, SqliteReader, failure, last_commit, meta, note_copied_cookie, open, parent,
-    remove_if_there, set_lineage,
+    Sqlite, SqliteReader, failure, last_commit, meta, note_copied_cookie, open, set_lineage,
 };
 use super::{Location, StorageError, StorageErrorKind};
 use crate::app::CommitSeq;
@@ -259,7 +260,7 @@ fn copy_with(
     fs::rename(&partial, target).map_err(|error| {
         StorageError::io(&format!("cannot create {}", target.display()), &error)
     })?;
-    sync_directory(&parent(target))?;
+    sync_directory(&directory_of(target))?;
     describe(target, Some(name))
 }
 

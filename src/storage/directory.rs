@@ -272,3 +272,26 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), StorageError> {
         .and_then(|directory| directory.sync_all())
         .map_err(|error| StorageError::io(&format!("cannot sync {}", path.display()), &error))
 }
+
+/// The log of a database.
+#[cfg(feature = "sqlite")]
+pub(super) fn log_path(database: &Path) -> PathBuf {
+    with_suffix(database, "-wal")
+}
+
+/// The record of what of it is on disk.
+#[cfg(feature = "sqlite")]
+pub(super) fn record_path(database: &Path) -> PathBuf {
+    with_suffix(database, "-synced")
+}
+
+/// Removes a file; one that is not there is no error.
+#[cfg(feature = "sqlite")]
+pub(super) fn remove_if_there(path: &Path) -> Result<(), StorageError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StorageError::io(&format!("cannot remove {}", path.display()), &error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -25,6 +25,8 @@ mod writer;
 #[cfg(feature = "sqlite")]
 mod backup;
 #[cfg(feature = "sqlite")]
+mod replacing;
+#[cfg(feature = "sqlite")]
 mod restore;
 #[cfg(feature = "sqlite")]
 mod sqlite;

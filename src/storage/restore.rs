@@ -7,16 +7,13 @@
 //! it in place. Every step after that can be repeated.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::backup::{copy_database, describe, sync_file};
-use super::directory::{sync_directory, with_suffix};
-use super::sqlite::{Sqlite, log_path, parent, record_path, remove_if_there};
-use super::{BackupInfo, Storage as _, StorageError, StorageErrorKind};
-
-/// What the name of a database has behind it that was there before a restore.
-const KEPT: &str = ".before-restore-";
+use super::directory::{directory_of, log_path, sync_directory, with_suffix};
+use super::replacing::{KEPT, Step, complete, decided, recover, undecided, undo};
+use super::sqlite::Sqlite;
+use super::{BackupInfo, Storage as _, StorageError};
 
 /// What [`install_file`] did.
 #[derive(Debug)]
@@ -25,9 +22,6 @@ pub struct Installed {
     /// Where the data is now that was there before.
     pub kept: Option<PathBuf>,
 }
-
-/// A step that is about to be taken; for tests that stop in front of it.
-type Step<'s> = &'s mut dyn FnMut() -> Result<(), StorageError>;
 
 /// Puts a copy of a backup in the place of a database file that nobody uses.
 /// The old file is kept under another name. A crash leaves the old data or the
@@ -67,26 +61,16 @@ pub(super) fn install(
     sync_file(&fresh)?;
     step()?;
     let kept = if there { Some(keep(database, at, step)?) } else { None };
-    sync_directory(&parent(database))?;
+    sync_directory(&directory_of(database))?;
     step()?;
     let failed = |error: std::io::Error| {
         StorageError::io(&format!("cannot replace {}", database.display()), &error)
     };
     fs::rename(&fresh, decided(database)).map_err(failed)?;
-    sync_directory(&parent(database))?;
+    sync_directory(&directory_of(database))?;
     step()?;
     complete(database, step)?;
     Ok(Installed { info, kept })
-}
-
-/// The name under which the new file is the data.
-fn decided(database: &Path) -> PathBuf {
-    with_suffix(database, ".restored")
-}
-
-/// The name of the new file as long as the old one is the data.
-fn undecided(database: &Path) -> PathBuf {
-    with_suffix(database, ".restoring")
 }
 
 /// Takes the log into the file: one file is easier to keep than two. A database
@@ -112,91 +96,4 @@ fn keep(database: &Path, at: u64, step: Step<'_>) -> Result<PathBuf, StorageErro
         }
     }
     Ok(aside)
-}
-
-/// Completes a restore that was interrupted, or undoes it if it had not come to
-/// its decision. Only for the process that has the data directory to itself.
-///
-/// # Errors
-///
-/// What the file system answers.
-pub(super) fn recover(database: &Path) -> Result<(), StorageError> {
-    if complete(database, &mut || Ok(()))? {
-        log::warn!(
-            "{}: a restore had been interrupted; it is complete now, and the data that was there \
-             before is in the newest file of that name with {KEPT}*",
-            database.display()
-        );
-    }
-    if undecided(database).exists() {
-        undo(database)?;
-        log::warn!(
-            "{}: a restore had been interrupted before it took effect; the data is as it was",
-            database.display()
-        );
-    }
-    Ok(())
-}
-
-fn undo(database: &Path) -> Result<(), StorageError> {
-    let directory = parent(database);
-    let failed = |error: std::io::Error| {
-        StorageError::io(&format!("cannot read {}", directory.display()), &error)
-    };
-    let place = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
-    let live = [place(database), place(&log_path(database))];
-    // Second names of files that are in use: whoever opened one would write to
-    // the data behind noexd's back.
-    for entry in fs::read_dir(&directory).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let kept = path.to_string_lossy().contains(KEPT);
-        if kept && live.iter().flatten().any(|live| place(&path) == Some(*live)) {
-            remove_if_there(&path)?;
-        }
-    }
-    let fresh = undecided(database);
-    remove_if_there(&with_suffix(&fresh, "-journal"))?;
-    // Last, so that what is interrupted here is done again.
-    remove_if_there(&fresh)?;
-    sync_directory(&directory)
-}
-
-fn complete(database: &Path, step: Step<'_>) -> Result<bool, StorageError> {
-    let decided = decided(database);
-    if !decided.exists() {
-        return Ok(false);
-    }
-    // The old file's companions must not be taken for those of the new one:
-    // they go first.
-    for companion in [record_path(database), log_path(database), with_suffix(database, "-shm")] {
-        step()?;
-        remove_if_there(&companion)?;
-    }
-    step()?;
-    sync_directory(&parent(database))?;
-    step()?;
-    fs::rename(&decided, database).map_err(|error| {
-        StorageError::io(&format!("cannot replace {}", database.display()), &error)
-    })?;
-    step()?;
-    sync_directory(&parent(database))?;
-    Ok(true)
-}
-
-/// For those who only read, and must not change anything.
-///
-/// # Errors
-///
-/// `InUse` while a restore is not complete.
-pub(super) fn check_complete(database: &Path) -> Result<(), StorageError> {
-    if !decided(database).exists() {
-        return Ok(());
-    }
-    Err(StorageError::new(
-        StorageErrorKind::InUse,
-        format!(
-            "a restore of {} was interrupted: repeat it, or start noexd, which completes it",
-            database.display()
-        ),
-    ))
 }

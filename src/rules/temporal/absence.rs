@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::super::event::Event;
-use super::{Alarms, Completion, MAX_INSTANCES};
+use super::alarms::{Alarms, MAX_INSTANCES};
+use super::completion::Completion;
 use crate::wheel::TimerId;
 
 /// The groups of one rule that wait.

@@ -6,111 +6,29 @@
 //! is put on the engine's wheel.
 
 mod absence;
+mod alarms;
+pub(super) mod completion;
 mod sequence;
-mod spec;
+pub(super) mod spec;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::app::Now;
-use crate::json::{Json, Object};
-use crate::wheel::{TimerId, Wheel};
+use crate::wheel::Wheel;
 
-use super::engine::Due;
+use super::due::Due;
 use super::event::Event;
 use super::index::PatternIndex;
 use super::pattern::Grammar;
 use super::rule::{Rule, Trigger};
 use absence::Absence;
+use alarms::Alarms;
+use completion::Completion;
 use sequence::Sequence;
-pub(super) use spec::TemporalSpec;
-use spec::{Function, Kind};
+use spec::{Function, Kind, TemporalSpec};
 use window::{Measured, Windows};
-
-/// Instances (or groups) of one rule; the oldest is dropped.
-const MAX_INSTANCES: usize = 10_000;
-
-/// A pattern that was completed.
-#[derive(Clone, Debug)]
-pub(super) struct Completion {
-    pub group: Arc<str>,
-    pub events: Vec<Arc<Event>>,
-    /// Count and aggregate: events in the window.
-    pub count: Option<usize>,
-    pub value: Option<f64>,
-}
-
-impl Completion {
-    fn new(group: &Arc<str>, events: Vec<Arc<Event>>) -> Self {
-        Completion { group: Arc::clone(group), events, count: None, value: None }
-    }
-
-    /// The members of the trigger data that cost next to nothing.
-    pub(super) fn head(&self, spec: &TemporalSpec) -> Object {
-        let mut head = Object::with_capacity(4);
-        let (name, has_value) = match spec.kind {
-            Kind::Sequence { .. } => ("sequence", false),
-            Kind::Absence { .. } => ("absence", false),
-            Kind::Count(_) => ("count", false),
-            Kind::Aggregate { .. } => ("aggregate", true),
-        };
-        head.insert("type", Json::from(name));
-        if spec.group_by.is_some() {
-            head.insert("groupKey", Json::from(&*self.group));
-        }
-        if let Some(count) = self.count {
-            head.insert("count", Json::Number(count as f64));
-        }
-        if let Some(value) = self.value.filter(|_| has_value) {
-            head.insert("value", Json::Number(value));
-        }
-        head
-    }
-
-    /// All of the trigger data. Copies the data of up to a hundred events.
-    pub(super) fn body(&self, spec: &TemporalSpec) -> Object {
-        let data = |event: &Arc<Event>| (*event.data).clone();
-        let mut body = Object::new();
-        // Aliases first: the fixed names win over them.
-        if matches!(spec.kind, Kind::Sequence { .. } | Kind::Absence { .. }) {
-            for (matcher, event) in spec.matchers.iter().zip(&self.events) {
-                if let Some(alias) = &matcher.alias {
-                    body.insert(alias.clone(), data(event));
-                }
-            }
-        }
-        for (name, value) in self.head(spec) {
-            body.insert(name, value);
-        }
-        body.insert("events", Json::Array(self.events.iter().map(data).collect()));
-        if let (Kind::Absence { .. }, Some(after)) = (&spec.kind, self.events.first()) {
-            body.insert("after", data(after));
-        }
-        body
-    }
-}
-
-/// The clock and the wheel, as far as patterns need them.
-pub(super) struct Alarms<'w> {
-    pub wheel: &'w mut Wheel<Due>,
-    /// Monotonic milliseconds.
-    pub mono: u64,
-    pub wall: u64,
-    /// The time of the event, or of the alarm, on the clock of the patterns.
-    pub time: u64,
-    rule: u64,
-    next: &'w mut u64,
-}
-
-impl Alarms<'_> {
-    /// An alarm in so many milliseconds.
-    fn set(&mut self, after: u64) -> (u64, TimerId) {
-        *self.next += 1;
-        let due = Due::Pattern { rule: self.rule, alarm: *self.next };
-        (*self.next, self.wheel.insert(self.mono.saturating_add(after), due))
-    }
-}
 
 #[derive(Debug)]
 enum State {

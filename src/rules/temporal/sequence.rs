@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::super::event::Event;
-use super::{Completion, MAX_INSTANCES};
+use super::alarms::MAX_INSTANCES;
+use super::completion::Completion;
 
 /// The instances of one rule.
 ///

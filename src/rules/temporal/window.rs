@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::super::event::Event;
+use super::alarms::{Alarms, MAX_INSTANCES};
+use super::completion::Completion;
 use super::spec::{Function, Window};
-use super::{Alarms, Completion, MAX_INSTANCES};
 use crate::wheel::TimerId;
 
 /// Events of all groups of one rule that are kept, as time and number.

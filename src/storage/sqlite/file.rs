@@ -8,13 +8,16 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::recovery::{keep_cookie, log_path, record_path, set_cookie, set_lineage};
+use super::failure::failure;
+use super::meta::{keep_cookie, set_cookie, set_lineage};
 use super::schema::{
     APPLICATION_ID, DENSE, FORMAT_VERSION, RECORD_TRIGGERS, SPARSE, TABLES, TRIGGERS, UPGRADES,
 };
-use super::{Checkpoints, failure};
 use crate::private;
-use crate::storage::directory::{MIN_FREE_BYTES, free_bytes, sync_directory, with_suffix};
+use crate::storage::directory::{
+    MIN_FREE_BYTES, directory_of, free_bytes, log_path, record_path, remove_if_there,
+    sync_directory, with_suffix,
+};
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// How long a write waits for another program that holds the file: somebody's
@@ -30,6 +33,16 @@ const CHECKPOINT_PAGES: u32 = 4000;
 
 /// Bytes to which the log is cut back after it was copied.
 const LOG_BYTES: i64 = 64 << 20;
+
+/// Who copies the log into the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checkpoints {
+    /// This process does.
+    Own,
+    /// Another program does, because it has to see every piece of the log before
+    /// that is used again. This process does so only where it must.
+    External,
+}
 
 /// The start of every SQLite file (file format, section 1.3).
 const HEADER: usize = 100;
@@ -78,24 +91,7 @@ pub fn create_if_missing(path: &Path) -> Result<(), StorageError> {
     connection.close().map_err(|(_, error)| failed(error))?;
     std::fs::rename(&fresh, path)
         .map_err(|error| StorageError::io(&format!("cannot create {}", path.display()), &error))?;
-    sync_directory(&parent(path))
-}
-
-/// Removes a file; one that is not there is no error.
-pub fn remove_if_there(path: &Path) -> Result<(), StorageError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(StorageError::io(&format!("cannot remove {}", path.display()), &error))
-        }
-        _ => Ok(()),
-    }
-}
-
-pub fn parent(path: &Path) -> std::path::PathBuf {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_owned(),
-        _ => ".".into(),
-    }
+    sync_directory(&directory_of(path))
 }
 
 /// Looks at the first bytes before SQLite does, which would roll back or
@@ -246,7 +242,7 @@ pub fn make_dense(connection: &mut Connection, path: &Path) -> Result<(), Storag
     let size = std::fs::metadata(path).map_or(0, |file| file.len());
     // The new pages, and the log that they come through.
     let needed = size.saturating_mul(2).saturating_add(MIN_FREE_BYTES);
-    if sparse == 0 || free_bytes(&parent(path))? < needed {
+    if sparse == 0 || free_bytes(&directory_of(path))? < needed {
         return Ok(());
     }
     log::info!("{}: its records are laid out more densely, once", path.display());

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, Row};
 
-use super::failure;
+use super::failure::failure;
 use super::file::version_of;
-use super::recovery::last_commit;
+use super::meta::last_commit;
 use super::schema::{CHECKS_SINCE, SUMS_SINCE, bucket_sum, commit_sum, document_sum, record_sum};
 use crate::app::CommitSeq;
 use crate::storage::{Batch, BucketEntry, Document, Origin, StorageError, Stored, Visit};

@@ -5,10 +5,12 @@
 //! unfinished transaction is ours. Other processes may read the file while we
 //! write it; none may write it.
 
+mod failure;
 mod file;
 mod inspect;
 mod load;
 mod lock;
+mod meta;
 mod pinned;
 mod recovery;
 pub(super) mod schema;
@@ -19,17 +21,17 @@ mod write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 
-pub(super) use file::{open, parent, remove_if_there};
+pub(super) use failure::failure;
+pub use file::Checkpoints;
+pub(super) use file::open;
 pub use inspect::Found;
-pub(super) use recovery::{
-    last_commit, log_path, meta, note_copied_cookie, record_path, set_lineage,
-};
+pub(super) use meta::{last_commit, meta, note_copied_cookie, set_lineage};
 pub use schema::FORMAT_VERSION;
 
 use super::{Batch, Epochs, Storage, StorageError, StorageErrorKind, Visit, VisitPast, Written};
-use super::{directory, restore};
+use super::{directory, replacing};
 use crate::app::CommitSeq;
 use recovery::Evidence;
 use synced::Synced;
@@ -37,16 +39,6 @@ use write::History;
 
 /// How long another program may lock the file, unless something else is wanted.
 const DEFAULT_WAIT: Duration = Duration::from_secs(600);
-
-/// Who copies the log into the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Checkpoints {
-    /// This process does.
-    Own,
-    /// Another program does, because it has to see every piece of the log before
-    /// that is used again. This process does so only where it must.
-    External,
-}
 
 /// A database file, open for writing.
 pub struct Sqlite {
@@ -94,7 +86,7 @@ impl Sqlite {
         synced: bool,
         checkpoints: Checkpoints,
     ) -> Result<Self, StorageError> {
-        restore::recover(path)?;
+        replacing::recover(path)?;
         file::create_if_missing(path)?;
         file::check_header(path)?;
         let evidence = Evidence::gather(path)?;
@@ -121,9 +113,9 @@ impl Sqlite {
         file::make_dense(&mut connection, path)?;
         let (record, epochs) = recovery::note(&connection, path, synced, checkpoints)?;
         let last = record.last;
-        let synced_file = Synced::open(record_path(path), record)?;
+        let synced_file = Synced::open(directory::record_path(path), record)?;
         synced_file.sync()?;
-        directory::sync_directory(&parent(path))?;
+        directory::sync_directory(&directory::directory_of(path))?;
         Ok(Self {
             connection,
             wait: DEFAULT_WAIT,
@@ -159,7 +151,7 @@ impl Sqlite {
     ///
     /// As [`Sqlite::open`]; `NotFound` if there is no such file.
     pub fn open_to_read(path: &Path) -> Result<SqliteReader, StorageError> {
-        restore::check_complete(path)?;
+        replacing::check_complete(path)?;
         if !path.exists() {
             return Err(StorageError::new(
                 StorageErrorKind::NotFound,
@@ -184,7 +176,7 @@ impl Sqlite {
         let evidence = Evidence::gather(path)?;
         let connection = file::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
             .or_else(|_| file::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY))?;
-        if std::fs::metadata(log_path(path)).is_ok_and(|log| log.len() > 0) {
+        if std::fs::metadata(directory::log_path(path)).is_ok_and(|log| log.len() > 0) {
             // A reader leaves a log to the next start, which looks at it.
             recovery::keep_log(&connection, path)?;
         }
@@ -343,40 +335,4 @@ impl Sqlite {
     fn path(&self) -> PathBuf {
         self.connection.path().map(PathBuf::from).unwrap_or_default()
     }
-}
-
-/// An error of SQLite in our words.
-pub(super) fn failure(what: &str, path: &Path, error: &rusqlite::Error) -> StorageError {
-    use rusqlite::Error::{
-        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
-    };
-    let kind = match error.sqlite_error_code() {
-        // What noexd has not written there.
-        None if matches!(
-            error,
-            FromSqlConversionFailure(..)
-                | IntegralValueOutOfRange(..)
-                | InvalidColumnType(..)
-                | Utf8Error(..)
-        ) =>
-        {
-            StorageErrorKind::Damaged
-        }
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StorageErrorKind::Damaged,
-        Some(ErrorCode::DiskFull) => StorageErrorKind::Full,
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StorageErrorKind::InUse,
-        _ => StorageErrorKind::Io,
-    };
-    let path = path.display();
-    let message = match kind {
-        StorageErrorKind::Damaged => format!(
-            "{path} is damaged ({error}); it was left as it is. Restore a backup \
-             (`noexd restore`), or save what is left of it with `sqlite3 {path} .recover`"
-        ),
-        StorageErrorKind::InUse => {
-            format!("cannot {what} {path}: another program is writing to it ({error})")
-        }
-        _ => format!("cannot {what} {path}: {error}"),
-    };
-    StorageError::new(kind, message)
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::recovery::log_path;
-use super::{Checkpoints, file};
+use super::file::{self, Checkpoints};
+use crate::storage::directory::log_path;
 
 /// Above what is usual, see `LOG_BYTES` in [`super::file`].
 const FIRST: u64 = 80 << 20;

@@ -12,11 +12,11 @@ use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::file::remove_if_there;
 use crate::app::CommitSeq;
 use crate::private;
 use crate::storage::StorageError;
 use crate::storage::checksum::checksum;
+use crate::storage::directory::remove_if_there;
 
 /// Characters of a lineage, see [`Record::lineage`].
 pub const LINEAGE: usize = 32;
