@@ -6,12 +6,30 @@ use std::path::{Path, PathBuf};
 
 use getopts::{Fail, HasArg, Occur};
 
-use super::manual::Shell;
 use super::options::Options;
 use super::table::{Flag, Kind, Row, Takes, rows};
 use super::{Config, ConfigError, Resolved};
 use crate::json::Json;
 use crate::spelling::nearest;
+
+/// A shell that completions are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+impl Shell {
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "bash" => Some(Shell::Bash),
+            "zsh" => Some(Shell::Zsh),
+            "fish" => Some(Shell::Fish),
+            _ => None,
+        }
+    }
+}
 
 /// What the command line asks for.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::command_line::{COMMANDS, CONFIG_FILE, Described, described};
+use super::command_line::{COMMANDS, CONFIG_FILE, Described, Shell, described};
 use super::table::rows;
 
 /// Variables of `noexd shell`, `noexd top` and `noexd types`.
@@ -15,25 +15,6 @@ const TOOLS: [(&str, &str); 6] = [
     ("NO_COLOR", "no colors, if it is not empty"),
     ("XDG_STATE_HOME", "the folder of the history"),
 ];
-
-/// A shell that completions are made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shell {
-    Bash,
-    Zsh,
-    Fish,
-}
-
-impl Shell {
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "bash" => Some(Shell::Bash),
-            "zsh" => Some(Shell::Zsh),
-            "fish" => Some(Shell::Fish),
-            _ => None,
-        }
-    }
-}
 
 /// The manual page, for `man -l` or `/usr/share/man/man1/noexd.1`.
 pub fn man() -> String {

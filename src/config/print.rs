@@ -3,12 +3,10 @@
 //! such a file is used.
 
 use super::resolve::is_on;
+use super::setting::PLACEHOLDER;
 use super::table::{Kind, Row, rows};
 use super::{Auth, Config, ConsoleWhen, Problem};
 use crate::json::{Json, Object};
-
-/// What stands for a secret.
-pub(super) const PLACEHOLDER: &str = "(secret)";
 
 /// Longest line of the output, as far as values allow.
 const WIDTH: usize = 100;

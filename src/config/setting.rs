@@ -6,7 +6,6 @@
 
 use std::path::PathBuf;
 
-use super::print::PLACEHOLDER;
 use super::problem::{Reader, shown};
 use super::{
     AuditSync, ConsoleWhen, CustomRoleTier, DataLimit, Durability, LogFormat, LoginScope,
@@ -15,6 +14,9 @@ use super::{
 use crate::json::{Json, Object};
 use crate::net::TrustedProxy;
 use crate::protocol::Tier;
+
+/// What stands for a secret.
+pub(super) const PLACEHOLDER: &str = "(secret)";
 
 /// A value that can be set from the configuration and shown.
 pub(crate) trait Setting {

@@ -2,7 +2,7 @@
 //! loop remembers about both. It must not know the app.
 
 use super::conn::Conn;
-use super::sealed::Tls;
+use super::sealing::Tls;
 use super::socket::Stream;
 use crate::address::Address;
 use crate::app::{ConnId, TransportView};

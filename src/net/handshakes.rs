@@ -7,7 +7,8 @@
 
 use super::certificates::{Look, Looked};
 use super::mailbox::{Mail, Mailbox};
-use super::tls::{Certificate, Session, Shake};
+use super::shake::{Shaken, Step};
+use super::tls::Shake;
 use super::worker::yield_to_the_loop;
 use crate::address::Address;
 use crate::app::ConnId;
@@ -22,27 +23,6 @@ const MOST: usize = 256;
 
 /// Those of one client, so that nobody fills the queue alone.
 const MOST_OF_CLIENT: u32 = 8;
-
-/// One step of a handshake.
-pub(super) struct Step {
-    pub id: ConnId,
-    pub client: Address,
-    /// `None` begins one, with this certificate.
-    pub session: Option<Session>,
-    pub certificate: Certificate,
-    pub input: Vec<u8>,
-}
-
-/// What came of it.
-pub(super) struct Shaken {
-    pub id: ConnId,
-    pub client: Address,
-    pub session: Option<Session>,
-    /// What it did not use.
-    pub input: Vec<u8>,
-    pub output: Vec<u8>,
-    pub result: Shake,
-}
 
 enum Task {
     Shake(Box<Step>),

@@ -5,7 +5,7 @@
 //! loop is woken only for the first of several.
 
 use super::certificates::Looked;
-use super::handshakes::Shaken;
+use super::shake::Shaken;
 use crate::app::{CommitSeq, JobId, JobOutput, Now};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};

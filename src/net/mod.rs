@@ -13,6 +13,7 @@
 //! - [`limits`] has every bound that is not configurable.
 
 mod accept;
+mod accepting;
 pub mod address;
 mod calls;
 mod certificates;
@@ -34,8 +35,11 @@ mod preamble;
 mod probing;
 pub mod proxy;
 mod requests;
+mod rounds;
 mod sealed;
+mod sealing;
 mod serve;
+mod shake;
 mod signals;
 mod socket;
 pub mod spares;
@@ -46,7 +50,7 @@ mod transport;
 mod turn;
 mod worker;
 
-pub use accept::Terms;
+pub use accepting::Terms;
 pub use address::{IpNet, TrustedProxy};
 pub use certificates::{Loaded, unix_seconds};
 pub use counters::{Counters, TURN_BOUNDS};

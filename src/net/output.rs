@@ -5,7 +5,7 @@ use super::counters::Counters;
 use super::entry::{Entry, find};
 use super::frame::Outgoing;
 use super::limits::{KEPT_BYTES, SLICES};
-use super::sealed::write_sealed;
+use super::sealing::{Then, Written, write_sealed};
 use super::spares::Spares;
 use super::transport::Transport;
 use crate::app::{App, CommitSeq, ConnId, Effect};
@@ -257,22 +257,6 @@ impl<A: App + 'static> Transport<A> {
         }
         self.drained = drained;
     }
-}
-
-/// What became of a write.
-pub(super) struct Written {
-    pub bytes: usize,
-    pub then: Then,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Then {
-    /// Everything that may leave has left.
-    Done,
-    /// The socket is full.
-    Full,
-    /// The socket takes nothing any more.
-    Refused,
 }
 
 /// A connection that is sent to.

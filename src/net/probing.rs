@@ -7,38 +7,15 @@
 //! there is none is refused. Knows the connections of an address, not the app's.
 
 use super::entry::{Entry, find};
+use super::rounds::Round;
 use super::transport::Transport;
 use crate::address::Address;
 use crate::app::{App, ConnId, Peer};
-use hashbrown::HashMap;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The number in the pings: none that the app ever waits for.
 const NUMBER: u64 = u64::MAX;
-
-/// One round of an address.
-#[derive(Debug)]
-struct Round {
-    asked_at: u64,
-    /// The longest silent first.
-    asked: VecDeque<ConnId>,
-    parked: Vec<(ConnId, Peer)>,
-}
-
-/// The rounds that are going on.
-#[derive(Debug, Default)]
-pub(super) struct Probing {
-    rounds: HashMap<Address, Round>,
-    /// Their ends, ascending: all take the same time.
-    ends: VecDeque<(u64, Address)>,
-}
-
-impl Probing {
-    pub fn next_deadline(&self) -> Option<u64> {
-        self.ends.front().map(|(at, _)| *at)
-    }
-}
 
 /// It has given a sign of life, or something of it has not been read yet.
 fn has_answered(entry: &Entry, asked_at: u64) -> bool {

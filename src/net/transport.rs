@@ -1,6 +1,6 @@
 //! The transport as its owner sees it: made, told to listen, run, asked.
 
-use super::accept::{Accepting, Terms};
+use super::accepting::{Accepting, Terms};
 use super::address::{PerClient, TrustedProxy};
 use super::certificates::{Certificates, Loaded};
 use super::clock::Clock;
@@ -15,8 +15,8 @@ use super::http::console::ConsoleFiles;
 use super::http::door::Doors;
 use super::limits::{EVENTS, READ_BYTES};
 use super::mailbox::{Durability, Mailbox, Remote};
-use super::probing::Probing;
-use super::sealed::Shared;
+use super::rounds::Probing;
+use super::sealing::Shared;
 use super::signals::Signals;
 use super::socket::Listening;
 use super::spares::Spares;
@@ -208,8 +208,6 @@ pub(super) struct Stop {
 pub(super) const WAKER: Token = Token(usize::MAX);
 pub(super) const STOP_SIGNAL: Token = Token(usize::MAX - 1);
 pub(super) const RELOAD_SIGNAL: Token = Token(usize::MAX - 2);
-/// Listeners count down from here.
-pub(super) const FIRST_LISTENER: usize = usize::MAX - 3;
 
 impl<A: App + 'static> Transport<A> {
     /// # Errors

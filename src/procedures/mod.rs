@@ -7,6 +7,7 @@
 
 mod condition;
 mod definition;
+mod parameter;
 mod reshape;
 mod run;
 mod scope;

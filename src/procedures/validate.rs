@@ -1,7 +1,7 @@
 //! The walk over a definition: everything that is wrong with it, in order.
 
 use super::Limits;
-use super::definition::ParameterType;
+use super::parameter::ParameterType;
 use super::steps::{AGGREGATES, OPERATORS, RESHAPES};
 use crate::json::{Json, Object};
 use crate::protocol::OpError;

@@ -1,14 +1,13 @@
 //! From a configuration to the parts of a server.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::builder::StartError;
 use super::definitions::{self, Met};
 use super::durable::{self, Durable};
-use super::hosted::Hosted;
+use super::hosted::{Hosted, read_file};
 use super::service::Loading;
+use super::start_error::StartError;
 use super::world::{self, Probe};
 use super::{logic, procedures, rules, sets};
 use crate::access::External;
@@ -285,11 +284,6 @@ fn authentication(
             }),
         Some(Auth::External(_)) | None => Ok(()),
     }
-}
-
-/// Reads a file of keys or secrets.
-pub(super) fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    std::fs::read(path)
 }
 
 /// Problems as lines with the path of the setting in front.

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::hooks::Hooks;
-use super::{Server, ServerThread, check_definitions, exit};
+use super::start_error::StartError;
+use super::{Server, ServerThread, check_definitions};
 use crate::access::{PermissionCheck, TokenValidator};
 use crate::audit::AuditSink;
 use crate::config::{Auth, Config, ConfigError, Durability, External, Options, Resolved};
 use crate::json::{Json, Object};
 use crate::query::{Incremental, IncrementalQuery, Plain, Query};
 use crate::rules::RuleService;
-use crate::storage::StorageErrorKind;
 
 /// Puts a server together: settings as in the configuration file, one by one or
 /// as a whole [`Config`], definitions of buckets and queries. Made by
@@ -42,59 +42,6 @@ pub struct Builder {
     unreadable: Option<ConfigError>,
     signals: bool,
     hooks: Hooks,
-}
-
-/// Why a server did not start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StartError {
-    /// Settings or definitions are wrong.
-    Config(ConfigError),
-    /// A step of the start failed.
-    Failed {
-        /// The key or the step, such as `port`.
-        step: String,
-        /// What happened, and what to do.
-        reason: String,
-    },
-    /// The data cannot be opened, read or understood.
-    Storage {
-        /// The key that says where it is.
-        step: String,
-        /// What is the matter with it.
-        kind: StorageErrorKind,
-        /// What happened, and what to do.
-        reason: String,
-    },
-}
-
-impl StartError {
-    /// What a program that ends with this tells its supervisor.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            StartError::Config(_) => exit::CONFIG,
-            StartError::Failed { .. } => exit::OTHER,
-            StartError::Storage { kind, .. } => exit::of_storage(*kind),
-        }
-    }
-}
-
-impl std::fmt::Display for StartError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            StartError::Config(error) => error.fmt(f),
-            StartError::Failed { step, reason } | StartError::Storage { step, reason, .. } => {
-                write!(f, "{step}: {reason}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<ConfigError> for StartError {
-    fn from(error: ConfigError) -> Self {
-        StartError::Config(error)
-    }
 }
 
 impl Builder {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-use super::builder::StartError;
 use super::hosted::Hosted;
 use super::service::Loading;
+use super::start_error::StartError;
 use crate::app::{App, CommitSeq, JobId, JobOutput};
 use crate::config::Persistence;
 #[cfg(feature = "sqlite")]

@@ -7,8 +7,8 @@ use crate::query::Program;
 use crate::rules::RuleService;
 use std::sync::Arc;
 
-use super::builder::StartError;
 use super::hosted::Hosted;
+use super::start_error::StartError;
 
 /// Collected by the builder, handed over when the server is put together.
 #[derive(Default)]

@@ -3,6 +3,8 @@
 //! Passes everything through and takes out what is meant for local connections
 //! before the transport sees it. Must not know operations.
 
+use std::path::Path;
+
 use super::local::{Closed, LOCAL_SLOT, Local};
 use crate::access::Verdict;
 use crate::app::{
@@ -39,7 +41,7 @@ impl Hosted {
     /// Reads again what may have been changed outside: keys, the audit file.
     pub fn reload(&mut self) {
         self.engine.end_log_level();
-        match self.engine.reload_keys(&super::assemble::read_file) {
+        match self.engine.reload_keys(&read_file) {
             Ok(()) => {
                 self.engine.count_reload("keys", true);
                 match self.engine.key_files() {
@@ -340,4 +342,9 @@ impl App for Hosted {
     fn effects(&mut self) -> &mut Effects {
         self.engine.effects()
     }
+}
+
+/// Reads a file of keys or secrets.
+pub(super) fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    std::fs::read(path)
 }

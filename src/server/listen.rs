@@ -7,8 +7,8 @@ mod unix;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
-use super::builder::StartError;
 use super::hosted::Hosted;
+use super::start_error::StartError;
 use crate::config::{Config, ConfigError, Listen, ListenAddress, listen_problem, same_as};
 use crate::net::guard::Guard;
 use crate::net::{Listening, Terms, Transport};

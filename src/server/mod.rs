@@ -33,6 +33,7 @@ mod procedures;
 mod rules;
 mod service;
 mod sets;
+mod start_error;
 mod threaded;
 mod tls;
 mod world;
@@ -43,13 +44,14 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 pub use asking::{Ask, Live, RowRules};
-pub use builder::{Builder, StartError};
+pub use builder::Builder;
 #[doc(hidden)]
 pub use check::check_definitions;
 pub use handle::{CallError, Handle, LocalClient, Stopped};
 pub use local::Closed;
 #[cfg(feature = "sqlite")]
 pub(crate) use offline::Offline;
+pub use start_error::StartError;
 pub use threaded::ServerThread;
 #[doc(hidden)]
 pub use tls::check_files;

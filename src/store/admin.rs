@@ -1,15 +1,12 @@
 //! Defining, changing and dropping buckets, all or nothing.
 
-use std::collections::BTreeSet;
-
 use hashbrown::HashMap;
 
 use super::bucket::Bucket;
 use super::change::ChangeKind;
-use super::commit::{ChangeSet, DefinitionOp, Op};
+use super::changeset::{ChangeSet, DefinitionOp, Op, Rebuilt};
 use super::draft::unique_violation;
 use super::millis::Millis;
-use super::ordered::OrderedKeys;
 use super::schema::Definition;
 use super::sorted::SortedIndex;
 use super::table::Slot;
@@ -17,17 +14,6 @@ use super::{BucketId, Layout, Store, not_defined};
 use crate::budget::Budget;
 use crate::json::{Object, Raw};
 use crate::protocol::{ErrorCode, OpError};
-
-/// What a bucket with a changed definition is made of; its records stay.
-#[derive(Clone, Debug)]
-pub(super) struct Rebuilt {
-    pub bucket: BucketId,
-    /// A bucket without records; its indexes are those of the real one.
-    pub parts: Box<Bucket>,
-    pub expiry: Option<BTreeSet<(Millis, Slot)>>,
-    pub ages: Option<BTreeSet<(Millis, u64, Slot)>>,
-    pub ordered: Option<OrderedKeys>,
-}
 
 impl Store {
     /// Prepares `store.defineBucket`.

@@ -4,71 +4,15 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::admin::Rebuilt;
 use super::bucket::{Bucket, Outgoing};
 use super::change::{Candidates, Change, ChangeKind, Commit, Defined, DefinitionChange};
+use super::changeset::{ChangeSet, DefinitionOp, Op, Rebuilt};
 use super::owners::Owners;
 use super::remains::Remains;
 use super::search::SearchIndex;
 use super::table::Slot;
-use super::{BucketId, Data, Index, Key, Owner, Row, RowBuilder, Store};
+use super::{BucketId, Data, Index, Row, RowBuilder, Store};
 use crate::json::{Json, Object};
-
-/// What a commit is to change; prepared, checked, and impossible to refuse. To
-/// be committed to the store it was prepared from, before anything else is.
-#[derive(Clone, Debug, Default)]
-pub struct ChangeSet {
-    pub(super) definitions: Vec<DefinitionOp>,
-    pub(super) cleared: Vec<BucketId>,
-    pub(super) ops: Vec<Op>,
-    pub(super) counters: Vec<(BucketId, u64)>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum DefinitionOp {
-    /// Gets its id when it is committed.
-    Define(Box<Bucket>),
-    Update(Box<Rebuilt>),
-    Drop(BucketId),
-}
-
-/// The new state of one key.
-#[derive(Clone, Debug)]
-pub(super) struct Op {
-    pub bucket: BucketId,
-    pub kind: ChangeKind,
-    pub key: Key,
-    /// Where the record stood, and which it was, if that is known.
-    pub place: Option<(Slot, Row)>,
-    /// `None`: the record goes.
-    pub row: Option<Row>,
-    /// See [`Change::written`].
-    pub written: u32,
-    /// Whose a record is that was inserted, where records have owners.
-    pub owner: Option<Owner>,
-}
-
-impl ChangeSet {
-    /// Whether a commit of it would change nothing at all.
-    pub fn is_empty(&self) -> bool {
-        let ChangeSet { definitions, cleared, ops, counters } = self;
-        definitions.is_empty() && cleared.is_empty() && ops.is_empty() && counters.is_empty()
-    }
-
-    /// Records that it changes.
-    pub fn changes(&self) -> usize {
-        self.ops.len()
-    }
-
-    /// Adds what was prepared independently, to become part of the same commit.
-    /// The two must not touch the same records or the same counter.
-    pub fn append(&mut self, other: ChangeSet) {
-        self.definitions.extend(other.definitions);
-        self.cleared.extend(other.cleared);
-        self.ops.extend(other.ops);
-        self.counters.extend(other.counters);
-    }
-}
 
 /// Keeps the highest number of each bucket. The records of a bucket lie together,
 /// mostly.

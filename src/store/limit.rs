@@ -1,7 +1,7 @@
 //! How much memory the data may take (`limits.maxDataBytes`): from there on,
 //! nothing that makes it more is prepared. What makes it less always is.
 
-use super::commit::{ChangeSet, DefinitionOp, Op};
+use super::changeset::{ChangeSet, DefinitionOp, Op};
 use super::{Row, Store};
 use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, OpError};

@@ -13,7 +13,7 @@ use icu_collator::CollatorBorrowed;
 use icu_collator::options::CollatorOptions;
 
 use super::millis::Millis;
-use super::remains::release_some;
+use super::release::release_some;
 use super::table::Slot;
 use super::{Key, Row};
 use crate::budget::{Budget, OverBudget};

@@ -8,43 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::HashMap;
 
 use super::change::ChangeKind;
-use super::commit::{ChangeSet, Op};
-use super::remains::RELEASED_AT_ONCE;
+use super::changeset::{ChangeSet, Op};
+use super::owner::Owner;
+use super::release::RELEASED_AT_ONCE;
 use super::table::Slot;
 use super::{Bucket, BucketId, Store};
 
 /// What an owner costs a record: its two entries here.
 pub(super) const OWNER_BYTES: usize = 32;
-
-/// Names one owner for the life of the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Owner(u64);
-
-impl Owner {
-    /// The connection with this number, which has no session.
-    pub const fn connection(number: u64) -> Owner {
-        Owner(number << 1)
-    }
-
-    /// The client session with this number.
-    pub const fn session(number: u64) -> Owner {
-        Owner(number << 1 | 1)
-    }
-}
-
-/// For whom a draft writes to buckets with a `lifetime`. Nobody, if none is given:
-/// records cannot be inserted then, and all can be changed.
-#[derive(Clone, Copy, Debug)]
-pub struct Writer {
-    /// Whose the records are that it inserts.
-    pub owner: Owner,
-    /// Whether it inserts any.
-    pub inserts: bool,
-    /// Whether it changes the records of others.
-    pub any: bool,
-    /// How many records the owner may have, all buckets together.
-    pub most: usize,
-}
 
 /// One life of a bucket's records: from its definition or the last time it was
 /// cleared, to the next.

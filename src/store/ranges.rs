@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use super::millis::Millis;
-use super::remains::release_first;
+use super::release::release_first;
 use super::table::Slot;
 use crate::json::js::{Primitive, compare_utf16};
 use crate::json::{Kind, Raw};

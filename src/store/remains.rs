@@ -10,12 +10,10 @@ use super::bucket::Bucket;
 use super::index::Index;
 use super::millis::Millis;
 use super::ordered::OrderedKeys;
+use super::release::{RELEASED_AT_ONCE, release_first};
 use super::search::SearchIndex;
 use super::sorted::SortedIndex;
 use super::table::{Slot, Table};
-
-/// Records whose memory is given back in one turn.
-pub(super) const RELEASED_AT_ONCE: usize = 20_000;
 
 /// See the module's description.
 #[derive(Clone, Debug)]
@@ -42,18 +40,6 @@ pub struct Background {
     pub bucket: Arc<str>,
     pub done: usize,
     pub total: usize,
-}
-
-/// Takes some elements out of an ordered set that is not used any more; how
-/// many, `None` if there were none.
-pub(super) fn release_first<T: Ord>(set: &mut BTreeSet<T>) -> Option<usize> {
-    release_some(|| set.pop_first().is_some())
-}
-
-/// The same for anything that gives its elements one by one.
-pub(super) fn release_some(mut take: impl FnMut() -> bool) -> Option<usize> {
-    let released = (0..RELEASED_AT_ONCE / 4).take_while(|_| take()).count();
-    (released > 0).then_some(released)
 }
 
 impl Remains {

@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 
 use super::admin::layout_of;
 use super::bucket::Bucket;
-use super::commit::{ChangeSet, DefinitionOp, Op};
+use super::changeset::{ChangeSet, DefinitionOp, Op};
 use super::draft::unique_violation;
 use super::schema::Definition;
 use super::{BucketId, ChangeKind, Data, Key, Store};

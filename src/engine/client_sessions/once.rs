@@ -17,17 +17,6 @@ use crate::protocol::{ErrorCode, Family, OpError, Operation, Reply, Request};
 use crate::storage::Origin;
 use crate::store::BucketId;
 
-/// What became of numbered requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct OnceFigures {
-    pub executed: u64,
-    pub repeated: u64,
-    /// Refused for their number.
-    pub conflicts: u64,
-    /// Of those that were repeated.
-    pub without_data: u64,
-}
-
 /// The numbered request that is being answered.
 #[derive(Debug)]
 pub(in crate::engine) enum Numbered {

@@ -257,6 +257,17 @@ impl Numbers {
     }
 }
 
+/// What became of numbered requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OnceFigures {
+    pub executed: u64,
+    pub repeated: u64,
+    /// Refused for their number.
+    pub conflicts: u64,
+    /// Of those that were repeated.
+    pub without_data: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::Digest;
-use super::once::OnceFigures;
-use super::receipts::{Numbers, Receipt};
+use super::receipts::{Numbers, OnceFigures, Receipt};
 use crate::access::RateKey;
 use crate::app::ConnId;
 use crate::store::Owner;

@@ -5,7 +5,7 @@ use super::{Draft, Mode};
 use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, OpError};
 use crate::store::change::ChangeKind;
-use crate::store::commit::Op;
+use crate::store::changeset::Op;
 use crate::store::{Bucket, BucketId, ChangeSet, Key, Store};
 
 impl Draft {

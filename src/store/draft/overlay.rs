@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use super::many::of_record;
 use crate::protocol::OpError;
 use crate::store::change::ChangeKind;
-use crate::store::commit::Op;
+use crate::store::changeset::Op;
 use crate::store::table::Slot;
 use crate::store::{Bucket, BucketId, Effect, Key, Owner, Row, WriteKind};
 

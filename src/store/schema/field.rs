@@ -3,7 +3,7 @@
 use hashbrown::HashSet;
 
 use super::Format;
-use super::definition::DefinitionError;
+use super::error::DefinitionError;
 use super::issues::{MAX_TEXT, MAX_VALUES, shortened};
 use crate::budget::Budget;
 use crate::json::js::{js_order, string_of_json};

@@ -1,6 +1,6 @@
 //! `lifetime` and `graceMs`: records that end with their connection.
 
-use super::definition::DefinitionError;
+use super::error::DefinitionError;
 use crate::json::Object;
 
 /// Time in which a client comes back, if the definition says nothing.

@@ -6,6 +6,7 @@
 
 mod date;
 mod definition;
+mod error;
 mod field;
 mod format;
 mod issues;
@@ -17,7 +18,8 @@ mod tests;
 mod ttl;
 mod validate;
 
-pub use definition::{Definition, DefinitionError, OnDuplicate, warnings};
+pub use definition::{Definition, OnDuplicate, warnings};
+pub use error::DefinitionError;
 pub use field::{Constraints, Field, FieldType, Generated, OnDelete, Reference};
 pub use format::Format;
 pub use issues::{Issues, MAX_ISSUES, MAX_MESSAGE, MAX_TEXT, shortened};
