@@ -372,7 +372,7 @@ fn functions(text: &str) -> Vec<(&str, usize)> {
 
 #[test]
 fn nothing_is_too_long_to_be_read() {
-    let mut wrong = Vec::new();
+    let mut longer = Vec::new();
     for (module, file) in files() {
         let (most_lines, most) = match file.is_test {
             true => (LONGEST_TESTS, LONGEST_TEST),
@@ -380,20 +380,55 @@ fn nothing_is_too_long_to_be_read() {
         };
         let lines = file.text.lines().count();
         if lines > most_lines {
-            wrong.push(format!("{}: {lines} lines (at most {most_lines})", file.path.display()));
+            longer.push((module.clone(), lines, most_lines));
         }
         let own = file.text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         for (name, lines) in functions(own) {
-            if lines > most && !TABLES.contains(&(module.as_str(), name)) {
-                wrong.push(format!("{module}::{name}: {lines} lines (at most {most})"));
+            if lines > most {
+                longer.push((format!("{module}::{name}"), lines, most));
             }
         }
     }
+    let wrong: Vec<String> = longer
+        .iter()
+        .filter(|(name, lines, _)| {
+            !LONGER.iter().any(|(known, most)| known == name && lines <= most)
+        })
+        .map(|(name, lines, most)| format!("{name}: {lines} lines (at most {most})"))
+        .collect();
     assert!(wrong.is_empty(), "split what has two ideas:\n{}", wrong.join("\n"));
+    let past: Vec<&str> = LONGER
+        .iter()
+        .map(|(known, _)| *known)
+        .filter(|known| !longer.iter().any(|(name, ..)| name == known))
+        .collect();
+    assert!(past.is_empty(), "no longer too long, to be taken off the list: {past:?}");
 }
 
-/// Functions that are tables: a row per operation or instruction.
-const TABLES: [(&str, &str); 2] = [("protocol::fields", "fields"), ("store::pattern::vm", "step")];
+/// What is longer, with its length: tables of a row per operation, and what nobody
+/// has split yet. Nothing is added here.
+const LONGER: [(&str, usize); 20] = [
+    ("audit::file::work", 86),
+    ("config::table::check", 78),
+    ("engine::budgets::write_limits", 83),
+    ("engine::ops::explain::access_explain", 80),
+    ("engine::ops::store::transaction::parse_step", 74),
+    ("engine::presence::tests", 613),
+    ("engine::procedures::act_on_store", 86),
+    ("engine::subscriptions", 504),
+    ("protocol::fields::fields", 115),
+    ("rules::perform::perform", 74),
+    ("server::assemble::transport", 122),
+    ("storage::sqlite::write::write_op", 80),
+    ("store::admin::prepare_rebuild", 103),
+    ("store::bucket::new", 77),
+    ("store::draft::write", 518),
+    ("store::draft::write::insert_as", 83),
+    ("store::pattern::parse", 535),
+    ("store::pattern::vm::step", 78),
+    ("store::schema::definition::parse_within", 89),
+    ("tree", 533),
+];
 
 #[test]
 fn circles_and_long_functions_are_found() {

@@ -8,15 +8,12 @@ use super::Trace;
 #[cfg(feature = "jwt")]
 use super::jwt::JwtVerifier;
 use super::{
-    Answer, Grant, LoginLimiter, Opinion, PermissionCheck, Principal, Question, TokenValidator,
-    Tokens, Verdict, highest_tier,
+    Answer, Grant, LoginLimiter, Opinion, PermissionCheck, Principal, Question, ReadFile,
+    TokenValidator, Tokens, Verdict, highest_tier,
 };
 use crate::config::{self, CustomRoleTier, PermissionDefault};
 use crate::json::Json;
 use crate::protocol::{ErrorCode, OpError, Tier};
-
-/// Reads key files: the file system in the server, a table in tests.
-pub type ReadFile<'f> = &'f dyn Fn(&std::path::Path) -> std::io::Result<Vec<u8>>;
 
 #[derive(Debug)]
 struct Rule {

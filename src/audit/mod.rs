@@ -3,6 +3,11 @@
 //! Owns the ring of entries, their shape and their bounds, the queries over
 //! them, and the file that they are also written to. Knows nothing of
 //! connections, of the store or of how requests are handled: it is told.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `entry`
+//! 2. `file`, `file/writer`, `filter`
 
 mod entry;
 mod file;

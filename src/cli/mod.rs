@@ -3,6 +3,11 @@
 //! `docs/backups.md`.
 //!
 //! Owns their command lines. Must not know tables of the database file.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `files`, `noex`
+//! 2. `check`, `lines`
 
 mod check;
 mod files;

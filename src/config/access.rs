@@ -3,29 +3,8 @@
 use std::path::PathBuf;
 
 use super::Jwt;
+use super::secret::Secret;
 use crate::json::Object;
-
-/// Text that is never printed: its `Debug` shows only that it is there.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps this text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Secret(text.into())
-    }
-
-    /// The text itself, for comparing and deriving; never for a message.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
 
 /// Who decides who a client is.
 #[derive(Clone, Debug, PartialEq)]

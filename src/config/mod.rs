@@ -3,6 +3,18 @@
 //! Owns the settings of the server ([`Config`], one part per section of the
 //! configuration file) and their defaults. Knows nothing of sockets, buckets or
 //! sessions: whoever needs a setting is handed it.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `problem`, `secret`, `subsystems`
+//! 2. `jwt`, `listen`
+//! 3. `access`, `transport`
+//! 4. `setting`
+//! 5. `listeners`, `table`, `table/access`, `table/server`, `table/subsystems`
+//! 6. `docs`, `options`
+//! 7. `resolve`
+//! 8. `check`, `command_line`, `print`
+//! 9. `manual`, `structured`
 
 mod access;
 mod check;
@@ -12,12 +24,14 @@ pub mod command_line;
 pub mod docs;
 mod jwt;
 mod listen;
+mod listeners;
 #[doc(hidden)]
 pub mod manual;
 mod options;
 mod print;
 mod problem;
 mod resolve;
+mod secret;
 mod setting;
 mod structured;
 mod subsystems;
@@ -26,7 +40,7 @@ mod transport;
 
 pub use access::{
     Auth, BuiltIn, CustomRoleTier, External, LoginRateLimit, LoginScope, PermissionDefault,
-    PermissionRule, Permissions, Revocation, Secret, Signup, StaticToken, TokenKey,
+    PermissionRule, Permissions, Revocation, Signup, StaticToken, TokenKey,
 };
 pub use jwt::{Jwt, JwtAlgorithm, JwtKey, JwtKeyMaterial};
 pub use listen::{BadAddress, Listen, ListenAddress};
@@ -34,6 +48,7 @@ pub(crate) use listen::{problem_of as listen_problem, same_as};
 pub use options::Options;
 pub use problem::{ConfigError, Problem};
 pub use resolve::Resolved;
+pub use secret::Secret;
 pub use subsystems::{
     Audit, AuditFile, AuditSync, Continuity, Durability, LogFormat, Logic, Persistence, Procedures,
     RuleGroup, Rules, Store, StoreEvents, WalCheckpoint,

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::audited::Look;
+use super::bound::{Beneath, Bound};
 use super::client_sessions::{OptedIn, SessionNo};
 use super::door::Door;
-use super::impersonation::Beneath;
 use super::introspection::Meter;
-use super::sessions::Bound;
 use crate::app::{ConnId, JobId, Now, Peer, TlsPeer};
 use crate::wheel::TimerId;
 

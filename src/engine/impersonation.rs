@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::Engine;
-use super::sessions::{Bound, Mode};
+use super::bound::{Beneath, Bound};
+use super::sessions::Mode;
 use crate::access::{Roles, Session, highest_tier};
 use crate::app::ConnId;
 use crate::identity::{SUPERADMIN, VIRTUAL_ADMIN};
@@ -13,13 +14,6 @@ use crate::protocol::{ErrorCode, OpError, Operation, Request, Tier};
 
 const TTL_MS: std::ops::RangeInclusive<u64> = 1_000..=900_000;
 const DEFAULT_TTL_MS: u64 = 300_000;
-
-/// The session beneath, which waits.
-#[derive(Debug)]
-pub(crate) struct Beneath {
-    pub bound: Bound,
-    read_only: bool,
-}
 
 fn forbidden(text: &'static str) -> OpError {
     OpError::new(ErrorCode::Forbidden, text)

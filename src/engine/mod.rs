@@ -7,10 +7,46 @@
 //!
 //! One message: parse, purge what has expired, authorise, limit, route, handle,
 //! queue the response, publish what was committed, audit.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `bound`, `client_sessions`, `client_sessions/receipts`, `clock`, `continuity`,
+//!    `continuity/position`, `continuity/ring`, `continuity/ring/page`, `continuity/stats`,
+//!    `disk`, `door/status`, `introspection`, `introspection/fields`, `introspection/meter`,
+//!    `introspection/scans`, `logic`, `many`, `metrics`, `metrics_table/figures`,
+//!    `metrics_table/render`, `ops`, `ops/access`, `ops/audit`, `ops/identity/roles`,
+//!    `ops/no_backup`, `ops/store`, `ops/store/reads`, `ops/subscribe_many`, `orphans`,
+//!    `output`, `rules_bridge/store_events`, `rules_bridge/store_service`, `sets`,
+//!    `subscriptions/positions`, `subscriptions/proof`, `subscriptions/sessions`,
+//!    `subscriptions/windows`, `timers`
+//! 2. `app`, `budgets`, `client_sessions/table`, `door`, `door/rpc`, `expiry`, `heartbeat`,
+//!    `introspection/load`, `introspection/views`, `log_level`, `metrics_table`,
+//!    `metrics_table/world`, `notices`, `ops/identity/acl`, `ops/store/many`,
+//!    `ops/store/transaction`, `readiness`, `shutdown`, `subscriptions/moved`
+//! 3. `client_sessions/stored`, `metrics_table/rows`, `ops/store/asked`, `presence`, `spread`
+//! 4. `client_sessions/life`, `client_sessions/once`
+//! 5. `audited`, `ops/session`
+//! 6. `conn`
+//! 7. `introspection/insights`, `introspection/top`, `ops/disconnect`, `ops/server`,
+//!    `sessions`, `subscriptions`
+//! 8. `authentication`, `continuity/token`, `gate`, `impersonation`,
+//!    `introspection/surroundings`, `named_records`, `ops/auth`, `ops/identity`,
+//!    `ops/identity/change`, `ops/procedures`, `revocation`, `rows`,
+//!    `rules_bridge/first_events`
+//! 9. `continuity/resume`, `ops/explain`, `ops/identity/owners`, `ops/identity/session`,
+//!    `subscriptions/publish`
+//! 10. `door/live`, `introspection/trace`, `ops/identity/passwords`, `ops/identity/users`,
+//!    `ops/logic`, `ops/rules`, `ops/windows`, `rules_bridge/numbered`,
+//!    `rules_bridge/subscriptions`, `subscriptions/release`
+//! 11. `ops/backup`, `ops/identity/signup`, `ops/queries`, `procedures`, `requests`,
+//!    `rules_bridge`
+//! 12. `jobs`, `ops/store/admin`, `options`
+//! 13. `commit_log`
 
 mod app;
 mod audited;
 mod authentication;
+mod bound;
 mod budgets;
 mod client_sessions;
 mod clock;

@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::bound::Bound;
 use super::{Conn, Engine, Timer};
 use crate::access::{
     Deliver, External, LoginLimiter, RateKey, RateLimiter, Revocations, Roles, Session,
@@ -32,17 +33,6 @@ pub(crate) enum Mode {
     Open,
     External(Box<External>),
     BuiltIn(Box<Identity>),
-}
-
-/// The session of one connection.
-#[derive(Debug)]
-pub(crate) struct Bound {
-    pub session: Session,
-    /// Built-in mode: the key of the session's record.
-    pub record: Option<Id>,
-    /// The first millisecond of Unix time at which it is over; it is then
-    /// among the ends that are waited for, until it was noticed.
-    over_at: Option<u64>,
 }
 
 /// What is to happen to a connection when the response of the current request

@@ -2,6 +2,12 @@
 //!
 //! Owns the meaning of the system buckets and the decisions that rest on them.
 //! Knows nothing of connections or messages.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `directory/read`, `password`, `schema`
+//! 2. `directory`
+//! 3. `decide`, `state`
 
 mod decide;
 mod directory;

@@ -12,23 +12,29 @@
 //! a tree: [`Raw`] is a checked slice of the text, and fields are decoded when
 //! an operation asks for them. `serde_json` is the oracle of the tests and the
 //! currency of the embedding API.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `number`, `scan`
+//! 2. `value`
+//! 3. `pretty`, `raw`
+//! 4. `js`, `parse`
 
 pub mod js;
 mod number;
-mod object;
 mod parse;
 mod pretty;
 mod raw;
+mod scan;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
 pub use number::{number_text, write_integer, write_number};
-pub use object::Object;
 pub(crate) use parse::is_plain;
 pub use parse::{
     DEFAULT_MAX_DEPTH, Fields, JsonError, parse, parse_fields, parse_fields_loosely, parse_strict,
 };
 pub use raw::{Kind, Raw};
-pub use value::{Json, write_string};
+pub use value::{Json, Object, write_string};

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::number::read_number;
-use super::parse::{hex_value, plain_length};
+use super::scan::{hex_value, plain_length};
 use super::{Json, Object, write_string};
 
 /// What a value is, told by its first byte.
@@ -304,5 +304,11 @@ impl<'a> Iterator for Elements<'a> {
             b']' => None,
             _ => Some(self.rest.value()),
         }
+    }
+}
+
+impl From<Raw<'_>> for Json {
+    fn from(raw: Raw<'_>) -> Self {
+        raw.to_json()
     }
 }

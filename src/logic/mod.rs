@@ -4,6 +4,14 @@
 //! Owns the definitions and what they mean. Knows the store (whose writes it
 //! takes part in) and the machinery of live queries; knows nothing of
 //! connections, requests or envelopes.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `expr`, `expr/ops`, `expr/round`, `expr/value`, `issues`
+//! 2. `computed`, `expr/date`, `expr/parse`, `expression`, `totals`, `view`, `view/predicate`
+//! 3. `constraint`, `expr/eval`, `expr/naive`, `view/plan`
+//! 4. `guard`, `view/sources`
+//! 5. `view/state`
 
 mod computed;
 mod constraint;

@@ -11,6 +11,20 @@
 //! - `mailbox`, `worker` and `signals` are the ways into the loop from other
 //!   threads.
 //! - [`limits`] has every bound that is not configurable.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `address`, `clock`, `counters`, `guard`, `http/client`, `http/door`, `http/target`,
+//!    `limits`, `proxy`, `rounds`, `signals`, `socket`, `spares`, `tls`, `tls/absent`,
+//!    `tls/session`
+//! 2. `accepting`, `certificates`, `frame`, `http`, `http/console`, `shake`, `tls/certificate`
+//! 3. `decode`, `mailbox`, `outbox`, `tls/client`
+//! 4. `conn`, `worker`
+//! 5. `handshakes`, `sealing`
+//! 6. `entry`
+//! 7. `transport`
+//! 8. `accept`, `calls`, `memory`, `output`, `probing`, `requests`, `serve`, `turn`
+//! 9. `preamble`, `sealed`
 
 mod accept;
 mod accepting;

@@ -4,6 +4,15 @@
 //! conditions and the order of execution. What a step does to records, facts
 //! and events is the business of a [`Host`]; it must not know connections,
 //! buckets or clocks.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `parameter`, `scope`
+//! 2. `condition`, `reshape`
+//! 3. `steps`
+//! 4. `validate`
+//! 5. `definition`
+//! 6. `run`
 
 mod condition;
 mod definition;

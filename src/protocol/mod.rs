@@ -1,6 +1,12 @@
 //! Bytes to typed requests and typed answers to bytes; error codes; the table
 //! of operations. Pure functions: knows nothing of connections, sessions or
 //! data. Fuzzed as a whole.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `error`, `operation`
+//! 2. `bounds`, `fields`, `message`
+//! 3. `reply`
 
 pub mod bounds;
 mod error;

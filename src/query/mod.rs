@@ -4,6 +4,23 @@
 //! Owns what a query means, how its result follows the data at the cost of the
 //! change, and which views a change concerns. Reads the store and is told every
 //! commit; knows nothing of connections, sessions or envelopes.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `ids`, `intervals`, `order`, `params`, `piece`, `program`, `span`, `sum`
+//! 2. `definition`, `list`
+//! 3. `value`
+//! 4. `groups`, `list/change`
+//! 5. `list/turnover`, `plan`
+//! 6. `form`, `program/cx`
+//! 7. `routing`, `view`
+//! 8. `derived`, `news`, `program/state`, `sets`
+//! 9. `live`
+//! 10. `entry`
+//! 11. `views`
+//! 12. `costly`, `explain`, `listed`, `moved`, `position`, `registry`, `resume`, `upkeep`,
+//!    `windows`
+//! 13. `ad_hoc`
 
 mod ad_hoc;
 mod costly;

@@ -4,6 +4,16 @@
 //!
 //! Owns command lines, sockets that block, what is on the screen. Must not know
 //! the engine: what a server says is all there is.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `place`, `screen`, `secrets`, `shell/printer`
+//! 2. `target`, `top/table`, `top/terminal`, `wire`
+//! 3. `client`, `top/page`
+//! 4. `access`, `shell/line`, `shell/show`
+//! 5. `shell`, `shell/session`, `top`, `top/live`, `types`
+//! 6. `shell/complete`
+//! 7. `shell/editor`
 
 mod place;
 

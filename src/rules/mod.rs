@@ -11,6 +11,24 @@
 //! cost does not depend on the number of rules; what is to be done lies on an
 //! explicit stack, so that chains cannot exhaust the thread's stack and an
 //! execution can wait for a service.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `cron`, `duration`, `pattern`, `regexes`, `report`, `value`
+//! 2. `facts`, `index`, `service`, `validate`, `validate/action`, `validate/lookup`,
+//!    `validate/trigger`
+//! 3. `due`, `event`, `subscriptions`
+//! 4. `temporal/alarms`, `temporal/spec`
+//! 5. `temporal/completion`
+//! 6. `cause`, `temporal/absence`, `temporal/sequence`, `temporal/window`
+//! 7. `reference`
+//! 8. `condition`
+//! 9. `rule`, `validate/condition`
+//! 10. `execution`, `temporal`, `timers`
+//! 11. `record`
+//! 12. `engine`
+//! 13. `registry`, `run`, `watched`
+//! 14. `perform`
 
 mod cause;
 mod condition;

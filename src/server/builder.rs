@@ -251,6 +251,6 @@ impl Builder {
     ///
     /// As [`Builder::build`], or there is no thread to be had.
     pub fn start(self) -> Result<ServerThread, StartError> {
-        ServerThread::spawn(self)
+        ServerThread::spawn(|| self.build())
     }
 }

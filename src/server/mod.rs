@@ -8,6 +8,16 @@
 //! - [`Server::run`] until it is stopped, by a signal or by a [`Handle`];
 //! - [`Server::poll_once`] from a program that has a loop of its own;
 //! - [`Server::start`] on a thread of its own.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `definitions`, `exit`, `listen/passed`, `listen/unix`, `local`, `memory`, `rules`,
+//!    `service`, `tls`, `world`
+//! 2. `hosted`, `logic`, `procedures`, `sets`, `start_error`
+//! 3. `console`, `durable`, `handle`, `hooks`
+//! 4. `administration`, `asking`, `assemble`, `listen`, `offline`, `threaded`
+//! 5. `check`
+//! 6. `builder`
 
 mod administration;
 mod asking;

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{Builder, Handle, StartError};
+use super::{Handle, Server, StartError};
 
 /// A server that runs on a thread of its own, made by
 /// [`Server::start`](super::Server::start). It is used like the [`Handle`] that
@@ -33,12 +33,14 @@ pub struct ServerThread {
 }
 
 impl ServerThread {
-    pub(super) fn spawn(builder: Builder) -> Result<Self, StartError> {
+    pub(super) fn spawn(
+        build: impl FnOnce() -> Result<Server, StartError> + Send + 'static,
+    ) -> Result<Self, StartError> {
         let failed = |reason: String| StartError::Failed { step: "thread".into(), reason };
         let (report, reported) = mpsc::sync_channel(1);
         // The server is built where it runs: it does not change threads.
         let run = move || {
-            let mut server = match builder.build() {
+            let mut server = match build() {
                 Ok(server) => server,
                 Err(error) => {
                     // Whoever started this waits for it.

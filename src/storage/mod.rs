@@ -9,6 +9,16 @@
 //! The unit is the batch: everything that one turn of the loop has changed. A
 //! batch is there whole or not at all, and batches are there in order: what is
 //! recovered is a state that existed.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `batch`, `checksum`, `epochs`, `error`, `room`, `sqlite/lock`, `sqlite/meta`,
+//!    `sqlite/wal`
+//! 2. `directory`, `journal`, `sqlite/failure`, `sqlite/schema`, `state`
+//! 3. `faulty`, `memory`, `replacing`, `sqlite/file`, `sqlite/synced`, `sqlite/write`, `writer`
+//! 4. `sqlite`, `sqlite/inspect`, `sqlite/load`, `sqlite/pinned`, `sqlite/recovery`
+//! 5. `backup`
+//! 6. `restore`
 
 mod batch;
 mod checksum;

@@ -5,6 +5,29 @@
 //! that can fail (validation, defaults, uniqueness, references) against an
 //! overlay ([`Draft`]) and yields a [`ChangeSet`]; [`Store::commit`] applies it
 //! and cannot fail. Nothing else changes a bucket.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `filter/search`, `filter/term`, `growing`, `key`, `millis`, `owner`, `pattern`,
+//!    `pattern/parse`, `release`, `row`, `row/patch`, `rows/template`, `schema`, `schema/date`,
+//!    `schema/error`, `schema/issues`, `schema/ttl`, `search/words`, `sorted/encode`
+//! 2. `aggregate`, `change`, `data`, `filter/compile`, `filter/look`, `pattern/linear`,
+//!    `pattern/program`, `schema/format`, `schema/lifetime`, `table`
+//! 3. `dangling`, `edit`, `edit/apply`, `guard`, `ordered`, `pattern/vm`, `ranges`,
+//!    `schema/field`
+//! 4. `index`, `sorted`
+//! 5. `search`
+//! 6. `filter`
+//! 7. `rows`
+//! 8. `schema/definition`, `schema/known`
+//! 9. `bucket`, `schema/normal`, `schema/validate`
+//! 10. `changeset`, `draft/owned`, `edit/expect`, `key_order`, `read`, `remains`, `rows/bound`,
+//!    `rows/set`
+//! 11. `draft`, `draft/many`, `owners`, `shown`, `sorted/walk`
+//! 12. `commit`, `draft/overlay`, `limit`
+//! 13. `draft/evict`, `draft/finish`, `draft/references`, `draft/unique`
+//! 14. `admin`, `draft/write`
+//! 15. `draft/edit`, `load`, `restore`
 
 mod admin;
 mod aggregate;
@@ -22,6 +45,7 @@ mod growing;
 mod guard;
 mod index;
 mod key;
+mod key_order;
 mod limit;
 mod load;
 mod millis;

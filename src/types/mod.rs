@@ -5,7 +5,15 @@
 //! an insert may leave out, what a parameter has to be) and how TypeScript and
 //! Python say it. Knows neither files nor connections: definitions come as JSON,
 //! as they were supplied.
+//!
+//! Files from the ground up; each imports only what stands above its line:
+//!
+//! 1. `model`, `names`
+//! 2. `params`, `python`, `typescript`, `views`
+//! 3. `fields`
+//! 4. `build`
 
+mod build;
 mod fields;
 mod model;
 mod names;

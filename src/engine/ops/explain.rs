@@ -271,7 +271,7 @@ impl Engine {
             _ => None,
         };
         for rule in [Some(RuleName::Read), write].into_iter().flatten() {
-            let failed = rules.first_failure(rule, &bound, (bucket, record), &self.budget);
+            let failed = rules.first_failure(rule, &bound, (bucket.layout(), record), &self.budget);
             self.budget.check()?;
             let Some(condition) = failed else {
                 let decides = write.is_none_or(|write| write == rule);

@@ -17,7 +17,7 @@ pub use set::{SetDefinition, set_value, set_values};
 use template::{Check, Place, fill_value, filter_for, sample};
 
 use super::schema::Field;
-use super::{Bucket, Filter, Layout, Row};
+use super::{Filter, Layout, Row};
 use crate::budget::Budget;
 use crate::json::{Json, Object};
 use crate::protocol::{OpError, bounds};
@@ -169,7 +169,7 @@ impl RowRules {
         &self,
         name: RuleName,
         bound: &BoundRules,
-        (bucket, row): (&Bucket, &Row),
+        (layout, row): (&Layout, &Row),
         budget: &Budget,
     ) -> Option<Json> {
         let rule = bound.named(name);
@@ -189,7 +189,7 @@ impl RowRules {
         let holds = |name: &str| {
             let member = filled.get(name)?;
             let alone = Json::Object([(name, member.clone())].into_iter().collect());
-            Some(Filter::from_json(bucket.layout(), &alone).ok()?.matches(row, budget))
+            Some(Filter::from_json(layout, &alone).ok()?.matches(row, budget))
         };
         let failed = defined.iter().find(|(name, _)| holds(name) != Some(true));
         Some(failed.map_or(Json::Bool(false), |(name, condition)| {
