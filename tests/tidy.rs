@@ -269,7 +269,9 @@ fn told(room: &str, floors: &[BTreeSet<String>]) -> String {
             let end = if at + 1 == names.len() { "" } else { "," };
             let name = format!(" `{}`{end}", name.replace("::", "/"));
             if line.len() + name.len() > 96 {
-                lines.push(std::mem::replace(&mut line, "//!   ".to_owned()));
+                // Behind the number, as Markdown wants it.
+                let indent = " ".repeat(format!("{}. ", number + 1).len() - 1);
+                lines.push(std::mem::replace(&mut line, format!("//! {indent}")));
             }
             line.push_str(&name);
         }

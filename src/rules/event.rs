@@ -186,7 +186,7 @@ mod tests {
         let mut event = Event {
             id: "e".into(),
             topic: "a\"b".into(),
-            data: Arc::new(Json::crate::json::Object(Object::new())),
+            data: Arc::new(Json::Object(crate::json::Object::new())),
             timestamp: 7,
             correlation_id: None,
             causation_id: None,
