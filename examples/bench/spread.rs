@@ -176,7 +176,7 @@ pub fn rows(options: &Options, report: &mut Report) -> Result<(), String> {
     let most = 3 * USERS.iter().sum::<usize>();
     let config = json!({
         "auth": { "tokens": tokens },
-        "connectionLimits": { "maxTotalSubscriptions": most, "maxConnections": most },
+        "connectionLimits": { "maxTotalSubscriptions": most },
     });
     for (name, rule) in [("by an owner", Rule::Owner), ("by a set of 50 values", Rule::Set)] {
         for target in target::noex_targets(options, &config)? {

@@ -47,54 +47,56 @@ impl Engine {
 
     /// `limits` and `data` of `server.stats`.
     pub(super) fn write_limits(&self, out: &mut Vec<u8>) -> Result<(), OverBudget> {
-        let number = |value: f64| Json::Number(value);
-        let object = |members: Vec<(&str, Json)>| Json::Object(members.into_iter().collect());
+        out.extend_from_slice(b",\"limits\":");
+        self.limits_json().write(out);
+        out.extend_from_slice(b",\"data\":");
+        self.data_json()?.write(out);
+        self.budget.reply(out.len())
+    }
+
+    fn limits_json(&self) -> Json {
         let metrics = &self.metrics;
-        let limit = |limit: Option<u64>| limit.map_or(Json::Null, |limit| number(limit as f64));
         let background = self.store.background().map(|work| {
-            object(vec![
+            object([
                 ("kind", Json::from(work.kind)),
                 ("bucket", Json::from(&*work.bucket)),
                 ("done", number(work.done as f64)),
                 ("total", number(work.total as f64)),
             ])
         });
-        let held = |held: Held| {
-            object(vec![
-                ("used", number(held.used as f64)),
-                ("limit", number(held.limit as f64)),
-                ("reached", number(held.reached as f64)),
-            ])
-        };
         let [output, input] = self.held.as_ref().map_or_else(Default::default, |ask| ask());
-        let limits = object(vec![
-            ("output", held(output)),
-            ("input", held(input)),
+        let limit = self.store.memory_limit().map_or(Json::Null, |limit| number(limit as f64));
+        object([
+            ("output", held_json(output)),
+            ("input", held_json(input)),
             (
                 "data",
-                object(vec![
+                object([
                     ("used", number(self.store.memory() as f64)),
-                    ("limit", limit(self.store.memory_limit())),
+                    ("limit", limit),
                     ("reached", number(metrics.data_bytes_reached as f64)),
                 ]),
             ),
             (
                 "requestSteps",
-                object(vec![
+                object([
                     ("limit", number(self.options.request_steps as f64)),
                     ("reached", number(metrics.request_steps_reached as f64)),
                 ]),
             ),
             (
                 "replyBytes",
-                object(vec![
+                object([
                     ("limit", number(self.options.max_reply_bytes as f64)),
                     ("reached", number(metrics.reply_bytes_reached as f64)),
                 ]),
             ),
             ("costlyViews", number(self.views.costly_queries() as f64)),
             ("background", Json::Array(background.collect())),
-        ]);
+        ])
+    }
+
+    fn data_json(&self) -> Result<Json, OverBudget> {
         let views = self.views.memory_by_bucket();
         let mut buckets = Object::new();
         let (mut rows, mut indexes) = (0, 0);
@@ -109,7 +111,7 @@ impl Engine {
             let view_bytes = views.get(&bucket.id()).copied().unwrap_or(0);
             buckets.insert(
                 bucket.name(),
-                object(vec![
+                object([
                     ("records", number(bucket.len() as f64)),
                     ("rowBytes", number(row_bytes as f64)),
                     ("indexBytes", number(index_bytes as f64)),
@@ -117,17 +119,12 @@ impl Engine {
                 ]),
             );
         }
-        let data = object(vec![
+        Ok(object([
             ("rows", number(rows as f64)),
             ("indexes", number(indexes as f64)),
             ("views", number(self.views.memory() as f64)),
             ("buckets", Json::Object(buckets)),
-        ]);
-        out.extend_from_slice(b",\"limits\":");
-        limits.write(out);
-        out.extend_from_slice(b",\"data\":");
-        data.write(out);
-        self.budget.reply(out.len())
+        ]))
     }
 
     /// Sets the timer for costly views, if there are any.
@@ -207,4 +204,21 @@ impl Engine {
             Err(OverBudget::Reply(_)) => self.metrics.reply_bytes_reached += 1,
         }
     }
+}
+
+fn number(value: f64) -> Json {
+    Json::Number(value)
+}
+
+fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
+    Json::Object(members.into_iter().collect())
+}
+
+/// What a transport holds for its connections.
+fn held_json(held: Held) -> Json {
+    object([
+        ("used", number(held.used as f64)),
+        ("limit", number(held.limit as f64)),
+        ("reached", number(held.reached as f64)),
+    ])
 }

@@ -213,13 +213,9 @@ impl Running<'_> {
         if let Some(Transaction { draft, .. }) = &mut self.transaction {
             draft.set_sight(self.sight.clone());
         }
-        let key = |term: Option<Term>| match term.as_ref().and_then(json_of) {
-            Some(key) => Lookup::from(&key),
-            None => Lookup::undefined(),
-        };
         match &*action.name {
             "store.get" => {
-                let key = key(filled(action, scope, "key")?);
+                let key = key_of(action, scope)?;
                 Ok(self.record(bucket, &key)?.map_or(Json::Null, |row| row.to_json()))
             }
             "store.where" => {
@@ -232,60 +228,81 @@ impl Running<'_> {
             }
             "store.count" => self.count(bucket, action, scope),
             "store.find" => self.find(bucket, action, scope),
-            "store.insert" => {
-                let data = filled(action, scope, "data")?.as_ref().and_then(json_of);
-                let data = data.as_ref().and_then(Json::as_object).map(Data::from);
-                let data = data.unwrap_or_default();
-                let row = match &mut self.transaction {
-                    Some(Transaction { draft, .. }) => {
-                        let Engine { store, ids, .. } = &mut *self.engine;
-                        draft.insert(store, ids, bucket, &data)?
-                    }
-                    None => self.write_step(Mode::Single, |draft, store, ids| {
-                        draft.insert(store, ids, bucket, &data)
-                    })?,
-                };
-                Ok(row.to_json())
-            }
-            "store.update" => {
-                let key = key(filled(action, scope, "key")?);
-                let data = filled(action, scope, "data")?.map(members_of).unwrap_or_default();
-                let data = Data::with_removals(data);
-                let apply = applied(action, scope)?;
-                apply.check_apart(&data, "data")?;
-                let expect = expected(action, scope)?;
-                let edit = Edit { data: &data, apply: &apply, expect: expect.as_ref() };
-                let row = match &mut self.transaction {
-                    Some(Transaction { draft, .. }) => {
-                        draft.edit(&self.engine.store, bucket, &key, edit)?
-                    }
-                    None => self.write_step(Mode::Single, |draft, store, _| {
-                        draft.edit(store, bucket, &key, edit)
-                    })?,
-                };
-                Ok(row.to_json())
-            }
-            "store.delete" => {
-                let key = key(filled(action, scope, "key")?);
-                let expect = expected(action, scope)?;
-                let delete = |draft: &mut Draft, store: &Store| match &expect {
-                    Some(expect) => draft.delete_expected(store, bucket, &key, expect),
-                    None => draft.delete(store, bucket, &key),
-                };
-                match &mut self.transaction {
-                    Some(Transaction { draft, .. }) => delete(draft, &self.engine.store)?,
-                    None => {
-                        self.write_step(Mode::Single, |draft, store, _| delete(draft, store))?;
-                    }
-                }
-                Ok(Json::Null)
-            }
+            "store.insert" => self.insert_step(bucket, action, scope),
+            "store.update" => self.update_step(bucket, action, scope),
+            "store.delete" => self.delete_step(bucket, action, scope),
             name if many_kind(name).is_some() => self.act_on_many(bucket, action, scope),
             name => Err(OpError::new(
                 ErrorCode::UnknownOperation,
                 format!("Unknown store operation \"{name}\""),
             )),
         }
+    }
+
+    fn insert_step(
+        &mut self,
+        bucket: BucketId,
+        action: &Action,
+        scope: &mut Scope,
+    ) -> Result<Json, OpError> {
+        let data = filled(action, scope, "data")?.as_ref().and_then(json_of);
+        let data = data.as_ref().and_then(Json::as_object).map(Data::from);
+        let data = data.unwrap_or_default();
+        let row = match &mut self.transaction {
+            Some(Transaction { draft, .. }) => {
+                let Engine { store, ids, .. } = &mut *self.engine;
+                draft.insert(store, ids, bucket, &data)?
+            }
+            None => self.write_step(Mode::Single, |draft, store, ids| {
+                draft.insert(store, ids, bucket, &data)
+            })?,
+        };
+        Ok(row.to_json())
+    }
+
+    fn update_step(
+        &mut self,
+        bucket: BucketId,
+        action: &Action,
+        scope: &mut Scope,
+    ) -> Result<Json, OpError> {
+        let key = key_of(action, scope)?;
+        let data = filled(action, scope, "data")?.map(members_of).unwrap_or_default();
+        let data = Data::with_removals(data);
+        let apply = applied(action, scope)?;
+        apply.check_apart(&data, "data")?;
+        let expect = expected(action, scope)?;
+        let edit = Edit { data: &data, apply: &apply, expect: expect.as_ref() };
+        let row = match &mut self.transaction {
+            Some(Transaction { draft, .. }) => {
+                draft.edit(&self.engine.store, bucket, &key, edit)?
+            }
+            None => self.write_step(Mode::Single, |draft, store, _| {
+                draft.edit(store, bucket, &key, edit)
+            })?,
+        };
+        Ok(row.to_json())
+    }
+
+    fn delete_step(
+        &mut self,
+        bucket: BucketId,
+        action: &Action,
+        scope: &mut Scope,
+    ) -> Result<Json, OpError> {
+        let key = key_of(action, scope)?;
+        let expect = expected(action, scope)?;
+        let delete = |draft: &mut Draft, store: &Store| match &expect {
+            Some(expect) => draft.delete_expected(store, bucket, &key, expect),
+            None => draft.delete(store, bucket, &key),
+        };
+        match &mut self.transaction {
+            Some(Transaction { draft, .. }) => delete(draft, &self.engine.store)?,
+            None => {
+                self.write_step(Mode::Single, |draft, store, _| delete(draft, store))?;
+            }
+        }
+        Ok(Json::Null)
     }
 
     fn act_on_many(
@@ -491,4 +508,12 @@ fn rows_json(rows: Vec<Row>, scope: &Scope) -> Result<Json, OpError> {
         records.push(row.to_json());
     }
     Ok(Json::Array(records))
+}
+
+/// The key that a step names.
+fn key_of(action: &Action, scope: &mut Scope) -> Result<Lookup, OpError> {
+    Ok(match filled(action, scope, "key")?.as_ref().and_then(json_of) {
+        Some(key) => Lookup::from(&key),
+        None => Lookup::undefined(),
+    })
 }

@@ -146,15 +146,7 @@ pub(super) fn transport(
         step: step.into(),
         reason: error.to_string(),
     };
-    let max_connections = match config.max_connections {
-        Some(limit) => Some(limit),
-        None => {
-            let files = net::raise_open_files_limit()
-                .map_err(|error| failed("limit of open files", &error))?;
-            let connections = files.saturating_sub(RESERVED_FILES).max(1);
-            Some(usize::try_from(connections).unwrap_or(usize::MAX))
-        }
-    };
+    let max_connections = most_connections(config)?;
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| failed("randomness", &error))?;
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -176,33 +168,8 @@ pub(super) fn transport(
     let mut engine = Engine::new(engine_options(config, seed), store, now);
     engine.set_views(views);
     engine.limit_data(config.limits.max_data_bytes.and_then(super::memory::bytes_of));
-    let options = net::Options {
-        path: config.path.clone(),
-        doors: config
-            .http
-            .as_ref()
-            .map(|http| Doors { rpc: http.rpc.clone(), live: http.live.clone() }),
-        welcomes_all_origins: config.allows_all_origins(),
-        client_path: config.client.as_ref().map(|client| client.path.clone()),
-        max_payload_bytes: config.max_payload_bytes,
-        handshake_timeout_ms: config.handshake_timeout_ms,
-        close_timeout_ms: config.close_timeout_ms,
-        max_buffered_bytes: config.backpressure.max_buffered_bytes,
-        high_water_mark: config.backpressure.high_water_mark,
-        allowed_origins: config.allowed_origins.clone().filter(|_| !config.allows_all_origins()),
-        max_output_bytes: config.limits.max_output_bytes,
-        max_input_bytes: config.limits.max_input_bytes.unwrap_or_else(|| {
-            config.max_payload_bytes.max(net::Options::default().max_input_bytes)
-        }),
-        max_connections,
-        max_connections_per_ip: config
-            .max_connections_per_ip
-            .map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)),
-        per_ip_probe_ms: config.per_ip_probe_ms,
-        trusted_proxies: config.trusted_proxies.clone(),
-        gate_output: recovered.is_some() && config.persistence.durability != Durability::None,
-        ..net::Options::default()
-    };
+    let gate_output = recovered.is_some() && config.persistence.durability != Durability::None;
+    let options = net_options(config, max_connections, gate_output);
     let mut transport = Transport::new(options, Hosted::new(engine))
         .map_err(|error| failed("transport", &error))?;
     let mut durable = None;
@@ -258,6 +225,49 @@ pub(super) fn transport(
     procedures::start(config, &procedures_met, &mut hosted.engine)?;
     hosted.audit_file = audit(config, &mut hosted.engine, remote)?;
     Ok((transport, durable))
+}
+
+/// As many as descriptors allow, unless it is configured.
+fn most_connections(config: &Config) -> Result<Option<usize>, StartError> {
+    if config.max_connections.is_some() {
+        return Ok(config.max_connections);
+    }
+    let files = net::raise_open_files_limit().map_err(|error| StartError::Failed {
+        step: "limit of open files".into(),
+        reason: error.to_string(),
+    })?;
+    let connections = files.saturating_sub(RESERVED_FILES).max(1);
+    Ok(Some(usize::try_from(connections).unwrap_or(usize::MAX)))
+}
+
+fn net_options(config: &Config, max_connections: Option<usize>, gate_output: bool) -> net::Options {
+    net::Options {
+        path: config.path.clone(),
+        doors: config
+            .http
+            .as_ref()
+            .map(|http| Doors { rpc: http.rpc.clone(), live: http.live.clone() }),
+        welcomes_all_origins: config.allows_all_origins(),
+        client_path: config.client.as_ref().map(|client| client.path.clone()),
+        max_payload_bytes: config.max_payload_bytes,
+        handshake_timeout_ms: config.handshake_timeout_ms,
+        close_timeout_ms: config.close_timeout_ms,
+        max_buffered_bytes: config.backpressure.max_buffered_bytes,
+        high_water_mark: config.backpressure.high_water_mark,
+        allowed_origins: config.allowed_origins.clone().filter(|_| !config.allows_all_origins()),
+        max_output_bytes: config.limits.max_output_bytes,
+        max_input_bytes: config.limits.max_input_bytes.unwrap_or_else(|| {
+            config.max_payload_bytes.max(net::Options::default().max_input_bytes)
+        }),
+        max_connections,
+        max_connections_per_ip: config
+            .max_connections_per_ip
+            .map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)),
+        per_ip_probe_ms: config.per_ip_probe_ms,
+        trusted_proxies: config.trusted_proxies.clone(),
+        gate_output,
+        ..net::Options::default()
+    }
 }
 
 /// External tokens with their keys, if they are configured.

@@ -1,5 +1,7 @@
 //! Defining, changing and dropping buckets, all or nothing.
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashMap;
 
 use super::bucket::Bucket;
@@ -7,6 +9,7 @@ use super::change::ChangeKind;
 use super::changeset::{ChangeSet, DefinitionOp, Op, Rebuilt};
 use super::draft::unique_violation;
 use super::millis::Millis;
+use super::ordered::OrderedKeys;
 use super::schema::Definition;
 use super::sorted::SortedIndex;
 use super::table::Slot;
@@ -112,83 +115,9 @@ impl Store {
         let names = definition.fields.iter().map(|field| &*field.name);
         let layout = bucket.layout.extended(names);
         let mut parts = Bucket::new(bucket.id, &bucket.name, definition, layout, 0);
-        for index in &mut parts.indexes {
-            for slot in bucket.table.iter() {
-                budget.spend(1)?;
-                let Some(row) = bucket.table.row(slot) else { continue };
-                budget.spend_text(row.look_at(index.field()).1)?;
-                let Some(value) = index.value_of(row) else { continue };
-                if index.is_unique() && index.count(&bucket.table, value) > 0 {
-                    let value = Raw::checked(value);
-                    return Err(unique_violation(&bucket.name, index.field().name(), value));
-                }
-                index.add(&bucket.table, slot, bucket.table.order(slot));
-            }
-        }
-        for index in &mut parts.sorted {
-            // One that stays is taken over.
-            if bucket.sorted.iter().any(|old| old.is_on(index.fields())) {
-                continue;
-            }
-            budget.spend_sort(bucket.len())?;
-            for field in index.fields() {
-                for (_, row) in bucket.iter() {
-                    budget.spend(1)?;
-                    budget.spend_text(row.look_at(field).1)?;
-                }
-            }
-            let records = bucket
-                .table
-                .iter()
-                .filter_map(|slot| Some((slot, bucket.table.order(slot), bucket.table.row(slot)?)));
-            *index = SortedIndex::build(index.fields().to_vec(), records);
-        }
-        for index in &mut parts.searched {
-            let name = index.field().name();
-            if bucket.searched.iter().any(|old| old.field().name() == name) {
-                continue;
-            }
-            for slot in bucket.table.iter() {
-                let Some(row) = bucket.table.row(slot) else { continue };
-                budget.spend(1)?;
-                budget.spend(index.filing_steps(row))?;
-                index.add(&bucket.table, slot);
-            }
-        }
-        let before: HashMap<&str, &str> =
-            bucket.references.iter().map(|old| (old.index.field().name(), &*old.target)).collect();
-        for outgoing in &mut parts.references {
-            let field = outgoing.index.field().name();
-            // A reference that stays brings its index with it.
-            if before.get(field) == Some(&&*outgoing.target) {
-                continue;
-            }
-            for slot in bucket.table.iter() {
-                budget.spend(1)?;
-                let Some(row) = bucket.table.row(slot) else { continue };
-                budget.spend_text(row.look_at(outgoing.index.field()).1)?;
-                outgoing.index.add(&bucket.table, slot, bucket.table.order(slot));
-            }
-        }
-        let (mut expiry, mut ages) = (parts.expiry.take(), parts.ages.take());
-        let mut ordered = parts.ordered.take();
-        let files = expiry.is_some() || ages.is_some() || ordered.is_some();
-        for (slot, (order, row)) in
-            bucket.table.iter().zip(bucket.iter()).take(if files { usize::MAX } else { 0 })
-        {
-            budget.spend(1)?;
-            if let Some(ordered) = &mut ordered {
-                ordered.insert(&bucket.key_of(row), order, slot);
-            }
-            if let Some(expiry) = &mut expiry
-                && let Some(at) = row.field(&parts.meta.expires_at).and_then(Raw::as_number)
-            {
-                expiry.insert((Millis(at), slot));
-            }
-            if let Some(ages) = &mut ages {
-                ages.insert((parts.created_at(row), order, slot));
-            }
-        }
+        fill_indexes(&mut parts, bucket, budget)?;
+        fill_words_and_references(&mut parts, bucket, budget)?;
+        let (expiry, ages, ordered) = fill_orders(&mut parts, bucket, budget)?;
         let mut highest = bucket.counter;
         if parts.has_numbers() {
             for (_, row) in bucket.iter() {
@@ -255,4 +184,104 @@ impl Store {
         }
         any
     }
+}
+
+/// Files the records of `bucket` in the indexes of values and orders.
+fn fill_indexes(parts: &mut Bucket, bucket: &Bucket, budget: &Budget) -> Result<(), OpError> {
+    for index in &mut parts.indexes {
+        for slot in bucket.table.iter() {
+            budget.spend(1)?;
+            let Some(row) = bucket.table.row(slot) else { continue };
+            budget.spend_text(row.look_at(index.field()).1)?;
+            let Some(value) = index.value_of(row) else { continue };
+            if index.is_unique() && index.count(&bucket.table, value) > 0 {
+                let value = Raw::checked(value);
+                return Err(unique_violation(&bucket.name, index.field().name(), value));
+            }
+            index.add(&bucket.table, slot, bucket.table.order(slot));
+        }
+    }
+    for index in &mut parts.sorted {
+        // One that stays is taken over.
+        if bucket.sorted.iter().any(|old| old.is_on(index.fields())) {
+            continue;
+        }
+        budget.spend_sort(bucket.len())?;
+        for field in index.fields() {
+            for (_, row) in bucket.iter() {
+                budget.spend(1)?;
+                budget.spend_text(row.look_at(field).1)?;
+            }
+        }
+        let records = bucket
+            .table
+            .iter()
+            .filter_map(|slot| Some((slot, bucket.table.order(slot), bucket.table.row(slot)?)));
+        *index = SortedIndex::build(index.fields().to_vec(), records);
+    }
+    Ok(())
+}
+
+/// The same for words, and for references that are new.
+fn fill_words_and_references(
+    parts: &mut Bucket,
+    bucket: &Bucket,
+    budget: &Budget,
+) -> Result<(), OpError> {
+    for index in &mut parts.searched {
+        let name = index.field().name();
+        if bucket.searched.iter().any(|old| old.field().name() == name) {
+            continue;
+        }
+        for slot in bucket.table.iter() {
+            let Some(row) = bucket.table.row(slot) else { continue };
+            budget.spend(1)?;
+            budget.spend(index.filing_steps(row))?;
+            index.add(&bucket.table, slot);
+        }
+    }
+    let before: HashMap<&str, &str> =
+        bucket.references.iter().map(|old| (old.index.field().name(), &*old.target)).collect();
+    for outgoing in &mut parts.references {
+        let field = outgoing.index.field().name();
+        // A reference that stays brings its index with it.
+        if before.get(field) == Some(&&*outgoing.target) {
+            continue;
+        }
+        for slot in bucket.table.iter() {
+            budget.spend(1)?;
+            let Some(row) = bucket.table.row(slot) else { continue };
+            budget.spend_text(row.look_at(outgoing.index.field()).1)?;
+            outgoing.index.add(&bucket.table, slot, bucket.table.order(slot));
+        }
+    }
+    Ok(())
+}
+
+/// By expiry, by age, by key.
+type Orders =
+    (Option<BTreeSet<(Millis, Slot)>>, Option<BTreeSet<(Millis, u64, Slot)>>, Option<OrderedKeys>);
+
+/// The same for the orders that the definition asks for.
+fn fill_orders(parts: &mut Bucket, bucket: &Bucket, budget: &Budget) -> Result<Orders, OpError> {
+    let (mut expiry, mut ages) = (parts.expiry.take(), parts.ages.take());
+    let mut ordered = parts.ordered.take();
+    let files = expiry.is_some() || ages.is_some() || ordered.is_some();
+    for (slot, (order, row)) in
+        bucket.table.iter().zip(bucket.iter()).take(if files { usize::MAX } else { 0 })
+    {
+        budget.spend(1)?;
+        if let Some(ordered) = &mut ordered {
+            ordered.insert(&bucket.key_of(row), order, slot);
+        }
+        if let Some(expiry) = &mut expiry
+            && let Some(at) = row.field(&parts.meta.expires_at).and_then(Raw::as_number)
+        {
+            expiry.insert((Millis(at), slot));
+        }
+        if let Some(ages) = &mut ages {
+            ages.insert((parts.created_at(row), order, slot));
+        }
+    }
+    Ok((expiry, ages, ordered))
 }

@@ -39,19 +39,7 @@ impl Engine {
         };
         let asked = self.asked_about(request)?;
         let operation = Operation::from_name(&name);
-        let kind = match operation.map(Operation::resource) {
-            Some(Resource::Bucket(_) | Resource::EachOperation) => Some(ResourceKind::Bucket),
-            Some(Resource::Query(_)) => Some(ResourceKind::Query),
-            Some(Resource::Topic(_)) => Some(ResourceKind::Topic),
-            Some(Resource::Procedure(_)) => Some(ResourceKind::Procedure),
-            Some(
-                Resource::None
-                | Resource::OwnSubscription
-                | Resource::OwnSession
-                | Resource::EachEntry,
-            )
-            | None => None,
-        };
+        let kind = operation.and_then(kind_of_resource);
         let tier = operation.and_then(Operation::tier);
         let source = match operation {
             Some(Operation::StoreSubscribe | Operation::StoreQuery) => self.query_source(&resource),
@@ -296,5 +284,18 @@ impl Engine {
             return Ok(Err(OpError::new(code, text)));
         }
         Ok(Ok(()))
+    }
+}
+
+/// What kind of name an operation's resource is.
+fn kind_of_resource(operation: Operation) -> Option<ResourceKind> {
+    match operation.resource() {
+        Resource::Bucket(_) | Resource::EachOperation => Some(ResourceKind::Bucket),
+        Resource::Query(_) => Some(ResourceKind::Query),
+        Resource::Topic(_) => Some(ResourceKind::Topic),
+        Resource::Procedure(_) => Some(ResourceKind::Procedure),
+        Resource::None | Resource::OwnSubscription | Resource::OwnSession | Resource::EachEntry => {
+            None
+        }
     }
 }

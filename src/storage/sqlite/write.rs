@@ -98,19 +98,7 @@ fn ends_text(batch: &Batch) -> String {
 
 fn write_op(transaction: &Transaction<'_>, op: &Op) -> rusqlite::Result<()> {
     match op {
-        Op::Put(record) => {
-            let (bucket, key) = (record.bucket.0, key_text(&record.key));
-            let (row, places) = (record.row.as_str(), record.places.as_deref());
-            let sum = record_sum(bucket, record.place, &key, row, places);
-            transaction
-                .prepare_cached(
-                    "INSERT INTO records(bucket, place, key, row, places, sum) \
-                     VALUES(?1, ?2, ?3, ?4, ?5, ?6) \
-                     ON CONFLICT(bucket, place) DO UPDATE SET key = excluded.key, \
-                     row = excluded.row, places = excluded.places, sum = excluded.sum",
-                )?
-                .execute(params![bucket, record.place, key, row, places, sum])?;
-        }
+        Op::Put(record) => put_record(transaction, record)?,
         Op::Delete { bucket, place, .. } => {
             transaction
                 .prepare_cached("DELETE FROM records WHERE bucket = ?1 AND place = ?2")?
@@ -126,25 +114,7 @@ fn write_op(transaction: &Transaction<'_>, op: &Op) -> rusqlite::Result<()> {
                 .prepare_cached("DELETE FROM records WHERE bucket = ?1")?
                 .execute(params![bucket.0])?;
         }
-        Op::Bucket(entry) => {
-            transaction
-                .prepare_cached(
-                    "INSERT INTO buckets(id, name, origin, counter, state, definition, sum) \
-                     VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-                     ON CONFLICT(id) DO UPDATE SET name = excluded.name, \
-                     origin = excluded.origin, state = excluded.state, \
-                     definition = excluded.definition, sum = excluded.sum",
-                )?
-                .execute(params![
-                    entry.id.0,
-                    entry.name,
-                    entry.origin.as_str(),
-                    entry.counter,
-                    entry.state,
-                    entry.definition,
-                    bucket_sum(entry)
-                ])?;
-        }
+        Op::Bucket(entry) => put_bucket(transaction, entry)?,
         Op::DropBucket(bucket) => {
             for sql in
                 ["DELETE FROM records WHERE bucket = ?1", "DELETE FROM buckets WHERE id = ?1"]
@@ -174,5 +144,41 @@ fn write_op(transaction: &Transaction<'_>, op: &Op) -> rusqlite::Result<()> {
                 .execute(params![kind, name])?;
         }
     }
+    Ok(())
+}
+
+fn put_record(transaction: &Transaction<'_>, record: &RecordEntry) -> rusqlite::Result<()> {
+    let (bucket, key) = (record.bucket.0, key_text(&record.key));
+    let (row, places) = (record.row.as_str(), record.places.as_deref());
+    let sum = record_sum(bucket, record.place, &key, row, places);
+    transaction
+        .prepare_cached(
+            "INSERT INTO records(bucket, place, key, row, places, sum) \
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT(bucket, place) DO UPDATE SET key = excluded.key, \
+             row = excluded.row, places = excluded.places, sum = excluded.sum",
+        )?
+        .execute(params![bucket, record.place, key, row, places, sum])?;
+    Ok(())
+}
+
+fn put_bucket(transaction: &Transaction<'_>, entry: &BucketEntry) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO buckets(id, name, origin, counter, state, definition, sum) \
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+             ON CONFLICT(id) DO UPDATE SET name = excluded.name, \
+             origin = excluded.origin, state = excluded.state, \
+             definition = excluded.definition, sum = excluded.sum",
+        )?
+        .execute(params![
+            entry.id.0,
+            entry.name,
+            entry.origin.as_str(),
+            entry.counter,
+            entry.state,
+            entry.definition,
+            bucket_sum(entry)
+        ])?;
     Ok(())
 }

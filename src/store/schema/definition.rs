@@ -69,25 +69,7 @@ impl Definition {
             path: Some(name.into()),
             ..error
         };
-        let schema = match supplied.get("schema") {
-            Some(Json::Object(schema)) => schema,
-            other => {
-                let kind = other.map_or("nothing", kind_of);
-                return Err(DefinitionError::at(
-                    "schema",
-                    format!("expected an object, got {kind}"),
-                ));
-            }
-        };
-        let key = match supplied.get("key") {
-            Some(Json::String(key)) if schema.contains(key) => key.clone(),
-            other => {
-                let key = other.map_or("undefined".into(), string_of_json);
-                return Err(DefinitionError::fixed(format!(
-                    "Key field \"{key}\" does not exist in schema for bucket \"{bucket}\""
-                )));
-            }
-        };
+        let (schema, key) = schema_and_key(bucket, &supplied)?;
         // These messages are the protocol's own, so that they come before what
         // is asked for on top of them.
         check_indexes(bucket, &supplied, schema)?;
@@ -241,6 +223,30 @@ pub fn warnings(schema: &Json) -> Vec<String> {
         Some(format!("field \"{name}\": \"auto\" is read as \"generated\""))
     };
     js_order(schema).into_iter().filter_map(read_as_generated).collect()
+}
+
+/// What a definition cannot do without.
+fn schema_and_key<'s>(
+    bucket: &str,
+    supplied: &'s Object,
+) -> Result<(&'s Object, Box<str>), DefinitionError> {
+    let schema = match supplied.get("schema") {
+        Some(Json::Object(schema)) => schema,
+        other => {
+            let kind = other.map_or("nothing", kind_of);
+            return Err(DefinitionError::at("schema", format!("expected an object, got {kind}")));
+        }
+    };
+    let key = match supplied.get("key") {
+        Some(Json::String(key)) if schema.contains(key) => key.clone(),
+        other => {
+            let key = other.map_or("undefined".into(), string_of_json);
+            return Err(DefinitionError::fixed(format!(
+                "Key field \"{key}\" does not exist in schema for bucket \"{bucket}\""
+            )));
+        }
+    };
+    Ok((schema, key))
 }
 
 /// That every listed index is a field, or several of them.
