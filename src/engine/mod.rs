@@ -16,8 +16,8 @@
 //!    `introspection/scans`, `logic`, `many`, `metrics`, `metrics_table/figures`,
 //!    `metrics_table/render`, `ops`, `ops/access`, `ops/audit`, `ops/identity/roles`,
 //!    `ops/no_backup`, `ops/store`, `ops/store/reads`, `ops/subscribe_many`, `orphans`,
-//!    `output`, `rules_bridge/store_events`, `rules_bridge/store_service`, `sets`,
-//!    `subscriptions/positions`, `subscriptions/proof`, `subscriptions/sessions`,
+//!    `output`, `procedures/steps`, `rules_bridge/store_events`, `rules_bridge/store_service`,
+//!    `sets`, `subscriptions/positions`, `subscriptions/proof`, `subscriptions/sessions`,
 //!    `subscriptions/windows`, `timers`
 //! 2. `app`, `budgets`, `client_sessions/table`, `door`, `door/rpc`, `expiry`, `heartbeat`,
 //!    `introspection/load`, `introspection/views`, `log_level`, `metrics_table`,
@@ -36,10 +36,10 @@
 //! 9. `continuity/resume`, `ops/explain`, `ops/identity/owners`, `ops/identity/session`,
 //!    `subscriptions/publish`
 //! 10. `door/live`, `introspection/trace`, `ops/identity/passwords`, `ops/identity/users`,
-//!    `ops/logic`, `ops/rules`, `ops/windows`, `rules_bridge/numbered`,
-//!    `rules_bridge/subscriptions`, `subscriptions/release`
+//!     `ops/logic`, `ops/rules`, `ops/windows`, `rules_bridge/numbered`,
+//!     `rules_bridge/subscriptions`, `subscriptions/release`
 //! 11. `ops/backup`, `ops/identity/signup`, `ops/queries`, `procedures`, `requests`,
-//!    `rules_bridge`
+//!     `rules_bridge`
 //! 12. `jobs`, `ops/store/admin`, `options`
 //! 13. `commit_log`
 

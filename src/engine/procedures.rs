@@ -3,8 +3,11 @@
 //! A transactional call works on one draft and keeps facts and events back
 //! until it is committed; any other commits step by step.
 
+mod steps;
+
 use std::collections::HashMap;
 
+use self::steps::key_of;
 use super::Engine;
 use super::introspection::Author;
 use super::many::{Given, Kind as ManyKind, Many};
@@ -20,7 +23,7 @@ use crate::rules::NewEvent;
 use crate::store::filter::Term;
 use crate::store::rows::{Bound, Sight};
 use crate::store::{
-    Apply, Bucket, BucketId, Data, Draft, Edit, Expect, Filter, Lookup, Mode, Row, Store, Writer,
+    Apply, Bucket, BucketId, Draft, Expect, Filter, Lookup, Mode, Row, Store, Writer,
 };
 
 /// Microseconds on a clock that only goes forward. Without one no call is ever
@@ -239,72 +242,6 @@ impl Running<'_> {
         }
     }
 
-    fn insert_step(
-        &mut self,
-        bucket: BucketId,
-        action: &Action,
-        scope: &mut Scope,
-    ) -> Result<Json, OpError> {
-        let data = filled(action, scope, "data")?.as_ref().and_then(json_of);
-        let data = data.as_ref().and_then(Json::as_object).map(Data::from);
-        let data = data.unwrap_or_default();
-        let row = match &mut self.transaction {
-            Some(Transaction { draft, .. }) => {
-                let Engine { store, ids, .. } = &mut *self.engine;
-                draft.insert(store, ids, bucket, &data)?
-            }
-            None => self.write_step(Mode::Single, |draft, store, ids| {
-                draft.insert(store, ids, bucket, &data)
-            })?,
-        };
-        Ok(row.to_json())
-    }
-
-    fn update_step(
-        &mut self,
-        bucket: BucketId,
-        action: &Action,
-        scope: &mut Scope,
-    ) -> Result<Json, OpError> {
-        let key = key_of(action, scope)?;
-        let data = filled(action, scope, "data")?.map(members_of).unwrap_or_default();
-        let data = Data::with_removals(data);
-        let apply = applied(action, scope)?;
-        apply.check_apart(&data, "data")?;
-        let expect = expected(action, scope)?;
-        let edit = Edit { data: &data, apply: &apply, expect: expect.as_ref() };
-        let row = match &mut self.transaction {
-            Some(Transaction { draft, .. }) => {
-                draft.edit(&self.engine.store, bucket, &key, edit)?
-            }
-            None => self.write_step(Mode::Single, |draft, store, _| {
-                draft.edit(store, bucket, &key, edit)
-            })?,
-        };
-        Ok(row.to_json())
-    }
-
-    fn delete_step(
-        &mut self,
-        bucket: BucketId,
-        action: &Action,
-        scope: &mut Scope,
-    ) -> Result<Json, OpError> {
-        let key = key_of(action, scope)?;
-        let expect = expected(action, scope)?;
-        let delete = |draft: &mut Draft, store: &Store| match &expect {
-            Some(expect) => draft.delete_expected(store, bucket, &key, expect),
-            None => draft.delete(store, bucket, &key),
-        };
-        match &mut self.transaction {
-            Some(Transaction { draft, .. }) => delete(draft, &self.engine.store)?,
-            None => {
-                self.write_step(Mode::Single, |draft, store, _| delete(draft, store))?;
-            }
-        }
-        Ok(Json::Null)
-    }
-
     fn act_on_many(
         &mut self,
         bucket: BucketId,
@@ -508,12 +445,4 @@ fn rows_json(rows: Vec<Row>, scope: &Scope) -> Result<Json, OpError> {
         records.push(row.to_json());
     }
     Ok(Json::Array(records))
-}
-
-/// The key that a step names.
-fn key_of(action: &Action, scope: &mut Scope) -> Result<Lookup, OpError> {
-    Ok(match filled(action, scope, "key")?.as_ref().and_then(json_of) {
-        Some(key) => Lookup::from(&key),
-        None => Lookup::undefined(),
-    })
 }

@@ -19,7 +19,7 @@
 //! 10. `entry`
 //! 11. `views`
 //! 12. `costly`, `explain`, `listed`, `moved`, `position`, `registry`, `resume`, `upkeep`,
-//!    `windows`
+//!     `windows`
 //! 13. `ad_hoc`
 
 mod ad_hoc;

@@ -22,7 +22,7 @@
 //! 8. `schema/definition`, `schema/known`
 //! 9. `bucket`, `schema/normal`, `schema/validate`
 //! 10. `changeset`, `draft/owned`, `edit/expect`, `key_order`, `read`, `remains`, `rows/bound`,
-//!    `rows/set`
+//!     `rows/set`
 //! 11. `draft`, `draft/many`, `owners`, `shown`, `sorted/walk`
 //! 12. `commit`, `draft/overlay`, `limit`
 //! 13. `draft/evict`, `draft/finish`, `draft/references`, `draft/unique`

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction, params};
 use super::schema::{bucket_sum, commit_sum, document_sum, record_sum};
 use crate::app::CommitSeq;
 use crate::storage::batch::key_text;
-use crate::storage::{Batch, Op};
+use crate::storage::{Batch, BucketEntry, Op, RecordEntry};
 
 /// Batches whose steps are kept for readers that catch up.
 const HISTORY_BATCHES: usize = 10_000;
