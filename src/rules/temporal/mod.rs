@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::app::Now;
+use crate::json::{Json, Object};
 use crate::wheel::Wheel;
 
 use super::due::Due;
