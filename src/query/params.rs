@@ -153,7 +153,9 @@ impl Template {
                         let fits = match name {
                             "$in" | "$nin" | "$or" | "$and" => Json::Array(Vec::new()),
                             "$between" => Json::Array(vec![Json::Null, Json::Null]),
-                            "$contains" | "$startsWith" | "$endsWith" => Json::string(""),
+                            "$contains" | "$startsWith" | "$endsWith" | "$search" => {
+                                Json::string("")
+                            }
                             "$exists" => Json::Bool(true),
                             _ => Json::Null,
                         };
@@ -336,8 +338,8 @@ mod tests {
     fn a_sample_is_valid_where_the_placeholders_are() {
         let filter = r#"{"a":"{{params.a}}","b":{"$in":"{{params.a}}","$exists":"{{params.a}}"},
             "c":{"$between":["{{params.a}}",5]},"d":{"$contains":"{{params.a}}"},
-            "$or":["{{params.a}}",{"e":{"$gt":"{{params.a}}"}}],"$and":"{{params.a}}","g":"x"}"#;
-        let expected = r#"{"a":null,"b":{"$in":[],"$exists":true},"c":{"$between":[null,5]},"d":{"$contains":""},"$or":[{},{"e":{"$gt":null}}],"$and":[],"g":"x"}"#;
+            "t":{"$search":"{{params.a}}"},"$or":["{{params.a}}",{"e":{"$gt":"{{params.a}}"}}],"$and":"{{params.a}}","g":"x"}"#;
+        let expected = r#"{"a":null,"b":{"$in":[],"$exists":true},"c":{"$between":[null,5]},"d":{"$contains":""},"t":{"$search":""},"$or":[{},{"e":{"$gt":null}}],"$and":[],"g":"x"}"#;
         assert_eq!(Template::new(json(filter), false).sample().to_text(), expected);
     }
 

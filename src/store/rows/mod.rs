@@ -72,8 +72,11 @@ impl RowRules {
         let Some(rows) = rows.as_object() else {
             return Err(vec!["rows: expected object".into()]);
         };
+        let mut layout = Layout::new(fields.iter().map(|field| &*field.name));
+        let searched = fields.iter().filter(|field| field.search);
+        layout.set_searched(searched.map(|field| field.name.clone()).collect());
         let mut parser = Parser {
-            layout: Layout::new(fields.iter().map(|field| &*field.name)),
+            layout,
             issues: rows
                 .keys()
                 .filter(|name| !MEMBERS.contains(name))
