@@ -47,6 +47,7 @@ const PREAMBLE: &[&str] = &[
     r#"{"id":1,"type":"store.defineBucket","name":"b","config":{"key":"id","schema":{"id":{"type":"string"},"n":{"type":"number","default":0},"t":{"type":"string","search":true},"u":{"type":"string","unique":true}},"indexes":["t",{"field":"n","ordered":true},["t","n"]]}}"#,
     r#"{"id":2,"type":"store.defineBucket","name":"c","config":{"key":"id","schema":{"id":{"type":"number","generated":"autoincrement"},"b":{"type":"string","ref":"b","onDelete":"cascade"},"at":{"type":"number"}},"ttl":"1s"}}"#,
     r#"{"id":3,"type":"store.defineQuery","name":"q","config":{"bucket":"b","filter":{"t":"{{ params.t }}"},"sort":{"n":"desc"},"limit":3}}"#,
+    r#"{"id":5,"type":"store.defineQuery","name":"w","config":{"bucket":"b","filter":{"t":{"$search":"{{ params.t }}"}}}}"#,
     r#"{"id":4,"type":"store.defineQuery","name":"g","config":{"bucket":"b","aggregate":{"function":"sum","field":"n","groupBy":"t"}}}"#,
 ];
 

@@ -7,7 +7,7 @@ use super::view::Body;
 use crate::budget::Budget;
 use crate::json::{Json, Object};
 use crate::protocol::OpError;
-use crate::store::{BucketId, Change, Store};
+use crate::store::{BucketId, Change, Filter, Store};
 
 /// What makes such results.
 pub(crate) trait Derivation: Send + Sync {
@@ -32,6 +32,10 @@ pub(crate) trait Derivation: Send + Sync {
 pub(crate) trait Derived: Send + std::fmt::Debug {
     /// The buckets that it reads, as far as they are there.
     fn buckets(&self) -> Vec<BucketId>;
+
+    /// The same, each as often as it is read, with what a record must match to
+    /// be read; `None`: every change of the bucket concerns it.
+    fn sources(&self) -> Vec<(BucketId, Option<&Filter>)>;
 
     /// Whether it reads a bucket of that name, there or not.
     fn names(&self, bucket: &str) -> bool;

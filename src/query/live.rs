@@ -7,7 +7,7 @@ use super::program::ProgramView;
 use super::routing::Route;
 use super::span::Span;
 use super::view::{Body, Changed, View, ViewLimits, ViewStats, Want};
-use crate::store::{Bucket, BucketId, Change, Store};
+use crate::store::{Bucket, BucketId, Change, Filter, Store};
 
 /// See the module's description.
 #[derive(Debug)]
@@ -35,6 +35,16 @@ pub(crate) enum Happened {
     StartOver,
 }
 
+/// Where what reads this of a bucket is filed.
+fn routes_of(store: &Store, bucket: BucketId, filter: Option<&Filter>) -> Vec<(BucketId, Route)> {
+    let routes = match (filter, store.bucket(bucket)) {
+        (Some(filter), _) if filter.is_never() => Vec::new(),
+        (Some(filter), Some(there)) => Route::of(filter, there),
+        (None, _) | (_, None) => vec![Route::All],
+    };
+    routes.into_iter().map(|route| (bucket, route)).collect()
+}
+
 impl Live {
     /// The bucket, if there is one that everything comes from.
     fn bucket<'s>(&self, store: &'s Store) -> Option<&'s Bucket> {
@@ -53,16 +63,15 @@ impl Live {
     }
 
     /// Where it is filed: under each bucket that it reads.
-    pub fn routes(&self) -> Vec<(BucketId, Route)> {
+    pub fn routes(&self, store: &Store) -> Vec<(BucketId, Route)> {
         match self {
             Live::Declared(view) if view.plan.is_never => Vec::new(),
-            Live::Declared(view) => {
-                let routes = Route::of(&view.plan.filter).into_iter();
-                routes.map(|route| (view.bucket(), route)).collect()
-            }
+            Live::Declared(view) => routes_of(store, view.bucket(), Some(&view.plan.filter)),
             Live::Program(view, _) => Route::of_dependencies(&view.dependencies),
             Live::Derived(view, _) => {
-                view.buckets().into_iter().map(|bucket| (bucket, Route::All)).collect()
+                let sources = view.sources().into_iter();
+                let routes = sources.flat_map(|(bucket, filter)| routes_of(store, bucket, filter));
+                routes.collect()
             }
         }
     }

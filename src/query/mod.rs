@@ -8,7 +8,7 @@
 //! Files from the ground up; each imports only what stands above its line:
 //!
 //! 1. `ids`, `intervals`, `order`, `params`, `piece`, `program`, `span`, `sum`
-//! 2. `definition`, `list`
+//! 2. `definition`, `leaf`, `list`
 //! 3. `value`
 //! 4. `groups`, `list/change`
 //! 5. `list/turnover`, `plan`
@@ -32,6 +32,7 @@ mod form;
 mod groups;
 mod ids;
 mod intervals;
+mod leaf;
 mod list;
 mod listed;
 mod live;

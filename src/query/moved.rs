@@ -83,11 +83,11 @@ impl Views {
                 let (definition, params) = (Arc::clone(definition), view.params().clone());
                 let asking = (&upkeep, text_bytes);
                 let view = View::new(bucket, definition, params, read_filter, want, asking)?;
-                self.insert(id, key, Live::Declared(Box::new(view)))
+                self.insert(store, id, key, Live::Declared(Box::new(view)))
             }
             (None, Source::Derived(derivation), _) => {
                 let view = derivation.start(store, read_filter.as_ref(), self.wall, &upkeep)?;
-                self.insert(id, key, Live::Derived(view, Common::default()))
+                self.insert(store, id, key, Live::Derived(view, Common::default()))
             }
             // What a program shows depends on no read filter.
             (None, ..) => from,

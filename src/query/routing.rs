@@ -5,19 +5,22 @@
 //! that demand values of the same fields share one table, so a change costs one
 //! look-up per such set of fields (there are as many as kinds of queries, not as
 //! subscriptions), before and after. A view that demands a value within bounds
-//! is found by searching the intervals of its field. Views that demand nothing
-//! see every change of their bucket.
+//! is found by searching the intervals of its field. One that searches for words
+//! is filed under a word besides ([`super::leaf`]). Views that demand nothing see
+//! every change of their bucket, and so do those whose demands are only one of
+//! several ways to match (`$or`).
 
 use std::collections::HashMap;
 
 use super::ids::ViewId;
 use super::intervals::{End, Intervals};
+use super::leaf::{Leaf, Said, Sides, Word};
 use super::order::text_bytes;
 use super::program::Dependencies;
 use super::sum::ordered_bits;
 use crate::json::{Kind, Raw};
 use crate::store::filter::Wanted;
-use crate::store::{Bounds, BucketId, Change, FieldRef, Filter, Key, Row};
+use crate::store::{Bounds, Bucket, BucketId, Change, FieldRef, Filter, Key, Row};
 
 /// The views over one bucket.
 #[derive(Debug, Default)]
@@ -31,9 +34,9 @@ pub(crate) struct Routes {
 
 #[derive(Debug)]
 struct Table {
-    /// Sorted by name.
+    /// Sorted by name. None for views that only wait for words.
     fields: Vec<FieldRef>,
-    views: HashMap<Box<str>, Vec<ViewId>>,
+    views: HashMap<Box<str>, Leaf>,
 }
 
 /// Where a view is filed.
@@ -41,8 +44,9 @@ struct Table {
 pub(crate) enum Route {
     /// Concerned by every change.
     All,
-    /// By changes of records with these values in these fields.
-    Values { fields: Vec<FieldRef>, values: Box<str> },
+    /// By changes of records with these values in these fields, and with a word
+    /// if it waits for one.
+    Values { fields: Vec<FieldRef>, values: Box<str>, word: Option<Word> },
     /// By changes of records whose value in this field can be within bounds.
     Range { field: FieldRef, bounds: Bounds },
     /// By changes of this record.
@@ -53,13 +57,18 @@ pub(crate) enum Route {
 const MAX_VALUES: usize = 64;
 
 impl Route {
-    /// Where a view with this filter is filed: once, or under each of several
-    /// values.
-    pub fn of(filter: &Filter) -> Vec<Route> {
+    /// Where a view of a bucket with this filter is filed: once, or under each of
+    /// several values.
+    pub fn of(filter: &Filter, bucket: &Bucket) -> Vec<Route> {
         let mut demands: Vec<(&FieldRef, &str)> = filter.all_equalities().collect();
         demands.sort_by(|a, b| a.0.name().cmp(b.0.name()));
         demands.dedup_by(|a, b| a.0.name() == b.0.name());
         let wanted = filter.wanted();
+        let searches = wanted.iter().filter_map(|(field, wanted)| match wanted {
+            Wanted::Words(search) => Some((*field, *search)),
+            _ => None,
+        });
+        let word = Word::best(searches, bucket);
         let is_demanded =
             |field: &FieldRef| demands.iter().any(|(have, _)| have.name() == field.name());
         let lists = wanted.iter().filter_map(|(field, wanted)| match wanted {
@@ -71,16 +80,17 @@ impl Route {
         // With a list of what somebody may read, also the views of many are told
         // apart who ask for the same.
         let list = lists.min_by_key(|(_, values)| values.len());
-        if let Some((field, values)) = list.filter(|_| demands.is_empty() || filter.is_narrowed()) {
+        let is_open = demands.is_empty() && word.is_none();
+        if let Some((field, values)) = list.filter(|_| is_open || filter.is_narrowed()) {
             let route = |value: &&str| {
                 let mut demands = demands.clone();
                 demands.push((field, *value));
-                Route::of_demands(demands)
+                Route::of_demands(demands, word.clone())
             };
             return values.iter().map(route).collect();
         }
-        if !demands.is_empty() {
-            return vec![Route::of_demands(demands)];
+        if !is_open {
+            return vec![Route::of_demands(demands, word)];
         }
         for (field, wanted) in wanted {
             if let Wanted::Within(bounds) = wanted {
@@ -91,11 +101,11 @@ impl Route {
     }
 
     /// Under these values, each of another field.
-    fn of_demands(mut demands: Vec<(&FieldRef, &str)>) -> Route {
+    fn of_demands(mut demands: Vec<(&FieldRef, &str)>, word: Option<Word>) -> Route {
         demands.sort_by(|a, b| a.0.name().cmp(b.0.name()));
         let fields = demands.iter().map(|(field, _)| (*field).clone()).collect();
         let values = demands.into_iter().map(|(_, value)| Some(value));
-        Route::Values { fields, values: joined(values) }
+        Route::Values { fields, values: joined(values), word }
     }
 
     /// Where a program's view is filed.
@@ -109,12 +119,12 @@ impl Route {
 
     /// The fields in which views are told apart.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
-        let fields = match self {
-            Route::Values { fields, .. } => fields.as_slice(),
-            Route::Range { field, .. } => std::slice::from_ref(field),
-            Route::All | Route::Record(_) => &[],
+        let (fields, word) = match self {
+            Route::Values { fields, word, .. } => (fields.as_slice(), word.as_ref()),
+            Route::Range { field, .. } => (std::slice::from_ref(field), None),
+            Route::All | Route::Record(_) => (Default::default(), None),
         };
-        fields.iter().map(FieldRef::name)
+        fields.iter().chain(word.map(|word| &word.field)).map(FieldRef::name)
     }
 }
 
@@ -147,7 +157,7 @@ impl Routes {
                     ranges.insert(bounds, view);
                 }
             }
-            Route::Values { fields, values } => {
+            Route::Values { fields, values, word } => {
                 let at = match self.tables.iter().position(|table| table.fields == *fields) {
                     Some(at) => at,
                     None => {
@@ -157,7 +167,8 @@ impl Routes {
                     }
                 };
                 if let Some(table) = self.tables.get_mut(at) {
-                    table.views.entry(values.clone()).or_default().push(view);
+                    let leaf = table.views.entry(values.clone()).or_default();
+                    leaf.insert(word.as_ref(), view);
                 }
             }
         }
@@ -180,11 +191,11 @@ impl Routes {
                 }
                 self.ranges.retain(|ranges| !ranges.views.is_empty());
             }
-            Route::Values { fields, values } => {
+            Route::Values { fields, values, word } => {
                 for table in self.tables.iter_mut().filter(|table| table.fields == *fields) {
-                    if let Some(views) = table.views.get_mut(values) {
-                        views.retain(|have| *have != view);
-                        if views.is_empty() {
+                    if let Some(leaf) = table.views.get_mut(values) {
+                        leaf.remove(word.as_ref(), view);
+                        if leaf.is_empty() {
                             table.views.remove(values);
                         }
                     }
@@ -210,17 +221,20 @@ impl Routes {
         if !self.records.is_empty() {
             self.records.get(&change.key).into_iter().flatten().copied().for_each(&mut visit);
         }
+        let mut said = Said::of(change);
         for table in &self.tables {
-            let mut before = None;
-            for row in [&change.old, &change.new].into_iter().flatten() {
-                let Some(views) = table.find(row, scratch) else { continue };
+            let mut find = |row: &Option<Row>| table.find(row.as_ref()?, scratch);
+            match (find(&change.old), find(&change.new)) {
                 // An update that keeps the values leads to the same views.
-                if before.is_some_and(|before| std::ptr::eq(before, views)) {
-                    continue;
+                (Some(old), Some(new)) if std::ptr::eq(old, new) => {
+                    new.visit(Sides::Both, &mut said, &mut visit);
                 }
-                before = Some(views);
-                for view in views {
-                    visit(*view);
+                (old, new) => {
+                    for (leaf, side) in [(old, Sides::Old), (new, Sides::New)] {
+                        if let Some(leaf) = leaf {
+                            leaf.visit(side, &mut said, &mut visit);
+                        }
+                    }
                 }
             }
         }
@@ -317,7 +331,7 @@ impl Ranges {
 }
 
 impl Table {
-    fn find(&self, row: &Row, scratch: &mut String) -> Option<&Vec<ViewId>> {
+    fn find(&self, row: &Row, scratch: &mut String) -> Option<&Leaf> {
         scratch.clear();
         for field in &self.fields {
             append(scratch, row.field(field).map(Raw::text));

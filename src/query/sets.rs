@@ -143,7 +143,7 @@ impl Sets {
         let filter = SetDefinition::compile(bucket, &json)?;
         let routes = match filter.is_never() {
             true => Vec::new(),
-            false => Route::of(&filter),
+            false => Route::of(&filter, bucket),
         };
         let mut list = List {
             name: key.0.clone(),
@@ -265,7 +265,7 @@ impl Sets {
         list.field = bucket.layout().field(list.field.name());
         list.routes = match list.filter.is_never() {
             true => Vec::new(),
-            false => Route::of(&list.filter),
+            false => Route::of(&list.filter, bucket),
         };
         let before = std::mem::take(&mut list.values);
         list.fill(store, budget);

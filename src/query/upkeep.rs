@@ -39,7 +39,7 @@ impl Views {
                     entry.lagging = false;
                 }
                 self.maintain(store, id, Happened::StartOver, &[]);
-                self.route_again(id);
+                self.route_again(store, id);
             }
         }
         self.apply_changes(store, &commit.changes, &restarted);
@@ -120,8 +120,12 @@ impl Views {
         }));
         match result {
             Ok(changed) => {
-                if matches!(live, Live::Program(..) | Live::Derived(..)) {
-                    self.route_again(id);
+                // What a program read may be something else every time.
+                let is_bound_anew = happened != Happened::Changes;
+                match live {
+                    Live::Program(..) => self.route_again(store, id),
+                    Live::Derived(..) if is_bound_anew => self.route_again(store, id),
+                    Live::Derived(..) | Live::Declared(_) => {}
                 }
                 if let Some(changed) = changed {
                     self.tell(id, News::Changed(changed));
@@ -136,9 +140,9 @@ impl Views {
 
     /// Files a view anew: the layout of its bucket has changed, or what it
     /// reads.
-    fn route_again(&mut self, id: ViewId) {
+    fn route_again(&mut self, store: &Store, id: ViewId) {
         let Some(entry) = self.views.get_mut(id.index()) else { return };
-        let now = entry.live.routes();
+        let now = entry.live.routes(store);
         if now == entry.routes {
             return;
         }

@@ -190,7 +190,7 @@ impl Views {
         };
         let view = match live {
             Err(view) => view,
-            Ok(live) => self.insert(id, key, live),
+            Ok(live) => self.insert(store, id, key, live),
         };
         self.catch_up_for(store, view, budget)?;
         self.charge(view, budget);
@@ -221,7 +221,7 @@ impl Views {
             None => {
                 let view = derivation.start(store, read_filter.as_ref(), self.wall, budget)?;
                 budget.check()?;
-                self.insert(id, key, Live::Derived(view, Common::default()))
+                self.insert(store, id, key, Live::Derived(view, Common::default()))
             }
         };
         self.catch_up_for(store, view, budget)?;
@@ -252,12 +252,18 @@ impl Views {
         self.charge(id, &upkeep);
     }
 
-    pub(super) fn insert(&mut self, query: QueryId, key: ViewKey, live: Live) -> ViewId {
+    pub(super) fn insert(
+        &mut self,
+        store: &Store,
+        query: QueryId,
+        key: ViewKey,
+        live: Live,
+    ) -> ViewId {
         let number = self.number;
         self.last_view += 1;
         let slot = self.views.vacant_entry();
         let id = ViewId(u32::try_from(slot.key()).unwrap_or(u32::MAX));
-        let routes = live.routes();
+        let routes = live.routes(store);
         for (bucket, route) in &routes {
             self.routes.entry(*bucket).or_default().insert(route, id);
         }

@@ -95,6 +95,7 @@ pub use remains::Background;
 pub use restore::Content;
 pub use row::{FieldRef, Layout, Row, RowBuilder};
 pub use search::SearchIndex;
+pub(crate) use search::{Search, Words};
 pub use sorted::{InOrder, Kinds, SortedIndex};
 pub(crate) use sorted::{encode_text, ordered_bits};
 

@@ -49,6 +49,9 @@ impl Engine {
     ) -> Result<Box<str>, OpError> {
         self.budget.spend_text(body.text().len())?;
         let draft = self.logic()?.parse(&self.store, kind, name, &object(body))?;
+        if let Draft::View(view) = &draft {
+            view.check_searches(&self.store)?;
+        }
         if !self.conns.get(conn).is_some_and(|conn| conn.trusted) {
             draft.buckets().into_iter().try_for_each(|name| self.refuse_system_bucket(name))?;
             self.may_define_view(conn, &draft)?;

@@ -45,6 +45,8 @@ enum Query {
     Count,
     Sum(u64),
     Groups,
+    /// By a word of the text, or by how it begins.
+    Search(u64),
 }
 
 impl Query {
@@ -57,6 +59,7 @@ impl Query {
             Query::Count => ("count", "null".into()),
             Query::Sum(tag) => ("sum", format!(r#"{{"t":"t{tag}"}}"#)),
             Query::Groups => ("groups", "null".into()),
+            Query::Search(tag) => ("search", format!(r#"{{"q":"{}"}}"#, words(tag))),
         }
     }
 
@@ -67,6 +70,10 @@ impl Query {
             Query::All => list(rows.iter().collect()),
             Query::OfTag(tag) => {
                 list(rows.iter().filter(|row| row.t == format!("t{tag}")).collect())
+            }
+            Query::Search(tag) => {
+                let found = |row: &&Row| row.t.starts_with(words(tag).trim());
+                list(rows.iter().filter(found).collect())
             }
             Query::Top => {
                 let mut sorted: Vec<&Row> = rows.iter().collect();
@@ -97,6 +104,11 @@ impl Query {
     }
 }
 
+/// The last one has no word in it.
+fn words(tag: u64) -> &'static str {
+    ["t0", "t1", "t", " "][(tag % 4) as usize]
+}
+
 const QUERIES: &str = r#"[
     ["all", {"bucket":"a","fields":["id","n","t"]}],
     ["of-tag", {"bucket":"a","filter":{"t":"{{ params.t }}"},"fields":["id","n","t"]}],
@@ -104,7 +116,8 @@ const QUERIES: &str = r#"[
     ["window", {"bucket":"a","offset":1,"limit":2,"fields":["id","n","t"]}],
     ["count", {"bucket":"a","aggregate":{"function":"count"}}],
     ["sum", {"bucket":"a","filter":{"t":"{{ params.t }}"},"aggregate":{"function":"sum","field":"n"}}],
-    ["groups", {"bucket":"a","aggregate":{"function":"count","groupBy":"t"}}]
+    ["groups", {"bucket":"a","aggregate":{"function":"count","groupBy":"t"}}],
+    ["search", {"bucket":"a","filter":{"t":{"$search":"{{ params.q }}"}},"fields":["id","n","t"]}]
 ]"#;
 
 fn json(text: &str) -> Json {
@@ -180,6 +193,10 @@ fn watch_views(rig: &mut Rig) {
             "pairs",
             r#""from":{"a":"a","b":"a"},"join":{"a.t":"b.t"},"where":{"$lt":["$a.n","$b.n"]},"select":{"a":"a.id","b":"b.id"},"orderBy":[{"field":"a.n","direction":"desc"}],"limit":5"#,
         ),
+        (
+            "found",
+            r#""from":{"a":"a"},"where":{"a.t":{"$search":"t1"}},"select":{"a":"a.id","n":"a.n"},"orderBy":[{"field":"a.n"}]"#,
+        ),
     ] {
         let define = format!(
             r#"{{"id":1,"type":"logic.defineView","definition":{{"name":"{name}",{view},"reactive":true}}}}"#
@@ -208,7 +225,7 @@ impl Simulation {
         let admin = rig.connect();
         let index = if dice.next_u64().is_multiple_of(2) { r#","indexes":["t"]"# } else { "" };
         let bucket = format!(
-            r#"{{"key":"id","schema":{{"id":{{"type":"string"}},"n":{{"type":"number","max":90}},"t":{{"type":"string"}}}}{index}}}"#
+            r#"{{"key":"id","schema":{{"id":{{"type":"string"}},"n":{{"type":"number","max":90}},"t":{{"type":"string","search":true}}}}{index}}}"#
         );
         rig.call(
             admin,
@@ -390,7 +407,8 @@ impl Simulation {
             Query::Count,
             Query::Sum(tag),
             Query::Groups,
-        ][self.roll(7) as usize];
+            Query::Search(self.roll(4)),
+        ][self.roll(8) as usize];
         let (name, params) = query.request();
         let body = format!(r#""type":"store.subscribe","query":"{name}","params":{params}"#);
         let result = query.result(&self.rows);

@@ -67,6 +67,31 @@ impl View {
         self.from.iter().try_for_each(|(_, bucket)| store.require(bucket).map(|_| ()))
     }
 
+    /// Whether the words of what is searched are known, as far as its buckets are
+    /// there.
+    ///
+    /// # Errors
+    /// `where: "$search" needs a field with "search"`
+    pub fn check_searches(&self, store: &Store) -> Result<(), OpError> {
+        let is_searched = |path: &str| {
+            let path = path.strip_prefix('$').unwrap_or(path);
+            let of_alias = path.split_once('.').and_then(|(alias, field)| {
+                let source = self.from.iter().find(|(have, _)| **have == *alias)?;
+                Some((source, field))
+            });
+            let found = of_alias.or_else(|| Some((self.from.first()?, path)));
+            let bucket = found.and_then(|((_, bucket), _)| store.bucket_named(bucket));
+            let field = found.map_or("", |(_, field)| field);
+            bucket.is_none_or(|bucket| bucket.layout().is_searched(field))
+        };
+        let conditions = self.definition.get("where").and_then(Json::as_object);
+        let mut issues = Issues::default();
+        if conditions.is_some_and(|conditions| !searches_fit(conditions, &is_searched)) {
+            issues.add("where: \"$search\" needs a field with \"search\"");
+        }
+        issues.into_result("View")
+    }
+
     /// `read`: what may be seen of the buckets, by name.
     fn bind(&self, store: &Store, read: Option<&Json>) -> Bound {
         let buckets: Vec<Option<BucketId>> =
@@ -203,6 +228,19 @@ impl View {
         budget.check()?;
         Ok(state.len(bound.plan.limit))
     }
+}
+
+fn searches_fit(conditions: &Object, is_searched: &impl Fn(&str) -> bool) -> bool {
+    conditions.iter().all(|(name, value)| match value {
+        Json::Array(predicates) if matches!(name, "$and" | "$or") => {
+            let mut predicates = predicates.iter().filter_map(Json::as_object);
+            predicates.all(|predicate| searches_fit(predicate, is_searched))
+        }
+        Json::Object(operators) if !name.starts_with('$') => {
+            !operators.contains("$search") || is_searched(name)
+        }
+        _ => true,
+    })
 }
 
 /// A filter with what may be seen at all. One that is not right, which it was
@@ -344,6 +382,15 @@ impl Derived for Live {
         buckets.sort_unstable();
         buckets.dedup();
         buckets
+    }
+
+    fn sources(&self) -> Vec<(BucketId, Option<&Filter>)> {
+        let sources = self.bound.buckets.iter().zip(&self.bound.filters);
+        // What depends on the time is another result with every commit.
+        let uses_now = self.bound.plan.uses_now;
+        let sources = sources
+            .filter_map(|(bucket, own)| Some(((*bucket)?, own.as_ref().filter(|_| !uses_now))));
+        sources.collect()
     }
 
     fn names(&self, bucket: &str) -> bool {

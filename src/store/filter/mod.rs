@@ -332,7 +332,8 @@ impl Operand {
     /// # Errors
     /// `Invalid filter: …`
     pub fn compile(path: &str, operand: &Json) -> Result<Operand, OpError> {
-        compile::condition(path, &Term::of_json(operand), false).map(Operand)
+        // What is there of the field is at hand: to search it no index is needed.
+        compile::condition(path, &Term::of_json(operand), true).map(Operand)
     }
 
     /// Whether a value in storage form is as it asks.

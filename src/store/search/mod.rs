@@ -6,7 +6,7 @@
 
 mod words;
 
-pub(crate) use words::Search;
+pub(crate) use words::{Search, Words};
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use super::sorted::Place;
 use super::table::{Slot, Table};
 use super::{FieldRef, Row};
 use crate::tree::Tree;
-use words::{each_word_of, most_words_of};
+use words::most_words_of;
 
 /// See the module's description.
 #[derive(Clone, Debug)]
@@ -60,17 +60,8 @@ impl SearchIndex {
 
     /// The places of a record's words, each once.
     fn places(&self, row: &Row, order: u64) -> Vec<Place> {
-        let mut words: Vec<Box<str>> = Vec::new();
-        if let Some(value) = row.field(&self.field) {
-            each_word_of(value, &mut |word| {
-                words.push(word.into());
-                true
-            });
-        }
-        words.sort_unstable();
-        words.dedup();
         let place = |word: &str| Place::new(&[word.as_bytes(), &[0]].concat(), order);
-        words.iter().map(|word| place(word)).collect()
+        Words::of(row.field(&self.field)).iter().map(place).collect()
     }
 
     /// Takes in a record that stands in the table already.
@@ -105,15 +96,22 @@ impl SearchIndex {
         rank(from)..rank(to)
     }
 
+    fn with_word(&self, word: &str) -> Range<usize> {
+        let word = word.as_bytes();
+        self.range(&[word, &[0]].concat(), &[word, &[1]].concat())
+    }
+
+    /// How many records have this word.
+    pub(crate) fn count(&self, word: &str) -> usize {
+        self.with_word(word).len()
+    }
+
     /// The fewest entries that every record with these words is among; `None`:
     /// there is no word.
     pub(super) fn fewest(&self, search: &Search) -> Option<Range<usize>> {
         let beginning = search.beginning()?.as_bytes();
         let begun = self.range(beginning, &[beginning, &[BEHIND]].concat());
-        let whole = search.whole().take(MOST_WORDS).map(|word| {
-            let word = word.as_bytes();
-            self.range(&[word, &[0]].concat(), &[word, &[1]].concat())
-        });
+        let whole = search.whole().take(MOST_WORDS).map(|word| self.with_word(word));
         whole.chain([begun]).min_by_key(Range::len)
     }
 

@@ -1,6 +1,8 @@
 //! The words of a text, in the form in which they are compared: without case
 //! and without diacritics.
 
+use std::ops::Range;
+
 use icu_normalizer::DecomposingNormalizerBorrowed;
 use icu_normalizer::properties::CanonicalCombiningClassMapBorrowed;
 use unicode_casefold::UnicodeCaseFold;
@@ -64,6 +66,52 @@ pub(crate) fn most_words_of(value: Raw<'_>) -> usize {
         true
     });
     words
+}
+
+/// The words of some values, each once and sorted.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    text: String,
+    words: Vec<Range<usize>>,
+}
+
+impl Words {
+    pub fn of<'v>(values: impl IntoIterator<Item = Raw<'v>>) -> Words {
+        let (mut text, mut words) = (String::new(), Vec::new());
+        for value in values {
+            each_word_of(value, &mut |word| {
+                let start = text.len();
+                text.push_str(word);
+                words.push(start..text.len());
+                true
+            });
+        }
+        words.sort_unstable_by(|a, b| text.get(a.clone()).cmp(&text.get(b.clone())));
+        words.dedup_by(|a, b| text.get(a.clone()) == text.get(b.clone()));
+        Words { text, words }
+    }
+
+    pub fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    fn get(&self, range: &Range<usize>) -> &str {
+        self.text.get(range.clone()).unwrap_or_default()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(|range| self.get(range))
+    }
+
+    pub fn contains(&self, word: &str) -> bool {
+        self.words.binary_search_by(|range| self.get(range).cmp(word)).is_ok()
+    }
+
+    /// Whether one of them begins like this.
+    pub fn any_begins_with(&self, beginning: &str) -> bool {
+        let at = self.words.partition_point(|range| self.get(range) < beginning);
+        self.words.get(at).is_some_and(|range| self.get(range).starts_with(beginning))
+    }
 }
 
 /// What `$search` asks for: all of these words, the last one as the beginning

@@ -333,3 +333,44 @@ fn a_record_that_was_the_first_of_its_group_takes_no_other_group_along() {
         .send(client.conn, r#"{"id":2,"type":"store.update","bucket":"t","key":1,"data":{"g":1}}"#);
     assert_eq!(pushes(&mut client), [r#"[{"g":1,"n":2},{"g":2,"n":1}]"#]);
 }
+
+/// What the top of `where` asks of a source leads changes to the view, words too.
+#[test]
+fn a_change_visits_a_view_only_if_it_concerns_one_of_its_sources() {
+    let mut client = shop();
+    let searched = r#""type":"store.updateBucket","name":"invoices","updates":{"addFields":{"text":{"type":"string","search":true}}}"#;
+    assert!(client.ask(searched).contains("updated"));
+    let view = |name: &str, conditions: &str| {
+        format!(
+            r#""name":"{name}","from":{{"i":"invoices","c":"clients"}},"join":{{"i.client":"c.id"}},
+            "where":{conditions},"select":{{"i":"i.id","c":"c.name"}},"reactive":true"#
+        )
+    };
+    let conditions = r#"{"i.text":{"$search":"blue paint"},"c.name":"Ada"}"#;
+    for name in ["where", "also"] {
+        assert!(define(&mut client, &view(name, conditions)).contains("defined"));
+        let subscribe = format!(r#""type":"logic.subscribeView","name":"{name}""#);
+        assert!(client.ask(&subscribe).contains(r#""data":[]"#));
+    }
+    let views = client.ask(r#""type":"server.views","query":"where""#);
+    assert!(views.contains(r#""routedBy":["text","name"]"#), "{views}");
+    let visits = |client: &Client| client.rig.engine.views.followed;
+    client.insert("invoices", r#"{"id":1,"client":1,"text":"red paint"}"#);
+    client.insert("clients", r#"{"id":3,"name":"Cy"}"#);
+    assert_eq!(visits(&client), 0);
+    client.insert("invoices", r#"{"id":2,"client":2,"text":"Blue paintings"}"#);
+    assert_eq!(visits(&client), 2, "both views");
+    assert_eq!(query(&mut client, "where"), "[]");
+    client.insert("clients", r#"{"id":2,"name":"Ada"}"#);
+    assert_eq!(visits(&client), 4);
+    assert_eq!(query(&mut client, "where"), r#"[{"i":2,"c":"Ada"}]"#);
+    client.rig.engine.check_invariants();
+    for conditions in [
+        r#"{"i.state":{"$search":"blue"}}"#,
+        r#"{"$or":[{"c.name":{"$search":"blue"}},{"i.text":{"$search":"blue"}}]}"#,
+    ] {
+        let refused = define(&mut client, &view("wrong", conditions));
+        let expected = "VALIDATION_ERROR View validation failed: where: \"$search\" needs a field with \"search\"";
+        assert!(refused.starts_with(expected), "{refused}");
+    }
+}

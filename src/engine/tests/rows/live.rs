@@ -186,3 +186,65 @@ fn a_write_is_led_to_the_views_of_those_who_may_read_it() {
     assert!(told.contains(r#""views":2"#) && told.contains(r#""commits":20"#), "{told}");
     assert!(told.contains(r#""routedBy":["owner","state"]"#), "{told}");
 }
+
+/// Whose rule is a search is led to by words, as is a set whose filter is one.
+#[test]
+fn words_lead_a_write_to_those_whose_rule_searches_for_them() {
+    let auth = r#"{"required":false,"tokens":{
+        "ann":{"userId":"ann","roles":["admin"],"metadata":{"about":"tea"}},
+        "bob":{"userId":"bob","roles":["admin"],"metadata":{"about":"coffee pot"}},
+        "mod":{"userId":"mod","roles":["admin","moderator"]}}}"#;
+    let mut rig = external(auth);
+    let moderator = login(&mut rig, "mod");
+    let schema =
+        r#""key":"id","schema":{"id":{"type":"string"},"text":{"type":"string","search":true}}"#;
+    define(&mut rig, moderator, "notes", &format!("{{{schema}}}"));
+    let set = r#""type":"access.defineSet","name":"known","bucket":"notes","filter":{"text":{"$search":"{{ session.userId }}"}},"field":"id""#;
+    assert!(ask(&mut rig, moderator, set).contains("defined"));
+    let rows = r#""rows":{"read":{"text":{"$search":"{{ session.metadata.about }}"},"id":{"$nin":"{{ sets.known }}"}},"bypass":["moderator"]}"#;
+    define(&mut rig, moderator, "b", &format!("{{{schema},{rows}}}"));
+    let query = r#""type":"store.defineQuery","name":"all","config":{"bucket":"b"}"#;
+    assert!(ask(&mut rig, moderator, query).contains("defined"));
+    let readers = [("ann", "tea"), ("bob", "coffee")].map(|(name, word)| {
+        let conn = login(&mut rig, name);
+        for mode in ["full", "delta"] {
+            let subscribe = format!(r#""type":"store.subscribe","query":"all","mode":"{mode}""#);
+            assert!(ask(&mut rig, conn, &subscribe).contains("sub-"));
+        }
+        (conn, word)
+    });
+    let told = ask(&mut rig, moderator, r#""type":"store.explain","bucket":"b","query":"all""#);
+    assert!(told.contains(r#""routedBy":["text"]"#), "{told}");
+    let insert = |bucket: &str, id: &str, text: &str| {
+        format!(
+            r#""type":"store.insert","bucket":"{bucket}","data":{{"id":"{id}","text":"{text}"}}"#
+        )
+    };
+    for (id, text, led) in [
+        ("1", "The Teapot", 1),
+        ("2", "of nothing", 0),
+        ("3", "coffee alone: Bob's view is led to, and does not show it", 1),
+        ("4", "pots of coffee", 1),
+        ("1", "coffee and pot, tea before", 2),
+    ] {
+        let before = rig.engine.views.followed;
+        assert!(ask(&mut rig, moderator, &insert("b", id, text)).contains("_version"));
+        assert_eq!(rig.engine.views.followed - before, led, "{text}");
+        rig.advance(3_000);
+        for (conn, word) in readers {
+            for message in rig.received(conn) {
+                let seen = message.to_text().to_lowercase();
+                let texts = seen.split(r#""text":"#).skip(1);
+                assert!(texts.clone().all(|text| text.contains(word)), "{seen}");
+            }
+        }
+    }
+    let count = r#""type":"store.count","bucket":"b""#;
+    assert_eq!(readers.map(|(conn, _)| ask(&mut rig, conn, count)), ["1", "2"].map(String::from));
+    // The set follows its words.
+    assert!(ask(&mut rig, moderator, &insert("notes", "4", "Bobby knows")).contains("_version"));
+    assert_eq!(ask(&mut rig, readers[1].0, count), "1");
+    assert!(ask(&mut rig, moderator, &insert("notes", "4", "nobody knows")).contains("_version"));
+    assert_eq!(ask(&mut rig, readers[1].0, count), "2");
+    rig.engine.check_invariants();
+}
