@@ -11,7 +11,9 @@ use super::bound::{Beneath, Bound};
 use super::client_sessions::{OptedIn, SessionNo};
 use super::door::Door;
 use super::introspection::Meter;
+use crate::access::Session;
 use crate::app::{ConnId, JobId, Now, Peer, TlsPeer};
+use crate::store::Owner;
 use crate::wheel::TimerId;
 
 /// Where a connection stands with its heartbeat.
@@ -147,6 +149,19 @@ impl Conn {
         }
     }
 
+    /// Who owns what it inserts.
+    pub fn owner(&self) -> Owner {
+        match self.client_session {
+            Some(no) => no.owner(),
+            None => Owner::connection(self.number),
+        }
+    }
+
+    /// Whether records can be its own: a call is gone before they are read.
+    pub fn is_owner(&self) -> bool {
+        self.door.is_none()
+    }
+
     /// Subscriptions of all kinds.
     pub fn subscriptions(&self) -> usize {
         self.store_subscriptions as usize + self.rules_subscriptions as usize
@@ -233,6 +248,12 @@ impl Conns {
             Some(Some(conn)) if conn.id == id => Some(conn),
             _ => self.others.get(&id).map(|conn| &**conn),
         }
+    }
+
+    /// The session of a connection, unless its time is over at this wall time.
+    pub fn session(&self, id: ConnId, wall: u64) -> Option<&Session> {
+        let bound = self.get(id)?.session.as_ref()?;
+        Some(&bound.session).filter(|session| !session.is_expired(wall))
     }
 
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {

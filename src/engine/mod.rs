@@ -71,6 +71,7 @@ mod notices;
 mod ops;
 mod options;
 mod orphans;
+mod outcome;
 mod output;
 mod presence;
 mod procedures;
@@ -79,6 +80,7 @@ mod requests;
 mod revocation;
 mod rows;
 mod rules_bridge;
+mod scopes;
 mod sessions;
 mod sets;
 mod shutdown;
@@ -104,7 +106,7 @@ pub use procedures::Stopwatch;
 
 pub use commit_log::CommitLog;
 pub(crate) use conn::{Conn, Conns};
-pub(crate) use ops::Outcome;
+pub(crate) use outcome::Outcome;
 pub(crate) use rules_bridge::check_rules;
 pub use rules_bridge::{RulesSetup, StoreEvents};
 

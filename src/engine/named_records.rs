@@ -72,7 +72,7 @@ impl Engine {
     ) -> Option<Row> {
         let row = self.record_with(name, named, member)?;
         // What cannot be bound is closed; the handler says why.
-        let read = self.readable(conn, name).ok()?;
+        let read = self.rights(conn).readable(name).ok()?;
         read.allows(&row, &self.budget).then_some(row)
     }
 

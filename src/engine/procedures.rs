@@ -91,7 +91,7 @@ impl Engine {
             // A float beyond the range saturates: such a call is never late.
             now().saturating_add((timeout * 1000.0) as u64)
         });
-        let writer = self.writer(conn, true);
+        let writer = self.rights(conn).writer(true);
         let transaction = definition.transaction.then(|| {
             let mut draft = Draft::new(Mode::Steps, self.now.wall, &self.budget);
             draft.set_writer(writer);
@@ -210,7 +210,7 @@ impl Running<'_> {
         self.engine.refuse_system_bucket(&action.bucket)?;
         let bucket = self.engine.store.require(&action.bucket)?.id();
         self.sight = match self.caller {
-            Some(conn) => self.engine.sight(conn, [bucket])?,
+            Some(conn) => self.engine.rights(conn).sight([bucket])?,
             None => None,
         };
         if let Some(Transaction { draft, .. }) = &mut self.transaction {

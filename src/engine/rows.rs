@@ -9,17 +9,20 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
-use super::Engine;
+use super::client_sessions::Numbered;
 use super::sessions::Mode;
 use super::sets::SetUsers;
+use super::{Conns, Engine};
 use crate::access::Roles;
-use crate::app::ConnId;
+use crate::app::{ConnId, Now};
+use crate::budget::Budget;
+use crate::config::Continuity;
 use crate::identity::{SUPERADMIN, VIRTUAL_ADMIN};
 use crate::json::{Json, Object};
 use crate::protocol::OpError;
-use crate::query::ListedSet;
+use crate::query::{ListedSet, Views};
 use crate::store::rows::{Bound, BoundRules, Principal, RowRules, Sight};
-use crate::store::{BucketId, Commit, DefinitionChange, Mode as DraftMode, Store, not_defined};
+use crate::store::{BucketId, Commit, DefinitionChange, Store, Writer, not_defined};
 
 /// Who a connection acts for, as far as row rules are concerned.
 #[derive(Clone, Debug)]
@@ -129,20 +132,65 @@ impl RowsSide {
     }
 }
 
-impl Engine {
-    fn who(&self, id: ConnId) -> Who {
+/// No connection: for rules that are bound for somebody who need not have one.
+pub(super) const NOBODY: ConnId = ConnId { slot: u32::MAX, generation: u32::MAX };
+
+/// What one connection may do with records. Who it is stays in here: whoever has this
+/// is told what it sees and for whom it writes, and gets at no session and no other
+/// connection.
+pub(super) struct Rights<'e> {
+    conn: ConnId,
+    conns: &'e Conns,
+    mode: &'e Mode,
+    rows: &'e mut RowsSide,
+    /// Takes note of the buckets whose rules were looked at.
+    numbered: Option<&'e mut Numbered>,
+    continuity: Option<&'e Continuity>,
+    store: &'e Store,
+    budget: &'e Budget,
+    now: Now,
+}
+
+impl<'e> Rights<'e> {
+    /// By `rights!` alone, which knows where all this is.
+    pub fn of(
+        (conn, conns, mode): (ConnId, &'e Conns, &'e Mode),
+        (rows, numbered): (&'e mut RowsSide, Option<&'e mut Numbered>),
+        continuity: Option<&'e Continuity>,
+        (store, budget, now): (&'e Store, &'e Budget, Now),
+    ) -> Rights<'e> {
+        Rights { conn, conns, mode, rows, numbered, continuity, store, budget, now }
+    }
+}
+
+/// The [`Rights`] of a connection. A macro, because a method would borrow all of the
+/// engine, and what stands beside rights in a scope is the rest of it.
+macro_rules! rights {
+    ($engine:ident, $conn:expr) => {
+        $crate::engine::rows::Rights::of(
+            ($conn, &$engine.conns, &$engine.sessions.mode),
+            (&mut $engine.rows, $engine.numbered.as_mut()),
+            $engine.options.continuity.as_ref(),
+            (&$engine.store, &$engine.budget, $engine.now),
+        )
+    };
+}
+pub(super) use rights;
+
+impl Rights<'_> {
+    fn who(&self) -> Who {
         let nobody =
             || Who { is_exempt: false, user_id: None, roles: Roles::default(), metadata: None };
-        let is_open = matches!(self.sessions.mode, Mode::Open);
-        if is_open || self.conns.get(id).is_none_or(|conn| conn.trusted) {
+        let is_open = matches!(self.mode, Mode::Open);
+        if is_open || self.conns.get(self.conn).is_none_or(|conn| conn.trusted) {
             // A server that checks nothing; the program that embeds the server.
             return Who { is_exempt: true, ..nobody() };
         }
-        let Some(session) = self.session(id) else {
-            return Who { roles: self.anonymous_roles(), ..nobody() };
+        let Some(session) = self.conns.session(self.conn, self.now.wall) else {
+            return Who { roles: self.mode.anonymous_roles(), ..nobody() };
         };
         let user_id = Some(Arc::clone(&session.user_id));
-        match &self.sessions.mode {
+        match self.mode {
             Mode::BuiltIn(identity) => {
                 let roles: Roles = identity.directory.role_names(&session.user_id).into();
                 let is_exempt = *session.user_id == *VIRTUAL_ADMIN
@@ -159,28 +207,21 @@ impl Engine {
         }
     }
 
-    /// The sets in order of definition.
-    pub(super) fn sets(&self) -> impl Iterator<Item = ListedSet<'_>> {
-        self.rows.sets.sets.list(&self.store)
-    }
-
-    /// The row rules that apply to a connection in a bucket, if any do.
+    /// The row rules that apply to the connection in a bucket, if any do.
     ///
     /// # Errors
     /// Of a set that cannot be used.
-    pub(super) fn rules_for(
-        &mut self,
-        conn: ConnId,
-        id: BucketId,
-    ) -> Result<Option<Arc<BoundRules>>, OpError> {
+    fn rules_for(&mut self, id: BucketId) -> Result<Option<Arc<BoundRules>>, OpError> {
         let Some(bucket) = self.store.bucket(id) else { return Ok(None) };
         let Some(rules) = bucket.definition().rows.clone() else { return Ok(None) };
-        self.note_rules_used(id);
-        let who = self.who(conn);
+        if let Some(numbered) = &mut self.numbered {
+            numbered.note_rules_used(id);
+        }
+        let who = self.who();
         if who.is_exempt || rules.bypassed_by(&who.roles).is_some() {
             return Ok(None);
         }
-        let kept = self.rows.kept.get(&conn).and_then(|kept| kept.get(&id));
+        let kept = self.rows.kept.get(&self.conn).and_then(|kept| kept.get(&id));
         if let Some(kept) = kept
             && Arc::ptr_eq(&kept.rules, &rules)
             && kept.who == who
@@ -189,19 +230,18 @@ impl Engine {
         }
         if kept.is_some_and(|kept| kept.who != who) {
             // Somebody else: what was used for the one before is let go.
-            self.rows.forget(conn);
+            self.rows.forget(self.conn);
         }
-        let bound = Arc::new(self.bind_rules(conn, id, &rules, &who)?);
+        let bound = Arc::new(self.bind_rules(id, &rules, &who)?);
         if !rules.uses_now() {
             let kept = Kept { rules, who, bound: Arc::clone(&bound) };
-            self.rows.kept.entry(conn).or_default().insert(id, kept);
+            self.rows.kept.entry(self.conn).or_default().insert(id, kept);
         }
         Ok(Some(bound))
     }
 
     fn bind_rules(
         &mut self,
-        conn: ConnId,
         id: BucketId,
         rules: &RowRules,
         who: &Who,
@@ -209,8 +249,8 @@ impl Engine {
         let principal = who.principal(self.now.wall as f64, &|_| Err(OpError::internal()));
         let mut values: HashMap<&str, Vec<Json>> = HashMap::new();
         for name in rules.sets() {
-            let asking = (&self.store, &self.budget);
-            values.insert(name, self.rows.sets.values(conn, name, &principal, asking)?);
+            let asking = (self.store, self.budget);
+            values.insert(name, self.rows.sets.values(self.conn, name, &principal, asking)?);
         }
         let of_set = |name: &str| values.get(name).cloned().ok_or_else(OpError::internal);
         let principal = who.principal(self.now.wall as f64, &of_set);
@@ -218,51 +258,41 @@ impl Engine {
         rules.bind(bucket.layout(), bucket.key_field(), &principal)
     }
 
-    /// The rules for somebody who need not be connected.
+    /// The rules for somebody who need not be connected; of [`NOBODY`].
     ///
     /// # Errors
     /// Of a set that cannot be used.
-    pub(super) fn bind_for_nobody(
-        &mut self,
+    pub(super) fn bind_for(
+        mut self,
         id: BucketId,
         rules: &RowRules,
         who: &Who,
     ) -> Result<BoundRules, OpError> {
+        let bound = self.bind_rules(id, rules, who);
         // No connection has it: what it uses of sets is let go at once.
-        let nobody = ConnId { slot: u32::MAX, generation: u32::MAX };
-        let bound = self.bind_rules(nobody, id, rules, who);
-        self.rows.forget(nobody);
+        self.rows.forget(self.conn);
         bound
     }
 
-    /// The roles of connections that are not logged in.
-    pub(super) fn anonymous_roles(&self) -> Roles {
-        match &self.sessions.mode {
-            Mode::External(external) => external.anonymous_roles.clone().unwrap_or_default().into(),
-            Mode::Open | Mode::BuiltIn(_) => Roles::default(),
-        }
-    }
-
-    /// What a connection may read of a bucket.
+    /// What the connection may read of a bucket.
     ///
     /// # Errors
     /// `BUCKET_NOT_DEFINED`, or of a set that cannot be used.
-    pub(super) fn readable(&mut self, conn: ConnId, bucket: &str) -> Result<Bound, OpError> {
+    pub(super) fn readable(&mut self, bucket: &str) -> Result<Bound, OpError> {
         let id = self.store.bucket_id(bucket).ok_or_else(|| not_defined(bucket))?;
-        Ok(self.rules_for(conn, id)?.map_or(Bound::All, |rules| rules.read.clone()))
+        Ok(self.rules_for(id)?.map_or(Bound::All, |rules| rules.read.clone()))
     }
 
-    /// What a connection sees of buckets, and of those that refer to them. `None`:
+    /// What the connection sees of buckets, and of those that refer to them. `None`:
     /// everything.
     ///
     /// # Errors
     /// Of a set that cannot be used.
     pub(super) fn sight(
         &mut self,
-        conn: ConnId,
         buckets: impl IntoIterator<Item = BucketId>,
     ) -> Result<Option<Sight>, OpError> {
-        if self.who(conn).is_exempt {
+        if self.who().is_exempt {
             return Ok(None);
         }
         let mut sight = Sight::default();
@@ -272,7 +302,7 @@ impl Engine {
             if sight.knows(id) {
                 continue;
             }
-            match self.rules_for(conn, id) {
+            match self.rules_for(id) {
                 Ok(rules) => sight.insert(id, rules),
                 Err(error) if asked.contains(&id) => return Err(error),
                 // Only the messages about its records need to know: closed.
@@ -289,16 +319,12 @@ impl Engine {
     /// its view; `None`: everything is shown.
     ///
     /// # Errors
-    /// As [`Engine::readable`].
-    pub(super) fn read_filter(
-        &mut self,
-        conn: ConnId,
-        bucket: &str,
-    ) -> Result<Option<Arc<Json>>, OpError> {
+    /// As [`Rights::readable`].
+    pub(super) fn read_filter(&mut self, bucket: &str) -> Result<Option<Arc<Json>>, OpError> {
         // A bucket that is not there shows nothing, and whoever asks is told.
         match self.store.bucket_id(bucket) {
             None => Ok(None),
-            Some(_) => Ok(self.readable(conn, bucket)?.json().cloned()),
+            Some(_) => Ok(self.readable(bucket)?.json().cloned()),
         }
     }
 
@@ -306,14 +332,14 @@ impl Engine {
     /// everything.
     ///
     /// # Errors
-    /// As [`Engine::readable`].
+    /// As [`Rights::readable`].
     pub(super) fn read_of_query(
         &mut self,
-        conn: ConnId,
+        views: &Views,
         query: &str,
     ) -> Result<Option<Arc<Json>>, OpError> {
-        match self.query_source(query) {
-            Some(bucket) => self.read_filter(conn, &bucket),
+        match views.source(query) {
+            Some(bucket) => self.read_filter(bucket),
             None => Ok(None),
         }
     }
@@ -321,19 +347,43 @@ impl Engine {
     /// The same of several buckets: by name, those that hide something.
     ///
     /// # Errors
-    /// As [`Engine::readable`].
+    /// As [`Rights::readable`].
     pub(super) fn read_filters<'n>(
         &mut self,
-        conn: ConnId,
         buckets: impl IntoIterator<Item = &'n str>,
     ) -> Result<Option<Arc<Json>>, OpError> {
         let mut filters = Object::new();
         for bucket in buckets {
-            if let Some(filter) = self.read_filter(conn, bucket)? {
+            if let Some(filter) = self.read_filter(bucket)? {
                 filters.insert(bucket, (*filter).clone());
             }
         }
         Ok((!filters.is_empty()).then(|| Arc::new(Json::Object(filters))))
+    }
+
+    /// For whom the connection writes; `any`: also the records of others.
+    pub(super) fn writer(&self, any: bool) -> Option<Writer> {
+        let conn = self.conns.get(self.conn)?;
+        // Sessions may be switched off; records of connections are not.
+        let most = self.continuity.map(|limits| limits.max_presence_per_owner);
+        Some(Writer {
+            owner: conn.owner(),
+            inserts: conn.is_owner(),
+            any: any || conn.trusted,
+            most: most.unwrap_or_else(|| Continuity::default().max_presence_per_owner),
+        })
+    }
+}
+
+impl Engine {
+    /// What a connection may do with records.
+    pub(super) fn rights(&mut self, conn: ConnId) -> Rights<'_> {
+        rights!(self, conn)
+    }
+
+    /// The sets in order of definition.
+    pub(super) fn sets(&self) -> impl Iterator<Item = ListedSet<'_>> {
+        self.rows.sets.sets.list(&self.store)
     }
 
     /// A commit may have changed what is there for whom.
@@ -346,26 +396,5 @@ impl Engine {
                 DefinitionChange::Dropped { .. } => {}
             }
         }
-    }
-
-    /// As [`Engine::write_draft`], with the rights of a connection.
-    pub(super) fn write_as<T>(
-        &mut self,
-        conn: ConnId,
-        bucket: BucketId,
-        mode: DraftMode,
-        prepare: impl FnOnce(
-            &mut crate::store::Draft,
-            &crate::store::Store,
-            &mut crate::ids::IdSource,
-        ) -> Result<T, OpError>,
-    ) -> Result<T, OpError> {
-        let sight = self.sight(conn, [bucket])?;
-        let writer = self.writer(conn, false);
-        self.write_draft(mode, |draft, store, ids| {
-            draft.set_sight(sight);
-            draft.set_writer(writer);
-            prepare(draft, store, ids)
-        })
     }
 }

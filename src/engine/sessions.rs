@@ -35,6 +35,16 @@ pub(crate) enum Mode {
     BuiltIn(Box<Identity>),
 }
 
+impl Mode {
+    /// The roles of connections that are not logged in.
+    pub fn anonymous_roles(&self) -> Roles {
+        match self {
+            Mode::External(external) => external.anonymous_roles.clone().unwrap_or_default().into(),
+            Mode::Open | Mode::BuiltIn(_) => Roles::default(),
+        }
+    }
+}
+
 /// What is to happen to a connection when the response of the current request
 /// has been queued.
 #[derive(Debug)]
@@ -88,8 +98,7 @@ impl Engine {
 
     /// The session of a connection, unless its time is over.
     pub(crate) fn session(&self, conn: ConnId) -> Option<&Session> {
-        let bound = self.conns.get(conn)?.session.as_ref()?;
-        Some(&bound.session).filter(|session| !session.is_expired(self.now.wall))
+        self.conns.session(conn, self.now.wall)
     }
 
     /// The user of a connection that is logged in, and the roles that count now.

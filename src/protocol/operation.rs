@@ -99,149 +99,152 @@ pub enum Resource {
 /// variant, its name on the wire, its tier, what it touches, and the call that
 /// runs it. `once` stands where a request may be numbered: operations that change
 /// data, definitions or rights, or emit; not those that answer a secret, end a
-/// login, write files or concern this process. The call is a method of the engine, written as names only, because
-/// nothing here knows the engine; `engine::ops` expands the table a second time
-/// into the dispatch, so a row whose handler is missing does not compile.
+/// login, write files or concern this process.
 ///
-/// A handler takes any of `conn`, `request`, and `out` (where `data` goes) or
-/// `reply`.
+/// The call begins with its scope: what the operation may touch (`engine/scopes.rs`,
+/// which has a type for each). `reading` sees records, `writing` prepares a change of them,
+/// `looking` sees everything, `whole` may do everything; ARCHITECTURE.md lists them. The handler is a method of that type and
+/// takes any of `conn`, `request`, and `out` (where `data` goes) or `reply`. All of it is
+/// written as names only, because nothing here knows the engine; `engine::ops` expands
+/// the table a second time into the dispatch, so a row whose handler is missing, or
+/// wants more than its scope has, does not compile.
 macro_rules! operation_table {
     ($with:ident) => {
         $with! {
-            StoreGet "store.get" Some(Read), Bucket("bucket") => store_get(conn, request, out);
-            StoreAll "store.all" Some(Read), Bucket("bucket") => store_all(conn, request, out);
-            StoreWhere "store.where" Some(Read), Bucket("bucket") => store_where(conn, request, out);
-            StoreFindOne "store.findOne" Some(Read), Bucket("bucket") => store_find_one(conn, request, out);
-            StoreCount "store.count" Some(Read), Bucket("bucket") => store_count(conn, request, out);
-            StoreFirst "store.first" Some(Read), Bucket("bucket") => store_first(conn, request, out);
-            StoreLast "store.last" Some(Read), Bucket("bucket") => store_last(conn, request, out);
-            StorePaginate "store.paginate" Some(Read), Bucket("bucket") => store_paginate(conn, request, out);
-            StoreSum "store.sum" Some(Read), Bucket("bucket") => store_sum(conn, request, out);
-            StoreAvg "store.avg" Some(Read), Bucket("bucket") => store_avg(conn, request, out);
-            StoreMin "store.min" Some(Read), Bucket("bucket") => store_min(conn, request, out);
-            StoreMax "store.max" Some(Read), Bucket("bucket") => store_max(conn, request, out);
-            StoreGroupBy "store.groupBy" Some(Read), Bucket("bucket") => store_group_by(conn, request, out);
-            StoreFind "store.find" Some(Read), Bucket("bucket") => store_find(conn, request, out);
-            StoreQuery "store.query" Some(Read), Query("query") => store_query(conn, request, out);
-            StoreExplain "store.explain" Some(Read), Bucket("bucket") => store_explain(conn, request, out);
-            StoreSubscribe "store.subscribe" Some(Read), Query("query") => store_subscribe(conn, request, out);
-            StoreLive "store.live" Some(Read), Bucket("bucket") => store_live(conn, request, out);
-            StoreSubscribeMany "store.subscribeMany" Some(Read), EachEntry => store_subscribe_many(conn, request, out);
-            StoreUnsubscribe "store.unsubscribe" Some(Read), OwnSubscription => store_unsubscribe(conn, request, out);
-            StoreResync "store.resync" Some(Read), OwnSubscription => store_resync(conn, request, out);
-            StoreMoveWindow "store.moveWindow" Some(Read), OwnSubscription => store_move_window(conn, request, out);
-            StoreBuckets "store.buckets" Some(Read), None => store_buckets(out);
-            StoreStats "store.stats" Some(Read), None => write_store_stats(out);
-            StoreInsert "store.insert" Some(Write), Bucket("bucket"), once => store_insert(conn, request, out);
-            StoreUpdate "store.update" Some(Write), Bucket("bucket"), once => store_update(conn, request, out);
-            StoreDelete "store.delete" Some(Write), Bucket("bucket"), once => store_delete(conn, request, out);
-            StoreClear "store.clear" Some(Write), Bucket("bucket"), once => store_clear(conn, request, out);
-            StoreUpsert "store.upsert" Some(Write), Bucket("bucket"), once => store_upsert(conn, request, out);
-            StoreInsertMany "store.insertMany" Some(Write), Bucket("bucket"), once => store_insert_many(conn, request, out);
-            StoreUpdateMany "store.updateMany" Some(Write), Bucket("bucket"), once => store_update_many(conn, request, out);
-            StoreDeleteMany "store.deleteMany" Some(Write), Bucket("bucket"), once => store_delete_many(conn, request, out);
-            StoreTransaction "store.transaction" Some(Write), EachOperation, once => store_transaction(conn, request, out);
-            StoreDefineBucket "store.defineBucket" Some(Admin), Bucket("name"), once => store_define(conn, request, out);
-            StoreDropBucket "store.dropBucket" Some(Admin), Bucket("name"), once => store_drop(request, out);
-            StoreUpdateBucket "store.updateBucket" Some(Admin), Bucket("name"), once => store_update_bucket(request, out);
-            StoreGetBucketSchema "store.getBucketSchema" Some(Admin), Bucket("name") => store_schema(request, out);
-            StoreDefineQuery "store.defineQuery" Some(Admin), Query("name"), once => define_query(request, out);
-            StoreUndefineQuery "store.undefineQuery" Some(Admin), Query("name"), once => undefine_query(request, out);
-            StoreListQueries "store.listQueries" Some(Admin), None => list_queries(out);
-            StoreBackup "store.backup" Some(Admin), None => store_backup(conn, request);
-            StoreBackups "store.backups" Some(Admin), None => store_backups(conn, request);
-            StoreRestore "store.restore" Some(Admin), None, once => store_restore(conn, request);
-            StoreDeleteBackup "store.deleteBackup" Some(Admin), None => store_delete_backup(conn, request);
-            RulesGetFact "rules.getFact" Some(Read), Topic("key") => rules_get_fact(request, out);
-            RulesQueryFacts "rules.queryFacts" Some(Read), Topic("pattern") => rules_query_facts(request, out);
-            RulesGetAllFacts "rules.getAllFacts" Some(Read), None => rules_get_all_facts(out);
-            RulesGetTimers "rules.getTimers" Some(Read), Topic("pattern") => rules_get_timers(request, out);
-            RulesSubscribe "rules.subscribe" Some(Read), Topic("pattern") => rules_subscribe(conn, request, out);
-            RulesUnsubscribe "rules.unsubscribe" Some(Read), OwnSubscription => rules_unsubscribe(conn, request, out);
-            RulesStats "rules.stats" Some(Read), None => write_rules_stats(out);
-            RulesEmit "rules.emit" Some(Write), Topic("topic"), once => rules_emit(request, out);
-            RulesSetFact "rules.setFact" Some(Write), Topic("key"), once => rules_set_fact(request, out);
-            RulesDeleteFact "rules.deleteFact" Some(Write), Topic("key"), once => rules_delete_fact(request, out);
-            RulesRegisterRule "rules.registerRule" Some(Admin), None, once => register_rule(request, out);
-            RulesUnregisterRule "rules.unregisterRule" Some(Admin), None, once => unregister_rule(request, out);
-            RulesUpdateRule "rules.updateRule" Some(Admin), None, once => update_rule(request, out);
-            RulesEnableRule "rules.enableRule" Some(Admin), None, once => enable_rule(request, out);
-            RulesDisableRule "rules.disableRule" Some(Admin), None, once => disable_rule(request, out);
-            RulesGetRule "rules.getRule" Some(Admin), None => get_rule(request, out);
-            RulesGetRules "rules.getRules" Some(Admin), None => get_rules(out);
-            RulesValidateRule "rules.validateRule" Some(Admin), None => validate_rule(request, out);
-            ProceduresGet "procedures.get" Some(Read), Procedure("name") => get_procedure(request, out);
-            ProceduresCall "procedures.call" Some(Write), Procedure("name"), once => call_procedure(conn, request, out);
-            ProceduresRegister "procedures.register" Some(Admin), Procedure("procedure.name"), once => register_procedure(conn, request, out);
-            ProceduresUnregister "procedures.unregister" Some(Admin), Procedure("name"), once => unregister_procedure(request, out);
-            ProceduresUpdate "procedures.update" Some(Admin), Procedure("name"), once => update_procedure(conn, request, out);
-            ProceduresList "procedures.list" Some(Admin), None => list_procedures(out);
-            ServerStats "server.stats" Some(Admin), None => write_server_stats(request, out);
-            ServerMetrics "server.metrics" Some(Admin), None => server_metrics(request, out);
-            ServerTop "server.top" Some(Admin), None => server_top(request, out);
-            ServerViews "server.views" Some(Admin), None => server_views(request, out);
-            ServerInsights "server.insights" Some(Admin), None => server_insights(out);
-            ServerSetLogLevel "server.setLogLevel" Some(Admin), None => server_set_log_level(request, out);
-            ServerTrace "server.trace" Some(Admin), None => server_trace(conn, request, out);
-            ServerUntrace "server.untrace" Some(Read), OwnSubscription => server_untrace(conn, request, out);
-            ServerConnections "server.connections" Some(Admin), None => server_connections(out);
-            ServerRevokeSessions "server.revokeSessions" Some(Admin), None, once => server_revoke_sessions(request, out);
-            ServerDisconnect "server.disconnect" Some(Admin), None => server_disconnect(request, out);
-            ServerUnrevoke "server.unrevoke" Some(Admin), None, once => server_unrevoke(request, out);
-            AuditQuery "audit.query" Some(Admin), None => audit_query(request, out);
-            IdentityLogin "identity.login" Some(Admin), None => login(conn, request);
-            IdentityLoginWithSecret "identity.loginWithSecret" Some(Admin), None => login_with_secret(conn, request);
-            IdentitySignup "identity.signup" Some(Admin), None => signup(conn, request);
-            IdentityLogout "identity.logout" Some(Admin), None => logout(conn);
-            IdentityCreateUser "identity.createUser" Some(Admin), None, once => create_user(conn, request);
-            IdentityDeleteUser "identity.deleteUser" Some(Admin), None, once => delete_user(conn, request);
-            IdentityEnableUser "identity.enableUser" Some(Admin), None, once => enable_user(conn, request);
-            IdentityDisableUser "identity.disableUser" Some(Admin), None, once => disable_user(conn, request);
-            IdentityChangePassword "identity.changePassword" Some(Admin), None, once => change_password(conn, request);
-            IdentityResetPassword "identity.resetPassword" Some(Admin), None, once => reset_password(conn, request);
-            IdentityCreateRole "identity.createRole" Some(Admin), None, once => create_role(conn, request);
-            IdentityDeleteRole "identity.deleteRole" Some(Admin), None, once => delete_role(conn, request);
-            IdentityAssignRole "identity.assignRole" Some(Admin), None, once => assign_role(conn, request);
-            IdentityRemoveRole "identity.removeRole" Some(Admin), None, once => remove_role(conn, request);
-            IdentityGrant "identity.grant" Some(Admin), None, once => grant(conn, request);
-            IdentityRevoke "identity.revoke" Some(Admin), None, once => revoke(conn, request);
-            IdentityTransferOwner "identity.transferOwner" Some(Admin), None, once => transfer_owner(conn, request);
-            IdentityWhoami "identity.whoami" Option::None, None => whoami(conn);
-            IdentityRefreshSession "identity.refreshSession" Option::None, None => refresh_session(conn);
-            IdentityGetUser "identity.getUser" Option::None, None => get_user(conn, request);
-            IdentityUpdateUser "identity.updateUser" Option::None, None, once => update_user(conn, request);
-            IdentityListUsers "identity.listUsers" Option::None, None => list_users(conn, request);
-            IdentityUpdateRole "identity.updateRole" Option::None, None, once => update_role(conn, request);
-            IdentityListRoles "identity.listRoles" Option::None, None => list_roles(conn);
-            IdentityGetUserRoles "identity.getUserRoles" Option::None, None => get_user_roles(conn, request);
-            IdentityGetAcl "identity.getAcl" Option::None, None => get_acl(request);
-            IdentityMyAccess "identity.myAccess" Option::None, None => my_access(conn);
-            IdentityGetOwner "identity.getOwner" Option::None, None => get_owner(request);
-            AuthLogin "auth.login" Option::None, None => auth_login(conn, request, reply);
-            AuthImpersonate "auth.impersonate" Some(Admin), None => impersonate(conn, request, out);
-            AuthLogout "auth.logout" Option::None, None => auth_logout(conn, out);
-            AuthWhoami "auth.whoami" Option::None, None => auth_whoami(conn, out);
-            SessionOpen "session.open" Option::None, OwnSession => session_open(conn, request);
-            SessionClose "session.close" Option::None, OwnSession => session_close(conn);
-            SessionSync "session.sync" Option::None, OwnSession => session_sync(conn, out);
-            LogicDefineComputed "logic.defineComputed" Some(Admin), Bucket("bucket"), once => define_computed(conn, request);
-            LogicDropComputed "logic.dropComputed" Some(Admin), Bucket("bucket"), once => drop_computed(request);
-            LogicDefineView "logic.defineView" Some(Admin), Query("definition.name"), once => define_view(conn, request);
-            LogicDropView "logic.dropView" Some(Admin), Query("name"), once => drop_view(request);
-            LogicExplainView "logic.explainView" Some(Admin), Query("name") => explain_view(request);
-            LogicQueryView "logic.queryView" Some(Read), Query("name") => query_view(conn, request, out);
-            LogicSubscribeView "logic.subscribeView" Some(Read), Query("name") => subscribe_view(conn, request, out);
-            LogicUnsubscribeView "logic.unsubscribeView" Some(Read), OwnSubscription => unsubscribe_view(conn, request, out);
-            LogicDefineConstraint "logic.defineConstraint" Some(Admin), Bucket("constraint.on"), once => define_constraint(conn, request);
-            LogicDropConstraint "logic.dropConstraint" Some(Admin), None, once => drop_constraint(request);
-            LogicListConstraints "logic.listConstraints" Some(Admin), None => list_constraints();
-            LogicListComputed "logic.listComputed" Some(Admin), None => list_computed();
-            LogicListViews "logic.listViews" Some(Admin), None => list_views(conn);
-            AccessDefineSet "access.defineSet" Some(Admin), None, once => access_define_set(request);
-            AccessDropSet "access.dropSet" Some(Admin), None, once => access_drop_set(request);
-            AccessListSets "access.listSets" Some(Admin), None => access_list_sets(out);
-            AccessExplain "access.explain" Some(Admin), None => access_explain(request);
-            LogicEvaluateExpr "logic.evaluateExpr" Some(Read), None => evaluate_expr(request);
+            StoreGet "store.get" Some(Read), Bucket("bucket") => reading store_get(request, out);
+            StoreAll "store.all" Some(Read), Bucket("bucket") => reading store_all(request, out);
+            StoreWhere "store.where" Some(Read), Bucket("bucket") => reading store_where(request, out);
+            StoreFindOne "store.findOne" Some(Read), Bucket("bucket") => reading store_find_one(request, out);
+            StoreCount "store.count" Some(Read), Bucket("bucket") => reading store_count(request, out);
+            StoreFirst "store.first" Some(Read), Bucket("bucket") => reading store_first(request, out);
+            StoreLast "store.last" Some(Read), Bucket("bucket") => reading store_last(request, out);
+            StorePaginate "store.paginate" Some(Read), Bucket("bucket") => reading store_paginate(request, out);
+            StoreSum "store.sum" Some(Read), Bucket("bucket") => reading store_sum(request, out);
+            StoreAvg "store.avg" Some(Read), Bucket("bucket") => reading store_avg(request, out);
+            StoreMin "store.min" Some(Read), Bucket("bucket") => reading store_min(request, out);
+            StoreMax "store.max" Some(Read), Bucket("bucket") => reading store_max(request, out);
+            StoreGroupBy "store.groupBy" Some(Read), Bucket("bucket") => reading store_group_by(request, out);
+            StoreFind "store.find" Some(Read), Bucket("bucket") => reading store_find(request, out);
+            StoreQuery "store.query" Some(Read), Query("query") => reading store_query(request, out);
+            StoreExplain "store.explain" Some(Read), Bucket("bucket") => reading store_explain(request, out);
+            StoreSubscribe "store.subscribe" Some(Read), Query("query") => whole store_subscribe(conn, request, out);
+            StoreLive "store.live" Some(Read), Bucket("bucket") => whole store_live(conn, request, out);
+            StoreSubscribeMany "store.subscribeMany" Some(Read), EachEntry => whole store_subscribe_many(conn, request, out);
+            StoreUnsubscribe "store.unsubscribe" Some(Read), OwnSubscription => whole store_unsubscribe(conn, request, out);
+            StoreResync "store.resync" Some(Read), OwnSubscription => whole store_resync(conn, request, out);
+            StoreMoveWindow "store.moveWindow" Some(Read), OwnSubscription => whole store_move_window(conn, request, out);
+            StoreBuckets "store.buckets" Some(Read), None => looking store_buckets(out);
+            StoreStats "store.stats" Some(Read), None => looking write_store_stats(out);
+            StoreInsert "store.insert" Some(Write), Bucket("bucket"), once => writing store_insert(request, out);
+            StoreUpdate "store.update" Some(Write), Bucket("bucket"), once => writing store_update(request, out);
+            StoreDelete "store.delete" Some(Write), Bucket("bucket"), once => writing store_delete(request, out);
+            StoreClear "store.clear" Some(Write), Bucket("bucket"), once => writing store_clear(request, out);
+            StoreUpsert "store.upsert" Some(Write), Bucket("bucket"), once => writing store_upsert(request, out);
+            StoreInsertMany "store.insertMany" Some(Write), Bucket("bucket"), once => writing store_insert_many(request, out);
+            StoreUpdateMany "store.updateMany" Some(Write), Bucket("bucket"), once => writing store_update_many(request, out);
+            StoreDeleteMany "store.deleteMany" Some(Write), Bucket("bucket"), once => writing store_delete_many(request, out);
+            StoreTransaction "store.transaction" Some(Write), EachOperation, once => writing store_transaction(request, out);
+            StoreDefineBucket "store.defineBucket" Some(Admin), Bucket("name"), once => whole store_define(conn, request, out);
+            StoreDropBucket "store.dropBucket" Some(Admin), Bucket("name"), once => whole store_drop(request, out);
+            StoreUpdateBucket "store.updateBucket" Some(Admin), Bucket("name"), once => whole store_update_bucket(request, out);
+            StoreGetBucketSchema "store.getBucketSchema" Some(Admin), Bucket("name") => looking store_schema(request, out);
+            StoreDefineQuery "store.defineQuery" Some(Admin), Query("name"), once => whole define_query(request, out);
+            StoreUndefineQuery "store.undefineQuery" Some(Admin), Query("name"), once => whole undefine_query(request, out);
+            StoreListQueries "store.listQueries" Some(Admin), None => reading list_queries(out);
+            StoreBackup "store.backup" Some(Admin), None => whole store_backup(conn, request);
+            StoreBackups "store.backups" Some(Admin), None => whole store_backups(conn, request);
+            StoreRestore "store.restore" Some(Admin), None, once => whole store_restore(conn, request);
+            StoreDeleteBackup "store.deleteBackup" Some(Admin), None => whole store_delete_backup(conn, request);
+            RulesGetFact "rules.getFact" Some(Read), Topic("key") => looking rules_get_fact(request, out);
+            RulesQueryFacts "rules.queryFacts" Some(Read), Topic("pattern") => looking rules_query_facts(request, out);
+            RulesGetAllFacts "rules.getAllFacts" Some(Read), None => looking rules_get_all_facts(out);
+            RulesGetTimers "rules.getTimers" Some(Read), Topic("pattern") => looking rules_get_timers(request, out);
+            RulesSubscribe "rules.subscribe" Some(Read), Topic("pattern") => whole rules_subscribe(conn, request, out);
+            RulesUnsubscribe "rules.unsubscribe" Some(Read), OwnSubscription => whole rules_unsubscribe(conn, request, out);
+            RulesStats "rules.stats" Some(Read), None => looking write_rules_stats(out);
+            RulesEmit "rules.emit" Some(Write), Topic("topic"), once => whole rules_emit(request, out);
+            RulesSetFact "rules.setFact" Some(Write), Topic("key"), once => whole rules_set_fact(request, out);
+            RulesDeleteFact "rules.deleteFact" Some(Write), Topic("key"), once => whole rules_delete_fact(request, out);
+            RulesRegisterRule "rules.registerRule" Some(Admin), None, once => whole register_rule(request, out);
+            RulesUnregisterRule "rules.unregisterRule" Some(Admin), None, once => whole unregister_rule(request, out);
+            RulesUpdateRule "rules.updateRule" Some(Admin), None, once => whole update_rule(request, out);
+            RulesEnableRule "rules.enableRule" Some(Admin), None, once => whole enable_rule(request, out);
+            RulesDisableRule "rules.disableRule" Some(Admin), None, once => whole disable_rule(request, out);
+            RulesGetRule "rules.getRule" Some(Admin), None => looking get_rule(request, out);
+            RulesGetRules "rules.getRules" Some(Admin), None => looking get_rules(out);
+            RulesValidateRule "rules.validateRule" Some(Admin), None => looking validate_rule(request, out);
+            ProceduresGet "procedures.get" Some(Read), Procedure("name") => looking get_procedure(request, out);
+            ProceduresCall "procedures.call" Some(Write), Procedure("name"), once => whole call_procedure(conn, request, out);
+            ProceduresRegister "procedures.register" Some(Admin), Procedure("procedure.name"), once => whole register_procedure(conn, request, out);
+            ProceduresUnregister "procedures.unregister" Some(Admin), Procedure("name"), once => whole unregister_procedure(request, out);
+            ProceduresUpdate "procedures.update" Some(Admin), Procedure("name"), once => whole update_procedure(conn, request, out);
+            ProceduresList "procedures.list" Some(Admin), None => looking list_procedures(out);
+            ServerStats "server.stats" Some(Admin), None => looking write_server_stats(request, out);
+            ServerMetrics "server.metrics" Some(Admin), None => looking server_metrics(request, out);
+            ServerTop "server.top" Some(Admin), None => whole server_top(request, out);
+            ServerViews "server.views" Some(Admin), None => whole server_views(request, out);
+            ServerInsights "server.insights" Some(Admin), None => whole server_insights(out);
+            ServerSetLogLevel "server.setLogLevel" Some(Admin), None => whole server_set_log_level(request, out);
+            ServerTrace "server.trace" Some(Admin), None => whole server_trace(conn, request, out);
+            ServerUntrace "server.untrace" Some(Read), OwnSubscription => whole server_untrace(conn, request, out);
+            ServerConnections "server.connections" Some(Admin), None => looking server_connections(out);
+            ServerRevokeSessions "server.revokeSessions" Some(Admin), None, once => whole server_revoke_sessions(request, out);
+            ServerDisconnect "server.disconnect" Some(Admin), None => whole server_disconnect(request, out);
+            ServerUnrevoke "server.unrevoke" Some(Admin), None, once => whole server_unrevoke(request, out);
+            AuditQuery "audit.query" Some(Admin), None => whole audit_query(request, out);
+            IdentityLogin "identity.login" Some(Admin), None => whole login(conn, request);
+            IdentityLoginWithSecret "identity.loginWithSecret" Some(Admin), None => whole login_with_secret(conn, request);
+            IdentitySignup "identity.signup" Some(Admin), None => whole signup(conn, request);
+            IdentityLogout "identity.logout" Some(Admin), None => whole logout(conn);
+            IdentityCreateUser "identity.createUser" Some(Admin), None, once => whole create_user(conn, request);
+            IdentityDeleteUser "identity.deleteUser" Some(Admin), None, once => whole delete_user(conn, request);
+            IdentityEnableUser "identity.enableUser" Some(Admin), None, once => whole enable_user(conn, request);
+            IdentityDisableUser "identity.disableUser" Some(Admin), None, once => whole disable_user(conn, request);
+            IdentityChangePassword "identity.changePassword" Some(Admin), None, once => whole change_password(conn, request);
+            IdentityResetPassword "identity.resetPassword" Some(Admin), None, once => whole reset_password(conn, request);
+            IdentityCreateRole "identity.createRole" Some(Admin), None, once => whole create_role(conn, request);
+            IdentityDeleteRole "identity.deleteRole" Some(Admin), None, once => whole delete_role(conn, request);
+            IdentityAssignRole "identity.assignRole" Some(Admin), None, once => whole assign_role(conn, request);
+            IdentityRemoveRole "identity.removeRole" Some(Admin), None, once => whole remove_role(conn, request);
+            IdentityGrant "identity.grant" Some(Admin), None, once => whole grant(conn, request);
+            IdentityRevoke "identity.revoke" Some(Admin), None, once => whole revoke(conn, request);
+            IdentityTransferOwner "identity.transferOwner" Some(Admin), None, once => whole transfer_owner(conn, request);
+            IdentityWhoami "identity.whoami" Option::None, None => looking whoami(conn);
+            IdentityRefreshSession "identity.refreshSession" Option::None, None => whole refresh_session(conn);
+            IdentityGetUser "identity.getUser" Option::None, None => looking get_user(conn, request);
+            IdentityUpdateUser "identity.updateUser" Option::None, None, once => whole update_user(conn, request);
+            IdentityListUsers "identity.listUsers" Option::None, None => looking list_users(conn, request);
+            IdentityUpdateRole "identity.updateRole" Option::None, None, once => whole update_role(conn, request);
+            IdentityListRoles "identity.listRoles" Option::None, None => looking list_roles(conn);
+            IdentityGetUserRoles "identity.getUserRoles" Option::None, None => looking get_user_roles(conn, request);
+            IdentityGetAcl "identity.getAcl" Option::None, None => looking get_acl(request);
+            IdentityMyAccess "identity.myAccess" Option::None, None => looking my_access(conn);
+            IdentityGetOwner "identity.getOwner" Option::None, None => looking get_owner(request);
+            AuthLogin "auth.login" Option::None, None => whole auth_login(conn, request, reply);
+            AuthImpersonate "auth.impersonate" Some(Admin), None => whole impersonate(conn, request, out);
+            AuthLogout "auth.logout" Option::None, None => whole auth_logout(conn, out);
+            AuthWhoami "auth.whoami" Option::None, None => whole auth_whoami(conn, out);
+            SessionOpen "session.open" Option::None, OwnSession => whole session_open(conn, request);
+            SessionClose "session.close" Option::None, OwnSession => whole session_close(conn);
+            SessionSync "session.sync" Option::None, OwnSession => whole session_sync(conn, out);
+            LogicDefineComputed "logic.defineComputed" Some(Admin), Bucket("bucket"), once => whole define_computed(conn, request);
+            LogicDropComputed "logic.dropComputed" Some(Admin), Bucket("bucket"), once => whole drop_computed(request);
+            LogicDefineView "logic.defineView" Some(Admin), Query("definition.name"), once => whole define_view(conn, request);
+            LogicDropView "logic.dropView" Some(Admin), Query("name"), once => whole drop_view(request);
+            LogicExplainView "logic.explainView" Some(Admin), Query("name") => looking explain_view(request);
+            LogicQueryView "logic.queryView" Some(Read), Query("name") => whole query_view(conn, request, out);
+            LogicSubscribeView "logic.subscribeView" Some(Read), Query("name") => whole subscribe_view(conn, request, out);
+            LogicUnsubscribeView "logic.unsubscribeView" Some(Read), OwnSubscription => whole unsubscribe_view(conn, request, out);
+            LogicDefineConstraint "logic.defineConstraint" Some(Admin), Bucket("constraint.on"), once => whole define_constraint(conn, request);
+            LogicDropConstraint "logic.dropConstraint" Some(Admin), None, once => whole drop_constraint(request);
+            LogicListConstraints "logic.listConstraints" Some(Admin), None => looking list_constraints();
+            LogicListComputed "logic.listComputed" Some(Admin), None => looking list_computed();
+            LogicListViews "logic.listViews" Some(Admin), None => whole list_views(conn);
+            AccessDefineSet "access.defineSet" Some(Admin), None, once => whole access_define_set(request);
+            AccessDropSet "access.dropSet" Some(Admin), None, once => whole access_drop_set(request);
+            AccessListSets "access.listSets" Some(Admin), None => looking access_list_sets(out);
+            AccessExplain "access.explain" Some(Admin), None => whole access_explain(request);
+            LogicEvaluateExpr "logic.evaluateExpr" Some(Read), None => looking evaluate_expr(request);
         }
     };
 }
@@ -259,7 +262,7 @@ macro_rules! takes_once {
 
 macro_rules! operations {
     ($($variant:ident $name:literal $tier:expr, $resource:expr $(, $once:ident)?
-        => $_handler:ident ($($_argument:ident),*);)*) => {
+        => $_scope:ident $_handler:ident ($($_argument:ident),*);)*) => {
         /// Every operation there is.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Operation { $($variant),* }

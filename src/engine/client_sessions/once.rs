@@ -55,6 +55,15 @@ impl Runs {
     }
 }
 
+impl Numbered {
+    /// Row rules of a bucket were looked at.
+    pub fn note_rules_used(&mut self, bucket: BucketId) {
+        if let Numbered::Runs(runs) = self {
+            runs.buckets.insert(bucket);
+        }
+    }
+}
+
 fn conflict(text: impl Into<std::borrow::Cow<'static, str>>) -> OpError {
     OpError::new(ErrorCode::Conflict, text)
 }
@@ -158,13 +167,6 @@ impl Engine {
         }
     }
 
-    /// Row rules of a bucket were looked at.
-    pub(in crate::engine) fn note_rules_used(&mut self, bucket: BucketId) {
-        if let Some(Numbered::Runs(runs)) = &mut self.numbered {
-            runs.buckets.insert(bucket);
-        }
-    }
-
     /// What a connection may read of these buckets, as a fingerprint; `None`
     /// while that cannot be said.
     fn filters_of<'n>(
@@ -174,7 +176,7 @@ impl Engine {
     ) -> Option<Fingerprint> {
         let mut text = Vec::new();
         for name in buckets {
-            let filter = self.readable(conn, name).ok()?;
+            let filter = self.rights(conn).readable(name).ok()?;
             Json::from(name).write(&mut text);
             filter.json().map_or(Json::Null, |json| (**json).clone()).write(&mut text);
         }

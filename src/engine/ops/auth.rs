@@ -2,10 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::Outcome;
 use crate::access::{Answer, RateKey, Session, Ticket, Verdict};
 use crate::app::{ConnId, JobId, Now};
 use crate::engine::Engine;
+use crate::engine::Outcome;
 use crate::engine::sessions::Mode;
 use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, OpError, Reply, Request};

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Outcome;
 use crate::app::{ConnId, JobOutput};
 use crate::engine::Engine;
+use crate::engine::Outcome;
 use crate::engine::introspection::Author;
 use crate::json::{Json, Object, Raw, parse};
 use crate::protocol::{ErrorCode, OpError, Reply, Request};

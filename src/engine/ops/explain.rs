@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::access::{Principal, Question, ResourceKind, Roles, Trace};
 use crate::engine::Engine;
-use crate::engine::rows::Who;
+use crate::engine::rows::{NOBODY, Who};
 use crate::engine::sessions::Mode;
 use crate::identity::{SUPERADMIN, VIRTUAL_ADMIN};
 use crate::json::{Json, Object};
@@ -129,7 +129,7 @@ impl Engine {
             let is_logged_in = principal.is_some();
             let (user_id, roles) = match principal {
                 Some((user, roles)) => (Some(user), roles),
-                None => (None, self.anonymous_roles()),
+                None => (None, self.sessions.mode.anonymous_roles()),
             };
             let metadata = match &self.sessions.mode {
                 Mode::BuiltIn(_) => None,
@@ -138,7 +138,7 @@ impl Engine {
             return Ok(Asked { user_id, roles, metadata, is_logged_in });
         }
         if request.present("anonymous").and_then(|raw| raw.as_bool()) == Some(true) {
-            let roles = self.anonymous_roles();
+            let roles = self.sessions.mode.anonymous_roles();
             return Ok(Asked { user_id: None, roles, metadata: None, is_logged_in: false });
         }
         Err(OpError::validation(
@@ -243,7 +243,7 @@ impl Engine {
             return Ok(Ok(()));
         }
         let who = Who::of(asked.user_id.clone(), asked.roles.clone(), asked.metadata.clone());
-        let bound = self.bind_for_nobody(id, &rules, &who)?;
+        let bound = self.rights(NOBODY).bind_for(id, &rules, &who)?;
         let bucket = self.store.bucket(id).ok_or_else(OpError::internal)?;
         self.budget.spend(1)?;
         let Some(record) = key.key().and_then(|key| bucket.get(key)) else {

@@ -189,7 +189,7 @@ impl Engine {
     ) -> Result<Option<Arc<Json>>, OpError> {
         match view.as_definer {
             true => Ok(None),
-            false => self.read_filters(conn, view.buckets()),
+            false => self.rights(conn).read_filters(view.buckets()),
         }
     }
 

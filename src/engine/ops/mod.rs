@@ -27,21 +27,12 @@ mod windows;
 #[cfg(feature = "sqlite")]
 pub(super) use backup::BackupDesk;
 
-use super::Engine;
+use super::scopes::Written;
+use super::{Engine, Outcome};
 use crate::app::ConnId;
 use crate::budget::{Budget, OverBudget};
 use crate::json::Json;
 use crate::protocol::{ErrorCode, Family, OpError, Operation, Reply, Request, operation_table};
-
-/// How a handler ended well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The reply holds the data; it can leave.
-    Done,
-    /// A background job was started; the response follows when it is done, and
-    /// the connection's next messages wait.
-    Pending,
-}
 
 impl Engine {
     /// Whether the subsystem behind a family is there, known operation or not.
@@ -77,33 +68,41 @@ impl Engine {
     }
 }
 
-/// What a handler may return: how it ended, or the JSON of its answer.
+/// What a handler may return: how it ended, the JSON of its answer, or what is to be
+/// committed now that its answer is written.
 trait Answer {
-    fn finish(self, reply: &mut Reply) -> Result<Outcome, OpError>;
+    fn finish(self, engine: &mut Engine, reply: &mut Reply) -> Result<Outcome, OpError>;
 }
 
 impl Answer for () {
-    fn finish(self, _: &mut Reply) -> Result<Outcome, OpError> {
+    fn finish(self, _: &mut Engine, _: &mut Reply) -> Result<Outcome, OpError> {
         Ok(Outcome::Done)
     }
 }
 
 impl Answer for Outcome {
-    fn finish(self, _: &mut Reply) -> Result<Outcome, OpError> {
+    fn finish(self, _: &mut Engine, _: &mut Reply) -> Result<Outcome, OpError> {
         Ok(self)
     }
 }
 
 impl Answer for Json {
-    fn finish(self, reply: &mut Reply) -> Result<Outcome, OpError> {
+    fn finish(self, _: &mut Engine, reply: &mut Reply) -> Result<Outcome, OpError> {
         self.write(reply.data());
         Ok(Outcome::Done)
     }
 }
 
+impl Answer for Written {
+    fn finish(self, engine: &mut Engine, _: &mut Reply) -> Result<Outcome, OpError> {
+        engine.commit_written(self)?;
+        Ok(Outcome::Done)
+    }
+}
+
 impl<T: Answer, E: Into<OpError>> Answer for Result<T, E> {
-    fn finish(self, reply: &mut Reply) -> Result<Outcome, OpError> {
-        self.map_err(Into::into)?.finish(reply)
+    fn finish(self, engine: &mut Engine, reply: &mut Reply) -> Result<Outcome, OpError> {
+        self.map_err(Into::into)?.finish(engine, reply)
     }
 }
 
@@ -126,7 +125,7 @@ macro_rules! argument {
 /// The table of operations as the dispatch: one arm per row.
 macro_rules! dispatch {
     ($($variant:ident $name:literal $tier:expr, $resource:expr $(, $once:ident)?
-        => $handler:ident ($($argument:ident),*);)*) => {
+        => $scope:ident $handler:ident ($($argument:ident),*);)*) => {
         impl Engine {
             /// Runs the handler of an operation.
             pub(super) fn handle(
@@ -138,9 +137,10 @@ macro_rules! dispatch {
             ) -> Result<Outcome, OpError> {
                 match operation {
                     $(Operation::$variant => {
-                        let answer =
-                            self.$handler($(argument!($argument, conn, request, reply)),*);
-                        answer.finish(reply)
+                        let answer = self
+                            .$scope(conn)
+                            .$handler($(argument!($argument, conn, request, reply)),*);
+                        answer.finish(self, reply)
                     })*
                 }
             }

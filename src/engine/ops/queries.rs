@@ -5,6 +5,8 @@ use crate::app::ConnId;
 use crate::budget::OverBudget;
 use crate::engine::Engine;
 use crate::engine::continuity::{Asked, Resumption};
+use crate::engine::rows::rights;
+use crate::engine::scopes::Reading;
 use crate::engine::subscriptions::{
     How, Mode, subscription_id, subscription_not_found, subscription_number,
 };
@@ -73,7 +75,7 @@ impl Engine {
         bounds::check_params(params)?;
         let asked = self.asked_to_resume(request)?;
         let want = wish.want(mode);
-        let read = self.read_of_query(conn, &query)?;
+        let read = rights!(self, conn).read_of_query(&self.views, &query)?;
         let id = self.views.subscribe(&self.store, &query, params, read, want, &self.budget)?;
         self.answer_subscribed(conn, (id, number), (wish, mode), asked.as_ref(), out)
     }
@@ -98,7 +100,7 @@ impl Engine {
         let mode = wish.mode(true, || query.is_sorted());
         let mode = self.windowed(request, mode, Some(query.is_of_rows()))?;
         let asked = self.asked_to_resume(request)?;
-        let read = self.read_filter(conn, &bucket)?;
+        let read = self.rights(conn).read_filter(&bucket)?;
         let id = self.views.live(&self.store, query, read, wish.want(mode), &self.budget)?;
         self.answer_subscribed(conn, (id, number), (wish, mode), asked.as_ref(), out)
     }
@@ -270,11 +272,12 @@ impl Engine {
         self.answer_shows(conn, view_id, resumes);
         Ok(())
     }
+}
 
+impl Reading<'_> {
     /// `store.explain` with `query`: docs/explain.md.
     pub(super) fn explain_query(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
@@ -289,7 +292,7 @@ impl Engine {
                 "Query \"{query}\" does not read bucket \"{bucket}\""
             )));
         }
-        let hides = self.read_filter(conn, &bucket)?.is_some();
+        let hides = self.rights.read_filter(&bucket)?.is_some();
         let mut explained = self.views.explain(&query);
         if let Json::Object(members) = &mut explained
             && hides

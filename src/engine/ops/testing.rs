@@ -1,9 +1,9 @@
 //! Operations that misbehave on purpose, to prove that a panic costs one
 //! connection. They exist in test builds only.
 
-use super::Outcome;
 use crate::app::ConnId;
 use crate::engine::Engine;
+use crate::engine::Outcome;
 use crate::json::{Json, Object};
 use crate::protocol::{OpError, Request};
 use crate::store::{Data, Draft, Mode};

@@ -15,12 +15,11 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::app::ConnId;
-use crate::config::Continuity;
-use crate::store::{BucketId, Owner, Writer};
+use crate::store::{BucketId, Owner};
 use crate::wheel::TimerId;
 
 use super::client_sessions::SessionNo;
-use super::{Engine, Timer};
+use super::{Conn, Engine, Timer};
 
 /// Owners leave at multiples of this.
 const STEP_MS: u64 = 100;
@@ -86,30 +85,7 @@ fn step_after(at: u64) -> u64 {
 impl Engine {
     /// Who owns what a connection inserts.
     fn owner_of(&self, conn: ConnId) -> Option<Owner> {
-        let conn = self.conns.get(conn)?;
-        Some(match conn.client_session {
-            Some(no) => no.owner(),
-            None => Owner::connection(conn.number),
-        })
-    }
-
-    /// Whether records can be a connection's: a call is gone before they are read.
-    fn is_owner(&self, conn: ConnId) -> bool {
-        self.conns.get(conn).is_some_and(|conn| conn.door.is_none())
-    }
-
-    /// For whom a connection writes; `any`: also the records of others.
-    pub(in crate::engine) fn writer(&self, conn: ConnId, any: bool) -> Option<Writer> {
-        let is_trusted = self.conns.get(conn).is_some_and(|conn| conn.trusted);
-        let limits = self.options.continuity.as_ref();
-        let most = limits.map(|limits| limits.max_presence_per_owner);
-        Some(Writer {
-            owner: self.owner_of(conn)?,
-            inserts: self.is_owner(conn),
-            any: any || is_trusted,
-            // Sessions may be switched off; records of connections are not.
-            most: most.unwrap_or_else(|| Continuity::default().max_presence_per_owner),
-        })
+        self.conns.get(conn).map(Conn::owner)
     }
 
     /// A connection has opened a session: what it owns goes over.

@@ -80,7 +80,7 @@ impl Engine {
             };
         }
         match self.views.bucket_of(view).map(str::to_owned) {
-            Some(bucket) => self.read_filter(conn, &bucket),
+            Some(bucket) => self.rights(conn).read_filter(&bucket),
             None => Ok(None),
         }
     }

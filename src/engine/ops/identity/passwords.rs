@@ -4,7 +4,7 @@ use super::session::{MAX_PASSWORD, output_of, session_record};
 use super::{done, forbidden, unauthorized, units, user_not_found};
 use crate::app::{ConnId, JobOutput};
 use crate::engine::Engine;
-use crate::engine::ops::Outcome;
+use crate::engine::Outcome;
 use crate::identity::password::{self, SALT_LEN};
 use crate::identity::{Id, TOKEN_BYTES, VIRTUAL_ADMIN, token_id, token_text};
 use crate::json::{Json, Object};

@@ -6,7 +6,7 @@ use super::{Change, names, object, unauthorized, units};
 use crate::access::{RateKey, Session};
 use crate::app::{ConnId, JobOutput};
 use crate::engine::Engine;
-use crate::engine::ops::Outcome;
+use crate::engine::Outcome;
 use crate::identity::{Id, TOKEN_BYTES, VIRTUAL_ADMIN, password, token_id, token_text};
 use crate::json::{Json, Object, Raw};
 use crate::protocol::{OpError, Reply, Request};

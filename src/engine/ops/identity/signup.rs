@@ -6,7 +6,7 @@ use super::users::{check_email, check_username, optional};
 use crate::access::RateKey;
 use crate::app::ConnId;
 use crate::engine::Engine;
-use crate::engine::ops::Outcome;
+use crate::engine::Outcome;
 use crate::identity::Id;
 use crate::json::{Json, Kind, Object};
 use crate::protocol::{OpError, Reply, Request};

@@ -4,7 +4,7 @@ use super::session::{MAX_USERNAME, output_of};
 use super::{Change, done, forbidden, object, public, units, user_not_found};
 use crate::app::ConnId;
 use crate::engine::Engine;
-use crate::engine::ops::Outcome;
+use crate::engine::Outcome;
 use crate::identity::{Id, VIRTUAL_ADMIN};
 use crate::json::{Json, Kind, Object, Raw};
 use crate::protocol::{ErrorCode, OpError, Reply, Request};

@@ -1,29 +1,26 @@
 //! `store.find`, `store.groupBy`, `store.query`: queries that are asked once.
 
 use super::many::unknown_operation;
-use crate::app::ConnId;
-use crate::engine::Engine;
+use crate::engine::scopes::Reading;
 use crate::json::Raw;
 use crate::protocol::{OpError, Request, bounds};
 use crate::query::AdHoc;
 
-impl Engine {
+impl Reading<'_> {
     pub(in crate::engine::ops) fn store_find(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let name = request.require_string("bucket")?;
         request.optional_object("filter")?;
         let query = AdHoc::parse(|name| request.present(name).map(Raw::to_json))?;
-        let read = self.readable(conn, &name)?;
+        let read = self.rights.readable(&name)?;
         query.answer(self.store.require(&name)?, read.filter(), self.asking(), out)
     }
 
     pub(in crate::engine::ops) fn store_group_by(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
@@ -46,25 +43,19 @@ impl Engine {
         let aggregate = request.require_object("aggregate")?.to_json();
         request.optional_object("filter")?;
         let query = AdHoc::grouping(field, aggregate, member)?;
-        let read = self.readable(conn, &name)?;
+        let read = self.rights.readable(&name)?;
         query.answer(self.store.require(&name)?, read.filter(), self.asking(), out)
     }
 
     pub(in crate::engine::ops) fn store_query(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let query = request.require_string("query")?;
         let params = request.field("params");
         bounds::check_params(params)?;
-        let read = self.read_of_query(conn, &query)?;
-        self.views.ask(&self.store, (&query, params), read, &self.budget, out)
-    }
-
-    /// What an answer is taken from, and how long it may be.
-    pub(in crate::engine) fn asking(&self) -> (&crate::budget::Budget, usize) {
-        (&self.budget, self.views.text_bytes())
+        let read = self.rights.read_of_query(self.views, &query)?;
+        self.views.ask(self.store, (&query, params), read, self.budget, out)
     }
 }

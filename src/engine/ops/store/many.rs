@@ -1,58 +1,52 @@
 //! `store.upsert`, `store.insertMany`, `store.updateMany`, `store.deleteMany`.
 
-use crate::app::ConnId;
-use crate::engine::Engine;
 use crate::engine::many::{Given, Kind, Many};
+use crate::engine::scopes::{Writing, Written};
 use crate::json::Raw;
 use crate::protocol::{ErrorCode, OpError, Request};
 use crate::store::Filter;
 
-impl Engine {
+impl Writing<'_> {
     pub(in crate::engine::ops) fn store_upsert(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), OpError> {
+    ) -> Result<Written, OpError> {
         require_complete(request, Kind::Upsert)?;
-        self.store_many(conn, Kind::Upsert, request, out)
+        self.store_many(Kind::Upsert, request, out)
     }
 
     pub(in crate::engine::ops) fn store_insert_many(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), OpError> {
+    ) -> Result<Written, OpError> {
         require_complete(request, Kind::InsertMany)?;
-        self.store_many(conn, Kind::InsertMany, request, out)
+        self.store_many(Kind::InsertMany, request, out)
     }
 
     pub(in crate::engine::ops) fn store_update_many(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), OpError> {
-        self.store_many(conn, Kind::UpdateMany, request, out)
+    ) -> Result<Written, OpError> {
+        self.store_many(Kind::UpdateMany, request, out)
     }
 
     pub(in crate::engine::ops) fn store_delete_many(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), OpError> {
-        self.store_many(conn, Kind::DeleteMany, request, out)
+    ) -> Result<Written, OpError> {
+        self.store_many(Kind::DeleteMany, request, out)
     }
 
     fn store_many(
         &mut self,
-        conn: ConnId,
         kind: Kind,
         request: &Request<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), OpError> {
+    ) -> Result<Written, OpError> {
         let name = request.require_string("bucket")?;
         let many = Many::parse(
             kind,
@@ -66,10 +60,10 @@ impl Engine {
             false => None,
         };
         let bucket = bucket.id();
-        let budget = self.budget.clone();
-        self.write_as(conn, bucket, kind.mode(), |draft, store, ids| {
+        let budget = self.budget;
+        self.write(bucket, kind.mode(), |draft, store, ids| {
             let place = (bucket, filter.as_ref());
-            many.run(draft, (store, ids), place, (&budget, out.len()))?.write(out);
+            many.run(draft, (store, ids), place, (budget, out.len()))?.write(out);
             Ok(budget.reply(out.len() + 1)?)
         })
     }

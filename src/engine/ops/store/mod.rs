@@ -7,57 +7,23 @@ mod many;
 mod reads;
 mod transaction;
 
-use crate::app::ConnId;
 use crate::budget::{Budget, OverBudget};
-use crate::engine::Engine;
+use crate::engine::scopes::{Writing, Written};
 use crate::json::Raw;
 use crate::protocol::{OpError, Request};
-use crate::store::{Apply, Data, Draft, Edit, Expect, Lookup, Mode, Row, Store};
+use crate::store::{Apply, Data, Edit, Expect, Lookup, Mode, Row};
 
-impl Engine {
-    /// Runs one plain operation: prepares it, and commits what comes out. What
-    /// a failed one leaves behind (a number of a counter) is committed too.
-    pub(crate) fn write_single<T>(
-        &mut self,
-        prepare: impl FnOnce(&mut Draft, &Store, &mut crate::ids::IdSource) -> Result<T, OpError>,
-    ) -> Result<T, OpError> {
-        self.write_draft(Mode::Single, prepare)
-    }
-
-    /// The same for what is all or nothing in itself.
-    pub(crate) fn write_draft<T>(
-        &mut self,
-        mode: Mode,
-        prepare: impl FnOnce(&mut Draft, &Store, &mut crate::ids::IdSource) -> Result<T, OpError>,
-    ) -> Result<T, OpError> {
-        let mut draft = Draft::new(mode, self.now.wall, &self.budget);
-        let result = prepare(&mut draft, &self.store, &mut self.ids);
-        let finished = result.and_then(|value| Ok((value, draft.finish(&self.store)?)));
-        match finished {
-            Ok((value, set)) => {
-                self.commit(set);
-                Ok(value)
-            }
-            Err(error) => {
-                if mode == Mode::Single {
-                    self.commit(draft.abandon());
-                }
-                Err(error)
-            }
-        }
-    }
-
+impl Writing<'_> {
     pub(in crate::engine::ops) fn store_insert(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), OpError> {
+    ) -> Result<Written, OpError> {
         let name = request.require_string("bucket")?;
         let data = Data::from(request.require_object("data")?);
         let bucket = self.store.require(&name)?.id();
-        let budget = self.budget.clone();
-        self.write_as(conn, bucket, Mode::Single, |draft, store, ids| {
+        let budget = self.budget;
+        self.write(bucket, Mode::Single, |draft, store, ids| {
             draft.insert(store, ids, bucket, &data)?.write(out);
             Ok(budget.reply(out.len() + 1)?)
         })
@@ -65,17 +31,16 @@ impl Engine {
 
     pub(in crate::engine::ops) fn store_update(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), OpError> {
+    ) -> Result<Written, OpError> {
         let name = request.require_string("bucket")?;
         let key = Lookup::from(request.require_value("key")?);
         let (data, apply) = changes(request)?;
         let expect = expected(request)?;
         let bucket = self.store.require(&name)?.id();
-        let budget = self.budget.clone();
-        self.write_as(conn, bucket, Mode::Single, |draft, store, _| {
+        let budget = self.budget;
+        self.write(bucket, Mode::Single, |draft, store, _| {
             let edit = Edit { data: &data, apply: &apply, expect: expect.as_ref() };
             draft.edit(store, bucket, &key, edit)?.write(out);
             Ok(budget.reply(out.len() + 1)?)
@@ -84,33 +49,35 @@ impl Engine {
 
     pub(in crate::engine::ops) fn store_delete(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), OpError> {
+    ) -> Result<Written, OpError> {
         let name = request.require_string("bucket")?;
         let key = Lookup::from(request.require_value("key")?);
         let expect = expected(request)?;
         let bucket = self.store.require(&name)?.id();
-        self.write_as(conn, bucket, Mode::Single, |draft, store, _| match &expect {
-            Some(expect) => draft.delete_expected(store, bucket, &key, expect),
-            None => draft.delete(store, bucket, &key),
-        })?;
-        out.extend_from_slice(b"{\"deleted\":true}");
-        Ok(())
+        self.write(bucket, Mode::Single, |draft, store, _| {
+            match &expect {
+                Some(expect) => draft.delete_expected(store, bucket, &key, expect)?,
+                None => draft.delete(store, bucket, &key)?,
+            }
+            out.extend_from_slice(b"{\"deleted\":true}");
+            Ok(())
+        })
     }
 
     pub(in crate::engine::ops) fn store_clear(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), OpError> {
+    ) -> Result<Written, OpError> {
         let name = request.require_string("bucket")?;
         let bucket = self.store.require(&name)?.id();
-        self.write_as(conn, bucket, Mode::Single, |draft, store, _| draft.clear(store, bucket))?;
-        out.extend_from_slice(b"{\"cleared\":true}");
-        Ok(())
+        self.write(bucket, Mode::Single, |draft, store, _| {
+            draft.clear(store, bucket)?;
+            out.extend_from_slice(b"{\"cleared\":true}");
+            Ok(())
+        })
     }
 }
 

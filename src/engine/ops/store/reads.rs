@@ -1,37 +1,35 @@
 //! Reads of one bucket: `get`, `where`, paging, aggregates.
 
 use super::{write_row, write_rows};
-use crate::app::ConnId;
 use crate::budget::Budget;
-use crate::engine::Engine;
+use crate::engine::scopes::Reading;
 use crate::json::{Json, Object, Raw, write_number};
 use crate::protocol::{OpError, Request};
 use crate::store::rows::Bound;
 use crate::store::{Access, Aggregate, Bucket, Filter, Key, Lookup, SortedIndex, Store};
 
-impl Engine {
+impl Reading<'_> {
     /// What may be read of the bucket of a request. What is wrong with its fields
     /// is found by whoever reads them.
-    fn read_rule(&mut self, conn: ConnId, request: &Request<'_>) -> Result<Bound, OpError> {
+    fn read_rule(&mut self, request: &Request<'_>) -> Result<Bound, OpError> {
         match request.str_field("bucket") {
-            Some(name) if self.store.bucket_id(&name).is_some() => self.readable(conn, &name),
+            Some(name) if self.store.bucket_id(&name).is_some() => self.rights.readable(&name),
             _ => Ok(Bound::All),
         }
     }
 
     pub(in crate::engine::ops) fn store_get(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let name = request.require_string("bucket")?;
         let key = request.require_value("key")?;
-        let read = self.readable(conn, &name)?;
+        let read = self.rights.readable(&name)?;
         let bucket = self.store.require(&name)?;
         self.budget.spend(1)?;
         let row = Key::text_of(key).and_then(|key| bucket.get_by_text(&key));
-        let row = row.filter(|row| read.allows(row, &self.budget));
+        let row = row.filter(|row| read.allows(row, self.budget));
         self.budget.check()?;
         write_row(out, row);
         Ok(())
@@ -39,43 +37,40 @@ impl Engine {
 
     pub(in crate::engine::ops) fn store_all(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let name = request.require_string("bucket")?;
-        let read = self.readable(conn, &name)?;
+        let read = self.rights.readable(&name)?;
         let bucket = self.store.require(&name)?;
         if read.filter().is_some() {
             let filter = read.narrow(Filter::default());
-            let rows = bucket.in_table_order(Some(&filter), &self.budget);
-            return Ok(write_rows(out, rows.map(|(_, row)| row), &self.budget)?);
+            let rows = bucket.in_table_order(Some(&filter), self.budget);
+            return Ok(write_rows(out, rows.map(|(_, row)| row), self.budget)?);
         }
         let rows = bucket.visible().take_while(|_| self.budget.spend(1).is_ok());
-        Ok(write_rows(out, rows.map(|(_, row)| row), &self.budget)?)
+        Ok(write_rows(out, rows.map(|(_, row)| row), self.budget)?)
     }
 
     pub(in crate::engine::ops) fn store_where(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        let read = self.read_rule(conn, request)?;
-        let (bucket, filter) = filtered(&self.store, &read, request)?;
-        let rows = bucket.select(Some(&filter), &self.budget);
-        Ok(write_rows(out, rows.map(|(_, row)| row), &self.budget)?)
+        let read = self.read_rule(request)?;
+        let (bucket, filter) = filtered(self.store, &read, request)?;
+        let rows = bucket.select(Some(&filter), self.budget);
+        Ok(write_rows(out, rows.map(|(_, row)| row), self.budget)?)
     }
 
     pub(in crate::engine::ops) fn store_find_one(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        let read = self.read_rule(conn, request)?;
-        let (bucket, filter) = filtered(&self.store, &read, request)?;
-        let first = bucket.select(Some(&filter), &self.budget).next();
+        let read = self.read_rule(request)?;
+        let (bucket, filter) = filtered(self.store, &read, request)?;
+        let first = bucket.select(Some(&filter), self.budget).next();
         self.budget.check()?;
         write_row(out, first.map(|(_, row)| row));
         Ok(())
@@ -83,100 +78,91 @@ impl Engine {
 
     pub(in crate::engine::ops) fn store_first(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        let read = self.read_rule(conn, request)?;
-        let (bucket, n) = some(&self.store, request, "n")?;
-        let rows = bucket.first_shown(n, read.filter().map(|it| &**it), &self.budget)?;
-        Ok(write_rows(out, rows.into_iter(), &self.budget)?)
+        let read = self.read_rule(request)?;
+        let (bucket, n) = some(self.store, request, "n")?;
+        let rows = bucket.first_shown(n, read.filter().map(|it| &**it), self.budget)?;
+        Ok(write_rows(out, rows.into_iter(), self.budget)?)
     }
 
     pub(in crate::engine::ops) fn store_last(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        let read = self.read_rule(conn, request)?;
-        let (bucket, n) = some(&self.store, request, "n")?;
-        let rows = bucket.last_shown(n, read.filter().map(|it| &**it), &self.budget)?;
-        Ok(write_rows(out, rows.into_iter(), &self.budget)?)
+        let read = self.read_rule(request)?;
+        let (bucket, n) = some(self.store, request, "n")?;
+        let rows = bucket.last_shown(n, read.filter().map(|it| &**it), self.budget)?;
+        Ok(write_rows(out, rows.into_iter(), self.budget)?)
     }
 
     pub(in crate::engine::ops) fn store_count(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        let read = self.read_rule(conn, request)?;
-        count(&self.store, (&self.budget, &read), request, out)
+        let read = self.read_rule(request)?;
+        count(self.store, (self.budget, &read), request, out)
     }
 
     pub(in crate::engine::ops) fn store_paginate(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        let read = self.read_rule(conn, request)?;
-        paginate(&self.store, (&self.budget, &read), request, out)
+        let read = self.read_rule(request)?;
+        paginate(self.store, (self.budget, &read), request, out)
     }
 
     pub(in crate::engine::ops) fn store_sum(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        let read = self.read_rule(conn, request)?;
-        aggregate(&self.store, (&self.budget, &read), request, Aggregate::Sum, out)
+        let read = self.read_rule(request)?;
+        aggregate(self.store, (self.budget, &read), request, Aggregate::Sum, out)
     }
 
     pub(in crate::engine::ops) fn store_avg(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        let read = self.read_rule(conn, request)?;
-        aggregate(&self.store, (&self.budget, &read), request, Aggregate::Avg, out)
+        let read = self.read_rule(request)?;
+        aggregate(self.store, (self.budget, &read), request, Aggregate::Avg, out)
     }
 
     pub(in crate::engine::ops) fn store_min(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        let read = self.read_rule(conn, request)?;
-        aggregate(&self.store, (&self.budget, &read), request, Aggregate::Min, out)
+        let read = self.read_rule(request)?;
+        aggregate(self.store, (self.budget, &read), request, Aggregate::Min, out)
     }
 
     pub(in crate::engine::ops) fn store_max(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
-        let read = self.read_rule(conn, request)?;
-        aggregate(&self.store, (&self.budget, &read), request, Aggregate::Max, out)
+        let read = self.read_rule(request)?;
+        aggregate(self.store, (self.budget, &read), request, Aggregate::Max, out)
     }
 
     /// With `query`, how that is kept; else how a filter is served.
     pub(in crate::engine::ops) fn store_explain(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         match request.field("query") {
-            Some(_) => self.explain_query(conn, request, out),
+            Some(_) => self.explain_query(request, out),
             None => {
-                let read = self.read_rule(conn, request)?;
-                explain(&self.store, (&self.budget, &read), request, out)
+                let read = self.read_rule(request)?;
+                explain(self.store, (self.budget, &read), request, out)
             }
         }
     }

@@ -1,9 +1,8 @@
 //! `store.transaction`: checks of the whole request, then one draft.
 
-use crate::app::ConnId;
 use crate::budget::Budget;
-use crate::engine::Engine;
 use crate::engine::many::{Given, Kind as ManyKind, Many};
+use crate::engine::scopes::{Writing, Written};
 use crate::ids::IdSource;
 use crate::json::{Json, Kind, Raw, write_number};
 use crate::protocol::{ErrorCode, OpError, Request};
@@ -29,41 +28,33 @@ enum Action<'a> {
     Many(Many<'a>, Option<Raw<'a>>),
 }
 
-impl Engine {
+impl Writing<'_> {
     pub(in crate::engine::ops) fn store_transaction(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), OpError> {
+    ) -> Result<Written, OpError> {
         let steps = parse(request)?;
-        let text_bytes = self.views.text_bytes();
-        let touched: Vec<BucketId> =
-            steps.iter().filter_map(|step| self.store.bucket_id(&step.bucket)).collect();
-        let sight = self.sight(conn, touched)?;
-        let mut draft = Draft::new(Mode::Transaction, self.now.wall, &self.budget);
-        draft.set_sight(sight);
-        draft.set_writer(self.writer(conn, false));
-        out.extend_from_slice(b"{\"results\":[");
-        for (at, step) in steps.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
+        let asking = (self.budget, self.text_bytes);
+        let buckets = steps.iter().filter_map(|step| self.store.bucket_id(&step.bucket)).collect();
+        self.write_all(buckets, Mode::Transaction, |draft, store, ids| {
+            out.extend_from_slice(b"{\"results\":[");
+            for (at, step) in steps.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(b"{\"index\":");
+                write_number(out, at as f64);
+                out.extend_from_slice(b",\"data\":");
+                run(step, draft, (store, asking), ids, out)
+                    .map_err(|error| with_index(error, at))?;
+                out.push(b'}');
+                asking.0.spend(1)?;
+                asking.0.reply(out.len())?;
             }
-            out.extend_from_slice(b"{\"index\":");
-            write_number(out, at as f64);
-            out.extend_from_slice(b",\"data\":");
-            let asking = (&self.budget, text_bytes);
-            run(step, &mut draft, (&self.store, asking), &mut self.ids, out)
-                .map_err(|error| with_index(error, at))?;
-            out.push(b'}');
-            self.budget.spend(1)?;
-            self.budget.reply(out.len())?;
-        }
-        out.extend_from_slice(b"]}");
-        self.budget.reply(out.len() + 1)?;
-        let set = draft.finish(&self.store)?;
-        self.commit(set);
-        Ok(())
+            out.extend_from_slice(b"]}");
+            Ok(asking.0.reply(out.len() + 1)?)
+        })
     }
 }
 

@@ -1,0 +1,181 @@
+//! What a handler is given: the part of the engine that its operation may touch.
+//!
+//! The table of operations (`protocol/operation.rs`) says the scope of each row, and the
+//! method of that name here makes it: a borrow of some fields of the engine, which the
+//! compiler keeps apart from all others. So a read cannot write, queue output or end a
+//! session, because nothing that it has can.
+
+use super::Engine;
+use super::rows::{Rights, rights};
+use crate::app::ConnId;
+use crate::budget::Budget;
+use crate::ids::IdSource;
+use crate::protocol::OpError;
+use crate::query::Views;
+use crate::store::rows::Sight;
+use crate::store::{BucketId, ChangeSet, Draft, Mode, Store};
+
+/// For reads of records: the store, what the connection sees of it, and what is defined
+/// over it.
+pub(in crate::engine) struct Reading<'e> {
+    pub store: &'e Store,
+    pub views: &'e Views,
+    pub budget: &'e Budget,
+    pub rights: Rights<'e>,
+}
+
+impl Reading<'_> {
+    /// What an answer is taken from, and how long it may be.
+    pub fn asking(&self) -> (&Budget, usize) {
+        (self.budget, self.views.text_bytes())
+    }
+}
+
+/// For writes of records: as [`Reading`], and a draft. What it prepares is committed when
+/// the handler has ended; the handler itself cannot.
+pub(in crate::engine) struct Writing<'e> {
+    pub store: &'e Store,
+    pub budget: &'e Budget,
+    /// See [`Views::text_bytes`].
+    pub text_bytes: usize,
+    rights: Rights<'e>,
+    ids: &'e mut IdSource,
+    wall: u64,
+}
+
+/// What a write has become, on its way to [`Engine::commit`]. Only here can one be made.
+pub(in crate::engine) struct Written {
+    set: ChangeSet,
+    /// The write was refused. What it leaves is committed all the same.
+    refused: Option<Box<OpError>>,
+}
+
+impl Writing<'_> {
+    /// Prepares a write to one bucket, with the rights of the connection.
+    pub fn write(
+        &mut self,
+        bucket: BucketId,
+        mode: Mode,
+        prepare: impl FnOnce(&mut Draft, &Store, &mut IdSource) -> Result<(), OpError>,
+    ) -> Result<Written, OpError> {
+        let sight = self.rights.sight([bucket])?;
+        self.prepare(sight, mode, prepare)
+    }
+
+    /// The same to several.
+    pub fn write_all(
+        &mut self,
+        buckets: Vec<BucketId>,
+        mode: Mode,
+        prepare: impl FnOnce(&mut Draft, &Store, &mut IdSource) -> Result<(), OpError>,
+    ) -> Result<Written, OpError> {
+        let sight = self.rights.sight(buckets)?;
+        self.prepare(sight, mode, prepare)
+    }
+
+    fn prepare(
+        &mut self,
+        sight: Option<Sight>,
+        mode: Mode,
+        prepare: impl FnOnce(&mut Draft, &Store, &mut IdSource) -> Result<(), OpError>,
+    ) -> Result<Written, OpError> {
+        let writer = self.rights.writer(false);
+        let mut draft = Draft::new(mode, self.wall, self.budget);
+        draft.set_sight(sight);
+        draft.set_writer(writer);
+        match prepared(&mut draft, (self.store, self.ids), prepare) {
+            Ok(((), set)) => Ok(Written { set, refused: None }),
+            Err(error) if mode == Mode::Single => {
+                Ok(Written { set: draft.abandon(), refused: Some(Box::new(error)) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Fills a draft, and ends it.
+fn prepared<T>(
+    draft: &mut Draft,
+    (store, ids): (&Store, &mut IdSource),
+    prepare: impl FnOnce(&mut Draft, &Store, &mut IdSource) -> Result<T, OpError>,
+) -> Result<(T, ChangeSet), OpError> {
+    let value = prepare(draft, store, ids)?;
+    Ok((value, draft.finish(store)?))
+}
+
+impl Engine {
+    /// Runs one plain operation of the server itself: prepares it, and commits what
+    /// comes out. What a failed one leaves behind (a number of a counter) is committed
+    /// too.
+    pub(crate) fn write_single<T>(
+        &mut self,
+        prepare: impl FnOnce(&mut Draft, &Store, &mut IdSource) -> Result<T, OpError>,
+    ) -> Result<T, OpError> {
+        self.write_draft(Mode::Single, prepare)
+    }
+
+    /// The same for what is all or nothing in itself.
+    pub(crate) fn write_draft<T>(
+        &mut self,
+        mode: Mode,
+        prepare: impl FnOnce(&mut Draft, &Store, &mut IdSource) -> Result<T, OpError>,
+    ) -> Result<T, OpError> {
+        let mut draft = Draft::new(mode, self.now.wall, &self.budget);
+        match prepared(&mut draft, (&self.store, &mut self.ids), prepare) {
+            Ok((value, set)) => {
+                self.commit(set);
+                Ok(value)
+            }
+            Err(error) => {
+                if mode == Mode::Single {
+                    self.commit(draft.abandon());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What a handler has written.
+    pub(super) fn commit_written(&mut self, written: Written) -> Result<(), OpError> {
+        self.commit(written.set);
+        written.refused.map_or(Ok(()), |error| Err(*error))
+    }
+
+    /// What an answer is taken from, and how long it may be.
+    pub(super) fn asking(&self) -> (&Budget, usize) {
+        (&self.budget, self.views.text_bytes())
+    }
+
+    /// Scope `reading`.
+    pub(super) fn reading(&mut self, conn: ConnId) -> Reading<'_> {
+        Reading {
+            store: &self.store,
+            views: &self.views,
+            budget: &self.budget,
+            rights: rights!(self, conn),
+        }
+    }
+
+    /// Scope `writing`.
+    pub(super) fn writing(&mut self, conn: ConnId) -> Writing<'_> {
+        Writing {
+            store: &self.store,
+            budget: &self.budget,
+            text_bytes: self.views.text_bytes(),
+            rights: rights!(self, conn),
+            ids: &mut self.ids,
+            wall: self.now.wall,
+        }
+    }
+
+    /// Scope `looking`: everything, changing nothing.
+    pub(super) fn looking(&self, _: ConnId) -> &Engine {
+        self
+    }
+
+    /// Scope `whole`: everything. For what ends in sessions, subscriptions, rules or
+    /// jobs; each row that has it says why in ARCHITECTURE.md.
+    pub(super) fn whole(&mut self, _: ConnId) -> &mut Engine {
+        self
+    }
+}
