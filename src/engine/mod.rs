@@ -14,32 +14,33 @@
 //!    `continuity/position`, `continuity/ring`, `continuity/ring/page`, `continuity/stats`,
 //!    `disk`, `door/status`, `introspection`, `introspection/fields`, `introspection/meter`,
 //!    `introspection/scans`, `logic`, `many`, `metrics`, `metrics_table/figures`,
-//!    `metrics_table/render`, `ops`, `ops/access`, `ops/audit`, `ops/identity/roles`,
-//!    `ops/no_backup`, `ops/store`, `ops/store/reads`, `ops/subscribe_many`, `orphans`,
-//!    `output`, `procedures/steps`, `rules_bridge/store_events`, `rules_bridge/store_service`,
-//!    `sets`, `subscriptions/positions`, `subscriptions/proof`, `subscriptions/sessions`,
+//!    `metrics_table/render`, `ops/access`, `ops/audit`, `ops/identity/roles`, `ops/no_backup`,
+//!    `ops/subscribe_many`, `orphans`, `outcome`, `output`, `procedures/steps`,
+//!    `rules_bridge/store_events`, `rules_bridge/store_service`, `sets`,
+//!    `subscriptions/positions`, `subscriptions/proof`, `subscriptions/sessions`,
 //!    `subscriptions/windows`, `timers`
 //! 2. `app`, `budgets`, `client_sessions/table`, `door`, `door/rpc`, `expiry`, `heartbeat`,
 //!    `introspection/load`, `introspection/views`, `log_level`, `metrics_table`,
-//!    `metrics_table/world`, `notices`, `ops/identity/acl`, `ops/store/many`,
-//!    `ops/store/transaction`, `readiness`, `shutdown`, `subscriptions/moved`
-//! 3. `client_sessions/stored`, `metrics_table/rows`, `ops/store/asked`, `presence`, `spread`
-//! 4. `client_sessions/life`, `client_sessions/once`
-//! 5. `audited`, `ops/session`
+//!    `metrics_table/world`, `notices`, `ops/identity/acl`, `readiness`, `shutdown`,
+//!    `subscriptions/moved`
+//! 3. `client_sessions/stored`, `metrics_table/rows`, `spread`
+//! 4. `client_sessions/once`
+//! 5. `audited`
 //! 6. `conn`
 //! 7. `introspection/insights`, `introspection/top`, `ops/disconnect`, `ops/server`,
-//!    `sessions`, `subscriptions`
-//! 8. `authentication`, `continuity/token`, `gate`, `impersonation`,
+//!    `presence`, `sessions`, `subscriptions`
+//! 8. `authentication`, `client_sessions/life`, `continuity/token`, `gate`, `impersonation`,
 //!    `introspection/surroundings`, `named_records`, `ops/auth`, `ops/identity`,
 //!    `ops/identity/change`, `ops/procedures`, `revocation`, `rows`,
 //!    `rules_bridge/first_events`
 //! 9. `continuity/resume`, `ops/explain`, `ops/identity/owners`, `ops/identity/session`,
-//!    `subscriptions/publish`
-//! 10. `door/live`, `introspection/trace`, `ops/identity/passwords`, `ops/identity/users`,
-//!     `ops/logic`, `ops/rules`, `ops/windows`, `rules_bridge/numbered`,
+//!    `ops/session`, `scopes`, `subscriptions/publish`
+//! 10. `door/live`, `introspection/trace`, `ops`, `ops/identity/passwords`,
+//!     `ops/identity/users`, `ops/logic`, `ops/rules`, `ops/store`, `ops/store/many`,
+//!     `ops/store/reads`, `ops/store/transaction`, `ops/windows`, `rules_bridge/numbered`,
 //!     `rules_bridge/subscriptions`, `subscriptions/release`
-//! 11. `ops/backup`, `ops/identity/signup`, `ops/queries`, `procedures`, `requests`,
-//!     `rules_bridge`
+//! 11. `ops/backup`, `ops/identity/signup`, `ops/queries`, `ops/store/asked`, `procedures`,
+//!     `requests`, `rules_bridge`
 //! 12. `jobs`, `ops/store/admin`, `options`
 //! 13. `commit_log`
 
