@@ -145,6 +145,7 @@ mod protocol;
 pub mod query;
 #[cfg(not(feature = "internals"))]
 mod query;
+mod recent;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod rules;

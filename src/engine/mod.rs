@@ -322,7 +322,9 @@ impl Engine {
         // At once: views are brought from one commit to the next.
         self.views.wall = self.now.wall;
         self.views.number = self.log.newest();
+        let before = self.before_views(&commit);
         self.views.apply(&self.store, &commit, self.now.mono);
+        self.trace_views(before, self.log.newest());
         self.store.count_beside(self.views.memory());
         self.note_orphans(&commit);
         self.note_definitions(&commit);

@@ -112,7 +112,7 @@ impl Engine {
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.meter.count_request(self.now.mono, length, took, self.metrics.errors > errors);
         }
-        self.trace_request(conn, request, code, took);
+        self.trace_request(conn, request, code, (took, length));
         self.note_slow_request(conn, request, took);
         self.note_slow_view();
         self.spent.after = self.budget.spent();

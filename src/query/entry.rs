@@ -12,6 +12,7 @@ use super::routing::Route;
 use crate::app::CommitSeq;
 use crate::budget::Budget;
 use crate::protocol::{ErrorCode, OpError};
+use crate::recent::Recent;
 use crate::store::BucketId;
 
 #[derive(Debug)]
@@ -109,6 +110,23 @@ pub(super) struct Upkeep {
     pub pushed_bytes: u64,
     /// Of those that were counted by their reason.
     pub reruns: u64,
+    pub recent: Recent<Lately>,
+}
+
+/// What a view has done in some minutes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lately {
+    pub commits: u32,
+    pub reruns: u32,
+    pub pushed_bytes: u64,
+}
+
+impl std::ops::AddAssign for Lately {
+    fn add_assign(&mut self, more: Lately) {
+        self.commits = self.commits.saturating_add(more.commits);
+        self.reruns = self.reruns.saturating_add(more.reruns);
+        self.pushed_bytes = self.pushed_bytes.saturating_add(more.pushed_bytes);
+    }
 }
 
 impl Upkeep {

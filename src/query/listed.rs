@@ -1,7 +1,7 @@
 //! What operators are shown of views: who they are for, what they hold and what
 //! they cost.
 
-use super::entry::{Entry, SlowView};
+use super::entry::{Entry, Lately, SlowView};
 use super::ids::ViewId;
 use super::live::Live;
 use super::views::Views;
@@ -46,6 +46,7 @@ pub(crate) struct ViewRow {
     pub largest_micros: u64,
     pub last_micros: u64,
     pub pushed_bytes: u64,
+    pub lately: Lately,
     pub created_at: u64,
 }
 
@@ -60,10 +61,17 @@ fn params_of(entry: &Entry) -> Box<str> {
 impl Views {
     /// One has followed a commit.
     pub(super) fn count_followed(&mut self, id: ViewId, micros: u64) {
+        let now = self.now;
         let Some(entry) = self.entry_mut(id) else { return };
         entry.upkeep.count(micros);
         let reruns = entry.live.stats().reruns;
         let more = reruns.saturating_sub(std::mem::replace(&mut entry.upkeep.reruns, reruns));
+        let lately = Lately {
+            commits: 1,
+            reruns: u32::try_from(more).unwrap_or(u32::MAX),
+            ..Lately::default()
+        };
+        entry.upkeep.recent.add(now, lately);
         let reason = entry.live.fallback();
         self.followed += 1;
         if more > 0 {
@@ -84,19 +92,22 @@ impl Views {
 
     /// So many bytes of its results were queued for subscribers.
     pub fn note_pushed(&mut self, id: ViewId, bytes: u64) {
+        let now = self.now;
         if let Some(entry) = self.entry_mut(id) {
             entry.upkeep.pushed_bytes = entry.upkeep.pushed_bytes.saturating_add(bytes);
+            let lately = Lately { pushed_bytes: bytes, ..Lately::default() };
+            entry.upkeep.recent.add(now, lately);
         }
     }
 
-    /// The views that are wanted.
-    pub fn listed(&self, store: &Store, wanted: WantedViews<'_>) -> Vec<ViewRow> {
+    /// The views that are wanted; `now` in monotonic milliseconds.
+    pub fn listed(&self, store: &Store, wanted: WantedViews<'_>, now: u64) -> Vec<ViewRow> {
         let bucket = wanted.bucket.and_then(|name| store.bucket_id(name));
         let all = self.views.iter().filter(|(_, entry)| {
             bucket.is_none_or(|bucket| entry.live.reads(bucket))
                 && wanted.query.is_none_or(|query| self.name_of(entry) == Some(query))
         });
-        all.map(|(slot, entry)| self.row(store, ViewId::numbered(slot), entry)).collect()
+        all.map(|(slot, entry)| self.row(store, ViewId::numbered(slot), entry, now)).collect()
     }
 
     /// Of a query without a name, what people are told about it.
@@ -104,7 +115,7 @@ impl Views {
         self.queries.get(&entry.query).map(|query| &*query.name)
     }
 
-    fn row(&self, store: &Store, id: ViewId, entry: &Entry) -> ViewRow {
+    fn row(&self, store: &Store, id: ViewId, entry: &Entry, now: u64) -> ViewRow {
         let query = self.queries.get(&entry.query);
         let (live, upkeep) = (&entry.live, &entry.upkeep);
         let buckets = live.buckets().into_iter().filter_map(|bucket| store.bucket(bucket));
@@ -134,6 +145,7 @@ impl Views {
             largest_micros: upkeep.largest_micros,
             last_micros: upkeep.last_micros,
             pushed_bytes: upkeep.pushed_bytes,
+            lately: upkeep.recent.sum(now),
             created_at: upkeep.created_at,
         }
     }

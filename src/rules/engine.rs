@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::app::Now;
 use crate::json::{Json, Object, write_number};
+use crate::recent::Recent;
 use crate::wheel::{TimerId, Wheel};
 
 use super::due::Due;
@@ -184,6 +185,8 @@ pub struct RuleEngine {
     pub(super) events: u64,
     pub(super) executed: u64,
     pub(super) failures: u64,
+    /// Executions that failed lately, of rules that are there.
+    pub(super) failing: HashMap<Arc<str>, Recent<u64>>,
     pub(super) busy: u64,
 }
 
@@ -213,6 +216,7 @@ impl RuleEngine {
             events: 0,
             executed: 0,
             failures: 0,
+            failing: HashMap::new(),
             busy: 0,
             watched: Vec::new(),
         }
@@ -341,6 +345,15 @@ impl RuleEngine {
             failures: self.failures,
             busy: self.busy,
         }
+    }
+
+    /// Rules of which at least `least` executions have failed in the last minutes,
+    /// the worst first.
+    pub fn failing(&self, least: u64, now: u64) -> Vec<(&str, u64)> {
+        let counted = self.failing.iter().map(|(rule, recent)| (&**rule, recent.sum(now)));
+        let mut failing: Vec<_> = counted.filter(|(_, count)| *count >= least).collect();
+        failing.sort_unstable_by(|(a, of_a), (b, of_b)| of_b.cmp(of_a).then_with(|| a.cmp(b)));
+        failing
     }
 
     /// The monotonic time at which [`RuleEngine::advance`] has something to do.

@@ -21,6 +21,8 @@ pub(super) struct Execution {
     pub stage: Stage,
     /// Why the innermost `try` list stopped.
     failure: Option<String>,
+    /// Something failed that no `catch` has met.
+    pub failed: bool,
     /// On the stopwatch of the host.
     pub started: u64,
     /// What it did, if somebody watches the rule.
@@ -87,6 +89,7 @@ impl Execution {
             frames: Vec::new(),
             stage,
             failure: None,
+            failed: false,
             started,
             report: None,
         }
@@ -182,6 +185,7 @@ impl Execution {
                         TryStage::Trying => {
                             *stage = TryStage::Catching;
                             let failure = self.failure.take();
+                            self.failed |= failure.is_some() && catch.is_none();
                             if let (Some(text), Some(catch)) = (failure, catch.clone()) {
                                 if let Some(variable) = &catch.variable {
                                     let error: Object =
@@ -214,6 +218,7 @@ impl Execution {
             self.failure = Some(text);
             return None;
         }
+        self.failed = true;
         Some(text)
     }
 }

@@ -362,6 +362,7 @@ impl RuleEngine {
                     self.tell(&rule, &execution.cause, Verdict::Lookup, error, cx);
                 }
                 self.failures += 1;
+                self.count_failed(&rule, cx);
                 log_failure(&rule, log::Level::Error, &text, cx);
                 None
             }

@@ -149,6 +149,7 @@ impl RuleEngine {
     pub fn unregister(&mut self, id: &str, cx: &mut Cx<'_>) -> Result<(), OpError> {
         let number = *self.by_id.get(id).ok_or_else(|| unknown_rule(id))?;
         self.take_out(number);
+        self.failing.remove(id);
         if self.options.durable {
             cx.host.record(RulesChange::delete(RecordKind::Rule, id));
         }

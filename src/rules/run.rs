@@ -63,6 +63,9 @@ impl RuleEngine {
             }));
             if let Err(panic) = run {
                 let rule = self.running.take();
+                if let Some(rule) = &rule {
+                    self.count_failed(rule, cx);
+                }
                 let (id, name) = rule.as_ref().map_or(("?", "?"), |rule| (&*rule.id, &*rule.name));
                 let text = panic_text(panic.as_ref());
                 cx.host.log(
@@ -163,7 +166,10 @@ impl RuleEngine {
             match condition.holds(scope, &mut self.regexes) {
                 Ok(true) => continue,
                 Ok(false) => {}
-                Err(text) => log_failure(rule, log::Level::Error, &text, cx),
+                Err(text) => {
+                    self.count_failed(rule, cx);
+                    log_failure(rule, log::Level::Error, &text, cx);
+                }
             }
             return false;
         }
@@ -206,6 +212,9 @@ impl RuleEngine {
         self.executed += 1;
         let took = cx.host.stopwatch().saturating_sub(execution.started);
         self.busy += took;
+        if execution.failed {
+            self.count_failed(&execution.rule, cx);
+        }
         self.tell_fired(&mut execution, took, cx);
     }
 
@@ -218,6 +227,14 @@ impl RuleEngine {
         self.failures += 1;
         if let Some(text) = execution.fail(text) {
             log_failure(&execution.rule, log::Level::Warn, &text, cx);
+        }
+    }
+
+    /// An execution has failed, or could not begin because of an error.
+    pub(super) fn count_failed(&mut self, rule: &Rule, cx: &Cx<'_>) {
+        // One that was removed while it ran is nobody's concern.
+        if self.by_id.contains_key(&rule.id) {
+            self.failing.entry(Arc::clone(&rule.id)).or_default().add(cx.now.mono, 1);
         }
     }
 

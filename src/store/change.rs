@@ -54,6 +54,8 @@ pub struct Change {
     /// Which write of the commit made the record what it is: the order of a
     /// transaction's operations, where that of its changes is another one.
     pub written: u32,
+    /// It follows from a reference to a record that was deleted.
+    pub by_reference: bool,
 }
 
 /// A change of what buckets there are.

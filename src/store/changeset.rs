@@ -40,6 +40,8 @@ pub(super) struct Op {
     pub row: Option<Row>,
     /// See [`Change::written`].
     pub written: u32,
+    /// See [`Change::by_reference`].
+    pub by_reference: bool,
     /// Whose a record is that was inserted, where records have owners.
     pub owner: Option<Owner>,
 }

@@ -165,7 +165,7 @@ impl Bucket {
             _ => self.find(&op.key),
         };
         let old = slot.and_then(|slot| self.table.row(slot)).cloned();
-        let (kind, key, new, written) = (op.kind, op.key, op.row, op.written);
+        let Op { kind, key, row: new, written, by_reference, .. } = op;
         let mut candidates = self.old_candidates(slot);
         let old_order = slot.map_or(0, |slot| self.table.order(slot));
         let slot = match (slot, &new) {
@@ -212,6 +212,7 @@ impl Bucket {
             candidates,
             places,
             written,
+            by_reference,
         })
     }
 

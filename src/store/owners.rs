@@ -176,6 +176,7 @@ impl Store {
                     place: Some((*slot, row.clone())),
                     row: None,
                     written: 0,
+                    by_reference: false,
                     owner: None,
                 })
             }));

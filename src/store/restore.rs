@@ -126,6 +126,7 @@ fn add_rows(
             place: None,
             row: Some(row),
             written: 0,
+            by_reference: false,
             owner: None,
         });
     }

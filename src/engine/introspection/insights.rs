@@ -15,6 +15,10 @@ use crate::query::WantedViews;
 /// How many insights of one kind are shown.
 const MOST_OF_A_KIND: usize = 20;
 const MINUTE_MS: u64 = 60_000;
+/// What views and rules did in so long counts, and in the minute that is not over.
+const WINDOW_MS: u64 = 5 * MINUTE_MS;
+/// So many executions of a rule must have failed.
+const FAILURES: u64 = 10;
 const MEBIBYTE: f64 = 1_048_576.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +82,7 @@ impl Engine {
         self.insights_of_connections(&mut found);
         self.insights_of_surroundings(&mut found);
         self.insights_of_limits(&mut found);
+        self.insights_of_rules(&mut found);
         self.insights_of_access(&mut found);
         found.sort_by_key(|insight| Reverse(insight.severity));
         let (now, mut before) = (self.now.wall, std::mem::take(&mut self.told.since));
@@ -151,11 +156,13 @@ impl Engine {
     }
 
     fn insights_of_views(&self, found: &mut Vec<Insight>) {
-        let mut views = self.views.listed(&self.store, WantedViews::default());
+        let now = self.now.mono;
+        let mut views = self.views.listed(&self.store, WantedViews::default(), now);
         views.sort_by_key(|view| Reverse(view.micros));
-        let reruns = views
-            .iter()
-            .filter(|view| view.reruns >= 100 && view.reruns.saturating_mul(10) > view.commits);
+        let reruns = views.iter().filter(|view| {
+            let lately = view.lately;
+            lately.reruns >= 100 && lately.reruns.saturating_mul(10) > lately.commits
+        });
         for view in reruns.take(MOST_OF_A_KIND) {
             let cure = match view.fallback {
                 Some("mixedColumn") => {
@@ -166,13 +173,13 @@ impl Engine {
                 _ => "give the query a `limit`",
             };
             found.push(Insight {
-                count: view.reruns,
+                count: u64::from(view.lately.reruns),
                 ..Insight::new(
                     ("rerun", Severity::Warn),
                     &view.query,
                     &format!(
-                        "query \"{}\" was evaluated from scratch for {} of {} commits",
-                        view.query, view.reruns, view.commits
+                        "query \"{}\" was evaluated from scratch for {} of the {} commits of the last five minutes",
+                        view.query, view.lately.reruns, view.lately.commits
                     ),
                     cure,
                 )
@@ -188,14 +195,15 @@ impl Engine {
         }
         let whole = views.iter().filter(|view| {
             let (delta, _) = self.subscriptions.kinds_of(view.id);
-            let seconds = self.now.wall.saturating_sub(view.created_at) as f64 / 1_000.0;
+            let age = self.now.wall.saturating_sub(view.created_at);
+            let seconds = age.min(WINDOW_MS + now % MINUTE_MS) as f64 / 1_000.0;
             delta < view.subscribers
                 && seconds >= 10.0
-                && view.pushed_bytes as f64 / seconds >= MEBIBYTE
+                && view.lately.pushed_bytes as f64 / seconds >= MEBIBYTE
         });
         for view in whole.take(MOST_OF_A_KIND) {
             found.push(Insight {
-                count: view.pushed_bytes,
+                count: view.lately.pushed_bytes,
                 ..Insight::new(
                     ("wholeResults", Severity::Info),
                     &view.query,
@@ -259,9 +267,13 @@ impl Engine {
         let subscriptions = (self.total_subscriptions, options.max_total_subscriptions);
         let data = (self.store.memory(), self.store.memory_limit().unwrap_or(0) as usize);
         let connections = (self.conns.len(), options.max_connections.unwrap_or(0));
+        let held = self.held.as_ref().map_or_else(Default::default, |ask| ask());
+        let [output, input] = held.map(|held| (held.used as usize, held.limit as usize));
         for (key, (used, limit)) in [
             ("connectionLimits.maxTotalSubscriptions", subscriptions),
             ("limits.maxDataBytes", data),
+            ("limits.maxOutputBytes", output),
+            ("limits.maxInputBytes", input),
             ("maxConnections", connections),
         ] {
             if limit > 0 && used as f64 > limit as f64 * 0.8 {
@@ -275,6 +287,23 @@ impl Engine {
                     )
                 });
             }
+        }
+    }
+
+    fn insights_of_rules(&self, found: &mut Vec<Insight>) {
+        let Some(rules) = self.rule_engine() else { return };
+        let failing = rules.failing(FAILURES, self.now.mono);
+        for (rule, count) in failing.into_iter().take(MOST_OF_A_KIND) {
+            let target = Json::from(rule).to_text();
+            found.push(Insight {
+                count,
+                ..Insight::new(
+                    ("ruleFails", Severity::Warn),
+                    rule,
+                    &format!("rule {target} failed {count} times in the last five minutes"),
+                    &format!("{{\"type\":\"server.trace\",\"ruleId\":{target}}}"),
+                )
+            });
         }
     }
 

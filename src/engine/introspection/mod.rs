@@ -13,6 +13,7 @@ mod scans;
 mod surroundings;
 mod top;
 mod trace;
+mod traced;
 mod views;
 
 pub use insights::Exposure;
@@ -20,4 +21,5 @@ pub(in crate::engine) use insights::Told;
 pub(in crate::engine) use load::Load;
 pub(crate) use meter::Meter;
 pub(in crate::engine) use scans::Scans;
-pub(in crate::engine) use trace::{Author, Traces};
+pub(in crate::engine) use trace::Traces;
+pub(in crate::engine) use traced::Author;

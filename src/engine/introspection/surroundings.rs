@@ -100,18 +100,21 @@ impl Engine {
                 )
             });
         }
-        if let (Some(free), Some(file)) = (storage.free_bytes, storage.file_bytes)
-            && free < file.saturating_mul(2)
-        {
-            found.push(Insight {
-                count: free,
-                ..Insight::new(
-                    ("disk", Severity::Info),
-                    "storage",
-                    &format!("{free} bytes are free, less than twice the size of the database"),
-                    "make room",
-                )
-            });
-        }
+        self.insight_of_room(&storage, found);
+    }
+
+    fn insight_of_room(&self, storage: &StorageFigures, found: &mut Vec<Insight>) {
+        let Some(free) = storage.free_bytes else { return };
+        let twice = |bytes: u64| bytes.saturating_mul(2);
+        let (severity, than) = if free < twice(self.options.min_free_bytes) {
+            (Severity::Critical, "twice `minFreeBytes`, below which writes are refused")
+        } else if storage.file_bytes.is_some_and(|file| free < twice(file)) {
+            (Severity::Info, "twice the size of the database")
+        } else {
+            return;
+        };
+        let reason = format!("{free} bytes are free, less than {than}");
+        let insight = Insight::new(("disk", severity), "storage", &reason, "make room");
+        found.push(Insight { count: free, ..insight });
     }
 }

@@ -9,20 +9,18 @@ use crate::engine::subscriptions::{subscription_id, subscription_not_found, subs
 use crate::engine::{Engine, Timer};
 use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, OpError, Operation, Request};
-use crate::store::{BucketId, Change, Commit};
+use crate::store::BucketId;
 use crate::wheel::TimerId;
 
 /// How many traces there may be.
 const MOST: usize = 4;
 /// Characters of a key that is shown.
-const MOST_KEY: usize = 256;
+pub(super) const MOST_KEY: usize = 256;
 /// Entries that wait for the end of a request.
 const MOST_PENDING: usize = 4_000;
-/// Names of fields that one change lists.
-const MOST_FIELDS: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Target {
+pub(super) enum Target {
     Conn(ConnId),
     Rule(Box<str>),
     Bucket(BucketId),
@@ -47,25 +45,24 @@ pub(in crate::engine) struct Traces {
     pending: Vec<(Target, Object)>,
 }
 
-/// Who changes records now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::engine) enum Author {
-    /// A request of this connection.
-    Conn(ConnId),
-    Rule(Box<str>),
-    Procedure(Box<str>),
-    /// Time.
-    #[default]
-    Expiry,
-    #[cfg(feature = "sqlite")]
-    Restore,
-}
-
 impl Traces {
-    fn keep(&mut self, target: Target, entry: Object) {
-        if self.pending.len() < MOST_PENDING {
+    /// Whatever a commit holds, a trace has an end.
+    pub(super) fn keep(&mut self, target: Target, entry: Object) {
+        if self.has_room() {
             self.pending.push((target, entry));
         }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.pending.len() < MOST_PENDING
+    }
+
+    /// The buckets that somebody traces.
+    pub(super) fn buckets(&self) -> impl Iterator<Item = BucketId> {
+        self.all.iter().filter_map(|trace| match trace.target {
+            Target::Bucket(id) => Some(id),
+            Target::Conn(_) | Target::Rule(_) => None,
+        })
     }
 
     fn has(&self, target: &Target) -> bool {
@@ -87,7 +84,7 @@ impl Traces {
     }
 }
 
-fn object<const N: usize>(members: [(&'static str, Json); N]) -> Object {
+pub(super) fn object<const N: usize>(members: [(&'static str, Json); N]) -> Object {
     members.into_iter().collect()
 }
 
@@ -303,7 +300,7 @@ impl Engine {
         conn: ConnId,
         request: &Request<'_>,
         code: Option<&'static str>,
-        micros: u64,
+        (micros, bytes): (u64, usize),
     ) {
         if !self.traces.of_conn(conn) {
             return;
@@ -328,6 +325,7 @@ impl Engine {
             entry.insert("code", Json::from(code));
         }
         entry.insert("micros", Json::Number(micros as f64));
+        entry.insert("bytes", Json::Number(bytes as f64));
         self.tell_traces(|target| *target == Target::Conn(conn), &entry);
     }
 
@@ -430,82 +428,5 @@ impl Engine {
         for (seen, entry) in std::mem::take(&mut self.traces.pending) {
             self.tell_traces(|target| *target == seen, &entry);
         }
-    }
-
-    /// A commit has changed records.
-    pub(in crate::engine) fn trace_commit(&mut self, commit: &Commit, number: u64) {
-        if self.traces.all.is_empty() {
-            return;
-        }
-        let traced: Vec<BucketId> = self
-            .traces
-            .all
-            .iter()
-            .filter_map(|trace| match trace.target {
-                Target::Bucket(id) => Some(id),
-                _ => None,
-            })
-            .collect();
-        for change in commit.changes.iter().filter(|change| traced.contains(&change.bucket)) {
-            // Whatever a commit holds, a trace has an end.
-            if self.traces.pending.len() >= MOST_PENDING {
-                break;
-            }
-            let Some(entry) = self.change_entry(change, number) else { continue };
-            self.traces.keep(Target::Bucket(change.bucket), entry);
-        }
-    }
-
-    fn change_entry(&self, change: &Change, number: u64) -> Option<Object> {
-        let bucket = self.store.bucket(change.bucket)?;
-        let (op, row) = match (&change.old, &change.new) {
-            (None, Some(row)) => ("insert", row),
-            (Some(_), Some(row)) => ("update", row),
-            (Some(row), None) => ("delete", row),
-            (None, None) => return None,
-        };
-        let key: String = bucket.key_of(row).to_json().to_text().chars().take(MOST_KEY).collect();
-        let old = change.old.as_ref().map(|row| row.raw());
-        let new = change.new.as_ref().map(|row| row.raw());
-        let differs = |name: &str| {
-            let of = |raw: Option<crate::json::Raw<'_>>| {
-                raw.and_then(|raw| raw.get(name)).map(|value| value.text().to_owned())
-            };
-            of(old) != of(new)
-        };
-        let both = new.into_iter().chain(old).flat_map(crate::json::Raw::members);
-        let mut fields: Vec<String> = Vec::new();
-        for (name, _) in both.take(2 * MOST_FIELDS) {
-            if fields.len() < MOST_FIELDS
-                && !fields.iter().any(|have| **have == *name)
-                && differs(&name)
-            {
-                fields.push(name.into_owned());
-            }
-        }
-        let fields = fields.into_iter().map(Json::from).collect();
-        Some(object([
-            ("kind", Json::from("change")),
-            ("commit", Json::Number(number as f64)),
-            ("op", Json::from(op)),
-            ("key", Json::from(key)),
-            ("fields", Json::Array(fields)),
-            ("by", self.author()),
-        ]))
-    }
-
-    fn author(&self) -> Json {
-        let members = match &self.author {
-            Author::Conn(conn) => {
-                let name = self.conns.get(*conn).map_or_else(String::new, |conn| conn.name());
-                object([("connectionId", Json::from(name))])
-            }
-            Author::Rule(id) => object([("ruleId", Json::from(&**id))]),
-            Author::Procedure(name) => object([("procedure", Json::from(&**name))]),
-            Author::Expiry => object([("expiry", Json::Bool(true))]),
-            #[cfg(feature = "sqlite")]
-            Author::Restore => object([("restore", Json::Bool(true))]),
-        };
-        Json::Object(members)
     }
 }

@@ -87,7 +87,7 @@ impl Engine {
         limit: usize,
     ) -> Result<Json, OpError> {
         self.budget.spend(self.views.count() as u64)?;
-        let mut rows = self.views.listed(&self.store, wanted);
+        let mut rows = self.views.listed(&self.store, wanted, self.now.mono);
         rows.sort_by_key(|row| (Reverse(sort.weight(row)), row.number));
         rows.truncate(limit);
         let mut shown = Vec::with_capacity(rows.len());

@@ -6,7 +6,7 @@ use crate::engine::metrics_table::{Histogram, StorageFigures, TURN_BOUNDS, TlsFi
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-fn call(rig: &mut Rig, conn: ConnId, request: &str) -> Json {
+pub(super) fn call(rig: &mut Rig, conn: ConnId, request: &str) -> Json {
     let answer = rig.call(conn, &format!(r#"{{"id":1,{request}}}"#));
     match answer.get("data") {
         Some(data) => data.clone(),
@@ -19,11 +19,11 @@ fn first_row(answer: &Json) -> Json {
     rows.first().expect("a row").clone()
 }
 
-fn number(of: &Json, name: &str) -> f64 {
+pub(super) fn number(of: &Json, name: &str) -> f64 {
     of.get(name).and_then(Json::as_number).unwrap_or_else(|| panic!("{name} in {of}"))
 }
 
-fn text<'j>(of: &'j Json, name: &str) -> &'j str {
+pub(super) fn text<'j>(of: &'j Json, name: &str) -> &'j str {
     of.get(name).and_then(Json::as_str).unwrap_or_else(|| panic!("{name} in {of}"))
 }
 
@@ -37,7 +37,7 @@ fn stopwatch() -> u64 {
     })
 }
 
-fn options() -> EngineOptions {
+pub(super) fn options() -> EngineOptions {
     EngineOptions {
         first_push_delay_ms: 0,
         max_buffered_bytes: 4_000,
@@ -46,7 +46,7 @@ fn options() -> EngineOptions {
     }
 }
 
-fn prepared() -> (Rig, ConnId) {
+pub(super) fn prepared() -> (Rig, ConnId) {
     let mut rig = Rig::new(options());
     let conn = rig.connect();
     let bucket = r#""type":"store.defineBucket","name":"parts","config":{"key":"id","schema":{"id":{"type":"number"},"maker":{"type":"string"},"note":{"type":"string"}}}"#;
@@ -54,7 +54,7 @@ fn prepared() -> (Rig, ConnId) {
     (rig, conn)
 }
 
-fn insert(rig: &mut Rig, conn: ConnId, id: u32) {
+pub(super) fn insert(rig: &mut Rig, conn: ConnId, id: u32) {
     let data = format!(r#"{{"id":{id},"maker":"m{}","note":"{}"}}"#, id % 200, "x".repeat(100));
     let request = format!(r#""type":"store.insert","bucket":"parts","data":{data}"#);
     assert_eq!(call(rig, conn, &request).get("code"), None);
@@ -164,7 +164,7 @@ fn views_tell_what_they_hold_and_what_they_cost() {
 }
 
 /// Kinds and subjects, in order.
-fn told(rig: &mut Rig, conn: ConnId) -> Vec<(String, String, String)> {
+pub(super) fn told(rig: &mut Rig, conn: ConnId) -> Vec<(String, String, String)> {
     let answer = call(rig, conn, r#""type":"server.insights""#);
     let insights = answer.get("insights").and_then(Json::as_array).expect("insights");
     let words = |insight: &Json| {
@@ -177,7 +177,7 @@ fn told(rig: &mut Rig, conn: ConnId) -> Vec<(String, String, String)> {
     insights.iter().map(words).collect()
 }
 
-fn word(severity: &str, kind: &str, subject: &str) -> (String, String, String) {
+pub(super) fn word(severity: &str, kind: &str, subject: &str) -> (String, String, String) {
     (severity.into(), kind.into(), subject.into())
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod durability;
 mod expiry;
 mod hostile;
 mod identity;
+mod insights;
 mod introspection;
 mod limits;
 mod logic;

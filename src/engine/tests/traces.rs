@@ -66,6 +66,9 @@ fn a_connection_is_followed_without_what_it_says() {
     );
     assert_eq!(text(&told[3], "code"), "BUCKET_NOT_DEFINED");
     assert_eq!(text(&told[2], "resource"), "parts");
+    // The length of the message, as it was sent.
+    let bytes = told[2].get("bytes").and_then(Json::as_number);
+    assert_eq!(bytes, Some((secret.len() + r#"{"id":1,}"#.len()) as f64));
     assert!(told.iter().all(|entry| !entry.to_text().contains("hush")), "{told:?}");
     let numbers: Vec<f64> =
         told.iter().filter_map(|entry| entry.get("n").and_then(Json::as_number)).collect();
@@ -237,7 +240,7 @@ fn a_connection_that_is_not_read_from_says_so() {
 #[test]
 fn a_bucket_tells_who_changed_which_fields() {
     let (mut rig, admin, client) = prepared();
-    call(&mut rig, admin, r#""type":"server.trace","bucket":"parts","maxEntries":4"#);
+    call(&mut rig, admin, r#""type":"server.trace","bucket":"parts","maxEntries":8"#);
     for request in [
         r#""type":"store.insert","bucket":"parts","data":{"id":7,"qty":1,"note":"x"}"#,
         r#""type":"store.update","bucket":"parts","key":7,"data":{"qty":2}"#,
@@ -248,15 +251,109 @@ fn a_bucket_tells_who_changed_which_fields() {
         call(&mut rig, client, request);
     }
     let told = entries(&mut rig, admin);
-    let ops: Vec<&str> = told[..4].iter().map(|entry| text(entry, "op")).collect();
+    let kinds: Vec<&str> = told.iter().map(|entry| text(entry, "kind")).collect();
+    let pairs = ["change", "views"].repeat(4);
+    assert_eq!(kinds, [pairs, vec!["end"]].concat());
+    let views = told[1].to_text();
+    assert!(views.contains(r#""looked":0,"changed":0,"micros":"#), "nobody looks: {views}");
+    let last = told.last().cloned();
+    let told: Vec<Json> =
+        told.into_iter().filter(|entry| text(entry, "kind") == "change").collect();
+    let ops: Vec<&str> = told.iter().map(|entry| text(entry, "op")).collect();
     assert_eq!(ops, ["insert", "update", "delete", "insert"]);
     let fields = told[1].get("fields").map(Json::to_text);
     assert_eq!(fields.as_deref(), Some(r#"["qty","_version"]"#), "{}", told[1]);
     assert_eq!(text(&told[1], "key"), "7");
     let by = told[1].get("by").map(Json::to_text);
     assert_eq!(by.as_deref(), Some(r#"{"connectionId":"conn-2"}"#));
-    assert_eq!((text(&told[4], "kind"), text(&told[4], "reason")), ("end", "entries"));
-    assert_eq!(told.len(), 5);
+    assert_eq!(text(&last.expect("an end"), "reason"), "entries");
+}
+
+/// Entries of one kind.
+fn of_kind(told: &[Json], kind: &str) -> Vec<Json> {
+    told.iter().filter(|entry| text(entry, "kind") == kind).cloned().collect()
+}
+
+#[test]
+fn a_bucket_tells_how_many_views_a_commit_concerned() {
+    let (mut rig, admin, client) = prepared();
+    let define = r#""type":"store.defineQuery","name":"least","config":{"bucket":"parts","filter":{"qty":{"$gt":"{{ params.least }}"}},"sort":{"id":"asc"},"limit":2}"#;
+    assert_eq!(call(&mut rig, admin, define).get("code"), None);
+    for least in [0, 10, 100] {
+        let subscribe =
+            format!(r#""type":"store.subscribe","query":"least","params":{{"least":{least}}}"#);
+        assert!(call(&mut rig, client, &subscribe).get("subscriptionId").is_some());
+    }
+    let other = r#""type":"store.defineBucket","name":"other","config":{"key":"id","schema":{"id":{"type":"number"}}}"#;
+    call(&mut rig, admin, other);
+    call(&mut rig, client, r#""type":"store.live","bucket":"other""#);
+    call(&mut rig, admin, r#""type":"server.trace","bucket":"parts""#);
+    let looked = |rig: &mut Rig, request: &str| -> Vec<(f64, f64)> {
+        call(rig, client, request);
+        let told = of_kind(&entries(rig, admin), "views");
+        let number = |entry: &Json, name: &str| entry.get(name).and_then(Json::as_number).unwrap();
+        for entry in &told {
+            assert_eq!(number(entry, "commit"), rig.engine.log.newest() as f64);
+            assert!(number(entry, "micros") >= 0.0);
+        }
+        told.iter().map(|entry| (number(entry, "looked"), number(entry, "changed"))).collect()
+    };
+    let insert = |id: u32, qty: i32| {
+        format!(r#""type":"store.insert","bucket":"parts","data":{{"id":{id},"qty":{qty}}}"#)
+    };
+    assert_eq!(looked(&mut rig, &insert(1, 20)), [(2.0, 2.0)]);
+    assert_eq!(looked(&mut rig, &insert(2, -5)), [(0.0, 0.0)], "it is in no result");
+    assert_eq!(looked(&mut rig, &insert(3, 200)), [(3.0, 3.0)]);
+    // Behind the limit of two of the three.
+    assert_eq!(looked(&mut rig, &insert(4, 200)), [(3.0, 1.0)]);
+    let elsewhere = r#""type":"store.insert","bucket":"other","data":{"id":1}"#;
+    assert_eq!(looked(&mut rig, elsewhere), []);
+    // What it concerns in all, also beyond this bucket.
+    let both = r#""type":"store.transaction","operations":[{"op":"insert","bucket":"other","data":{"id":2}},{"op":"insert","bucket":"parts","data":{"id":5,"qty":1}}]"#;
+    assert_eq!(looked(&mut rig, both), [(2.0, 1.0)]);
+    assert_eq!(looked(&mut rig, r#""type":"store.clear","bucket":"parts""#), [(3.0, 3.0)]);
+}
+
+#[test]
+fn a_bucket_tells_what_a_reference_has_changed() {
+    let (mut rig, admin, client) = prepared();
+    for (name, on_delete) in [("uses", "cascade"), ("notes", "set_null")] {
+        let define = format!(
+            r#""type":"store.defineBucket","name":"{name}","config":{{"key":"id","schema":{{"id":{{"type":"number"}},"part":{{"type":"number","ref":"parts","onDelete":"{on_delete}"}}}}}}"#
+        );
+        assert_eq!(call(&mut rig, admin, &define).get("code"), None);
+        call(&mut rig, admin, &format!(r#""type":"server.trace","bucket":"{name}""#));
+    }
+    call(&mut rig, admin, r#""type":"server.trace","bucket":"parts""#);
+    for request in [
+        r#""type":"store.insert","bucket":"parts","data":{"id":7}"#,
+        r#""type":"store.insert","bucket":"uses","data":{"id":1,"part":7}"#,
+        r#""type":"store.insert","bucket":"notes","data":{"id":1,"part":7}"#,
+    ] {
+        assert_eq!(call(&mut rig, client, request).get("code"), None);
+    }
+    entries(&mut rig, admin);
+    call(&mut rig, client, r#""type":"store.delete","bucket":"parts","key":7"#);
+    let told = of_kind(&entries(&mut rig, admin), "change");
+    let by = |op: &str| -> Vec<String> {
+        let ops = told.iter().filter(|entry| text(entry, "op") == op);
+        ops.map(|entry| entry.get("by").map(Json::to_text).unwrap_or_default()).collect()
+    };
+    assert_eq!(by("update"), [r#"{"reference":true}"#]);
+    let mut deleted = by("delete");
+    deleted.sort();
+    assert_eq!(deleted, [r#"{"connectionId":"conn-2"}"#, r#"{"reference":true}"#]);
+    // What a client writes afterwards is his again.
+    call(
+        &mut rig,
+        client,
+        r#""type":"store.update","bucket":"notes","key":1,"data":{"part":null}"#,
+    );
+    let told = of_kind(&entries(&mut rig, admin), "change");
+    assert_eq!(
+        told[0].get("by").map(Json::to_text).as_deref(),
+        Some(r#"{"connectionId":"conn-2"}"#)
+    );
 }
 
 #[test]
@@ -303,5 +400,6 @@ fn traces_are_few_end_by_themselves_and_are_for_those_who_may() {
     let told = entries(&mut rig, admin);
     assert!(before.len() < 50, "{}", before.len());
     let missed = told[0].get("missed").and_then(Json::as_number).expect("missed");
-    assert_eq!(missed as usize + before.len(), 100, "{}", told[0]);
+    // A hundred changes, and what each was to views.
+    assert_eq!(missed as usize + before.len(), 200, "{}", told[0]);
 }

@@ -46,6 +46,8 @@ pub(super) struct Entry {
     pub written: Vec<usize>,
     /// A delete that a client asked for, whose references have to be followed.
     pub asked: bool,
+    /// It is as it is because of a reference to a record that goes.
+    pub by_reference: bool,
     /// It goes to make room.
     pub evicted: bool,
     /// The insert was told to replace a record that is there.
@@ -162,6 +164,7 @@ impl Overlay {
                 at: 0,
                 written: Vec::new(),
                 asked: false,
+                by_reference: false,
                 evicted: false,
                 replaces: false,
                 label: None,
@@ -170,7 +173,10 @@ impl Overlay {
         });
         // The position was found or made just now.
         #[allow(clippy::indexing_slicing)]
-        &mut self.entries[at]
+        let entry = &mut self.entries[at];
+        // Whoever writes to it now has a reason of his own.
+        entry.by_reference = false;
+        entry
     }
 
     fn add(&mut self, entry: Entry) -> usize {
@@ -250,8 +256,8 @@ impl Entry {
             (Some(_), Some(_)) if self.over => ChangeKind::Inserted,
             (Some(_), Some(_)) => ChangeKind::Replaced,
         };
-        let Entry { at, key, base, row, owner, .. } = self;
+        let Entry { at, key, base, row, owner, by_reference, .. } = self;
         let place = base.map(|base| (base.slot, base.row));
-        Some(Op { bucket, kind, key, place, row, written: at, owner })
+        Some(Op { bucket, kind, key, place, row, written: at, by_reference, owner })
     }
 }

@@ -136,6 +136,7 @@ impl Draft {
                     if let (true, Some(bucket)) = (remove, store.bucket(bucket)) {
                         self.check_delete(bucket, &key)?;
                         self.remove(bucket, &key, false);
+                        self.note_reference(bucket, &key);
                     }
                     continue;
                 };
@@ -179,7 +180,11 @@ impl Draft {
                     Err(_) if !shown && !self.budget.is_over() => {
                         Err(self.restricted(store, (source, outgoing, None), target, target_key))
                     }
-                    done => done.map(|_| None),
+                    done => {
+                        done?;
+                        self.note_reference(source, &referrer.key);
+                        Ok(None)
+                    }
                 }
             }
             OnDelete::Restrict => {
@@ -187,6 +192,14 @@ impl Draft {
                 let shown = self.shows(source, row).then_some(&referrer.key);
                 Err(self.restricted(store, (source, outgoing, shown), target, target_key))
             }
+        }
+    }
+
+    /// What was done to a record just now was done by a reference.
+    fn note_reference(&mut self, bucket: &Bucket, key: &Key) {
+        let overlay = self.overlay_mut(bucket);
+        if overlay.entry(key).is_some() {
+            overlay.entry_mut(bucket, key, None).by_reference = true;
         }
     }
 

@@ -86,6 +86,7 @@ fn changed(bucket: BucketId, key: &str) -> Change {
         candidates: Vec::new(),
         places: None,
         written: 0,
+        by_reference: false,
     }
 }
 
