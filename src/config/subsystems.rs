@@ -18,6 +18,8 @@ pub struct Store {
     pub ttl_check_interval_ms: u64,
     /// Whether clients may subscribe to queries without a name.
     pub ad_hoc_queries: bool,
+    /// Recent commits that are kept in the database for those who come back.
+    pub history_bytes: u64,
 }
 
 impl Default for Store {
@@ -27,6 +29,7 @@ impl Default for Store {
             first_push_delay_ms: 10,
             ttl_check_interval_ms: 1_000,
             ad_hoc_queries: true,
+            history_bytes: 16 << 20,
         }
     }
 }

@@ -154,7 +154,8 @@ pub(super) fn transport(
     let now = Now { mono: 0, wall: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) };
     // Key files come before anything that is opened to be written.
     let external = external(config)?;
-    let mut recovered = durable::open(&config.persistence, loading)?;
+    let mut recovered =
+        durable::open(&config.persistence, Some(config.store.history_bytes), loading)?;
     let mut store =
         recovered.as_mut().map(|found| std::mem::take(&mut found.store)).unwrap_or_default();
     let configured = configure(&mut store, config)?;

@@ -63,13 +63,15 @@ fn definition(text: &str) -> Result<Object, String> {
 }
 
 /// Opens the storage and reads everything that it holds. `None`: nothing is
-/// kept.
+/// kept. `history_bytes`: of recent commits so much is to be kept; `None`: what
+/// there is.
 ///
 /// # Errors
 ///
 /// Whatever cannot be opened, read or understood; nothing was changed then.
 pub(super) fn open(
     settings: &Persistence,
+    history_bytes: Option<u64>,
     mut loading: Loading,
 ) -> Result<Option<Recovered>, StartError> {
     let found = Location::find(settings.data_dir.as_deref(), settings.db.as_deref());
@@ -82,8 +84,8 @@ pub(super) fn open(
         return Ok(None);
     };
     let began = Instant::now();
-    let (lock, mut journal) =
-        journal(&mut location, settings).map_err(|error| failed(settings, &error))?;
+    let (lock, mut journal) = journal(&mut location, settings, history_bytes)
+        .map_err(|error| failed(settings, &error))?;
     let mut loader = Loader::new();
     let mut open = BucketId(0);
     let (mut origins, mut documents, mut records) = (Vec::new(), Vec::new(), 0usize);
@@ -131,6 +133,7 @@ pub(super) fn open(
 fn journal(
     location: &mut Location,
     settings: &Persistence,
+    history_bytes: Option<u64>,
 ) -> Result<(Claim, Journal), StorageError> {
     use crate::storage::{Checkpoints, Policy, Sqlite};
 
@@ -153,6 +156,10 @@ fn journal(
     }
     let storage = Sqlite::open_with(&location.file, policy == Policy::Always, checkpoints)?
         .waiting(Duration::from_millis(settings.storage_wait_ms));
+    let storage = match history_bytes {
+        Some(bytes) => storage.keeping(bytes),
+        None => storage,
+    };
     // It may have been created, or a restore may have been completed.
     claim.hold(&location.file)?;
     location.warn_of_modes();
@@ -161,7 +168,11 @@ fn journal(
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn journal(_: &mut Location, _: &Persistence) -> Result<(Claim, Journal), StorageError> {
+fn journal(
+    _: &mut Location,
+    _: &Persistence,
+    _: Option<u64>,
+) -> Result<(Claim, Journal), StorageError> {
     Err(StorageError::new(
         crate::storage::StorageErrorKind::Refused,
         "this noexd was built without the feature \"sqlite\" and keeps data in memory only; \

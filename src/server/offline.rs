@@ -47,7 +47,7 @@ impl Offline {
     ///
     /// What a server would not start with, for people.
     pub fn open(persistence: &Persistence, wall: u64) -> Result<Self, String> {
-        let recovered = durable::open(persistence, Loading::new(&Notifier::none()))
+        let recovered = durable::open(persistence, None, Loading::new(&Notifier::none()))
             .map_err(|error| error.to_string())?;
         let recovered = recovered.ok_or("nothing is kept here")?;
         let mut seed = [0; 32];

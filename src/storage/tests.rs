@@ -10,6 +10,8 @@ mod external;
 #[cfg(feature = "sqlite")]
 mod files;
 #[cfg(feature = "sqlite")]
+mod history;
+#[cfg(feature = "sqlite")]
 mod power;
 #[cfg(feature = "sqlite")]
 mod replaced;

@@ -129,6 +129,7 @@ const INTEGERS: &[(&str, u64, u64, bool)] = &[
     ("rateLimit.windowMs", 1, 86_400_000, false),
     ("limits.requestSteps", 10_000, 1_000_000_000_000, true),
     ("limits.maxReplyBytes", 65_536, 1 << 30, false),
+    ("store.historyBytes", 1 << 20, 1 << 36, false),
     ("limits.maxOutputBytes", 1 << 20, 1 << 40, false),
     ("limits.maxInputBytes", 1, 1 << 40, false),
     ("limits.expiryBatch", 1, 1_000_000, false),

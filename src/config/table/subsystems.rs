@@ -24,6 +24,8 @@ pub(super) const ROWS: &[Row] = &[
         "Time between looks for expired records."),
     Row::new("store.adHocQueries", Kind::Boolean, |c| Some(&mut c.store.ad_hoc_queries),
         "`false`: `store.live`, a subscription to a query without a name, is refused (`FORBIDDEN`). `store.find` costs only while it runs, and stays."),
+    Row::new("store.historyBytes", int(1 << 20, 1 << 36), |c| Some(&mut c.store.history_bytes),
+        "Recent commits that the database keeps, as far back as they have so many bytes: from them clients resume after a restart."),
     Row::new("dataDir", Kind::Text(non_empty), |c| Some(&mut c.persistence.data_dir),
         "Directory for the data. Absent (and without `db`), everything lives in memory only.")
         .flag("", "data-dir", "DIR", "keep data in this directory"),

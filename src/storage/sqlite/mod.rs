@@ -136,6 +136,13 @@ impl Sqlite {
         Sqlite { wait, ..self }
     }
 
+    /// So many bytes of recent commits are kept for those who come back.
+    #[must_use]
+    pub fn keeping(mut self, bytes: u64) -> Self {
+        self.history.keep(bytes);
+        self
+    }
+
     /// Another length of a log that nobody copies.
     #[cfg(test)]
     #[must_use]

@@ -9,49 +9,83 @@ use crate::app::CommitSeq;
 use crate::storage::batch::key_text;
 use crate::storage::{Batch, BucketEntry, Op, RecordEntry};
 
-/// Batches whose steps are kept for readers that catch up.
-const HISTORY_BATCHES: usize = 10_000;
-/// Bytes of steps that are kept. A batch that is larger than this by itself
-/// leaves only its number, and ends what can be caught up from.
-const HISTORY_BYTES: usize = 16 << 20;
+/// Bytes of recent commits that are kept, unless something else is wanted.
+const HISTORY_BYTES: u64 = 16 << 20;
+/// What a row takes beside its steps.
+const ROW_BYTES: u64 = 64;
+/// Most bytes that are forgotten in one go.
+const MAX_PIECE: u64 = 1 << 20;
 
 /// The bounded table of recent commits: what is in it, to know what has to go.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct History {
-    kept: VecDeque<(CommitSeq, usize)>,
-    bytes: usize,
+    /// Bytes that are kept. A batch that is larger than this by itself leaves only
+    /// its number, and ends what can be caught up from.
+    limit: u64,
+    /// Rows behind each other, forgotten together: so that what is remembered of
+    /// them is little, however many they are.
+    pieces: VecDeque<Piece>,
+    bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    /// The newest commit in it.
+    last: CommitSeq,
+    bytes: u64,
 }
 
 impl History {
+    /// Whoever does not say how much is to be kept, keeps what there is and the usual
+    /// amount beside it.
     pub fn load(connection: &Connection) -> rusqlite::Result<Self> {
-        let mut history = History::default();
-        let mut statement = connection.prepare(
-            "SELECT last, coalesce(length(CAST(ops AS BLOB)), 0) FROM commits ORDER BY last",
-        )?;
+        let mut history = History { limit: HISTORY_BYTES, pieces: VecDeque::new(), bytes: 0 };
+        let mut statement = connection
+            .prepare("SELECT last, coalesce(octet_length(ops), 0) FROM commits ORDER BY last")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             history.push(row.get(0)?, row.get(1)?);
         }
+        history.limit = history.limit.saturating_add(history.bytes);
         Ok(history)
     }
 
-    fn push(&mut self, last: CommitSeq, bytes: usize) {
-        self.kept.push_back((last, bytes));
-        self.bytes += bytes;
+    /// From now on so much is kept.
+    pub fn keep(&mut self, bytes: u64) {
+        self.limit = bytes;
+    }
+
+    /// A batch whose steps have this length.
+    fn push(&mut self, last: CommitSeq, bytes: u64) {
+        let bytes = bytes.saturating_add(ROW_BYTES);
+        self.bytes = self.bytes.saturating_add(bytes);
+        let most = (self.limit / 256).min(MAX_PIECE);
+        match self.pieces.back_mut() {
+            Some(piece) if piece.bytes.saturating_add(bytes) <= most => {
+                piece.last = last;
+                piece.bytes += bytes;
+            }
+            _ => self.pieces.push_back(Piece { last, bytes }),
+        }
     }
 
     /// Forgets the oldest until the rest fits; returns the newest forgotten.
     fn shrink(&mut self) -> Option<CommitSeq> {
         let mut forgotten = None;
         // The newest stays whatever its size: its number is the state's.
-        while self.kept.len() > 1
-            && (self.kept.len() > HISTORY_BATCHES || self.bytes > HISTORY_BYTES)
-        {
-            let (last, bytes) = self.kept.pop_front()?;
-            self.bytes -= bytes;
+        while self.pieces.len() > 1 && self.bytes > self.limit {
+            let Piece { last, bytes } = self.pieces.pop_front()?;
+            self.bytes = self.bytes.saturating_sub(bytes);
             forgotten = Some(last);
         }
         forgotten
+    }
+
+    /// Nothing is kept but the newest, of which only the number is.
+    fn begin_anew(&mut self, last: CommitSeq) {
+        self.pieces.clear();
+        self.bytes = 0;
+        self.push(last, 0);
     }
 }
 
@@ -67,9 +101,13 @@ pub fn batch(
     }
     let mut ops = Vec::new();
     batch.write_ops(&mut ops);
-    let ops = String::from_utf8(ops).ok().filter(|ops| ops.len() <= HISTORY_BYTES);
+    let fits = |ops: &String| ops.len() as u64 <= history.limit;
+    let ops = String::from_utf8(ops).ok().filter(fits);
     let check = ops.as_deref().map(|ops| commit_sum(batch.first, batch.last, batch.at, ops));
-    history.push(batch.last, ops.as_ref().map_or(0, String::len));
+    match &ops {
+        Some(ops) => history.push(batch.last, ops.len() as u64),
+        None => history.begin_anew(batch.last),
+    }
     transaction
         .prepare_cached(
             "INSERT INTO commits(last, first, at, ops, ends, \"check\") \
@@ -77,8 +115,6 @@ pub fn batch(
         )?
         .execute(params![batch.last, batch.first, batch.at, ops, ends_text(batch), check])?;
     if ops.is_none() {
-        history.kept.drain(..history.kept.len().saturating_sub(1));
-        history.bytes = 0;
         transaction.execute("DELETE FROM commits WHERE last < ?1", params![batch.last])?;
     }
     if let Some(last) = history.shrink() {
