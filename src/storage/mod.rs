@@ -12,9 +12,8 @@
 //!
 //! Files from the ground up; each imports only what stands above its line:
 //!
-//! 1. `batch`, `checksum`, `epochs`, `error`, `room`, `sqlite/lock`, `sqlite/meta`,
-//!    `sqlite/wal`
-//! 2. `directory`, `journal`, `sqlite/failure`, `sqlite/schema`, `state`
+//! 1. `batch`, `checksum`, `epochs`, `error`, `room`, `sqlite/lock`, `sqlite/wal`
+//! 2. `directory`, `journal`, `sqlite/failure`, `sqlite/meta`, `sqlite/schema`, `state`
 //! 3. `faulty`, `memory`, `replacing`, `sqlite/file`, `sqlite/synced`, `sqlite/write`, `writer`
 //! 4. `sqlite`, `sqlite/inspect`, `sqlite/load`, `sqlite/pinned`, `sqlite/recovery`
 //! 5. `backup`

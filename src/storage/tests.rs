@@ -4,6 +4,8 @@ use crate::store::{BucketId, Key};
 #[cfg(feature = "sqlite")]
 mod damage;
 #[cfg(feature = "sqlite")]
+mod damaged_past;
+#[cfg(feature = "sqlite")]
 mod epochs;
 #[cfg(feature = "sqlite")]
 mod external;

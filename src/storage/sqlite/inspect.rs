@@ -9,7 +9,9 @@ use rusqlite::{Connection, Row};
 use super::failure::failure;
 use super::file::version_of;
 use super::meta::last_commit;
-use super::schema::{CHECKS_SINCE, SUMS_SINCE, bucket_sum, commit_sum, document_sum, record_sum};
+use super::schema::{
+    CHECKS_SINCE, SUMS_SINCE, Vouched, bucket_sum, document_sum, record_sum, vouched,
+};
 use crate::app::CommitSeq;
 use crate::storage::{Batch, BucketEntry, Document, Origin, StorageError, Stored, Visit};
 use crate::store::BucketId;
@@ -181,7 +183,8 @@ impl<'c> Inspection<'c> {
                 let ends = row.get_ref(4)?.as_str_or_null()?;
                 let sum: Option<i64> = row.get(5)?;
                 let commits = format!("commits {first} to {last}");
-                if sum.is_some_and(|sum| sum != commit_sum(first, last, at, ops)) {
+                let vouches = |sum| vouched((first, last, at), ops, ends, sum);
+                if sum.is_some_and(|sum| vouches(sum) == Vouched::Nothing) {
                     return Ok(Some(format!("{commits}: what they changed {CHANGED}")));
                 }
                 let is_whole = Batch::of_parts((first, last, at), ops, ends).is_some();

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::failure::failure;
 use super::file::version_of;
 use super::meta::last_commit;
-use super::schema::{SUMS_SINCE, bucket_sum, commit_sum, document_sum, record_sum};
+use super::schema::{SUMS_SINCE, Vouched, bucket_sum, document_sum, record_sum, vouched};
 use crate::app::CommitSeq;
 use crate::storage::{
     Batch, BucketEntry, Document, Origin, StorageError, StorageErrorKind, Stored, Visit, VisitPast,
@@ -107,14 +107,19 @@ pub fn past(connection: &Connection, visit: VisitPast<'_>) -> rusqlite::Result<(
     while let Some(row) = rows.next()? {
         let (Ok(first), Ok(last), Ok(at)) = (row.get(0), row.get(1), row.get(2)) else { break };
         let Ok(Some(ops)) = row.get::<_, Option<String>>(3) else { break };
-        let (Ok(ends), Ok(sum)) = (row.get::<_, Option<String>>(4), row.get::<_, Option<i64>>(5))
+        let (Ok(ends), Ok(Some(sum))) =
+            (row.get::<_, Option<String>>(4), row.get::<_, Option<i64>>(5))
         else {
             break;
         };
-        let whole = sum == Some(commit_sum(first, last, at, &ops))
-            && expected.is_none_or(|expected| expected == last);
+        let ends = match vouched((first, last, at), &ops, ends.as_deref(), sum) {
+            Vouched::Nothing => break,
+            Vouched::AllButEnds => None,
+            Vouched::All => ends,
+        };
+        let follows = expected.is_none_or(|expected| expected == last);
         let Some(batch) = Batch::of_parts((first, last, at), &ops, ends.as_deref()) else { break };
-        if !whole || !visit(batch) {
+        if !follows || !visit(batch) {
             break;
         }
         expected = Some(first.saturating_sub(1));

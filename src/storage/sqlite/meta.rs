@@ -1,8 +1,10 @@
 //! What the file says of itself (the table `meta`), and the cookie of its tables.
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::app::CommitSeq;
+use crate::storage::checksum::checksum_of;
 
 /// Names in the table `meta`.
 pub(super) const LINEAGE: &str = "lineage";
@@ -13,6 +15,33 @@ pub(super) const EACH_SYNCED: &str = "log.eachSynced";
 /// The cookie of the tables' definitions (`PRAGMA schema_version`) as noexd left
 /// it. Random at first, so that a file that was rebuilt does not have it.
 pub(super) const SCHEMA: &str = "schema";
+
+/// The checksum of the table `epochs` as noexd left it.
+pub(super) const EPOCHS: &str = "epochs";
+/// The newest commit when the file was closed; not there while it is open.
+pub(super) const CLOSED: &str = "closed";
+
+/// Whether a value is this number; `None`: there is none.
+pub(super) fn meta_is(
+    connection: &Connection,
+    name: &str,
+    number: i64,
+) -> rusqlite::Result<Option<bool>> {
+    // What is damaged may be of any type.
+    let value = meta::<Value>(connection, name)?;
+    Ok(value.map(|value| value == Value::Integer(number)))
+}
+
+/// The checksum of the rows of `epochs`, whatever they hold.
+pub(super) fn epochs_sum(connection: &Connection) -> rusqlite::Result<i64> {
+    let mut rows = connection.prepare(
+        "SELECT quote(position) || ' ' || quote(id) || ' ' || quote(at) || ' ' || \
+         quote(first) || ' ' || quote(last) FROM epochs ORDER BY position",
+    )?;
+    let rows: Vec<String> =
+        rows.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    Ok(checksum_of(&rows.iter().map(String::as_str).collect::<Vec<&str>>()))
+}
 
 pub(super) fn cookie(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "schema_version", |row| row.get(0))

@@ -327,9 +327,17 @@ impl Storage for Sqlite {
     }
 
     fn close(mut self: Box<Self>) -> Result<(), StorageError> {
-        Storage::sync(&mut *self)?;
         let path = self.path();
         let is_own = self.checkpoints == Checkpoints::Own;
+        // Before the last sync, which it is part of. Without it nothing but this
+        // witness is lost. Where others copy the log, its record stays.
+        if is_own {
+            match recovery::note_end(&self.connection, self.last) {
+                Ok(()) => self.dirty |= !self.each_synced,
+                Err(error) => log::warn!("{}: its end is not noted: {error}", path.display()),
+            }
+        }
+        Storage::sync(&mut *self)?;
         if is_own && file::checkpoint(&self.connection, &path)? {
             // The file has everything, and nothing has to vouch for its log.
             self.synced.remove()?;

@@ -12,7 +12,8 @@ use rusqlite::config::DbConfig;
 use super::failure::failure;
 use super::file::{self, Checkpoints};
 use super::meta::{
-    EACH_SYNCED, LINEAGE, PLACE, SCHEMA, cookie, last_commit, meta, set_lineage, set_meta,
+    CLOSED, EACH_SYNCED, EPOCHS, LINEAGE, PLACE, SCHEMA, cookie, epochs_sum, last_commit, meta,
+    meta_is, set_lineage, set_meta,
 };
 use super::synced::Record;
 use super::wal::{self, Stop};
@@ -159,13 +160,23 @@ pub fn note(
 
 /// What was begun by earlier processes ends with the newest commit, and a new
 /// epoch begins behind it. Who altered the tables, or rebuilt the file, may have
-/// altered anything: then no position of before means anything.
+/// altered anything: then no position of before means anything. Nor does one if the
+/// table of epochs is not what noexd left, or the newest commits are not there with
+/// which the file was closed: damage could otherwise give a position to a state that
+/// never had it.
 fn begin_epoch(connection: &Connection, last: CommitSeq) -> rusqlite::Result<Epochs> {
     let cookie = cookie(connection)?;
-    if meta::<i64>(connection, SCHEMA)? != Some(cookie) {
+    let is_ours = meta_is(connection, SCHEMA, cookie)? == Some(true);
+    // A file of before has neither.
+    let sum = epochs_sum(connection)?;
+    let is_whole = meta_is(connection, EPOCHS, sum)?.unwrap_or(true);
+    let newest = i64::try_from(last).unwrap_or(i64::MAX);
+    let has_all = meta_is(connection, CLOSED, newest)?.unwrap_or(true);
+    if !(is_ours && is_whole && has_all) {
         connection.execute("DELETE FROM epochs", [])?;
         set_meta(connection, SCHEMA, cookie)?;
     }
+    connection.execute("DELETE FROM meta WHERE name = ?1", [CLOSED])?;
     connection.execute("UPDATE epochs SET last = ?1 WHERE last IS NULL", [last])?;
     connection.execute(
         "INSERT INTO epochs(id, at, first) VALUES(\
@@ -177,7 +188,13 @@ fn begin_epoch(connection: &Connection, last: CommitSeq) -> rusqlite::Result<Epo
         "DELETE FROM epochs WHERE position <= (SELECT max(position) FROM epochs) - ?1",
         [MAX_EPOCHS],
     )?;
+    set_meta(connection, EPOCHS, epochs_sum(connection)?)?;
     read_epochs(connection)
+}
+
+/// The file is closed, with everything that was written to it.
+pub fn note_end(connection: &Connection, last: CommitSeq) -> rusqlite::Result<()> {
+    set_meta(connection, CLOSED, last)
 }
 
 fn read_epochs(connection: &Connection) -> rusqlite::Result<Epochs> {

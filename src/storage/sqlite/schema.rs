@@ -50,7 +50,7 @@ pub const CHECKS_SINCE: i32 = 3;
 /// ([`record_sum`] and so on): SQLite finds damage in the structure of the file,
 /// this finds it in what the file says. NULL: somebody who changed a row with
 /// another program has cleared it. In `commits` the checksum is `check`
-/// ([`commit_sum`]), `ends` says behind which steps a commit ends, and `hash`,
+/// ([`vouched`]), `ends` says behind which steps a commit ends, and `hash`,
 /// `sum` are for a chain over batches that nobody writes yet.
 pub const TABLES: &str = "
 CREATE TABLE meta(
@@ -196,10 +196,38 @@ pub fn document_sum(document: &Document) -> i64 {
 }
 
 /// The checksum of a row of `commits`: who catches up must not be told less than
-/// has happened.
-pub fn commit_sum(first: u64, last: u64, at: u64, ops: &str) -> i64 {
+/// has happened, nor that it happened earlier.
+pub fn commit_sum((first, last, at): (u64, u64, u64), ops: &str, ends: &str) -> i64 {
     let (mut from, mut to, mut time) = ([0; 20], [0; 20], [0; 20]);
-    checksum_of(&[digits(&mut from, first), digits(&mut to, last), digits(&mut time, at), ops])
+    let (from, to) = (digits(&mut from, first), digits(&mut to, last));
+    checksum_of(&[from, to, digits(&mut time, at), ops, ends])
+}
+
+/// What the checksum of a row of `commits` vouches for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vouched {
+    Nothing,
+    /// It was written before `ends` was covered: where its commits end is not known.
+    AllButEnds,
+    All,
+}
+
+/// See [`commit_sum`].
+pub fn vouched(
+    (first, last, at): (u64, u64, u64),
+    ops: &str,
+    ends: Option<&str>,
+    check: i64,
+) -> Vouched {
+    if ends.is_some_and(|ends| commit_sum((first, last, at), ops, ends) == check) {
+        return Vouched::All;
+    }
+    let (mut from, mut to, mut time) = ([0; 20], [0; 20], [0; 20]);
+    let (from, to) = (digits(&mut from, first), digits(&mut to, last));
+    match checksum_of(&[from, to, digits(&mut time, at), ops]) == check {
+        true => Vouched::AllButEnds,
+        false => Vouched::Nothing,
+    }
 }
 
 /// A number as text, without memory of its own.

@@ -103,7 +103,9 @@ pub fn batch(
     batch.write_ops(&mut ops);
     let fits = |ops: &String| ops.len() as u64 <= history.limit;
     let ops = String::from_utf8(ops).ok().filter(fits);
-    let check = ops.as_deref().map(|ops| commit_sum(batch.first, batch.last, batch.at, ops));
+    let ends = ends_text(batch);
+    let numbers = (batch.first, batch.last, batch.at);
+    let check = ops.as_deref().map(|ops| commit_sum(numbers, ops, &ends));
     match &ops {
         Some(ops) => history.push(batch.last, ops.len() as u64),
         None => history.begin_anew(batch.last),
@@ -113,7 +115,7 @@ pub fn batch(
             "INSERT INTO commits(last, first, at, ops, ends, \"check\") \
              VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
         )?
-        .execute(params![batch.last, batch.first, batch.at, ops, ends_text(batch), check])?;
+        .execute(params![batch.last, batch.first, batch.at, ops, ends, check])?;
     if ops.is_none() {
         transaction.execute("DELETE FROM commits WHERE last < ?1", params![batch.last])?;
     }

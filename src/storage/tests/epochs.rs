@@ -326,7 +326,8 @@ fn no_more_epochs_are_kept_than_are_promised() {
         &file,
         "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 4200)
          INSERT INTO epochs(position, id, at, first, last)
-         SELECT i, printf('%032x', i), 1, 1, 1 FROM n",
+         SELECT i, printf('%032x', i), 1, 1, 1 FROM n;
+         DELETE FROM meta WHERE name = 'epochs'",
     );
     let storage = Box::new(open(&file).unwrap());
     assert_eq!(storage.epochs().rows().len(), crate::storage::epochs::MAX_EPOCHS);
