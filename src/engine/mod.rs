@@ -159,6 +159,7 @@ pub struct Engine {
     probe: Option<metrics_table::Probe>,
     /// What commits become.
     pub(crate) log: Log,
+    shared_answers: continuity::SharedAnswers,
     #[cfg(feature = "sqlite")]
     backups: Option<ops::BackupDesk>,
     /// Commits whose effects on rules have not been published yet.
@@ -256,6 +257,7 @@ impl Engine {
             world: None,
             probe: None,
             log: Log::new(&options),
+            shared_answers: continuity::SharedAnswers::default(),
             #[cfg(feature = "sqlite")]
             backups: None,
             unpublished: Vec::new(),

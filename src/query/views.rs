@@ -382,6 +382,12 @@ impl Views {
         self.news_number
     }
 
+    /// How many commits views have followed, and how much has happened to them: as
+    /// long as both are the same, so is every result.
+    pub fn followed_to(&self) -> (u64, u64) {
+        (self.commits, self.news_number)
+    }
+
     /// Live views.
     pub fn count(&self) -> usize {
         self.views.len()

@@ -6,13 +6,16 @@
 //! a subscription whose client is away.
 
 mod position;
+mod reason;
 mod resume;
 mod ring;
+mod shared;
 mod stats;
 mod token;
 
 pub(in crate::engine) use resume::{Asked, Resumption};
 pub(crate) use ring::{Past, Ring};
+pub(in crate::engine) use shared::SharedAnswers;
 pub(in crate::engine) use token::{Token, TokenText};
 
 use super::Engine;

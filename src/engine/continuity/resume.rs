@@ -6,8 +6,11 @@
 //! only looked after that no key is told that the client was never shown.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use super::reason::Reason;
 use super::ring::KeyText;
+use super::shared::{Came, Verdict};
 use super::token::{Token, TokenText, fingerprint};
 use crate::app::{CommitSeq, ConnId};
 use crate::engine::Engine;
@@ -20,34 +23,6 @@ use crate::store::{BucketId, Key};
 
 /// Changed keys that are always told one by one, however short the result.
 const FEW_KEYS: usize = 64;
-
-/// Why the whole result is sent to somebody who came with a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(in crate::engine) enum Reason {
-    Token,
-    Epoch,
-    Ahead,
-    Definition,
-    Whole,
-    Evicted,
-    Cleared,
-    Size,
-}
-
-impl Reason {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Reason::Token => "token",
-            Reason::Epoch => "epoch",
-            Reason::Ahead => "ahead",
-            Reason::Definition => "definition",
-            Reason::Whole => "whole",
-            Reason::Evicted => "evicted",
-            Reason::Cleared => "cleared",
-            Reason::Size => "size",
-        }
-    }
-}
 
 /// The field `resume` of a request.
 #[derive(Debug)]
@@ -66,7 +41,7 @@ struct Has {
 /// What a subscribe answers about it.
 #[derive(Debug)]
 pub(in crate::engine) struct Resumption {
-    verdict: Result<Vec<u8>, Option<Reason>>,
+    verdict: Result<Arc<[u8]>, Option<Reason>>,
     position: Position,
 }
 
@@ -220,12 +195,12 @@ impl Engine {
     /// The steps of continuity.md 4: the members that lead from what the client
     /// has to what is there, or why it needs everything.
     fn judge(
-        &self,
+        &mut self,
         view: ViewId,
         mode: Mode,
         has: &Has,
         needs_keys: bool,
-    ) -> Result<Result<Vec<u8>, Reason>, OpError> {
+    ) -> Result<Verdict, OpError> {
         let Some((token, commit)) = has.token else { return Ok(Err(Reason::Token)) };
         match self.log.epochs().check(token.epoch, commit, self.newest_commit()) {
             Ok(()) => {}
@@ -237,7 +212,7 @@ impl Engine {
             return Ok(Err(Reason::Definition));
         }
         if self.is_unchanged(view, commit) {
-            return Ok(Ok(Vec::new()));
+            return Ok(Ok(Arc::default()));
         }
         let Mode::Delta { positions } = mode else { return Ok(Err(Reason::Whole)) };
         let Some(bucket) = self.views.rows_of(view) else { return Ok(Err(Reason::Whole)) };
@@ -248,11 +223,37 @@ impl Engine {
         if ring.barrier(bucket) > commit {
             return Ok(Err(Reason::Cleared));
         }
-        let Some(keys) = self.changed_keys(view, bucket, commit)? else {
-            return Ok(Err(Reason::Size));
+        let came = Came { token, commit, needs_keys };
+        let known = has.keys.as_ref().filter(|_| needs_keys);
+        self.told_since((view, bucket), came, known, positions)
+    }
+
+    /// The changes since a commit, made once for all who came with the same.
+    fn told_since(
+        &mut self,
+        (view, bucket): (ViewId, BucketId),
+        came: Came,
+        known: Option<&HashSet<Key>>,
+        positions: bool,
+    ) -> Result<Verdict, OpError> {
+        let at = self.views.followed_to();
+        self.budget.spend(1)?;
+        if known.is_none()
+            && let Some(verdict) = self.shared_answers.get(at, &came)
+        {
+            return Ok(verdict);
+        }
+        let verdict = match self.changed_keys(view, bucket, came.commit)? {
+            None => Err(Reason::Size),
+            Some(keys) => {
+                let keys = keys.into_iter().filter_map(KeyText::key).collect();
+                self.changes_of(view, keys, known, (came.needs_keys, positions))?.map(Arc::from)
+            }
         };
-        let keys = keys.into_iter().filter_map(KeyText::key).collect();
-        self.changes_of(view, keys, has.keys.as_ref(), (needs_keys, positions))
+        if known.is_none() {
+            self.shared_answers.keep(at, came, &verdict);
+        }
+        Ok(verdict)
     }
 
     /// Whether the result is that of a commit.

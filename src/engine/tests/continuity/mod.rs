@@ -7,6 +7,7 @@ mod numbers;
 mod property;
 mod resume;
 mod rights;
+mod shared;
 mod windows;
 
 use crate::app::ConnId;
