@@ -11,13 +11,13 @@
 //! Files from the ground up; each imports only what stands above its line:
 //!
 //! 1. `bound`, `client_sessions`, `client_sessions/receipts`, `clock`, `continuity`,
-//!    `continuity/position`, `continuity/ring`, `continuity/ring/page`, `continuity/stats`,
-//!    `disk`, `door/status`, `introspection`, `introspection/fields`, `introspection/meter`,
-//!    `introspection/scans`, `logic`, `many`, `metrics`, `metrics_table/figures`,
-//!    `metrics_table/render`, `ops/access`, `ops/audit`, `ops/identity/roles`, `ops/no_backup`,
-//!    `ops/subscribe_many`, `orphans`, `outcome`, `output`, `procedures/steps`,
-//!    `rules_bridge/store_events`, `rules_bridge/store_service`, `sets`,
-//!    `subscriptions/positions`, `subscriptions/proof`, `subscriptions/sessions`,
+//!    `continuity/position`, `continuity/reason`, `continuity/ring`, `continuity/ring/page`,
+//!    `continuity/stats`, `disk`, `door/status`, `introspection`, `introspection/fields`,
+//!    `introspection/meter`, `introspection/scans`, `logic`, `many`, `metrics`,
+//!    `metrics_table/figures`, `metrics_table/render`, `ops/access`, `ops/audit`,
+//!    `ops/identity/roles`, `ops/no_backup`, `ops/subscribe_many`, `orphans`, `outcome`,
+//!    `output`, `procedures/steps`, `rules_bridge/store_events`, `rules_bridge/store_service`,
+//!    `sets`, `subscriptions/positions`, `subscriptions/proof`, `subscriptions/sessions`,
 //!    `subscriptions/windows`, `timers`
 //! 2. `app`, `budgets`, `client_sessions/table`, `door`, `door/rpc`, `expiry`, `heartbeat`,
 //!    `introspection/load`, `introspection/views`, `log_level`, `metrics_table`,
@@ -33,16 +33,17 @@
 //!    `introspection/surroundings`, `named_records`, `ops/auth`, `ops/identity`,
 //!    `ops/identity/change`, `ops/procedures`, `revocation`, `rows`,
 //!    `rules_bridge/first_events`
-//! 9. `continuity/resume`, `ops/explain`, `ops/identity/owners`, `ops/identity/session`,
+//! 9. `continuity/shared`, `ops/explain`, `ops/identity/owners`, `ops/identity/session`,
 //!    `ops/session`, `scopes`, `subscriptions/publish`
-//! 10. `door/live`, `introspection/trace`, `ops`, `ops/identity/passwords`,
-//!     `ops/identity/users`, `ops/logic`, `ops/rules`, `ops/store`, `ops/store/many`,
-//!     `ops/store/reads`, `ops/store/transaction`, `ops/windows`, `rules_bridge/numbered`,
-//!     `rules_bridge/subscriptions`, `subscriptions/release`
-//! 11. `ops/backup`, `ops/identity/signup`, `ops/queries`, `ops/store/asked`, `procedures`,
-//!     `requests`, `rules_bridge`
-//! 12. `jobs`, `ops/store/admin`, `options`
-//! 13. `commit_log`
+//! 10. `continuity/resume`, `door/live`, `introspection/trace`, `ops`,
+//!     `ops/identity/passwords`, `ops/identity/users`, `ops/rules`, `ops/store`,
+//!     `ops/store/many`, `ops/store/reads`, `ops/store/transaction`, `ops/windows`,
+//!     `rules_bridge/numbered`, `rules_bridge/subscriptions`, `subscriptions/release`
+//! 11. `introspection/traced`, `ops/identity/signup`, `ops/logic`, `ops/queries`,
+//!     `ops/store/asked`
+//! 12. `ops/backup`, `ops/store/admin`, `procedures`, `requests`, `rules_bridge`
+//! 13. `jobs`, `options`
+//! 14. `commit_log`
 
 mod app;
 mod audited;
