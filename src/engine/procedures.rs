@@ -264,24 +264,22 @@ impl Running<'_> {
         };
         let budget = self.engine.budget.clone();
         let place = (bucket, filter.as_ref());
-        let written = match &mut self.transaction {
-            Some(Transaction { draft, .. }) => {
-                let Engine { store, ids, .. } = &mut *self.engine;
-                many.run(draft, (store, ids), place, (&budget, 0))?
-            }
-            None => self.write_step(kind.mode(), |draft, store, ids| {
-                many.run(draft, (store, ids), place, (&budget, 0))
-            })?,
-        };
+        let written = self.write(kind.mode(), |draft, store, ids| {
+            many.run(draft, (store, ids), place, (&budget, 0))
+        })?;
         Ok(written.into_json())
     }
 
-    /// A write of its own, with the rights of the step.
-    fn write_step<T>(
+    /// A write in the transaction, or else of its own, with the rights of the step.
+    fn write<T>(
         &mut self,
         mode: Mode,
         prepare: impl FnOnce(&mut Draft, &Store, &mut crate::ids::IdSource) -> Result<T, OpError>,
     ) -> Result<T, OpError> {
+        if let Some(Transaction { draft, .. }) = &mut self.transaction {
+            let Engine { store, ids, .. } = &mut *self.engine;
+            return prepare(draft, store, ids);
+        }
         let (sight, writer) = (self.sight.clone(), self.writer);
         self.engine.write_draft(mode, |draft, store, ids| {
             draft.set_sight(sight);

@@ -368,10 +368,14 @@ impl Engine {
 
     /// So much of its output waits that a connection is not read from, or no longer:
     /// the bounds are those of the transport.
+    #[inline]
     pub(in crate::engine) fn note_reading(&mut self, conn: ConnId) {
-        if self.traces.all.is_empty() {
-            return;
+        if !self.traces.all.is_empty() {
+            self.trace_reading(conn);
         }
+    }
+
+    fn trace_reading(&mut self, conn: ConnId) {
         let (most, threshold) = (self.options.max_buffered_bytes, self.options.push_threshold());
         let Some(known) = self.conns.get_mut(conn) else { return };
         let buffered = known.buffered;

@@ -31,7 +31,11 @@ impl Histogram {
 
     /// One more, of so many microseconds.
     pub fn count(&mut self, micros: u64) {
-        let at = self.bounds.partition_point(|bound| *bound < micros);
+        // Most are short, and there are as many as pushes.
+        let at = match self.bounds.first() {
+            Some(first) if micros <= *first => 0,
+            _ => self.bounds.partition_point(|bound| *bound < micros),
+        };
         if let Some(count) = self.counts.get_mut(at) {
             *count += 1;
         }

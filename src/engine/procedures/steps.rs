@@ -1,11 +1,10 @@
 //! Steps that write one record.
 
-use super::{Running, Transaction, applied, expected, filled, json_of, members_of};
-use crate::engine::Engine;
+use super::{Running, applied, expected, filled, json_of, members_of};
 use crate::json::Json;
 use crate::procedures::{Action, Scope};
 use crate::protocol::OpError;
-use crate::store::{BucketId, Data, Draft, Edit, Lookup, Mode, Store};
+use crate::store::{BucketId, Data, Edit, Lookup, Mode};
 
 impl Running<'_> {
     pub(super) fn insert_step(
@@ -17,15 +16,9 @@ impl Running<'_> {
         let data = filled(action, scope, "data")?.as_ref().and_then(json_of);
         let data = data.as_ref().and_then(Json::as_object).map(Data::from);
         let data = data.unwrap_or_default();
-        let row = match &mut self.transaction {
-            Some(Transaction { draft, .. }) => {
-                let Engine { store, ids, .. } = &mut *self.engine;
-                draft.insert(store, ids, bucket, &data)?
-            }
-            None => self.write_step(Mode::Single, |draft, store, ids| {
-                draft.insert(store, ids, bucket, &data)
-            })?,
-        };
+        let row = self.write(Mode::Single, |draft, store, ids| {
+            draft.insert(store, ids, bucket, &data)
+        })?;
         Ok(row.to_json())
     }
 
@@ -42,14 +35,8 @@ impl Running<'_> {
         apply.check_apart(&data, "data")?;
         let expect = expected(action, scope)?;
         let edit = Edit { data: &data, apply: &apply, expect: expect.as_ref() };
-        let row = match &mut self.transaction {
-            Some(Transaction { draft, .. }) => {
-                draft.edit(&self.engine.store, bucket, &key, edit)?
-            }
-            None => self.write_step(Mode::Single, |draft, store, _| {
-                draft.edit(store, bucket, &key, edit)
-            })?,
-        };
+        let row = self
+            .write(Mode::Single, |draft, store, _| draft.edit(store, bucket, &key, edit))?;
         Ok(row.to_json())
     }
 
@@ -61,16 +48,10 @@ impl Running<'_> {
     ) -> Result<Json, OpError> {
         let key = key_of(action, scope)?;
         let expect = expected(action, scope)?;
-        let delete = |draft: &mut Draft, store: &Store| match &expect {
+        self.write(Mode::Single, |draft, store, _| match &expect {
             Some(expect) => draft.delete_expected(store, bucket, &key, expect),
             None => draft.delete(store, bucket, &key),
-        };
-        match &mut self.transaction {
-            Some(Transaction { draft, .. }) => delete(draft, &self.engine.store)?,
-            None => {
-                self.write_step(Mode::Single, |draft, store, _| delete(draft, store))?;
-            }
-        }
+        })?;
         Ok(Json::Null)
     }
 }

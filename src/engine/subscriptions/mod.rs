@@ -11,6 +11,7 @@
 //! is owed one push (or, in delta mode, the deltas in order or one reset) of
 //! what is newest when it may be sent to again.
 
+mod first;
 mod moved;
 mod positions;
 mod proof;
@@ -22,14 +23,16 @@ mod windows;
 #[cfg(test)]
 mod tests;
 
-pub(super) use proof::PATIENCE_MS;
+pub(super) use first::{First, PATIENCE_MS};
 use proof::Proof;
 pub(super) use publish::Kind;
 pub(super) use publish::{subscription_id, subscription_not_found, subscription_number};
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use super::Engine;
 use crate::app::{CommitSeq, ConnId};
@@ -101,47 +104,6 @@ struct Hold {
     owed: Option<Owed>,
     /// What is owed comes with a new token: the old one names something else.
     token: bool,
-}
-
-/// The published clients discard a push for an id that they do not know yet,
-/// and they learn of it only when they have handled the response.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum First {
-    /// The first push may leave.
-    #[default]
-    Over,
-    /// The response has not left: it ends with this byte of the connection's
-    /// output.
-    Queued { end: u64, round: u64 },
-    /// The response is being queued.
-    Answering,
-    /// The first push may leave at this time, when the connection has answered
-    /// this many pings.
-    At { at: u64, round: u64 },
-}
-
-impl First {
-    /// So many bytes of the output have left. If that was the response, the first
-    /// push may leave at `at`: the answer, once.
-    pub fn response_left(&mut self, written: u64, at: u64) -> Option<u64> {
-        let First::Queued { end, round } = *self else { return None };
-        if end > written {
-            return None;
-        }
-        *self = First::At { at, round };
-        Some(at)
-    }
-
-    /// Whether the first push must not leave yet.
-    pub fn waits(self, now: u64, proven: u64) -> bool {
-        match self {
-            First::Over => false,
-            First::At { at, round } => {
-                now < at || (proven < round && now < at.saturating_add(proof::PATIENCE_MS))
-            }
-            First::Queued { .. } | First::Answering => true,
-        }
-    }
 }
 
 #[derive(Debug)]

@@ -12,16 +12,12 @@
 //! has opened a session handles answers and pushes in the order in which they
 //! arrive, and needs none of this.
 
-use super::First;
+use super::first::First;
 use crate::app::{ConnId, Effect, PROBE_FRAME_BYTES};
 use crate::engine::Engine;
 
 /// Pings that must be answered behind a response.
 const ROUNDS: u64 = 2;
-
-/// Milliseconds after which a first push leaves although the peer, against the
-/// standard, answers no pings.
-pub(in crate::engine) const PATIENCE_MS: u64 = 2_000;
 
 /// How far one connection is.
 #[derive(Debug, Default)]

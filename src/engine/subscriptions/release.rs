@@ -1,6 +1,6 @@
 //! When a held subscription may be sent to again, and what it is sent then.
 
-use super::proof::PATIENCE_MS;
+use super::first::PATIENCE_MS;
 use super::publish::Kind;
 use super::{Delta, First, Mode, Owed};
 use crate::app::ConnId;

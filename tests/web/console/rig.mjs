@@ -82,9 +82,8 @@ export async function open(t, server, route, { expected, ...options } = {}) {
   const wrong = [];
   page.on("pageerror", (error) => wrong.push(error.stack));
   page.on("console", (line) => {
-    // A connection that was cut, or a file that a killed server did not send, is
-    // the browser's own line.
-    if (line.type() == "error" && !/WebSocket connection|net::ERR_CONNECTION_(RESET|REFUSED)/.test(line.text()) && !expected?.test(line.text())) wrong.push(line.text());
+    // A connection that was cut is the browser's own line.
+    if (line.type() == "error" && !/WebSocket connection/.test(line.text()) && !expected?.test(line.text())) wrong.push(line.text());
   });
   page.on("request", (request) => {
     if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).host != new URL(origin).host) wrong.push(`asked ${request.url()}`);
