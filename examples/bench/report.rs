@@ -108,6 +108,23 @@ impl Report {
         self.add(mode, title, rows, ratios);
     }
 
+    /// A series whose ratios are promised to be at most `most`.
+    pub fn series_within(&mut self, mode: &str, title: &str, rows: &[Row], most: f64) {
+        self.series(mode, title, rows);
+        let [first, rest @ ..] = rows else { return };
+        for metric in rest.iter().flat_map(|row| row.over(first).metrics) {
+            if let Some(ratio) = metric.value.filter(|ratio| *ratio > most) {
+                self.fail(
+                    mode,
+                    &format!(
+                        "{title}: {} is {ratio:.2} times as much, at most {most} are promised",
+                        metric.name
+                    ),
+                );
+            }
+        }
+    }
+
     fn add(&mut self, mode: &str, title: &str, rows: &[Row], ratios: Vec<Row>) {
         self.cases.push(json!({
             "mode": mode,

@@ -16,9 +16,8 @@ impl Running<'_> {
         let data = filled(action, scope, "data")?.as_ref().and_then(json_of);
         let data = data.as_ref().and_then(Json::as_object).map(Data::from);
         let data = data.unwrap_or_default();
-        let row = self.write(Mode::Single, |draft, store, ids| {
-            draft.insert(store, ids, bucket, &data)
-        })?;
+        let row =
+            self.write(Mode::Single, |draft, store, ids| draft.insert(store, ids, bucket, &data))?;
         Ok(row.to_json())
     }
 
@@ -35,8 +34,8 @@ impl Running<'_> {
         apply.check_apart(&data, "data")?;
         let expect = expected(action, scope)?;
         let edit = Edit { data: &data, apply: &apply, expect: expect.as_ref() };
-        let row = self
-            .write(Mode::Single, |draft, store, _| draft.edit(store, bucket, &key, edit))?;
+        let row =
+            self.write(Mode::Single, |draft, store, _| draft.edit(store, bucket, &key, edit))?;
         Ok(row.to_json())
     }
 

@@ -252,7 +252,7 @@ impl Group {
 
     /// Inside of another, also a group without conditions of its own is work.
     fn is_paid(&self, look: &Look<'_>) -> bool {
-        look.budget().spend(u64::from(self.conditions.is_empty())).is_ok()
+        !self.conditions.is_empty() || look.budget().spend(1).is_ok()
     }
 }
 

@@ -27,6 +27,13 @@ pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
             }
         }
     }
+    // The last places are looked at together with some in front of them, which is
+    // less work than one by one.
+    if let (Some(head), Some(tail)) = (starts.last_chunk(), behind.last_chunk())
+        && !ends.fit_somewhere(head, tail)
+    {
+        return false;
+    }
     let at = heads.len() * LANES;
     look_closer(text, part, ends, at, rest_heads, rest_tails, &mut patience)
         .unwrap_or_else(|| contains_anyway(text, part))

@@ -1,8 +1,8 @@
 //! Who may write which record, and what happens to it when rights go.
 
 use super::{BUCKET, ask, done, insert, keys, leave, open, options, rig_with};
+use crate::engine::RulesSetup;
 use crate::engine::tests::{Rig, external_rig, rig_with as rig_with_auth};
-use crate::engine::{RulesSetup};
 use crate::json::Json;
 
 #[test]
