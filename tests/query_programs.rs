@@ -61,6 +61,11 @@ impl Session {
         assert_eq!(reply["type"], "result", "{reply}");
     }
 
+    fn costly_views(&mut self) -> u64 {
+        let reply = self.call(json!({"type": "server.stats", "details": true}));
+        reply["data"]["limits"]["costlyViews"].as_u64().expect("a number")
+    }
+
     /// What is pushed before the answer to the next request.
     fn pushes(&mut self) -> Vec<Value> {
         self.id += 1;
@@ -293,4 +298,30 @@ fn a_query_may_ask_for_the_rows_of_somebody() {
         "bucket": "members", "filter": {"user": "{{ session.userId }}", "id": 1}, "field": "room"}));
     assert_eq!(redefined["type"], "result", "{redefined}");
     assert_eq!(session.pushes()[0]["all"], json!([2, 3]));
+}
+
+#[test]
+fn what_a_query_reads_is_paid_for() {
+    let all = |cx: &QueryCx<'_>, _: Option<&Value>| {
+        let bucket = cx.bucket("t")?;
+        // What it makes of what was cut short is not used.
+        Ok(Some(json!((0..50).map(|_| bucket.all().len()).max())))
+    };
+    let builder = server().set("limits.requestSteps", 10_000).set("limits.viewSteps", 5_000);
+    let mut session = Session::new(builder.program_query("all", all).build().expect("starts"));
+    for id in 0..80 {
+        session.insert("t", json!({"id": id}));
+    }
+    let cheap = session.subscribe("all", json!({"n": 1}));
+    assert_eq!(cheap["data"]["data"], 80, "{cheap}");
+    assert_eq!(session.costly_views(), 0);
+    for id in 80..199 {
+        session.insert("t", json!({"id": id}));
+    }
+    // Those that are subscribed to are kept, but not after each commit.
+    assert_eq!(session.costly_views(), 1);
+    let dear = session.subscribe("all", json!({"n": 2}));
+    assert_eq!(dear["message"], "Request is too costly: more than 10000 steps", "{dear}");
+    let once = session.call(json!({"type": "store.query", "query": "all"}));
+    assert_eq!(once["message"], "Request is too costly: more than 10000 steps", "{once}");
 }

@@ -286,7 +286,7 @@ impl Views {
             Source::Derived(_) => Err(not_a_query(name)),
             Source::Program(program) => {
                 let params = given.map(Raw::to_json).as_ref().map(serde_json::Value::from);
-                let view = ProgramView::new(store, Arc::clone(program), params)?;
+                let view = ProgramView::new(store, Arc::clone(program), params, budget)?;
                 match view.body() {
                     Some(body) => out.extend_from_slice(&body),
                     None => out.extend_from_slice(b"null"),

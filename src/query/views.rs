@@ -181,7 +181,7 @@ impl Views {
                     Some(view) => Err(*view),
                     None => {
                         let params = params.as_ref().map(Value::from);
-                        let view = ProgramView::new(store, Arc::clone(program), params)?;
+                        let view = ProgramView::new(store, Arc::clone(program), params, budget)?;
                         Ok(Live::Program(Box::new(view), Common::default()))
                     }
                 };
@@ -239,7 +239,8 @@ impl Views {
         match self.get_mut(id) {
             Some(Live::Declared(view)) => view.plan.budget = budget.clone(),
             Some(Live::Derived(view, _)) => view.charge(budget),
-            Some(Live::Program(..)) | None => {}
+            Some(Live::Program(view, _)) => view.budget = budget.clone(),
+            None => {}
         }
     }
 

@@ -15,7 +15,7 @@ use crate::budget::Budget;
 use crate::json::{Json, Object};
 use crate::protocol::OpError;
 use crate::store::rows::{Bound, Principal};
-use crate::store::{Aggregate, Bucket, BucketId, Filter, Key, Lookup, Store};
+use crate::store::{Aggregate, Bucket, BucketId, Filter, Key, Lookup, Row, Store};
 
 /// What a result depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,17 +36,25 @@ impl Dependencies {
 
 /// The data as the current commit has left it: everything, unless
 /// [`QueryCx::rows_of`] somebody is asked for.
+///
+/// What is read counts as what a request reads does (`limits.requestSteps`): a
+/// first result that costs more is refused to who subscribes, whatever the query
+/// then returns, and a query that costs more than `limits.viewSteps` for one
+/// commit follows later ones at intervals.
 #[derive(Debug)]
 pub struct QueryCx<'s> {
     store: &'s Store,
     read: Rc<RefCell<Dependencies>>,
     /// Whose row rules hold.
     whose: Option<Session>,
+    /// When it is used up, everything that is read ends early, and the result is
+    /// not used.
+    budget: Budget,
 }
 
 impl<'s> QueryCx<'s> {
-    pub(crate) fn new(store: &'s Store) -> Self {
-        QueryCx { store, read: Rc::default(), whose: None }
+    pub(crate) fn new(store: &'s Store, budget: &Budget) -> Self {
+        QueryCx { store, read: Rc::default(), whose: None, budget: budget.clone() }
     }
 
     pub(crate) fn into_dependencies(self) -> Dependencies {
@@ -75,7 +83,12 @@ impl<'s> QueryCx<'s> {
     /// ```
     #[must_use]
     pub fn rows_of(&self, session: &Session) -> QueryCx<'s> {
-        QueryCx { store: self.store, read: Rc::clone(&self.read), whose: Some(session.clone()) }
+        QueryCx {
+            store: self.store,
+            read: Rc::clone(&self.read),
+            whose: Some(session.clone()),
+            budget: self.budget.clone(),
+        }
     }
 
     /// A bucket to read from.
@@ -90,7 +103,7 @@ impl<'s> QueryCx<'s> {
             None => Bound::All,
             Some(session) => self.shown_to(session, bucket)?,
         };
-        Ok(QueryBucket { bucket, read: &self.read, shown })
+        Ok(QueryBucket { bucket, read: &self.read, shown, budget: &self.budget })
     }
 
     /// What somebody may read of a bucket. The result depends on the buckets of
@@ -111,7 +124,7 @@ impl<'s> QueryCx<'s> {
         let values = |name: &str| {
             let set = self.store.set(name).ok_or_else(OpError::internal)?;
             let without = who(&|_| Err(OpError::internal()));
-            let (from, values) = set.read(self.store, name, &without, &Budget::unlimited())?;
+            let (from, values) = set.read(self.store, name, &without, &self.budget)?;
             self.read.borrow_mut().buckets.insert(from);
             Ok(values)
         };
@@ -126,6 +139,7 @@ pub struct QueryBucket<'c> {
     bucket: &'c Bucket,
     read: &'c RefCell<Dependencies>,
     shown: Bound,
+    budget: &'c Budget,
 }
 
 /// A page of [`QueryBucket::paginate`].
@@ -154,6 +168,12 @@ impl<'c> QueryBucket<'c> {
         self.bucket
     }
 
+    fn value(&self, row: &Row) -> Value {
+        // Whoever has spent too much is told so when the query has ended.
+        let _ = self.budget.spend_bytes(row.memory());
+        value_of(row)
+    }
+
     fn compile(&self, filter: &Value) -> Result<Filter, OpError> {
         let filter = Filter::from_json(self.bucket.layout(), &Json::from(filter.clone()))?;
         Ok(self.shown.narrow(filter))
@@ -177,18 +197,22 @@ impl<'c> QueryBucket<'c> {
     pub fn get(&self, key: &Value) -> Option<Value> {
         let key = Key::from_json(&Json::from(key.clone()))?;
         self.read.borrow_mut().records.insert((self.bucket.id(), key.clone()));
+        self.budget.spend(1).ok()?;
         let row = self.bucket.get(&key);
-        row.filter(|row| self.shown.allows(row, &Budget::unlimited())).map(value_of)
+        row.filter(|row| self.shown.allows(row, self.budget)).map(|row| self.value(row))
     }
 
     /// All records in table order.
     pub fn all(&self) -> Vec<Value> {
         let bucket = self.all_of_it();
         match self.seen() {
-            None => bucket.iter().map(|(_, row)| value_of(row)).collect(),
+            None => {
+                let rows = bucket.iter().take_while(|_| self.budget.spend(1).is_ok());
+                rows.map(|(_, row)| self.value(row)).collect()
+            }
             Some(seen) => {
-                let free = Budget::unlimited();
-                bucket.in_table_order(Some(seen), &free).map(|(_, row)| value_of(row)).collect()
+                let rows = bucket.in_table_order(Some(seen), self.budget);
+                rows.map(|(_, row)| self.value(row)).collect()
             }
         }
     }
@@ -200,9 +224,8 @@ impl<'c> QueryBucket<'c> {
     /// `Invalid filter: {reason}`
     pub fn filter(&self, filter: &Value) -> Result<Vec<Value>, OpError> {
         let filter = self.compile(filter)?;
-        let free = Budget::unlimited();
-        let rows = self.all_of_it().select(Some(&filter), &free);
-        Ok(rows.map(|(_, row)| value_of(row)).collect())
+        let rows = self.all_of_it().select(Some(&filter), self.budget);
+        Ok(rows.map(|(_, row)| self.value(row)).collect())
     }
 
     /// The first record that matches.
@@ -212,9 +235,8 @@ impl<'c> QueryBucket<'c> {
     /// As [`QueryBucket::filter`].
     pub fn find_one(&self, filter: &Value) -> Result<Option<Value>, OpError> {
         let filter = self.compile(filter)?;
-        let free = Budget::unlimited();
-        let first = self.all_of_it().select(Some(&filter), &free).next();
-        Ok(first.map(|(_, row)| value_of(row)))
+        let first = self.all_of_it().select(Some(&filter), self.budget).next();
+        Ok(first.map(|(_, row)| self.value(row)))
     }
 
     /// How many records match; without a filter, how many there are.
@@ -227,27 +249,27 @@ impl<'c> QueryBucket<'c> {
         let filter = self.filter_or_seen(filter)?;
         Ok(match &filter {
             None => bucket.len(),
-            Some(filter) => bucket.select(Some(filter), &Budget::unlimited()).count(),
+            Some(filter) => bucket.select(Some(filter), self.budget).count(),
         })
     }
 
     /// The first `n` records.
     pub fn first(&self, n: usize) -> Vec<Value> {
         self.all_of_it()
-            .first_shown(n, self.seen(), &Budget::unlimited())
+            .first_shown(n, self.seen(), self.budget)
             .into_iter()
             .flatten()
-            .map(value_of)
+            .map(|row| self.value(row))
             .collect()
     }
 
     /// The last `n` records, in ascending order.
     pub fn last(&self, n: usize) -> Vec<Value> {
         self.all_of_it()
-            .last_shown(n, self.seen(), &Budget::unlimited())
+            .last_shown(n, self.seen(), self.budget)
             .into_iter()
             .flatten()
-            .map(value_of)
+            .map(|row| self.value(row))
             .collect()
     }
 
@@ -255,19 +277,22 @@ impl<'c> QueryBucket<'c> {
     pub fn paginate(&self, limit: usize, after: Option<&Value>) -> Page {
         let bucket = self.all_of_it();
         let wanted = limit.saturating_add(1);
-        let free = Budget::unlimited();
         let rows = match after {
             Some(after) => {
                 let after = Lookup::from(&Json::from(after.clone()));
-                bucket.after_shown(&after, wanted, self.seen(), &free)
+                bucket.after_shown(&after, wanted, self.seen(), self.budget)
             }
-            None => bucket.first_shown(wanted, self.seen(), &free),
+            None => bucket.first_shown(wanted, self.seen(), self.budget),
         };
         let mut rows = rows.unwrap_or_default();
         let has_more = rows.len() > limit;
         rows.truncate(limit);
         let last = rows.last().map(|row| Value::from(&bucket.key_of(row).to_json()));
-        Page { records: rows.into_iter().map(value_of).collect(), has_more, next_cursor: last }
+        Page {
+            records: rows.into_iter().map(|row| self.value(row)).collect(),
+            has_more,
+            next_cursor: last,
+        }
     }
 
     fn aggregate(
@@ -278,8 +303,7 @@ impl<'c> QueryBucket<'c> {
     ) -> Result<Option<f64>, OpError> {
         let bucket = self.all_of_it();
         let filter = self.filter_or_seen(filter)?;
-        let free = Budget::unlimited();
-        let rows = bucket.select(filter.as_ref(), &free).map(|(_, row)| row);
+        let rows = bucket.select(filter.as_ref(), self.budget).map(|(_, row)| row);
         Ok(function.over(rows, &bucket.layout().field(field)))
     }
 
@@ -355,13 +379,8 @@ impl<'c> QueryBucket<'c> {
             }
             (filter, seen) => filter.or_else(|| seen.map(|seen| (**seen).clone())),
         };
-        let plan = Plan::new(
-            bucket,
-            &definition,
-            &Params::default(),
-            filter.as_ref(),
-            &Budget::unlimited(),
-        )?;
+        let plan =
+            Plan::new(bucket, &definition, &Params::default(), filter.as_ref(), self.budget)?;
         let Evaluated::List(groups) = plan.evaluate(bucket) else { return Ok(Vec::new()) };
         let mut texts = Vec::new();
         super::super::list::write_list(groups.iter(), &plan.projection, &mut texts);

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::super::view::{Body, Changed, ViewStats};
 use super::{Dependencies, Effect, Program, QueryCx, RecordChange, Started};
+use crate::budget::Budget;
 use crate::json::Json;
 use crate::protocol::{ErrorCode, OpError};
 use crate::store::{Change, Store};
@@ -22,6 +23,8 @@ pub(crate) struct ProgramView {
     state: Option<Box<dyn Any + Send>>,
     result: Option<Json>,
     body: Body,
+    /// What its upkeep is taken from.
+    pub budget: Budget,
     pub dependencies: Dependencies,
     pub failures: u64,
 }
@@ -45,6 +48,7 @@ impl ProgramView {
         store: &Store,
         program: Arc<dyn Program>,
         params: Option<Value>,
+        budget: &Budget,
     ) -> Result<ProgramView, OpError> {
         let mut view = ProgramView {
             program,
@@ -52,6 +56,7 @@ impl ProgramView {
             state: None,
             result: None,
             body: None,
+            budget: budget.clone(),
             dependencies: Dependencies::default(),
             failures: 0,
         };
@@ -62,9 +67,12 @@ impl ProgramView {
 
     /// Runs it from scratch. An error leaves everything as it was.
     fn start(&mut self, store: &Store) -> Result<Option<Json>, OpError> {
-        let cx = QueryCx::new(store);
+        let cx = QueryCx::new(store, &self.budget);
         let run = catch_unwind(AssertUnwindSafe(|| self.program.start(&cx, self.params.as_ref())));
-        let Started { result, state } = run.unwrap_or_else(|_| Err(panicked()))?;
+        let run = run.unwrap_or_else(|_| Err(panicked()));
+        // Also of a query that made something of what was cut short.
+        self.budget.check()?;
+        let Started { result, state } = run?;
         self.state = state;
         self.dependencies = cx.into_dependencies();
         Ok(result.map(Json::from))
@@ -107,6 +115,8 @@ impl ProgramView {
                 stats.changes += 1;
                 self.result = next;
                 let body = text(self.result.as_ref());
+                // Its upkeep has no end.
+                let _ = self.budget.spend_bytes(body.as_ref().map_or(0, |body| body.len()));
                 let previous = std::mem::replace(&mut self.body, body.clone());
                 Some(Changed {
                     full: true,
