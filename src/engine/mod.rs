@@ -17,14 +17,14 @@
 //!    `metrics_table/figures`, `metrics_table/render`, `ops/access`, `ops/audit`,
 //!    `ops/identity/roles`, `ops/no_backup`, `ops/subscribe_many`, `orphans`, `outcome`,
 //!    `output`, `procedures/steps`, `rules_bridge/store_events`, `rules_bridge/store_service`,
-//!    `sets`, `subscriptions/positions`, `subscriptions/proof`, `subscriptions/sessions`,
+//!    `sets`, `subscriptions/first`, `subscriptions/positions`, `subscriptions/sessions`,
 //!    `subscriptions/windows`, `timers`
 //! 2. `app`, `budgets`, `client_sessions/table`, `door`, `door/rpc`, `expiry`, `heartbeat`,
 //!    `introspection/load`, `introspection/views`, `log_level`, `metrics_table`,
 //!    `metrics_table/world`, `notices`, `ops/identity/acl`, `readiness`, `shutdown`,
-//!    `subscriptions/moved`
-//! 3. `client_sessions/stored`, `metrics_table/rows`, `spread`
-//! 4. `client_sessions/once`
+//!    `subscriptions/moved`, `subscriptions/proof`
+//! 3. `client_sessions/stored`, `metrics_table/series`, `spread`
+//! 4. `client_sessions/once`, `metrics_table/rows`
 //! 5. `audited`
 //! 6. `conn`
 //! 7. `introspection/insights`, `introspection/top`, `ops/disconnect`, `ops/server`,

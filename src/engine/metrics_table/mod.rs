@@ -9,6 +9,7 @@
 mod figures;
 mod render;
 mod rows;
+mod series;
 mod world;
 
 use std::borrow::Cow;
