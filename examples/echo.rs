@@ -1,13 +1,16 @@
 //! An echo server on the real transport, for the test suites of the WebSocket
 //! protocol (`tests/autobahn`) and for measuring the transport by itself.
 //!
-//! Usage: `echo [ADDRESS]` (default `127.0.0.1:0`); prints the URL it listens on.
+//! Usage: `echo [ADDRESS [CERT KEY]]` (default `127.0.0.1:0`); prints the URL it
+//! listens on, and with a certificate and its key, which needs the feature `tls`, a
+//! second one for TLS.
 
 use noexd::app::{
     App, ConnId, Effect, Effects, Flow, HttpAnswer, HttpRequest, JobId, JobOutput, Now, Peer,
     TransportView,
 };
-use noexd::net::{Options, Transport, raise_open_files_limit};
+use noexd::net::tls::Files;
+use noexd::net::{Listening, Loaded, Options, Terms, Transport, raise_open_files_limit};
 use std::io::Write;
 use std::net::SocketAddr;
 
@@ -63,8 +66,8 @@ impl App for Echo {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     env_logger::init();
-    let address: SocketAddr =
-        std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:0").parse()?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let address: SocketAddr = arguments.first().map_or("127.0.0.1:0", String::as_str).parse()?;
     raise_open_files_limit()?;
     let options = Options {
         // The suites send messages of 16 MiB.
@@ -77,6 +80,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = transport.listen(address)?;
     transport.handle_signals(0, |_, _| {})?;
     println!("listening on ws://{address}/");
+    if let [_, cert, key] = arguments.as_slice() {
+        let (cert, key) = (cert.into(), key.into());
+        let files = Files { cert, key, client_ca: None, only_1_3: false };
+        let loaded = Loaded::from(files).map_err(|bad| format!("{}: {}", bad.key, bad.reason))?;
+        transport.certify(loaded);
+        let socket = Listening::bind(SocketAddr::new(address.ip(), 0))?;
+        let address = socket.address().ok_or("no address")?;
+        transport.take_over(socket, Terms { tls: true, ..Terms::default() })?;
+        println!("listening on wss://{address}/");
+    }
     std::io::stdout().flush()?;
     transport.run()?;
     Ok(())
