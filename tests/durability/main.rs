@@ -6,6 +6,7 @@ mod check;
 mod crash;
 mod crash_resume;
 mod damage;
+mod everyday;
 mod held;
 mod logic;
 mod noex;
