@@ -2,7 +2,8 @@
 //! sockets.
 //!
 //! `cargo run --release --example rows_bench` (or `scripts/bench --rows`) prints
-//! what a write that concerns one user costs with one user and with 10,000, and
+//! what a write that concerns one user costs with one user and with 10,000 (whose
+//! rule is equality, a set, a search for words), and
 //! what a record costs in an insert of its own and in one of a hundred. The many
 //! cost more because their views and connections are spread over memory that no
 //! cache holds, which is also true of queries with parameters.
@@ -27,6 +28,8 @@ enum Rule {
     Owner,
     /// A set of so many rooms, which nobody shares.
     Rooms(u32),
+    /// A search for the user's name in a text.
+    Words,
 }
 
 struct Bench {
@@ -47,7 +50,7 @@ fn used(began: Instant) -> Duration {
 fn engine(users: u32) -> Engine {
     let mut tokens = String::from(r#""t-root":{"userId":"root","roles":["admin","all"]}"#);
     for user in 0..users {
-        write!(tokens, r#","t-{user}":{{"userId":"u{user}","roles":["writer"]}}"#)
+        write!(tokens, r#","t-{user}":{{"userId":"u{user:05}","roles":["writer"]}}"#)
             .expect("a string takes it");
     }
     let mut options = Options::new();
@@ -110,7 +113,7 @@ impl Bench {
 
     fn define(&mut self, root: ConnId, name: &str, rest: &str) {
         self.send(root, &format!(
-            r#"{{"id":1,"type":"store.defineBucket","name":"{name}","config":{{"key":"id","schema":{{"id":{{"type":"number"}},"user":{{"type":"string"}},"owner":{{"type":"string"}},"room":{{"type":"number"}}}}{rest}}}}}"#
+            r#"{{"id":1,"type":"store.defineBucket","name":"{name}","config":{{"key":"id","schema":{{"id":{{"type":"number"}},"user":{{"type":"string"}},"owner":{{"type":"string"}},"room":{{"type":"number"}},"text":{{"type":"string","search":true}}}}{rest}}}}}"#
         ));
     }
 }
@@ -124,13 +127,14 @@ fn prepared(users: u32, rule: Rule) -> (Bench, ConnId) {
     let read = match rule {
         Rule::Owner => r#"{"owner":"{{ session.userId }}"}"#,
         Rule::Rooms(_) => r#"{"room":{"$in":"{{ sets.mine }}"}}"#,
+        Rule::Words => r#"{"text":{"$search":"{{ session.userId }}"}}"#,
     };
     if let Rule::Rooms(rooms) = rule {
         bench.define(root, "members", r#","indexes":["user"]"#);
         for member in 0..users * rooms {
             let user = member / rooms;
             bench.send(root, &format!(
-                r#"{{"id":1,"type":"store.insert","bucket":"members","data":{{"id":{member},"user":"u{user}","room":{member}}}}}"#
+                r#"{{"id":1,"type":"store.insert","bucket":"members","data":{{"id":{member},"user":"u{user:05}","room":{member}}}}}"#
             ));
         }
         bench.send(
@@ -145,11 +149,16 @@ fn prepared(users: u32, rule: Rule) -> (Bench, ConnId) {
     );
     for id in 0..MANY {
         let (user, room) = match rule {
-            Rule::Owner => (id % users, 0),
+            Rule::Owner | Rule::Words => (id % users, 0),
             Rule::Rooms(rooms) => (id % users, (id % users) * rooms + id / users % rooms),
         };
+        // What a search ends with is the beginning of a word.
+        let text = match rule {
+            Rule::Words => format!(r#","text":"From me to u{user:05}x""#),
+            Rule::Owner | Rule::Rooms(_) => String::new(),
+        };
         bench.send(root, &format!(
-            r#"{{"id":1,"type":"store.insert","bucket":"b","data":{{"id":{id},"owner":"u{user}","room":{room},"n":0}}}}"#
+            r#"{{"id":1,"type":"store.insert","bucket":"b","data":{{"id":{id},"owner":"u{user:05}","room":{room},"n":0{text}}}}}"#
         ));
     }
     for user in 0..users {
@@ -244,7 +253,9 @@ fn inserts() -> (f64, f64) {
 
 fn main() {
     println!("a write that concerns one user, microseconds of processor time");
-    for (name, rule) in [("owner", Rule::Owner), ("set of 50", Rule::Rooms(50))] {
+    for (name, rule) in
+        [("owner", Rule::Owner), ("set of 50", Rule::Rooms(50)), ("search", Rule::Words)]
+    {
         let (one, many, ratio) = compared(rule);
         println!(
             "{name:10} 1 user: {:7.2}   {MANY} users: {:7.2}   ratio {ratio:.2}",
