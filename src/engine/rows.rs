@@ -132,6 +132,9 @@ impl RowsSide {
     }
 }
 
+/// Putting one value of a set into filters, and compiling these.
+const STEPS_PER_VALUE: u64 = 4;
+
 /// No connection: for rules that are bound for somebody who need not have one.
 pub(super) const NOBODY: ConnId = ConnId { slot: u32::MAX, generation: u32::MAX };
 
@@ -250,7 +253,9 @@ impl Rights<'_> {
         let mut values: HashMap<&str, Vec<Json>> = HashMap::new();
         for name in rules.sets() {
             let asking = (self.store, self.budget);
-            values.insert(name, self.rows.sets.values(self.conn, name, &principal, asking)?);
+            let listed = self.rows.sets.values(self.conn, name, &principal, asking)?;
+            self.budget.spend((listed.len() as u64).saturating_mul(STEPS_PER_VALUE))?;
+            values.insert(name, listed);
         }
         let of_set = |name: &str| values.get(name).cloned().ok_or_else(OpError::internal);
         let principal = who.principal(self.now.wall as f64, &of_set);

@@ -11,8 +11,8 @@
 use std::collections::BTreeMap;
 
 use super::ids::ViewId;
-use crate::json::Raw;
-use crate::store::{Bucket, Change, FieldRef, Row, Search, Words};
+use super::lists::{Looking, OneOf, Seats, Sides};
+use crate::store::{Bucket, Change, FieldRef, Search, Words};
 
 /// The word that leads to a view.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,50 +70,28 @@ fn beginning_of(text: &str, bytes: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// Which of the two records of a change lead to a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sides {
-    Old,
-    New,
-    Both,
-}
-
 /// The words of a change, taken apart when somebody asks.
-pub(super) struct Said<'c> {
-    change: &'c Change,
-    known: Vec<(FieldRef, Sides, Words)>,
-}
+#[derive(Default)]
+pub(super) struct Said(Vec<(FieldRef, Sides, Words)>);
 
-impl<'c> Said<'c> {
-    pub fn of(change: &'c Change) -> Self {
-        Said { change, known: Vec::new() }
-    }
-
-    fn words(&mut self, field: &FieldRef, sides: Sides) -> Option<&Words> {
+impl Said {
+    fn words(&mut self, change: &Change, field: &FieldRef, sides: Sides) -> Option<&Words> {
         let is_it = |(have, of, _): &(FieldRef, Sides, Words)| *of == sides && have == field;
-        let at = match self.known.iter().position(is_it) {
+        let at = match self.0.iter().position(is_it) {
             Some(at) => at,
             None => {
-                let value = |row: &'c Option<Row>| row.as_ref().and_then(|row| row.field(field));
-                let (old, new) = match sides {
-                    Sides::Old => (value(&self.change.old), None),
-                    Sides::New => (None, value(&self.change.new)),
-                    Sides::Both => (value(&self.change.old), value(&self.change.new)),
-                };
-                // Nearly every update leaves the text as it is.
-                let old = old.filter(|old| new.map(Raw::text) != Some(old.text()));
-                self.known.push((field.clone(), sides, Words::of(old.into_iter().chain(new))));
-                self.known.len().saturating_sub(1)
+                self.0.push((field.clone(), sides, Words::of(sides.values(change, field))));
+                self.0.len().saturating_sub(1)
             }
         };
-        self.known.get(at).map(|(.., words)| words)
+        self.0.get(at).map(|(.., words)| words)
     }
 }
 
 /// See the module's description.
 #[derive(Debug, Default)]
 pub(super) struct Leaf {
-    views: Vec<ViewId>,
+    seats: Seats,
     /// By the field that is searched.
     words: Vec<(FieldRef, Waiting)>,
 }
@@ -121,65 +99,73 @@ pub(super) struct Leaf {
 /// Views by what they wait for.
 #[derive(Debug, Default)]
 struct Waiting {
-    whole: BTreeMap<Box<str>, Vec<ViewId>>,
-    begun: BTreeMap<Box<str>, Vec<ViewId>>,
+    whole: BTreeMap<Box<str>, Seats>,
+    begun: BTreeMap<Box<str>, Seats>,
     /// How many of the beginnings have so many bytes.
     lengths: BTreeMap<usize, usize>,
 }
 
 impl Leaf {
-    pub fn insert(&mut self, word: Option<&Word>, view: ViewId) {
-        let Some(word) = word else { return self.views.push(view) };
-        match self.words.iter_mut().find(|(field, _)| *field == word.field) {
-            Some((_, waiting)) => waiting.insert(word, view),
+    pub fn insert(&mut self, word: Option<&Word>, list: Option<&OneOf>, view: ViewId) {
+        let Some(word) = word else { return self.seats.insert(list, view) };
+        let at = match self.words.iter().position(|(field, _)| *field == word.field) {
+            Some(at) => at,
             None => {
-                let mut waiting = Waiting::default();
-                waiting.insert(word, view);
-                self.words.push((word.field.clone(), waiting));
+                self.words.push((word.field.clone(), Waiting::default()));
+                self.words.len().saturating_sub(1)
             }
+        };
+        if let Some((_, waiting)) = self.words.get_mut(at) {
+            waiting.insert(word, list, view);
         }
     }
 
-    pub fn remove(&mut self, word: Option<&Word>, view: ViewId) {
-        let Some(word) = word else { return self.views.retain(|have| *have != view) };
+    pub fn remove(&mut self, word: Option<&Word>, list: Option<&OneOf>, view: ViewId) {
+        let Some(word) = word else { return self.seats.remove(list, view) };
         for (_, waiting) in self.words.iter_mut().filter(|(field, _)| *field == word.field) {
-            waiting.remove(word, view);
+            waiting.remove(word, list, view);
         }
         self.words.retain(|(_, waiting)| !waiting.is_empty());
     }
 
     pub fn is_empty(&self) -> bool {
-        self.views.is_empty() && self.words.is_empty()
+        self.seats.is_empty() && self.words.is_empty()
     }
 
     /// Calls `visit` with every view that the change can concern.
-    pub fn visit(&self, sides: Sides, said: &mut Said<'_>, visit: &mut impl FnMut(ViewId)) {
-        self.views.iter().copied().for_each(&mut *visit);
+    pub fn visit(
+        &self,
+        looking: Looking<'_>,
+        sides: Sides,
+        said: &mut Said,
+        visit: &mut impl FnMut(ViewId),
+    ) {
+        self.seats.visit(looking, sides, visit);
         for (field, waiting) in &self.words {
-            if let Some(words) = said.words(field, sides) {
-                waiting.visit(words, visit);
+            if let Some(words) = said.words(looking.change, field, sides) {
+                waiting.visit(words, &mut |seats: &Seats| seats.visit(looking, sides, visit));
             }
         }
     }
 }
 
 impl Waiting {
-    fn insert(&mut self, word: &Word, view: ViewId) {
+    fn insert(&mut self, word: &Word, list: Option<&OneOf>, view: ViewId) {
         if word.is_whole {
-            return self.whole.entry(word.text.clone()).or_default().push(view);
+            return self.whole.entry(word.text.clone()).or_default().insert(list, view);
         }
-        let views = self.begun.entry(word.text.clone()).or_default();
-        if views.is_empty() {
+        let seats = self.begun.entry(word.text.clone()).or_insert_with(|| {
             *self.lengths.entry(word.text.len()).or_default() += 1;
-        }
-        views.push(view);
+            Seats::default()
+        });
+        seats.insert(list, view);
     }
 
-    fn remove(&mut self, word: &Word, view: ViewId) {
+    fn remove(&mut self, word: &Word, list: Option<&OneOf>, view: ViewId) {
         let all = if word.is_whole { &mut self.whole } else { &mut self.begun };
-        let Some(views) = all.get_mut(&word.text) else { return };
-        views.retain(|have| *have != view);
-        if !views.is_empty() {
+        let Some(seats) = all.get_mut(&word.text) else { return };
+        seats.remove(list, view);
+        if !seats.is_empty() {
             return;
         }
         all.remove(&word.text);
@@ -200,17 +186,16 @@ impl Waiting {
     }
 
     /// By whichever are fewer: the words, or what somebody waits for.
-    fn visit(&self, words: &Words, visit: &mut impl FnMut(ViewId)) {
+    fn visit(&self, words: &Words, visit: &mut impl FnMut(&Seats)) {
         if self.whole.len() <= words.len() {
             let said = self.whole.iter().filter(|(word, _)| words.contains(word));
-            said.flat_map(|(_, views)| views).copied().for_each(&mut *visit);
+            said.map(|(_, seats)| seats).for_each(&mut *visit);
         } else {
-            let waiting = words.iter().filter_map(|word| self.whole.get(word));
-            waiting.flatten().copied().for_each(&mut *visit);
+            words.iter().filter_map(|word| self.whole.get(word)).for_each(&mut *visit);
         }
         if self.begun.len() <= words.len() {
             let said = self.begun.iter().filter(|(word, _)| words.any_begins_with(word));
-            said.flat_map(|(_, views)| views).copied().for_each(&mut *visit);
+            said.map(|(_, seats)| seats).for_each(&mut *visit);
             return;
         }
         let mut before = "";
@@ -221,8 +206,7 @@ impl Waiting {
             let lengths = self.lengths.range(shared.saturating_add(1)..).map(|(length, _)| *length);
             let beginnings = lengths.take_while(|length| *length <= word.len());
             let beginnings = beginnings.filter_map(|length| word.get(..length));
-            let waiting = beginnings.filter_map(|beginning| self.begun.get(beginning));
-            waiting.flatten().copied().for_each(&mut *visit);
+            beginnings.filter_map(|beginning| self.begun.get(beginning)).for_each(&mut *visit);
         }
     }
 }

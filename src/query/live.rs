@@ -38,9 +38,9 @@ pub(crate) enum Happened {
 /// Where what reads this of a bucket is filed.
 fn routes_of(store: &Store, bucket: BucketId, filter: Option<&Filter>) -> Vec<(BucketId, Route)> {
     let routes = match (filter, store.bucket(bucket)) {
-        (Some(filter), _) if filter.is_never() => Vec::new(),
+        (Some(filter), _) if filter.is_never() => None,
         (Some(filter), Some(there)) => Route::of(filter, there),
-        (None, _) | (_, None) => vec![Route::All],
+        (None, _) | (_, None) => Some(Route::All),
     };
     routes.into_iter().map(|route| (bucket, route)).collect()
 }

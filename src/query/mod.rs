@@ -8,8 +8,8 @@
 //! Files from the ground up; each imports only what stands above its line:
 //!
 //! 1. `ids`, `intervals`, `order`, `params`, `piece`, `program`, `span`, `sum`
-//! 2. `definition`, `leaf`, `list`
-//! 3. `value`
+//! 2. `definition`, `list`, `lists`
+//! 3. `leaf`, `value`
 //! 4. `groups`, `list/change`
 //! 5. `list/turnover`, `plan`
 //! 6. `form`, `program/cx`
@@ -35,6 +35,7 @@ mod intervals;
 mod leaf;
 mod list;
 mod listed;
+mod lists;
 mod live;
 mod moved;
 mod news;

@@ -4,14 +4,18 @@
 use std::sync::Arc;
 
 use super::entry::{Source, ViewKey, not_a_query};
-use super::ids::ViewId;
+use super::ids::{QueryId, ViewId};
 use super::live::{Common, Live};
 use super::news::News;
 use super::view::{Body, View, Want};
-use super::views::{Views, filter_text};
+use super::views::{Views, filing_steps, filter_text};
+use crate::budget::Budget;
 use crate::json::Json;
 use crate::protocol::OpError;
 use crate::store::{BucketId, Store};
+
+/// Bytes of the text of a read filter that are a step.
+const BYTES_PER_STEP: u64 = 16;
 
 impl Views {
     /// Whether a view shows what this read filter leaves.
@@ -54,6 +58,18 @@ impl Views {
         }
     }
 
+    fn insert_moved(
+        &mut self,
+        store: &Store,
+        (query, key): (QueryId, ViewKey),
+        live: Live,
+        upkeep: &Budget,
+    ) -> ViewId {
+        let routes = live.routes(store);
+        let _ = upkeep.spend(filing_steps(&routes));
+        self.insert(query, key, live, routes)
+    }
+
     /// Joins the view of the same query and parameters through another read
     /// filter, or makes it; with the steps that this took. The old one is left by
     /// the caller.
@@ -74,6 +90,9 @@ impl Views {
         let upkeep = query.upkeep.clone();
         let before = upkeep.spent();
         let read = read_filter.as_ref().map(|filter| filter_text(filter));
+        // A filter with a list is long: it is made a text, and then compared.
+        let length = read.as_ref().map_or(0, |read| read.len());
+        let _ = upkeep.spend(length as u64 / BYTES_PER_STEP);
         let key = ViewKey { params: entry.key.params.clone(), read_filter: read };
         let found = query.views.get(&key).copied();
         let view = match (found, &query.source, &entry.live) {
@@ -83,11 +102,12 @@ impl Views {
                 let (definition, params) = (Arc::clone(definition), view.params().clone());
                 let asking = (&upkeep, text_bytes);
                 let view = View::new(bucket, definition, params, read_filter, want, asking)?;
-                self.insert(store, id, key, Live::Declared(Box::new(view)))
+                self.insert_moved(store, (id, key), Live::Declared(Box::new(view)), &upkeep)
             }
             (None, Source::Derived(derivation), _) => {
                 let view = derivation.start(store, read_filter.as_ref(), self.wall, &upkeep)?;
-                self.insert(store, id, key, Live::Derived(view, Common::default()))
+                let live = Live::Derived(view, Common::default());
+                self.insert_moved(store, (id, key), live, &upkeep)
             }
             // What a program shows depends on no read filter.
             (None, ..) => from,

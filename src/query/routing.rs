@@ -1,10 +1,11 @@
 //! From a change to the views that it can concern, without walking all of them.
 //!
 //! A view whose filter demands plain equality on some fields is filed under the
-//! values it demands, one that takes one of a list under each of them. Views
-//! that demand values of the same fields share one table, so a change costs one
-//! look-up per such set of fields (there are as many as kinds of queries, not as
-//! subscriptions), before and after. A view that demands a value within bounds
+//! values it demands. Views that demand values of the same fields share one
+//! table, so a change costs one look-up per such set of fields (there are as many
+//! as kinds of queries, not as subscriptions), before and after. One that takes
+//! one of a list is found through the list ([`super::lists`]), in the table of
+//! what it demands besides. A view that demands a value within bounds
 //! is found by searching the intervals of its field. One that searches for words
 //! is filed under a word besides ([`super::leaf`]). Views that demand nothing see
 //! every change of their bucket, and so do those whose demands are only one of
@@ -14,12 +15,14 @@ use std::collections::HashMap;
 
 use super::ids::ViewId;
 use super::intervals::{End, Intervals};
-use super::leaf::{Leaf, Said, Sides, Word};
+use super::leaf::{Leaf, Said, Word};
+use super::lists::{Lists, Looking, OneOf, Sides};
 use super::order::text_bytes;
 use super::program::Dependencies;
 use super::sum::ordered_bits;
 use crate::json::{Kind, Raw};
 use crate::store::filter::Wanted;
+use crate::store::rows::MOST_SET_VALUES;
 use crate::store::{Bounds, Bucket, BucketId, Change, FieldRef, Filter, Key, Row};
 
 /// The views over one bucket.
@@ -28,13 +31,14 @@ pub(crate) struct Routes {
     all: Vec<ViewId>,
     tables: Vec<Table>,
     ranges: Vec<Ranges>,
+    lists: Vec<Lists>,
     /// Programs that read single records.
     records: HashMap<Key, Vec<ViewId>>,
 }
 
 #[derive(Debug)]
 struct Table {
-    /// Sorted by name. None for views that only wait for words.
+    /// Sorted by name. None for views that demand no value.
     fields: Vec<FieldRef>,
     views: HashMap<Box<str>, Leaf>,
 }
@@ -44,26 +48,26 @@ struct Table {
 pub(crate) enum Route {
     /// Concerned by every change.
     All,
-    /// By changes of records with these values in these fields, and with a word
-    /// if it waits for one.
-    Values { fields: Vec<FieldRef>, values: Box<str>, word: Option<Word> },
+    /// By changes of records with these values in these fields (if there are
+    /// any), and with a word and one of a list of values, if it wants these.
+    Values { fields: Vec<FieldRef>, values: Box<str>, word: Option<Word>, list: Option<OneOf> },
     /// By changes of records whose value in this field can be within bounds.
     Range { field: FieldRef, bounds: Bounds },
     /// By changes of this record.
     Record(Key),
 }
 
-/// A view that demands one of more values than this is filed another way.
-const MAX_VALUES: usize = 64;
+/// Compiling a filter with a list, and filing the list.
+const STEPS_PER_VALUE: u64 = 4;
 
 impl Route {
-    /// Where a view of a bucket with this filter is filed: once, or under each of
-    /// several values.
-    pub fn of(filter: &Filter, bucket: &Bucket) -> Vec<Route> {
+    /// Where a view of a bucket with this filter is filed. `None`: no change
+    /// concerns it.
+    pub fn of(filter: &Filter, bucket: &Bucket) -> Option<Route> {
+        let wanted = filter.wanted();
         let mut demands: Vec<(&FieldRef, &str)> = filter.all_equalities().collect();
         demands.sort_by(|a, b| a.0.name().cmp(b.0.name()));
         demands.dedup_by(|a, b| a.0.name() == b.0.name());
-        let wanted = filter.wanted();
         let searches = wanted.iter().filter_map(|(field, wanted)| match wanted {
             Wanted::Words(search) => Some((*field, *search)),
             _ => None,
@@ -72,40 +76,53 @@ impl Route {
         let is_demanded =
             |field: &FieldRef| demands.iter().any(|(have, _)| have.name() == field.name());
         let lists = wanted.iter().filter_map(|(field, wanted)| match wanted {
-            Wanted::OneOf(values) if values.len() <= MAX_VALUES && !is_demanded(field) => {
-                Some((*field, values))
+            Wanted::OneOf(values) if values.len() <= MOST_SET_VALUES && !is_demanded(field) => {
+                Some((*field, values.as_slice()))
             }
             _ => None,
         });
         // With a list of what somebody may read, also the views of many are told
         // apart who ask for the same.
-        let list = lists.min_by_key(|(_, values)| values.len());
         let is_open = demands.is_empty() && word.is_none();
-        if let Some((field, values)) = list.filter(|_| is_open || filter.is_narrowed()) {
-            let route = |value: &&str| {
-                let mut demands = demands.clone();
+        let list = lists.min_by_key(|(_, values)| values.len());
+        let list = match list.filter(|_| is_open || filter.is_narrowed()) {
+            Some((_, [])) => return None,
+            Some((field, [value])) => {
                 demands.push((field, *value));
-                Route::of_demands(demands, word.clone())
-            };
-            return values.iter().map(route).collect();
-        }
-        if !is_open {
-            return vec![Route::of_demands(demands, word)];
-        }
-        for (field, wanted) in wanted {
-            if let Wanted::Within(bounds) = wanted {
-                return vec![Route::Range { field: field.clone(), bounds }];
+                None
             }
+            list => list.map(|(field, values)| OneOf::new(field, values)),
+        };
+        if !demands.is_empty() || word.is_some() || list.is_some() {
+            return Some(Route::of_demands(demands, word, list));
         }
-        vec![Route::All]
+        let within = wanted.into_iter().find_map(|(field, wanted)| match wanted {
+            Wanted::Within(bounds) => Some(Route::Range { field: field.clone(), bounds }),
+            _ => None,
+        });
+        Some(within.unwrap_or(Route::All))
     }
 
     /// Under these values, each of another field.
-    fn of_demands(mut demands: Vec<(&FieldRef, &str)>, word: Option<Word>) -> Route {
+    fn of_demands(
+        mut demands: Vec<(&FieldRef, &str)>,
+        word: Option<Word>,
+        list: Option<OneOf>,
+    ) -> Route {
         demands.sort_by(|a, b| a.0.name().cmp(b.0.name()));
         let fields = demands.iter().map(|(field, _)| (*field).clone()).collect();
         let values = demands.into_iter().map(|(_, value)| Some(value));
-        Route::Values { fields, values: joined(values), word }
+        Route::Values { fields, values: joined(values), word, list }
+    }
+
+    /// What it costs to file a view there, and to compile the list by which.
+    pub fn steps(&self) -> u64 {
+        match self {
+            Route::Values { list: Some(list), .. } => {
+                (list.len() as u64).saturating_mul(STEPS_PER_VALUE)
+            }
+            _ => 0,
+        }
     }
 
     /// Where a program's view is filed.
@@ -119,12 +136,14 @@ impl Route {
 
     /// The fields in which views are told apart.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
-        let (fields, word) = match self {
-            Route::Values { fields, word, .. } => (fields.as_slice(), word.as_ref()),
-            Route::Range { field, .. } => (std::slice::from_ref(field), None),
-            Route::All | Route::Record(_) => (Default::default(), None),
+        let (fields, word, list) = match self {
+            Route::Values { fields, word, list, .. } => (fields.as_slice(), Some(word), Some(list)),
+            Route::Range { field, .. } => (std::slice::from_ref(field), None, None),
+            Route::All | Route::Record(_) => (Default::default(), None, None),
         };
-        fields.iter().chain(word.map(|word| &word.field)).map(FieldRef::name)
+        let listed = list.and_then(Option::as_ref).map(|list| &list.field);
+        let searched = word.and_then(Option::as_ref).map(|word| &word.field);
+        fields.iter().chain(listed).chain(searched).map(FieldRef::name)
     }
 }
 
@@ -141,7 +160,8 @@ fn append(values: &mut String, value: Option<&str>) {
 }
 
 impl Routes {
-    pub fn insert(&mut self, route: &Route, view: ViewId) {
+    /// The route keeps where it leads.
+    pub fn insert(&mut self, route: &mut Route, view: ViewId) {
         match route {
             Route::All => self.all.push(view),
             Route::Record(key) => self.records.entry(key.clone()).or_default().push(view),
@@ -157,7 +177,16 @@ impl Routes {
                     ranges.insert(bounds, view);
                 }
             }
-            Route::Values { fields, values, word } => {
+            Route::Values { fields, values, word, list } => {
+                if let Some(list) = list {
+                    if !self.lists.iter().any(|lists| lists.field() == &list.field) {
+                        self.lists.push(Lists::over(list.field.clone()));
+                    }
+                    let mut over = self.lists.iter_mut();
+                    if let Some(lists) = over.find(|lists| lists.field() == &list.field) {
+                        lists.join(list);
+                    }
+                }
                 let at = match self.tables.iter().position(|table| table.fields == *fields) {
                     Some(at) => at,
                     None => {
@@ -168,7 +197,7 @@ impl Routes {
                 };
                 if let Some(table) = self.tables.get_mut(at) {
                     let leaf = table.views.entry(values.clone()).or_default();
-                    leaf.insert(word.as_ref(), view);
+                    leaf.insert(word.as_ref(), list.as_ref(), view);
                 }
             }
         }
@@ -191,18 +220,30 @@ impl Routes {
                 }
                 self.ranges.retain(|ranges| !ranges.views.is_empty());
             }
-            Route::Values { fields, values, word } => {
+            Route::Values { fields, values, word, list } => {
                 for table in self.tables.iter_mut().filter(|table| table.fields == *fields) {
                     if let Some(leaf) = table.views.get_mut(values) {
-                        leaf.remove(word.as_ref(), view);
+                        leaf.remove(word.as_ref(), list.as_ref(), view);
                         if leaf.is_empty() {
                             table.views.remove(values);
                         }
                     }
                 }
                 self.tables.retain(|table| !table.views.is_empty());
+                if let Some(list) = list {
+                    let mut over = self.lists.iter_mut();
+                    if let Some(lists) = over.find(|lists| lists.field() == &list.field) {
+                        lists.leave(list);
+                    }
+                    self.lists.retain(|lists| !lists.is_empty());
+                }
             }
         }
+    }
+
+    /// Bytes of the lists that views are found through, about.
+    pub fn memory(&self) -> usize {
+        self.lists.iter().map(Lists::memory).sum()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -221,18 +262,19 @@ impl Routes {
         if !self.records.is_empty() {
             self.records.get(&change.key).into_iter().flatten().copied().for_each(&mut visit);
         }
-        let mut said = Said::of(change);
+        let mut said = Said::default();
+        let looking = Looking { change, lists: &self.lists };
         for table in &self.tables {
             let mut find = |row: &Option<Row>| table.find(row.as_ref()?, scratch);
             match (find(&change.old), find(&change.new)) {
                 // An update that keeps the values leads to the same views.
                 (Some(old), Some(new)) if std::ptr::eq(old, new) => {
-                    new.visit(Sides::Both, &mut said, &mut visit);
+                    new.visit(looking, Sides::Both, &mut said, &mut visit);
                 }
                 (old, new) => {
                     for (leaf, side) in [(old, Sides::Old), (new, Sides::New)] {
                         if let Some(leaf) = leaf {
-                            leaf.visit(side, &mut said, &mut visit);
+                            leaf.visit(looking, side, &mut said, &mut visit);
                         }
                     }
                 }

@@ -15,7 +15,7 @@ use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, OpError};
 use crate::store::rows::{Principal, SetDefinition, set_value, set_values};
 use crate::store::{
-    BucketId, Change, Commit, DefinitionChange, FieldRef, Filter, Row, Store, not_defined,
+    Bucket, BucketId, Change, Commit, DefinitionChange, FieldRef, Filter, Row, Store, not_defined,
 };
 
 /// One list that is kept.
@@ -31,7 +31,8 @@ struct List {
     bucket: BucketId,
     filter: Filter,
     field: FieldRef,
-    routes: Vec<Route>,
+    /// `None`: no change concerns it.
+    route: Option<Route>,
     /// Values in storage form, with how many records have each.
     values: BTreeMap<Box<str>, usize>,
 }
@@ -103,6 +104,13 @@ impl List {
     }
 }
 
+fn route_of(filter: &Filter, bucket: &Bucket) -> Option<Route> {
+    match filter.is_never() {
+        true => None,
+        false => Route::of(filter, bucket),
+    }
+}
+
 impl Sets {
     /// The sets in order of definition.
     pub fn list<'s>(&'s self, store: &'s Store) -> impl Iterator<Item = Listed<'s>> {
@@ -141,10 +149,7 @@ impl Sets {
             return Ok(*id);
         }
         let filter = SetDefinition::compile(bucket, &json)?;
-        let routes = match filter.is_never() {
-            true => Vec::new(),
-            false => Route::of(&filter, bucket),
-        };
+        let route = route_of(&filter, bucket);
         let mut list = List {
             name: key.0.clone(),
             text: key.1.clone(),
@@ -152,7 +157,7 @@ impl Sets {
             bucket: bucket.id(),
             filter,
             field: bucket.layout().field(&defined.field),
-            routes,
+            route,
             values: BTreeMap::new(),
         };
         list.fill(store, budget);
@@ -160,7 +165,7 @@ impl Sets {
         let slot = self.lists.vacant_entry();
         let id = SetId(slot.key());
         let all = self.routes.entry(list.bucket).or_default();
-        list.routes.iter().for_each(|route| all.insert(route, ViewId::numbered(id.0)));
+        list.route.iter_mut().for_each(|route| all.insert(route, ViewId::numbered(id.0)));
         slot.insert(list);
         self.by_text.insert(key, id);
         Ok(id)
@@ -189,7 +194,7 @@ impl Sets {
 
     fn unroute(&mut self, list: &List, id: SetId) {
         if let Some(all) = self.routes.get_mut(&list.bucket) {
-            list.routes.iter().for_each(|route| all.remove(route, ViewId::numbered(id.0)));
+            list.route.iter().for_each(|route| all.remove(route, ViewId::numbered(id.0)));
             if all.is_empty() {
                 self.routes.remove(&list.bucket);
             }
@@ -256,22 +261,19 @@ impl Sets {
     fn start_over(&mut self, store: &Store, id: SetId, budget: &Budget) -> bool {
         let Some(list) = self.lists.get(id.0) else { return false };
         let Some(bucket) = store.bucket(list.bucket) else { return false };
-        let routes = list.routes.clone();
+        let route = list.route.clone();
         if let Some(all) = self.routes.get_mut(&list.bucket) {
-            routes.iter().for_each(|route| all.remove(route, ViewId::numbered(id.0)));
+            route.iter().for_each(|route| all.remove(route, ViewId::numbered(id.0)));
         }
         let Some(list) = self.lists.get_mut(id.0) else { return false };
         list.filter = Filter::from_json(bucket.layout(), &list.json).unwrap_or_default();
         list.field = bucket.layout().field(list.field.name());
-        list.routes = match list.filter.is_never() {
-            true => Vec::new(),
-            false => Route::of(&list.filter, bucket),
-        };
+        list.route = route_of(&list.filter, bucket);
         let before = std::mem::take(&mut list.values);
         list.fill(store, budget);
         let changed = !before.keys().eq(list.values.keys());
         let all = self.routes.entry(list.bucket).or_default();
-        list.routes.iter().for_each(|route| all.insert(route, ViewId::numbered(id.0)));
+        list.route.iter_mut().for_each(|route| all.insert(route, ViewId::numbered(id.0)));
         changed
     }
 

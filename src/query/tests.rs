@@ -154,9 +154,19 @@ impl Bench {
     }
 
     fn watch(&mut self, name: &str, params: &str, want: Want) {
+        self.watch_through(name, params, want, None);
+    }
+
+    fn watch_through(
+        &mut self,
+        name: &str,
+        params: &str,
+        want: Want,
+        read: Option<std::sync::Arc<Json>>,
+    ) {
         let params = (!params.is_empty()).then(|| parse(params, 64).expect("JSON"));
         let free = Budget::unlimited();
-        let subscribed = self.views.subscribe(&self.store, name, params, None, want, &free);
+        let subscribed = self.views.subscribe(&self.store, name, params, read, want, &free);
         if let Ok(id) = subscribed {
             self.views.settle(id);
         }

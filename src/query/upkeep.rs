@@ -146,10 +146,11 @@ impl Views {
         if now == entry.routes {
             return;
         }
-        let before = std::mem::replace(&mut entry.routes, now.clone());
+        let before = std::mem::take(&mut entry.routes);
         self.unroute(&before, id);
-        for (bucket, route) in &now {
-            self.routes.entry(*bucket).or_default().insert(route, id);
+        let now = self.route(now, id);
+        if let Some(entry) = self.views.get_mut(id.index()) {
+            entry.routes = now;
         }
     }
 }

@@ -79,6 +79,10 @@ pub(super) fn filter_text(filter: &Json) -> Box<str> {
     String::from_utf8(text).unwrap_or_default().into()
 }
 
+pub(super) fn filing_steps(routes: &[(BucketId, Route)]) -> u64 {
+    routes.iter().map(|(_, route)| route.steps()).fold(0, u64::saturating_add)
+}
+
 impl Views {
     pub fn new(limits: ViewLimits) -> Self {
         Views { limits, ..Views::default() }
@@ -190,7 +194,11 @@ impl Views {
         };
         let view = match live {
             Err(view) => view,
-            Ok(live) => self.insert(store, id, key, live),
+            Ok(live) => {
+                let routes = live.routes(store);
+                budget.spend(filing_steps(&routes))?;
+                self.insert(id, key, live, routes)
+            }
         };
         self.catch_up_for(store, view, budget)?;
         self.charge(view, budget);
@@ -221,7 +229,10 @@ impl Views {
             None => {
                 let view = derivation.start(store, read_filter.as_ref(), self.wall, budget)?;
                 budget.check()?;
-                self.insert(store, id, key, Live::Derived(view, Common::default()))
+                let live = Live::Derived(view, Common::default());
+                let routes = live.routes(store);
+                budget.spend(filing_steps(&routes))?;
+                self.insert(id, key, live, routes)
             }
         };
         self.catch_up_for(store, view, budget)?;
@@ -255,23 +266,19 @@ impl Views {
 
     pub(super) fn insert(
         &mut self,
-        store: &Store,
         query: QueryId,
         key: ViewKey,
         live: Live,
+        routes: Vec<(BucketId, Route)>,
     ) -> ViewId {
         let number = self.number;
         self.last_view += 1;
-        let slot = self.views.vacant_entry();
-        let id = ViewId(u32::try_from(slot.key()).unwrap_or(u32::MAX));
-        let routes = live.routes(store);
-        for (bucket, route) in &routes {
-            self.routes.entry(*bucket).or_default().insert(route, id);
-        }
+        let id = ViewId::numbered(self.views.vacant_key());
+        let routes = self.route(routes, id);
         if let Some(query) = self.queries.get_mut(&query) {
             query.views.insert(key.clone(), id);
         }
-        slot.insert(Entry {
+        self.views.insert(Entry {
             live,
             query,
             key,
@@ -304,6 +311,18 @@ impl Views {
             query.views.remove(&entry.key);
         }
         self.forget_unused(entry.query);
+    }
+
+    /// Files a view; the routes keep where they lead.
+    pub(super) fn route(
+        &mut self,
+        mut routes: Vec<(BucketId, Route)>,
+        id: ViewId,
+    ) -> Vec<(BucketId, Route)> {
+        for (bucket, route) in &mut routes {
+            self.routes.entry(*bucket).or_default().insert(route, id);
+        }
+        routes
     }
 
     pub(super) fn unroute(&mut self, routes: &[(BucketId, Route)], id: ViewId) {
@@ -394,14 +413,16 @@ impl Views {
         self.views.len()
     }
 
-    /// Bytes of the state of all views.
+    /// Bytes of the state of all views, and of the way to them.
     pub fn memory(&self) -> usize {
-        self.memory
+        let routes = self.routes.values().map(Routes::memory).sum::<usize>();
+        self.memory.saturating_add(routes)
     }
 
     /// The same by the bucket that a query reads.
     pub fn memory_by_bucket(&self) -> HashMap<BucketId, usize> {
-        let mut memory = HashMap::new();
+        let of_routes = self.routes.iter().map(|(bucket, routes)| (*bucket, routes.memory()));
+        let mut memory: HashMap<BucketId, usize> = of_routes.filter(|(_, it)| *it > 0).collect();
         for (_, entry) in &self.views {
             if let Live::Declared(view) = &entry.live {
                 *memory.entry(view.bucket()).or_default() += entry.memory;

@@ -19,6 +19,16 @@ impl Engine {
     /// refused end; the others go on, and if they were suspended get one push
     /// if their result differs from the last one sent.
     pub(crate) fn reauthorise_subscriptions(&mut self, conn: ConnId) {
+        // It is owed to the connection, whatever the request has left; counted,
+        // so that a turn does not do it for many.
+        let budget = std::mem::take(&mut self.budget);
+        self.reauthorise_each(conn);
+        let spent = std::mem::replace(&mut self.budget, budget).spent();
+        let _ = self.budget.spend(spent);
+        self.output_left(conn);
+    }
+
+    fn reauthorise_each(&mut self, conn: ConnId) {
         for (number, view) in self.own_subscriptions(conn) {
             let Some(query) = self.views.query_of(view).map(str::to_owned) else { continue };
             let refusal = match self.views.is_derived(view) {
@@ -39,7 +49,6 @@ impl Engine {
                 }
             }
         }
-        self.output_left(conn);
     }
 
     /// Ends a subscription from this side, and tells the client why.

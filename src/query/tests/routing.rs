@@ -1,5 +1,7 @@
 //! How many views a change visits.
 
+use std::sync::Arc;
+
 use super::*;
 
 /// A query that many watch, each with parameters of his own.
@@ -163,4 +165,119 @@ fn whoever_leaves_is_not_visited_any_more() {
         assert_eq!(put(&mut bench, 1, text), still);
     }
     assert!(bench.views.routes.is_empty());
+}
+
+/// `[from, …, from + count]` as JSON.
+fn numbers(from: usize, count: usize) -> String {
+    let numbers: Vec<String> = (from..from + count).map(|number| number.to_string()).collect();
+    format!("[{}]", numbers.join(","))
+}
+
+const LISTED: &str = r#"{"n":{"$in":"{{params.l}}"}}"#;
+
+fn lists(lists: impl IntoIterator<Item = String>) -> impl Iterator<Item = String> {
+    lists.into_iter().map(|list| format!(r#"{{"l":{list}}}"#))
+}
+
+/// However long the lists are.
+#[test]
+fn a_value_leads_to_the_views_in_whose_list_it_is() {
+    for (views, length) in [(300, 2), (100, 65), (5, 9_999)] {
+        let each = (0..views).map(|at| numbers(at * length, length + 1));
+        let mut bench = watched(LISTED, lists(each));
+        assert_eq!(routed_by(&bench), r#"["n"]"#);
+        // The last of one list is the first of the next.
+        assert_eq!(put(&mut bench, 1, &format!(r#"{{"n":{}}}"#, 2 * length)), 2);
+        assert_eq!(put(&mut bench, 2, &format!(r#"{{"n":{}}}"#, 2 * length + 1)), 1);
+        assert_eq!(put(&mut bench, 2, &format!(r#"{{"n":{}}}"#, 3 * length + 1)), 2);
+        assert_eq!(put(&mut bench, 2, r#"{"n":null}"#), 1);
+        assert_eq!(put(&mut bench, 3, r#"{"s":"x"}"#), 0);
+        assert_eq!(put(&mut bench, 3, r#"{"n":-1}"#), 0);
+        let before = bench.views.memory();
+        watch(&mut bench, LISTED, lists([numbers(0, length + 1)]));
+        let more = bench.views.memory() - before;
+        assert!(more < 4_000, "a list is filed once for all who have it: {more} bytes");
+        for watcher in std::mem::take(&mut bench.watchers) {
+            bench.views.unsubscribe(watcher.view, watcher.want);
+        }
+        assert_eq!((bench.views.routes.is_empty(), bench.views.memory()), (true, 0));
+    }
+}
+
+/// Longer ones than a set may be are no way to a view, and an empty one leads
+/// nowhere.
+#[test]
+fn a_list_beyond_all_measure_sees_every_change() {
+    let mut bench = watched(LISTED, lists([numbers(0, 10_001)]));
+    assert_eq!(routed_by(&bench), "[]");
+    assert_eq!(put(&mut bench, 1, r#"{"n":-1}"#), 1);
+    let mut bench = watched(LISTED, lists(["[]".into()]));
+    assert_eq!(put(&mut bench, 1, r#"{"n":-1}"#), 0);
+}
+
+/// Who may read what tells those apart who ask for the same.
+#[test]
+fn the_list_of_a_read_filter_goes_with_what_is_asked_for() {
+    let mut bench = watched(r#"{"room":"a","t":{"$search":"tea"}}"#, []);
+    for at in 0..100 {
+        let read = json(&format!(r#"{{"n":{{"$in":{}}}}}"#, numbers(at * 100, 100)));
+        bench.watch_through("q0", "", Want::Full, Some(Arc::new(read)));
+    }
+    assert_eq!(routed_by(&bench), r#"["room","n","t"]"#);
+    assert_eq!(put(&mut bench, 1, r#"{"room":"a","n":177,"t":"teas"}"#), 1);
+    assert_eq!(put(&mut bench, 1, r#"{"room":"a","n":277,"t":"teas"}"#), 2);
+    assert_eq!(put(&mut bench, 1, r#"{"room":"b","n":277,"t":"teas"}"#), 1);
+    assert_eq!(put(&mut bench, 2, r#"{"room":"a","n":277,"t":"coffee"}"#), 0);
+    assert_eq!(put(&mut bench, 3, r#"{"room":"a","n":-1,"t":"tea"}"#), 0);
+}
+
+/// Views with values, words and lists of all lengths come and go under random
+/// writes: what each shows is what an evaluation gives, so none was passed over.
+#[test]
+fn no_view_is_passed_over_that_a_change_concerns() {
+    const WORDS: [&str; 6] = ["red", "fox", "foxes", "f", "été", "-"];
+    const FILTERS: [&str; 6] = [
+        r#"{"t":{"$search":"{{params.q}}"}}"#,
+        r#"{"room":"{{params.r}}","t":{"$search":"{{params.q}}"}}"#,
+        r#"{"n":{"$in":"{{params.l}}"}}"#,
+        r#"{"n":{"$in":"{{params.l}}"},"t":{"$search":"{{params.q}}"}}"#,
+        r#"{"room":"{{params.r}}"}"#,
+        r#"{}"#,
+    ];
+    for seed in 0..6 {
+        let mut dice = IdSource::new([seed; 32]);
+        let mut below = |end: usize| (dice.next_u64() % end as u64) as usize;
+        let mut bench = Bench::bare(ViewLimits::default());
+        for (at, filter) in FILTERS.iter().enumerate() {
+            let config = json(&format!(r#"{{"bucket":"t","filter":{filter}}}"#));
+            bench.views.define(&bench.store, &format!("q{at}"), &config).expect("valid");
+        }
+        for _ in 0..400 {
+            let text = format!("{} {}", WORDS[below(6)], WORDS[below(6)]);
+            let room = ["a", "b", "c"][below(3)];
+            let list = numbers(below(200), [0, 1, 3, 100][below(4)]);
+            match below(6) {
+                0 | 1 => {
+                    let params = format!(r#"{{"q":"{text}","r":"{room}","l":{list}}}"#);
+                    let read = json(&format!(r#"{{"n":{{"$in":{list}}}}}"#));
+                    let read = (below(3) == 0).then(|| Arc::new(read));
+                    let name = format!("q{}", below(6));
+                    bench.watch_through(&name, &params, Want::Full, read);
+                }
+                2 if !bench.watchers.is_empty() => {
+                    let watcher = bench.watchers.swap_remove(below(bench.watchers.len()));
+                    bench.views.unsubscribe(watcher.view, watcher.want);
+                }
+                3 => drop(delete(&mut bench, below(20) as u64)),
+                _ => {
+                    let fields = format!(r#"{{"t":"{text}","room":"{room}","n":{}}}"#, below(300));
+                    put(&mut bench, below(20) as u64, &fields);
+                }
+            }
+        }
+        for watcher in std::mem::take(&mut bench.watchers) {
+            bench.views.unsubscribe(watcher.view, watcher.want);
+        }
+        assert_eq!((bench.views.routes.is_empty(), bench.views.memory()), (true, 0));
+    }
 }

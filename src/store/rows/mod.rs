@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 pub(in crate::store) use bound::set_by_server;
 pub use bound::{Bound, BoundRules, Decided, RuleName, Sight};
+pub(crate) use set::MOST_SET_VALUES;
 pub(in crate::store) use set::SetDefinitions;
 pub use set::{SetDefinition, set_value, set_values};
 use template::{Check, Place, fill_value, filter_for, sample};

@@ -10,7 +10,7 @@ use crate::store::{Bucket, BucketId, FieldRef, Filter, Layout, Row, Store, not_d
 /// How many sets there may be.
 const MAX_SETS: usize = 100;
 /// How many values one may have.
-const MAX_VALUES: usize = 10_000;
+pub(crate) const MOST_SET_VALUES: usize = 10_000;
 
 /// A named list of values that belongs to somebody.
 #[derive(Clone, Debug)]
@@ -40,8 +40,8 @@ pub fn set_values<'v>(
     name: &str,
     values: impl ExactSizeIterator<Item = &'v str>,
 ) -> Result<Vec<Json>, OpError> {
-    if values.len() > MAX_VALUES {
-        let text = format!("Set \"{name}\" has too many values (maximum {MAX_VALUES})");
+    if values.len() > MOST_SET_VALUES {
+        let text = format!("Set \"{name}\" has too many values (maximum {MOST_SET_VALUES})");
         return Err(OpError::validation(text));
     }
     let value = |text: &str| parse(text, 1).map(|raw| raw.to_json()).unwrap_or_default();

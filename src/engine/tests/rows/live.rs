@@ -192,6 +192,7 @@ fn a_write_is_led_to_the_views_of_those_who_may_read_it() {
 fn words_lead_a_write_to_those_whose_rule_searches_for_them() {
     let auth = r#"{"required":false,"tokens":{
         "ann":{"userId":"ann","roles":["admin"],"metadata":{"about":"tea"}},
+        "ann-of-pots":{"userId":"ann","roles":["admin"],"metadata":{"about":"pot"}},
         "bob":{"userId":"bob","roles":["admin"],"metadata":{"about":"coffee pot"}},
         "mod":{"userId":"mod","roles":["admin","moderator"]}}}"#;
     let mut rig = external(auth);
@@ -246,5 +247,15 @@ fn words_lead_a_write_to_those_whose_rule_searches_for_them() {
     assert_eq!(ask(&mut rig, readers[1].0, count), "1");
     assert!(ask(&mut rig, moderator, &insert("notes", "4", "nobody knows")).contains("_version"));
     assert_eq!(ask(&mut rig, readers[1].0, count), "2");
+    // Other metadata are other rights, of the same user: his views move.
+    let ann = readers[0].0;
+    let _ = texts(&mut rig, ann);
+    send(&mut rig, ann, r#""type":"auth.login","token":"ann-of-pots""#);
+    let seen = texts(&mut rig, ann).to_lowercase();
+    assert_eq!(seen.matches(r#""type":"push""#).count(), 2, "{seen}");
+    assert!(seen.split(r#""text":"#).skip(1).all(|text| text.contains("pot")), "{seen}");
+    let _ = ask(&mut rig, moderator, &insert("b", "5", "tea for two"));
+    assert_eq!(texts(&mut rig, ann), "");
+    assert_eq!(ask(&mut rig, ann, count), "2");
     rig.engine.check_invariants();
 }

@@ -266,3 +266,87 @@ fn under_random_changes_of_sets_no_byte_of_another_room_leaves() {
         rig.engine.check_invariants();
     }
 }
+
+/// Members of many rooms: a message visits those whose rooms have it, however
+/// many rooms they have.
+#[test]
+fn long_sets_lead_a_write_to_those_who_have_its_value() {
+    let mut chat = chat();
+    let add = |user: &str, from: usize, to: usize| {
+        let record = |at| format!(r#"{{"id":"{user}{at}","user":"{user}","room":"r{at}"}}"#);
+        let records: Vec<String> = (from..to).map(record).collect();
+        let records = records.join(",");
+        format!(
+            r#""type":"store.insertMany","bucket":"members","answer":"counts","data":[{records}]"#
+        )
+    };
+    let Chat { rig, ann, bob, moderator } = &mut chat;
+    for (user, from, to) in [("ann", 0, 300), ("bob", 299, 700)] {
+        assert!(ask(rig, *moderator, &add(user, from, to)).contains("inserted"));
+    }
+    for conn in [*ann, *bob] {
+        for filter in ["", r#","filter":{"text":"hello"}"#] {
+            let live = format!(r#""type":"store.live","bucket":"messages"{filter}"#);
+            assert!(ask(rig, conn, &live).contains("sub-"));
+        }
+    }
+    let visits = |rig: &mut Rig, request: &str| {
+        let before = rig.engine.views.followed;
+        assert!(!ask(rig, *moderator, request).contains("ERROR"));
+        rig.engine.check_invariants();
+        rig.engine.views.followed - before
+    };
+    assert_eq!(visits(rig, &say("1", "r5", "hello")), 2);
+    assert_eq!(visits(rig, &say("2", "r299", "hello")), 4);
+    assert_eq!(visits(rig, &say("3", "r699", "other")), 1);
+    assert_eq!(visits(rig, &say("4", "elsewhere", "hello")), 0);
+    // One value comes, and one goes.
+    let _ = ask(rig, *moderator, &add("bob", 5, 6));
+    assert_eq!(visits(rig, &say("5", "r5", "hello")), 4);
+    let gone = r#""type":"store.delete","bucket":"members","key":"ann5""#;
+    assert!(ask(rig, *moderator, gone).contains("true"));
+    assert_eq!(visits(rig, &say("6", "r5", "hello")), 2);
+    let seen = [texts(rig, *ann), texts(rig, *bob)];
+    let count = |seen: &str, id: &str| seen.contains(&format!(r#""id":"{id}""#));
+    for (id, expected) in [("2", [true, true]), ("5", [false, true]), ("4", [false, false])] {
+        assert_eq!([count(&seen[0], id), count(&seen[1], id)], expected, "{id}: {seen:?}");
+    }
+}
+
+/// What follows a change of a long set is more work than that of a short one,
+/// and is shared out among the turns.
+#[test]
+fn of_many_who_share_a_long_set_some_follow_in_each_turn() {
+    let options =
+        EngineOptions { heartbeat_interval_ms: 0, view_steps: 10_000, ..EngineOptions::default() };
+    let mut rig = external_with(AUTH, options);
+    let moderator = login(&mut rig, "mod");
+    define(&mut rig, moderator, "members", MEMBERS);
+    assert!(ask(&mut rig, moderator, ROOMS).contains("true"));
+    define(&mut rig, moderator, "messages", MESSAGES);
+    let record = |at: usize| format!(r#"{{"id":"m{at}","user":"ann","room":"r{at}"}}"#);
+    let records: Vec<String> = (0..500).map(record).collect();
+    let insert = format!(
+        r#""type":"store.insertMany","bucket":"members","answer":"counts","data":[{}]"#,
+        records.join(",")
+    );
+    assert!(ask(&mut rig, moderator, &insert).contains("500"));
+    let conns: Vec<ConnId> = (0..20).map(|_| login(&mut rig, "ann")).collect();
+    for conn in &conns {
+        assert!(
+            ask(&mut rig, *conn, r#""type":"store.live","bucket":"messages""#).contains("sub-")
+        );
+    }
+    rig.advance(5_000);
+    let _ = rig.received_by_all();
+    let _ = ask(&mut rig, moderator, &join("ann", "new"));
+    assert!(rig.engine.rows.waiting.contains(conns[19]), "not all in the turn of the change");
+    let _ = ask(&mut rig, moderator, &say("1", "new", "hello"));
+    rig.advance(5_000);
+    assert!(rig.engine.rows.waiting.is_empty());
+    for conn in conns {
+        let got: Vec<String> = rig.received(conn).iter().map(Json::to_text).collect();
+        assert!(got.iter().any(|text| text.contains("hello")), "{got:?}");
+    }
+    rig.engine.check_invariants();
+}
