@@ -153,7 +153,7 @@ impl Engine {
                 return Err(OpError::validation("Invalid \"readOnly\": expected boolean"));
             }
         };
-        let roles = self.roles_to_act_with(&user_id, request)?;
+        let roles = self.roles_to_act_with(conn, &user_id, request)?;
         if self.audit.is_none() {
             return Err(forbidden("Impersonation needs the audit log"));
         }
@@ -167,11 +167,16 @@ impl Engine {
 
     /// Refuses users whom nobody acts as; the roles that count where the server
     /// does not know them.
-    fn roles_to_act_with(&self, user_id: &str, request: &Request<'_>) -> Result<Roles, OpError> {
+    fn roles_to_act_with(
+        &self,
+        conn: ConnId,
+        user_id: &str,
+        request: &Request<'_>,
+    ) -> Result<Roles, OpError> {
         match &self.sessions.mode {
             Mode::Open => Err(OpError::internal()),
             Mode::BuiltIn(identity) => {
-                let known = user_id == VIRTUAL_ADMIN || self.user_row(user_id).is_ok();
+                let known = user_id == VIRTUAL_ADMIN || self.users(conn).user_row(user_id).is_ok();
                 if !known {
                     return Err(OpError::not_found(format!("User \"{user_id}\" not found")));
                 }

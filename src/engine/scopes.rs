@@ -5,13 +5,17 @@
 //! compiler keeps apart from all others. So a read cannot write, queue output or end a
 //! session, because nothing that it has can.
 
-use super::Engine;
+use std::ops::Deref;
+
 use super::rows::{Rights, rights};
+use super::sessions::Mode as AuthMode;
+use super::{Conns, Engine};
 use crate::app::ConnId;
 use crate::budget::Budget;
 use crate::ids::IdSource;
 use crate::protocol::OpError;
 use crate::query::Views;
+use crate::rules::RuleEngine;
 use crate::store::rows::Sight;
 use crate::store::{BucketId, ChangeSet, Draft, Mode, Store};
 
@@ -44,6 +48,7 @@ pub(in crate::engine) struct Writing<'e> {
 }
 
 /// What a write has become, on its way to [`Engine::commit`]. Only here can one be made.
+#[derive(Default)]
 pub(in crate::engine) struct Written {
     set: ChangeSet,
     /// The write was refused. What it leaves is committed all the same.
@@ -91,6 +96,53 @@ impl Writing<'_> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// For what is asked about users: who asks, and the directory with the records that it
+/// is of.
+#[derive(Clone, Copy)]
+pub(in crate::engine) struct Users<'e> {
+    pub conn: ConnId,
+    pub conns: &'e Conns,
+    pub mode: &'e AuthMode,
+    pub store: &'e Store,
+    pub wall: u64,
+}
+
+/// For changes of users, roles and access lists: as [`Users`], and a draft.
+pub(in crate::engine) struct Managing<'e> {
+    users: Users<'e>,
+    ids: &'e mut IdSource,
+    budget: &'e Budget,
+}
+
+impl<'e> Deref for Managing<'e> {
+    type Target = Users<'e>;
+
+    fn deref(&self) -> &Users<'e> {
+        &self.users
+    }
+}
+
+impl Managing<'_> {
+    /// Prepares a write that is all or nothing. `refused`: what becomes of the errors
+    /// that the draft has as a whole.
+    pub fn write<T>(
+        &mut self,
+        prepare: impl FnOnce(&mut Draft, &Store, &mut IdSource) -> Result<T, OpError>,
+        refused: fn(OpError) -> OpError,
+    ) -> Result<(T, Written), OpError> {
+        let mut draft = Draft::new(Mode::Transaction, self.wall, self.budget);
+        let value = prepare(&mut draft, self.users.store, self.ids)?;
+        let set = draft.finish(self.users.store).map_err(refused)?;
+        Ok((value, Written { set, refused: None }))
+    }
+}
+
+/// For what is asked about rules, facts and timers.
+pub(in crate::engine) struct Knowing<'e> {
+    pub rules: Option<&'e RuleEngine>,
+    pub budget: &'e Budget,
 }
 
 /// Fills a draft, and ends it.
@@ -166,6 +218,34 @@ impl Engine {
             ids: &mut self.ids,
             wall: self.now.wall,
         }
+    }
+
+    /// Scope `users`.
+    pub(super) fn users(&self, conn: ConnId) -> Users<'_> {
+        Users {
+            conn,
+            conns: &self.conns,
+            mode: &self.sessions.mode,
+            store: &self.store,
+            wall: self.now.wall,
+        }
+    }
+
+    /// Scope `managing`.
+    pub(super) fn managing(&mut self, conn: ConnId) -> Managing<'_> {
+        let users = Users {
+            conn,
+            conns: &self.conns,
+            mode: &self.sessions.mode,
+            store: &self.store,
+            wall: self.now.wall,
+        };
+        Managing { users, ids: &mut self.ids, budget: &self.budget }
+    }
+
+    /// Scope `knowing`.
+    pub(super) fn knowing(&self, _: ConnId) -> Knowing<'_> {
+        Knowing { rules: self.rule_engine(), budget: &self.budget }
     }
 
     /// Scope `looking`: everything, changing nothing.

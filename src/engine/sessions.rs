@@ -16,6 +16,7 @@ use crate::app::ConnId;
 use crate::audit::Who;
 use crate::identity::{Directory, Id, Identity, RESERVED};
 use crate::json::write_string;
+use crate::protocol::OpError;
 use crate::wheel::TimerId;
 
 /// Time between looks for forgotten budgets and failures, ms.
@@ -36,6 +37,14 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    /// The state of built-in mode.
+    pub fn identity(&self) -> Result<&Identity, OpError> {
+        match self {
+            Mode::BuiltIn(identity) => Ok(identity),
+            Mode::Open | Mode::External(_) => Err(OpError::internal()),
+        }
+    }
+
     /// The roles of connections that are not logged in.
     pub fn anonymous_roles(&self) -> Roles {
         match self {

@@ -72,7 +72,7 @@ impl Engine {
     fn may_define_view(&mut self, conn: ConnId, draft: &Draft) -> Result<(), OpError> {
         let Draft::View(view) = draft else { return Ok(()) };
         if view.as_definer && self.identity().is_ok() {
-            self.admin(conn)?;
+            self.users(conn).admin()?;
         }
         view.buckets().into_iter().try_for_each(|bucket| self.require_read(conn, bucket))
     }

@@ -100,6 +100,14 @@ impl Answer for Written {
     }
 }
 
+impl Answer for (Json, Written) {
+    fn finish(self, engine: &mut Engine, reply: &mut Reply) -> Result<Outcome, OpError> {
+        let (answer, written) = self;
+        engine.commit_written(written)?;
+        answer.finish(engine, reply)
+    }
+}
+
 impl<T: Answer, E: Into<OpError>> Answer for Result<T, E> {
     fn finish(self, engine: &mut Engine, reply: &mut Reply) -> Result<Outcome, OpError> {
         self.map_err(Into::into)?.finish(engine, reply)

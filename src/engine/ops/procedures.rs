@@ -76,7 +76,7 @@ impl Engine {
         self.refuse_system_steps(definition)?;
         let trusted = self.conns.get(conn).is_some_and(|conn| conn.trusted);
         if definition.as_definer && !trusted && matches!(self.sessions.mode, Mode::BuiltIn(_)) {
-            self.admin(conn)?;
+            self.users(conn).admin()?;
         }
         Ok(())
     }

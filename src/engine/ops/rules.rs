@@ -4,6 +4,7 @@
 use super::write_list;
 use crate::app::ConnId;
 use crate::engine::Engine;
+use crate::engine::scopes::Knowing;
 use crate::engine::subscriptions::{subscription_id, subscription_not_found, subscription_number};
 use crate::json::{Json, Object, Raw, write_string};
 use crate::protocol::{ErrorCode, OpError, Request, bounds};
@@ -165,10 +166,12 @@ impl Engine {
         write_done(out, &id, if enabled { "\"enabled\":true" } else { "\"enabled\":false" });
         Ok(())
     }
+}
 
+impl Knowing<'_> {
     /// The engine, for operations that change nothing.
     fn rules_to_read(&self) -> Result<&RuleEngine, OpError> {
-        self.rule_engine().ok_or_else(not_configured)
+        self.rules.ok_or_else(not_configured)
     }
 
     pub(super) fn rules_get_fact(
@@ -196,12 +199,12 @@ impl Engine {
         bounds::check_topic("pattern", &pattern, ':')?;
         self.budget.spend(core.stats().facts as u64)?;
         let facts = core.query_facts(&pattern);
-        Ok(write_list(out, &self.budget, facts, |(key, fact), out| fact.write(key, out))?)
+        Ok(write_list(out, self.budget, facts, |(key, fact), out| fact.write(key, out))?)
     }
 
     pub(super) fn rules_get_all_facts(&self, out: &mut Vec<u8>) -> Result<(), OpError> {
         let facts = self.rules_to_read()?.facts();
-        Ok(write_list(out, &self.budget, facts, |(key, fact), out| fact.write(key, out))?)
+        Ok(write_list(out, self.budget, facts, |(key, fact), out| fact.write(key, out))?)
     }
 
     pub(super) fn rules_get_timers(
@@ -220,7 +223,7 @@ impl Engine {
         self.budget.spend(core.stats().timers as u64)?;
         let timers = core.timers(pattern.as_deref());
         self.budget.spend_sort(timers.len())?;
-        Ok(write_list(out, &self.budget, timers, |timer, out| timer.write(out))?)
+        Ok(write_list(out, self.budget, timers, |timer, out| timer.write(out))?)
     }
 
     pub(super) fn write_rules_stats(&self, out: &mut Vec<u8>) -> Result<(), OpError> {
@@ -239,7 +242,7 @@ impl Engine {
         let rules = self.rules_to_read()?.rules();
         out.extend_from_slice(b"{\"rules\":");
         let members = ["id", "name", "enabled", "priority", "version", "tags", "group"];
-        write_list(out, &self.budget, rules, |rule, out| write_members(rule, &members, out))?;
+        write_list(out, self.budget, rules, |rule, out| write_members(rule, &members, out))?;
         out.push(b'}');
         Ok(())
     }
@@ -250,7 +253,7 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let core = self.rules_to_read()?;
-        let findings = core.validate(&object(request.require_object("rule")?), &self.budget);
+        let findings = core.validate(&object(request.require_object("rule")?), self.budget);
         self.budget.check()?;
         out.extend_from_slice(b"{\"valid\":");
         Json::Bool(findings.is_valid()).write(out);

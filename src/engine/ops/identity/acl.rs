@@ -3,8 +3,7 @@
 use super::roles::require_array;
 use super::{done, forbidden, names, object};
 use crate::access::ResourceKind;
-use crate::app::ConnId;
-use crate::engine::Engine;
+use crate::engine::scopes::{Managing, Users, Written};
 use crate::identity::{Id, Resource, Subject, operation};
 use crate::json::js::string_of;
 use crate::json::{Json, Kind, Object, Raw};
@@ -14,7 +13,7 @@ fn words(operations: impl IntoIterator<Item = Tier>) -> Json {
     Json::Array(operations.into_iter().map(|tier| Json::from(tier.as_str())).collect())
 }
 
-impl Engine {
+impl Users<'_> {
     /// Whether a user may change the access list of a resource: an admin, the
     /// owner, or a user (not a role) that the list gives `admin`. The type may
     /// be one that does not exist.
@@ -32,63 +31,6 @@ impl Engine {
         Err(forbidden("Must be the resource owner, admin, or have admin ACL to manage permissions"))
     }
 
-    pub(in crate::engine::ops) fn grant(
-        &mut self,
-        conn: ConnId,
-        request: &Request<'_>,
-    ) -> Result<Json, OpError> {
-        let caller = self.caller(conn)?;
-        let subject_type = request.require_string("subjectType")?;
-        let subject_id = request.require_string("subjectId")?;
-        let resource_type = request.require_string("resourceType")?;
-        let resource_name = request.require_string("resourceName")?;
-        let mut granted: Vec<Tier> = Vec::new();
-        for element in require_array(request, "operations")? {
-            let tier = element.as_str().and_then(|word| operation(&word)).ok_or_else(|| {
-                OpError::validation(format!(
-                    "Invalid ACL operation \"{}\". Valid operations: read, write, admin",
-                    string_of(element)
-                ))
-            })?;
-            if !granted.contains(&tier) {
-                granted.push(tier);
-            }
-        }
-        if granted.is_empty() {
-            return Err(OpError::validation("Operations must be a non-empty array"));
-        }
-        self.check_manager(&caller, &resource_type, &resource_name)?;
-        let subject = self.find_subject(&subject_type, &subject_id)?;
-        let kind = ResourceKind::from_name(&resource_type).ok_or_else(|| {
-            OpError::validation(
-                "Invalid \"resourceType\": expected one of: bucket, topic, procedure, query",
-            )
-        })?;
-        let resource = Resource::new(kind, &resource_name);
-        let entry = self.identity()?.directory.acl(&subject, &resource).cloned();
-        self.change(|change| {
-            let bucket = change.buckets.acl;
-            let Some(entry) = entry else {
-                let record: Object = [
-                    ("subjectType", Json::from(subject.kind())),
-                    ("subjectId", Json::from(&**subject.id())),
-                    ("resourceType", Json::from(kind.as_str())),
-                    ("resourceName", Json::from(&*resource.name)),
-                    ("operations", words(granted)),
-                    ("grantedBy", Json::from(&*caller)),
-                ]
-                .into_iter()
-                .collect();
-                return change.insert(bucket, record).map(drop);
-            };
-            let new = granted.into_iter().filter(|tier| !entry.operations.contains(tier));
-            let union: Vec<Tier> = entry.operations.iter().copied().chain(new).collect();
-            let fields: Object = [("operations", words(union))].into_iter().collect();
-            change.update(bucket, &entry.id, fields).map(drop)
-        })?;
-        done("granted")
-    }
-
     fn find_subject(&self, kind: &str, id: &str) -> Result<Subject, OpError> {
         let subject = Subject::new(kind, id).ok_or_else(|| {
             OpError::validation(format!(
@@ -102,53 +44,6 @@ impl Engine {
             }
         };
         if exists { Ok(subject) } else { Err(OpError::not_found(missing)) }
-    }
-
-    pub(in crate::engine::ops) fn revoke(
-        &mut self,
-        conn: ConnId,
-        request: &Request<'_>,
-    ) -> Result<Json, OpError> {
-        let caller = self.caller(conn)?;
-        let subject_type = request.require_string("subjectType")?;
-        let subject_id = request.require_string("subjectId")?;
-        let resource_type = request.require_string("resourceType")?;
-        let resource_name = request.require_string("resourceName")?;
-        let operations = match request.present("operations") {
-            Some(raw) if raw.kind() != Kind::Array => {
-                return Err(OpError::validation("Invalid \"operations\": expected array"));
-            }
-            other => other,
-        };
-        self.check_manager(&caller, &resource_type, &resource_name)?;
-        let entry = Subject::new(&subject_type, &subject_id)
-            .zip(ResourceKind::from_name(&resource_type))
-            .and_then(|(subject, kind)| {
-                let resource = Resource::new(kind, &resource_name);
-                self.identity().ok()?.directory.acl(&subject, &resource).cloned()
-            })
-            .ok_or_else(|| OpError::not_found("ACL entry not found"))?;
-        let removed: Vec<Tier> = operations
-            .into_iter()
-            .flat_map(Raw::elements)
-            .filter_map(|element| operation(&element.as_str()?))
-            .collect();
-        // An empty list is as good as none: everything goes.
-        let everything = operations.is_none_or(|raw| raw.elements().next().is_none());
-        let left: Vec<Tier> = match everything {
-            true => Vec::new(),
-            false => {
-                entry.operations.iter().copied().filter(|tier| !removed.contains(tier)).collect()
-            }
-        };
-        self.change(|change| {
-            if left.is_empty() {
-                return change.delete(change.buckets.acl, &entry.id);
-            }
-            let fields: Object = [("operations", words(left))].into_iter().collect();
-            change.update(change.buckets.acl, &entry.id, fields).map(drop)
-        })?;
-        done("revoked")
     }
 
     pub(in crate::engine::ops) fn get_acl(&self, request: &Request<'_>) -> Result<Json, OpError> {
@@ -200,8 +95,8 @@ impl Engine {
         ]))
     }
 
-    pub(in crate::engine::ops) fn my_access(&self, conn: ConnId) -> Result<Json, OpError> {
-        let caller = self.caller(conn)?;
+    pub(in crate::engine::ops) fn my_access(&self) -> Result<Json, OpError> {
+        let caller = self.caller()?;
         if !self.user_exists(&caller) {
             return Err(super::user_not_found());
         }
@@ -247,5 +142,109 @@ impl Engine {
             ("roles", names(directory.role_names(&caller))),
         ]);
         Ok(object([("user", user), ("resources", resources)]))
+    }
+}
+
+impl Managing<'_> {
+    pub(in crate::engine::ops) fn grant(
+        &mut self,
+        request: &Request<'_>,
+    ) -> Result<(Json, Written), OpError> {
+        let caller = self.caller()?;
+        let subject_type = request.require_string("subjectType")?;
+        let subject_id = request.require_string("subjectId")?;
+        let resource_type = request.require_string("resourceType")?;
+        let resource_name = request.require_string("resourceName")?;
+        let mut granted: Vec<Tier> = Vec::new();
+        for element in require_array(request, "operations")? {
+            let tier = element.as_str().and_then(|word| operation(&word)).ok_or_else(|| {
+                OpError::validation(format!(
+                    "Invalid ACL operation \"{}\". Valid operations: read, write, admin",
+                    string_of(element)
+                ))
+            })?;
+            if !granted.contains(&tier) {
+                granted.push(tier);
+            }
+        }
+        if granted.is_empty() {
+            return Err(OpError::validation("Operations must be a non-empty array"));
+        }
+        self.check_manager(&caller, &resource_type, &resource_name)?;
+        let subject = self.find_subject(&subject_type, &subject_id)?;
+        let kind = ResourceKind::from_name(&resource_type).ok_or_else(|| {
+            OpError::validation(
+                "Invalid \"resourceType\": expected one of: bucket, topic, procedure, query",
+            )
+        })?;
+        let resource = Resource::new(kind, &resource_name);
+        let entry = self.identity()?.directory.acl(&subject, &resource).cloned();
+        let ((), written) = self.change(|change| {
+            let bucket = change.buckets.acl;
+            let Some(entry) = entry else {
+                let record: Object = [
+                    ("subjectType", Json::from(subject.kind())),
+                    ("subjectId", Json::from(&**subject.id())),
+                    ("resourceType", Json::from(kind.as_str())),
+                    ("resourceName", Json::from(&*resource.name)),
+                    ("operations", words(granted)),
+                    ("grantedBy", Json::from(&*caller)),
+                ]
+                .into_iter()
+                .collect();
+                return change.insert(bucket, record).map(drop);
+            };
+            let new = granted.into_iter().filter(|tier| !entry.operations.contains(tier));
+            let union: Vec<Tier> = entry.operations.iter().copied().chain(new).collect();
+            let fields: Object = [("operations", words(union))].into_iter().collect();
+            change.update(bucket, &entry.id, fields).map(drop)
+        })?;
+        Ok((done("granted"), written))
+    }
+
+    pub(in crate::engine::ops) fn revoke(
+        &mut self,
+        request: &Request<'_>,
+    ) -> Result<(Json, Written), OpError> {
+        let caller = self.caller()?;
+        let subject_type = request.require_string("subjectType")?;
+        let subject_id = request.require_string("subjectId")?;
+        let resource_type = request.require_string("resourceType")?;
+        let resource_name = request.require_string("resourceName")?;
+        let operations = match request.present("operations") {
+            Some(raw) if raw.kind() != Kind::Array => {
+                return Err(OpError::validation("Invalid \"operations\": expected array"));
+            }
+            other => other,
+        };
+        self.check_manager(&caller, &resource_type, &resource_name)?;
+        let entry = Subject::new(&subject_type, &subject_id)
+            .zip(ResourceKind::from_name(&resource_type))
+            .and_then(|(subject, kind)| {
+                let resource = Resource::new(kind, &resource_name);
+                self.identity().ok()?.directory.acl(&subject, &resource).cloned()
+            })
+            .ok_or_else(|| OpError::not_found("ACL entry not found"))?;
+        let removed: Vec<Tier> = operations
+            .into_iter()
+            .flat_map(Raw::elements)
+            .filter_map(|element| operation(&element.as_str()?))
+            .collect();
+        // An empty list is as good as none: everything goes.
+        let everything = operations.is_none_or(|raw| raw.elements().next().is_none());
+        let left: Vec<Tier> = match everything {
+            true => Vec::new(),
+            false => {
+                entry.operations.iter().copied().filter(|tier| !removed.contains(tier)).collect()
+            }
+        };
+        let ((), written) = self.change(|change| {
+            if left.is_empty() {
+                return change.delete(change.buckets.acl, &entry.id);
+            }
+            let fields: Object = [("operations", words(left))].into_iter().collect();
+            change.update(change.buckets.acl, &entry.id, fields).map(drop)
+        })?;
+        Ok((done("revoked"), written))
     }
 }

@@ -1,41 +1,47 @@
 //! One atomic change of the system buckets.
 
 use crate::engine::Engine;
-use crate::engine::sessions::Mode;
+use crate::engine::rows::NOBODY;
+use crate::engine::scopes::{Managing, Written};
 use crate::identity::{Buckets, Directory, Id, Resource, Subject};
 use crate::ids::IdSource;
 use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, OpError};
-use crate::store::{BucketId, Data, Draft, Mode as DraftMode, Row, Store};
+use crate::store::{BucketId, Data, Draft, Row, Store};
 
 /// Writes to the system buckets that become one commit, or nothing.
 pub(in crate::engine) struct Change<'e> {
-    draft: Draft,
+    draft: &'e mut Draft,
     store: &'e Store,
     ids: &'e mut IdSource,
     pub directory: &'e Directory,
     pub buckets: Buckets,
 }
 
+impl Managing<'_> {
+    /// Prepares one change. The store's own errors are not for clients: whatever they
+    /// can cause was checked before.
+    pub(super) fn change<T>(
+        &mut self,
+        prepare: impl FnOnce(&mut Change<'_>) -> Result<T, OpError>,
+    ) -> Result<(T, Written), OpError> {
+        let directory = self.directory()?;
+        let buckets = directory.buckets().ok_or_else(OpError::internal)?;
+        let filled = |draft: &mut Draft, store: &Store, ids: &mut IdSource| {
+            prepare(&mut Change { draft, store, ids, directory, buckets })
+        };
+        self.write(filled, unexpected)
+    }
+}
+
 impl Engine {
-    /// Prepares and commits one change. The store's own errors are not for
-    /// clients: whatever they can cause was checked before.
+    /// Prepares and commits one change.
     pub(in crate::engine) fn change<T>(
         &mut self,
         prepare: impl FnOnce(&mut Change<'_>) -> Result<T, OpError>,
     ) -> Result<T, OpError> {
-        let Mode::BuiltIn(identity) = &self.sessions.mode else { return Err(OpError::internal()) };
-        let buckets = identity.directory.buckets().ok_or_else(OpError::internal)?;
-        let mut change = Change {
-            draft: Draft::new(DraftMode::Transaction, self.now.wall, &self.budget),
-            store: &self.store,
-            ids: &mut self.ids,
-            directory: &identity.directory,
-            buckets,
-        };
-        let value = prepare(&mut change)?;
-        let set = change.draft.finish(&self.store).map_err(unexpected)?;
-        self.commit(set);
+        let (value, written) = self.managing(NOBODY).change(prepare)?;
+        self.commit_written(written)?;
         Ok(value)
     }
 }

@@ -15,8 +15,8 @@ mod users;
 
 use change::Change;
 
-use crate::app::ConnId;
 use crate::engine::Engine;
+use crate::engine::scopes::Users;
 use crate::engine::sessions::Mode;
 use crate::identity::{ADMIN, Directory, Id, Identity, SUPERADMIN, VIRTUAL_ADMIN};
 use crate::json::{Json, Object};
@@ -43,10 +43,7 @@ fn units(text: &str) -> usize {
 impl Engine {
     /// The state of built-in mode.
     pub(in crate::engine) fn identity(&self) -> Result<&Identity, OpError> {
-        match &self.sessions.mode {
-            Mode::BuiltIn(identity) => Ok(identity),
-            Mode::Open | Mode::External(_) => Err(OpError::internal()),
-        }
+        self.sessions.mode.identity()
     }
 
     pub(in crate::engine) fn identity_mut(&mut self) -> Result<&mut Identity, OpError> {
@@ -55,17 +52,23 @@ impl Engine {
             Mode::Open | Mode::External(_) => Err(OpError::internal()),
         }
     }
+}
 
-    fn directory(&self) -> Result<&Directory, OpError> {
+impl<'e> Users<'e> {
+    fn identity(&self) -> Result<&'e Identity, OpError> {
+        self.mode.identity()
+    }
+
+    fn directory(&self) -> Result<&'e Directory, OpError> {
         Ok(&self.identity()?.directory)
     }
 
-    /// The user of a connection.
-    fn caller(&self, conn: ConnId) -> Result<Id, OpError> {
-        match self.session(conn) {
+    /// The user of the connection.
+    fn caller(&self) -> Result<Id, OpError> {
+        match self.conns.session(self.conn, self.wall) {
             Some(session) => Ok(Id::clone(&session.user_id)),
             // The program that embeds the server.
-            None if self.conns.get(conn).is_some_and(|conn| conn.trusted) => {
+            None if self.conns.get(self.conn).is_some_and(|conn| conn.trusted) => {
                 Ok(VIRTUAL_ADMIN.into())
             }
             None => Err(unauthorized("Authentication required")),
@@ -82,14 +85,14 @@ impl Engine {
     }
 
     /// The caller, if an admin.
-    pub(in crate::engine) fn admin(&self, conn: ConnId) -> Result<Id, OpError> {
-        let caller = self.caller(conn)?;
+    pub(in crate::engine) fn admin(&self) -> Result<Id, OpError> {
+        let caller = self.caller()?;
         if self.is_admin(&caller) { Ok(caller) } else { Err(forbidden("Admin role required")) }
     }
 
     /// The caller, if a superadmin.
-    fn superadmin(&self, conn: ConnId) -> Result<Id, OpError> {
-        let caller = self.caller(conn)?;
+    fn superadmin(&self) -> Result<Id, OpError> {
+        let caller = self.caller()?;
         match self.is_superadmin(&caller) {
             true => Ok(caller),
             false => Err(forbidden("Superadmin role required")),
@@ -105,7 +108,7 @@ impl Engine {
     }
 
     /// The record of a user.
-    pub(in crate::engine) fn user_row(&self, user_id: &str) -> Result<&Row, OpError> {
+    pub(in crate::engine) fn user_row(&self, user_id: &str) -> Result<&'e Row, OpError> {
         let buckets = self.directory()?.buckets().ok_or_else(OpError::internal)?;
         let users = self.store.bucket(buckets.users).ok_or_else(OpError::internal)?;
         users.get(&Key::String(user_id.into())).ok_or_else(user_not_found)
@@ -135,8 +138,8 @@ fn public(row: &Row) -> Object {
 }
 
 /// `{ [name]: true }`
-fn done(name: &'static str) -> Result<Json, OpError> {
-    Ok(object([(name, Json::Bool(true))]))
+fn done(name: &'static str) -> Json {
+    object([(name, Json::Bool(true))])
 }
 
 fn object<const N: usize>(members: [(&str, Json); N]) -> Json {

@@ -4,12 +4,13 @@ use super::{done, forbidden, object};
 use crate::access::ResourceKind;
 use crate::app::ConnId;
 use crate::engine::Engine;
+use crate::engine::scopes::Users;
 use crate::engine::sessions::Mode;
 use crate::identity::Resource;
 use crate::json::Json;
 use crate::protocol::{OpError, Operation, Request};
 
-impl Engine {
+impl Users<'_> {
     pub(in crate::engine::ops) fn get_owner(&self, request: &Request<'_>) -> Result<Json, OpError> {
         let resource_type = request.require_string("resourceType")?;
         let resource_name = request.require_string("resourceName")?;
@@ -26,21 +27,24 @@ impl Engine {
             });
         Ok(object([("owner", owner)]))
     }
+}
 
+impl Engine {
     pub(in crate::engine::ops) fn transfer_owner(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
     ) -> Result<Json, OpError> {
-        let caller = self.caller(conn)?;
+        let users = self.users(conn);
+        let caller = users.caller()?;
         let resource_type = request.require_string("resourceType")?;
         let resource_name = request.require_string("resourceName")?;
         let new_owner = request.require_string("newOwnerId")?;
         let no_owner = || OpError::not_found("Resource has no owner");
         let kind = ResourceKind::from_name(&resource_type).ok_or_else(no_owner)?;
         let resource = Resource::new(kind, &resource_name);
-        let is_superadmin = self.is_superadmin(&caller);
-        match self.identity()?.directory.owner(&resource) {
+        let is_superadmin = users.is_superadmin(&caller);
+        match users.directory()?.owner(&resource) {
             Some((owner, _)) if *owner == caller || is_superadmin => {}
             Some(_) => {
                 return Err(forbidden("Only the owner or superadmin can transfer ownership"));
@@ -49,11 +53,11 @@ impl Engine {
             None if is_superadmin && self.resource_exists(&resource) => {}
             None => return Err(no_owner()),
         }
-        if !self.user_exists(&new_owner) {
+        if !self.users(conn).user_exists(&new_owner) {
             return Err(OpError::not_found("New owner not found"));
         }
         self.change(|change| change.set_owner(&resource, &new_owner))?;
-        done("transferred")
+        Ok(done("transferred"))
     }
 
     /// Whether an operation defines what is there: with `ifMissing` that changes

@@ -3,8 +3,8 @@
 use super::session::{MAX_PASSWORD, output_of, session_record};
 use super::{done, forbidden, unauthorized, units, user_not_found};
 use crate::app::{ConnId, JobOutput};
-use crate::engine::Engine;
-use crate::engine::Outcome;
+use crate::engine::scopes::Users;
+use crate::engine::{Engine, Outcome};
 use crate::identity::password::{self, SALT_LEN};
 use crate::identity::{Id, TOKEN_BYTES, VIRTUAL_ADMIN, token_id, token_text};
 use crate::json::{Json, Object};
@@ -13,7 +13,7 @@ use crate::protocol::{OpError, Reply, Request};
 const CHANGED: &str = "Password changed";
 const RESET: &str = "Password reset";
 
-impl Engine {
+impl Users<'_> {
     /// Whether a new password has a length that is allowed.
     pub(super) fn check_password(&self, password: &str) -> Result<(), OpError> {
         let least = self.identity()?.settings.password_min_length;
@@ -28,12 +28,21 @@ impl Engine {
         }
     }
 
+    fn username_text(&self, user_id: &str) -> Id {
+        match self.username(user_id) {
+            Json::String(name) => Id::from(name),
+            _ => VIRTUAL_ADMIN.into(),
+        }
+    }
+}
+
+impl Engine {
     pub(in crate::engine::ops) fn change_password(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
     ) -> Result<Outcome, OpError> {
-        let caller = self.caller(conn)?;
+        let caller = self.users(conn).caller()?;
         let user_id: Id = (*request.require_string("userId")?).into();
         let current = request.require_string("currentPassword")?.into_owned();
         let new = request.require_string("newPassword")?.into_owned();
@@ -42,11 +51,11 @@ impl Engine {
                 "Can only change your own password (use resetPassword for other users)",
             ));
         }
-        self.check_password(&new)?;
-        let stored = self.password_hash(&user_id).ok_or_else(user_not_found)?;
+        self.users(conn).check_password(&new)?;
+        let stored = self.users(conn).password_hash(&user_id).ok_or_else(user_not_found)?;
         // Guessing here counts like guessing at the door.
         let address = self.address_of(conn)?;
-        let key = self.identity()?.login_key(&self.username_text(&user_id), address);
+        let key = self.identity()?.login_key(&self.users(conn).username_text(&user_id), address);
         self.check_failures(&key)?;
         let slot = self.identity()?.hash_slot(address)?;
         let salt = self.ids.bytes::<SALT_LEN>();
@@ -59,14 +68,15 @@ impl Engine {
         let then = Box::new(move |engine: &mut Engine, conn, output, reply: &mut Reply| {
             let new = output_of::<Option<String>>(output)?;
             engine.check_failures(&key)?;
-            let now_stored = engine.password_hash(&user_id).ok_or_else(user_not_found)?;
+            let now_stored =
+                engine.users(conn).password_hash(&user_id).ok_or_else(user_not_found)?;
             let incorrect = || unauthorized("Current password is incorrect");
             let Some(new) = new.filter(|_| now_stored == stored) else {
                 engine.count_failure(&key)?;
                 return Err(incorrect());
             };
             engine.set_password(conn, &user_id, new, CHANGED)?;
-            done("changed")?.write(reply.data());
+            done("changed").write(reply.data());
             Ok(Outcome::Done)
         });
         self.start_job(conn, request.id, &request.operation, run, then)
@@ -77,21 +87,21 @@ impl Engine {
         conn: ConnId,
         request: &Request<'_>,
     ) -> Result<Outcome, OpError> {
-        let caller = self.admin(conn)?;
+        let caller = self.users(conn).admin()?;
         let user_id: Id = (*request.require_string("userId")?).into();
         let new = request.require_string("newPassword")?.into_owned();
-        self.check_password(&new)?;
-        self.user_row(&user_id)?;
-        self.check_boundary(&caller, &user_id)?;
+        self.users(conn).check_password(&new)?;
+        self.users(conn).user_row(&user_id)?;
+        self.users(conn).check_boundary(&caller, &user_id)?;
         let run = self.hash_job(conn, new)?;
         let then = Box::new(move |engine: &mut Engine, conn, output, reply: &mut Reply| {
             let new = output_of::<String>(output)?;
             // Rights and target may have gone while the job ran.
-            let caller = engine.admin(conn)?;
-            engine.user_row(&user_id)?;
-            engine.check_boundary(&caller, &user_id)?;
+            let caller = engine.users(conn).admin()?;
+            engine.users(conn).user_row(&user_id)?;
+            engine.users(conn).check_boundary(&caller, &user_id)?;
             engine.set_password(conn, &user_id, new, RESET)?;
-            done("reset")?.write(reply.data());
+            done("reset").write(reply.data());
             Ok(Outcome::Done)
         });
         self.start_job(conn, request.id, &request.operation, run, then)
@@ -125,7 +135,7 @@ impl Engine {
         let expires_at = stays.and_then(|bound| bound.session.expires_at);
         let record = stays.and_then(|bound| bound.record.clone());
         let (ip, agent) = match &record {
-            Some(record) => self.origin_of(record)?,
+            Some(record) => self.users(conn).origin_of(record)?,
             None => (None, None),
         };
         let fresh: Id = token_id(&token_text(&self.ids.bytes::<TOKEN_BYTES>())).into();
@@ -152,13 +162,6 @@ impl Engine {
             if Some(conn) != except {
                 self.end_user_on(user_id, conn, reason);
             }
-        }
-    }
-
-    fn username_text(&self, user_id: &str) -> Id {
-        match self.username(user_id) {
-            Json::String(name) => Id::from(name),
-            _ => VIRTUAL_ADMIN.into(),
         }
     }
 }

@@ -2,9 +2,8 @@
 
 use super::{done, forbidden, object, public, units, user_not_found};
 use crate::access::Grant;
-use crate::app::ConnId;
 use crate::config::unknown_operation;
-use crate::engine::Engine;
+use crate::engine::scopes::{Managing, Users, Written};
 use crate::identity::{Id, Role, SUPERADMIN};
 use crate::json::{Json, Kind, Object, Raw};
 use crate::protocol::{ErrorCode, OpError, Request};
@@ -53,7 +52,7 @@ fn with_warnings(mut role: Object) -> Json {
     Json::Object(role)
 }
 
-impl Engine {
+impl Users<'_> {
     /// A role as clients get it.
     fn role_info(&self, id: &str) -> Option<Json> {
         let buckets = self.identity().ok()?.directory.buckets()?;
@@ -73,12 +72,38 @@ impl Engine {
             .ok_or_else(|| OpError::not_found(format!("Role \"{name}\" not found")))
     }
 
-    pub(in crate::engine::ops) fn create_role(
-        &mut self,
-        conn: ConnId,
+    pub(in crate::engine::ops) fn list_roles(&self) -> Result<Json, OpError> {
+        self.admin()?;
+        Ok(self.role_infos(self.identity()?.directory.roles()))
+    }
+
+    /// Only superadmins make superadmins.
+    fn check_superadmin_role(&self, caller: &str, role_name: &str) -> Result<(), OpError> {
+        if role_name == SUPERADMIN && !self.is_superadmin(caller) {
+            return Err(forbidden("Superadmin role required"));
+        }
+        Ok(())
+    }
+
+    pub(in crate::engine::ops) fn get_user_roles(
+        &self,
         request: &Request<'_>,
     ) -> Result<Json, OpError> {
-        self.superadmin(conn)?;
+        self.admin()?;
+        let user_id = request.require_string("userId")?;
+        if !self.user_exists(&user_id) {
+            return Err(user_not_found());
+        }
+        Ok(self.role_infos(self.identity()?.directory.roles_of(&user_id).into_iter()))
+    }
+}
+
+impl Managing<'_> {
+    pub(in crate::engine::ops) fn create_role(
+        &mut self,
+        request: &Request<'_>,
+    ) -> Result<(Json, Written), OpError> {
+        self.superadmin()?;
         let name = request.require_string("name")?;
         if units(&name) > MAX_ROLE_NAME {
             return Err(OpError::validation("Role name must be between 1 and 64 characters"));
@@ -100,16 +125,15 @@ impl Engine {
         if let Some(description) = request.str_field("description") {
             record.insert("description", Json::from(&*description));
         }
-        let row = self.change(|change| change.insert(change.buckets.roles, record))?;
-        Ok(with_warnings(public(&row)))
+        let (row, written) = self.change(|change| change.insert(change.buckets.roles, record))?;
+        Ok((with_warnings(public(&row)), written))
     }
 
     pub(in crate::engine::ops) fn update_role(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
-    ) -> Result<Json, OpError> {
-        self.superadmin(conn)?;
+    ) -> Result<(Json, Written), OpError> {
+        self.superadmin()?;
         let role_id = request.require_string("roleId")?;
         let unchanged = self.role_info(&role_id).ok_or_else(role_not_found)?;
         let mut fields = Object::new();
@@ -120,38 +144,32 @@ impl Engine {
             fields.insert("permissions", permissions);
         }
         if fields.is_empty() {
-            return Ok(unchanged);
+            return Ok((unchanged, Written::default()));
         }
-        let row = self.change(|change| change.update(change.buckets.roles, &role_id, fields))?;
-        Ok(with_warnings(public(&row)))
+        let (row, written) =
+            self.change(|change| change.update(change.buckets.roles, &role_id, fields))?;
+        Ok((with_warnings(public(&row)), written))
     }
 
     pub(in crate::engine::ops) fn delete_role(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
-    ) -> Result<Json, OpError> {
-        self.superadmin(conn)?;
+    ) -> Result<(Json, Written), OpError> {
+        self.superadmin()?;
         let role_id = request.require_string("roleId")?;
         let role = self.identity()?.directory.role(&role_id).ok_or_else(role_not_found)?;
         if role.system {
             return Err(forbidden("Cannot delete system role"));
         }
-        self.change(|change| change.delete_role(&role_id))?;
-        done("deleted")
-    }
-
-    pub(in crate::engine::ops) fn list_roles(&self, conn: ConnId) -> Result<Json, OpError> {
-        self.admin(conn)?;
-        Ok(self.role_infos(self.identity()?.directory.roles()))
+        let ((), written) = self.change(|change| change.delete_role(&role_id))?;
+        Ok((done("deleted"), written))
     }
 
     pub(in crate::engine::ops) fn assign_role(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
-    ) -> Result<Json, OpError> {
-        let caller = self.admin(conn)?;
+    ) -> Result<(Json, Written), OpError> {
+        let caller = self.admin()?;
         let user_id = request.require_string("userId")?;
         let role_name = request.require_string("roleName")?;
         if !self.user_exists(&user_id) {
@@ -165,16 +183,16 @@ impl Engine {
                 format!("User already has role \"{role_name}\""),
             ));
         }
-        self.change(|change| change.assign(&user_id, &role_id, Some(&caller)))?;
-        done("assigned")
+        let ((), written) =
+            self.change(|change| change.assign(&user_id, &role_id, Some(&caller)))?;
+        Ok((done("assigned"), written))
     }
 
     pub(in crate::engine::ops) fn remove_role(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
-    ) -> Result<Json, OpError> {
-        let caller = self.admin(conn)?;
+    ) -> Result<(Json, Written), OpError> {
+        let caller = self.admin()?;
         let user_id = request.require_string("userId")?;
         let role_name = request.require_string("roleName")?;
         let role_id = self.role_named(&role_name)?;
@@ -183,29 +201,9 @@ impl Engine {
             OpError::not_found(format!("User does not have role \"{role_name}\""))
         })?;
         self.check_superadmin_role(&caller, &role_name)?;
-        self.change(|change| change.delete(change.buckets.user_roles, &record))?;
-        done("removed")
-    }
-
-    /// Only superadmins make superadmins.
-    fn check_superadmin_role(&self, caller: &str, role_name: &str) -> Result<(), OpError> {
-        if role_name == SUPERADMIN && !self.is_superadmin(caller) {
-            return Err(forbidden("Superadmin role required"));
-        }
-        Ok(())
-    }
-
-    pub(in crate::engine::ops) fn get_user_roles(
-        &self,
-        conn: ConnId,
-        request: &Request<'_>,
-    ) -> Result<Json, OpError> {
-        self.admin(conn)?;
-        let user_id = request.require_string("userId")?;
-        if !self.user_exists(&user_id) {
-            return Err(user_not_found());
-        }
-        Ok(self.role_infos(self.identity()?.directory.roles_of(&user_id).into_iter()))
+        let ((), written) =
+            self.change(|change| change.delete(change.buckets.user_roles, &record))?;
+        Ok((done("removed"), written))
     }
 }
 

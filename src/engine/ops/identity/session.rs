@@ -5,8 +5,8 @@ use crate::address::Address;
 use super::{Change, names, object, unauthorized, units};
 use crate::access::{RateKey, Session};
 use crate::app::{ConnId, JobOutput};
-use crate::engine::Engine;
-use crate::engine::Outcome;
+use crate::engine::scopes::Users;
+use crate::engine::{Engine, Outcome};
 use crate::identity::{Id, TOKEN_BYTES, VIRTUAL_ADMIN, password, token_id, token_text};
 use crate::json::{Json, Object, Raw};
 use crate::protocol::{OpError, Reply, Request};
@@ -21,6 +21,56 @@ const SESSION_LIMIT: &str = "Session limit reached";
 
 fn invalid_credentials() -> OpError {
     unauthorized("Invalid credentials")
+}
+
+impl Users<'_> {
+    pub(in crate::engine::ops) fn whoami(&self) -> Result<Json, OpError> {
+        let session = self
+            .conns
+            .session(self.conn, self.wall)
+            .ok_or_else(|| unauthorized("Authentication required"))?;
+        Ok(object([
+            ("authenticated", Json::Bool(true)),
+            ("userId", Json::from(&*session.user_id)),
+            ("roles", names(self.directory()?.role_names(&session.user_id))),
+            ("expiresAt", session.expires_at.map_or(Json::Null, Json::Number)),
+        ]))
+    }
+
+    /// Where a session was made.
+    pub(super) fn origin_of(&self, record: &str) -> Result<(Option<Json>, Option<Json>), OpError> {
+        let buckets = self.directory()?.buckets().ok_or_else(OpError::internal)?;
+        let bucket = self.store.bucket(buckets.sessions).ok_or_else(OpError::internal)?;
+        let row = bucket.get(&crate::store::Key::String(record.into()));
+        let field = |name| row.and_then(|row| row.raw().get(name)).map(Raw::to_json);
+        Ok((field("ip"), field("userAgent")))
+    }
+
+    fn login_result(&self, token: &str, expires_at: f64, user_id: &str) -> Result<Json, OpError> {
+        let mut user: Object = [("id", Json::from(user_id)), ("username", self.username(user_id))]
+            .into_iter()
+            .collect();
+        let display = self.user_row(user_id).ok().and_then(|row| row.raw().get("displayName"));
+        if let Some(name) = display {
+            user.insert("displayName", name.to_json());
+        }
+        user.insert("roles", names(self.directory()?.role_names(user_id)));
+        Ok(object([
+            ("token", Json::from(token)),
+            ("expiresAt", Json::Number(expires_at)),
+            ("user", Json::Object(user)),
+        ]))
+    }
+
+    pub(super) fn password_hash(&self, user_id: &str) -> Option<Id> {
+        let row = self.user_row(user_id).ok()?;
+        row.raw().get("passwordHash").and_then(Raw::as_str).map(|hash| (&*hash).into())
+    }
+
+    pub(super) fn is_enabled(&self, user_id: &str) -> bool {
+        let row = self.user_row(user_id).ok();
+        row.and_then(|row| row.raw().get("enabled")).and_then(Raw::as_bool) == Some(true)
+    }
 }
 
 impl Engine {
@@ -46,7 +96,7 @@ impl Engine {
         let identity = self.identity()?;
         let slot = identity.hash_slot(from)?;
         let user_id = identity.directory.user_by_name(&username).cloned();
-        let stored = user_id.as_ref().and_then(|id| self.password_hash(id));
+        let stored = user_id.as_ref().and_then(|id| self.users(conn).password_hash(id));
         // Nobody learns from the time it takes whether the name exists.
         let hash = stored.clone().unwrap_or_else(|| Id::clone(&identity.dummy));
         let run = Box::new(move || -> JobOutput {
@@ -61,11 +111,13 @@ impl Engine {
             engine.check_failures(&user)?;
             engine.check_failures(&address)?;
             // The state that the password was compared with may be gone.
-            let user_id =
-                user_id.filter(|id| stored.is_some() && engine.password_hash(id) == stored);
+            let user_id = user_id
+                .filter(|id| stored.is_some() && engine.users(conn).password_hash(id) == stored);
             let accepted = match user_id.filter(|_| matches) {
                 None => Err(invalid_credentials()),
-                Some(id) if !engine.is_enabled(&id) => Err(unauthorized("Account disabled")),
+                Some(id) if !engine.users(conn).is_enabled(&id) => {
+                    Err(unauthorized("Account disabled"))
+                }
                 Some(id) => Ok(id),
             };
             let user_id = match accepted {
@@ -117,17 +169,7 @@ impl Engine {
             }
             self.change(|change| change.delete(change.buckets.sessions, &record))?;
         }
-        super::done("loggedOut")
-    }
-
-    pub(in crate::engine::ops) fn whoami(&self, conn: ConnId) -> Result<Json, OpError> {
-        let session = self.session(conn).ok_or_else(|| unauthorized("Authentication required"))?;
-        Ok(object([
-            ("authenticated", Json::Bool(true)),
-            ("userId", Json::from(&*session.user_id)),
-            ("roles", names(self.directory()?.role_names(&session.user_id))),
-            ("expiresAt", session.expires_at.map_or(Json::Null, Json::Number)),
-        ]))
+        Ok(super::done("loggedOut"))
     }
 
     /// A new session for the user, in the place of the one that the connection
@@ -139,20 +181,20 @@ impl Engine {
         let bound = self.conns.get(conn).and_then(|conn| conn.session.as_ref());
         let record = bound.and_then(|bound| bound.record.clone());
         let record = record.ok_or_else(|| unauthorized("No active session to refresh"))?;
-        let user_id = self.caller(conn)?;
+        let user_id = self.users(conn).caller()?;
         let invalid = || unauthorized("Invalid or expired session");
-        let old = self.directory()?.session(&record).ok_or_else(invalid)?;
+        let old = self.identity()?.directory.session(&record).ok_or_else(invalid)?;
         if old.expires_at < self.now.wall as f64 {
             return Err(invalid());
         }
-        let gone = user_id[..] != *VIRTUAL_ADMIN && !self.is_enabled(&user_id);
+        let gone = user_id[..] != *VIRTUAL_ADMIN && !self.users(conn).is_enabled(&user_id);
         if gone {
             self.change(|change| change.delete(change.buckets.sessions, &record))?;
             return Err(unauthorized("User not found or disabled"));
         }
         self.check_revoked(&user_id)?;
         let followers = self.bound_to(&user_id, &record);
-        let (ip, agent) = self.origin_of(&record)?;
+        let (ip, agent) = self.users(conn).origin_of(&record)?;
         let token = token_text(&self.ids.bytes::<TOKEN_BYTES>());
         let new: Id = token_id(&token).into();
         let expires_at = self.new_expiry()?;
@@ -164,7 +206,7 @@ impl Engine {
         for follower in followers {
             self.bind(follower, &user_id, &new, expires_at);
         }
-        self.login_result(&token, expires_at, &user_id)
+        self.users(conn).login_result(&token, expires_at, &user_id)
     }
 
     /// `auth.login` of built-in mode: a token that a login has given out.
@@ -175,14 +217,14 @@ impl Engine {
     ) -> Result<Session, OpError> {
         let invalid = || unauthorized("Invalid token");
         let id: Id = token_id(token).into();
-        let directory = self.directory()?;
+        let directory = &self.identity()?.directory;
         let record = directory.session(&id).ok_or_else(invalid)?;
         let (user_id, expires_at) = (Id::clone(&record.user_id), record.expires_at);
         if expires_at < self.now.wall as f64 {
             self.change(|change| change.delete(change.buckets.sessions, &id))?;
             return Err(invalid());
         }
-        if *user_id != *VIRTUAL_ADMIN && !self.is_enabled(&user_id) {
+        if *user_id != *VIRTUAL_ADMIN && !self.users(conn).is_enabled(&user_id) {
             return Err(invalid());
         }
         self.check_revoked(&user_id)?;
@@ -225,7 +267,7 @@ impl Engine {
         }
         let user_id: Id = user_id.into();
         self.bind(conn, &user_id, &id, expires_at);
-        self.login_result(&token, expires_at, &user_id)
+        self.users(conn).login_result(&token, expires_at, &user_id)
     }
 
     /// Sessions that have to go so that one more does not exceed the limit: the
@@ -256,15 +298,6 @@ impl Engine {
         Ok(self.now.wall.saturating_add(self.identity()?.settings.session_ttl_ms) as f64)
     }
 
-    /// Where a session was made.
-    pub(super) fn origin_of(&self, record: &str) -> Result<(Option<Json>, Option<Json>), OpError> {
-        let buckets = self.directory()?.buckets().ok_or_else(OpError::internal)?;
-        let bucket = self.store.bucket(buckets.sessions).ok_or_else(OpError::internal)?;
-        let row = bucket.get(&crate::store::Key::String(record.into()));
-        let field = |name| row.and_then(|row| row.raw().get(name)).map(Raw::to_json);
-        Ok((field("ip"), field("userAgent")))
-    }
-
     pub(super) fn bind(&mut self, conn: ConnId, user_id: &Id, record: &Id, expires_at: f64) {
         let session = Session {
             expires_at: Some(expires_at),
@@ -283,32 +316,6 @@ impl Engine {
             all.any(|bound| bound.record.as_deref() == Some(record))
         });
         conns
-    }
-
-    fn login_result(&self, token: &str, expires_at: f64, user_id: &str) -> Result<Json, OpError> {
-        let mut user: Object = [("id", Json::from(user_id)), ("username", self.username(user_id))]
-            .into_iter()
-            .collect();
-        let display = self.user_row(user_id).ok().and_then(|row| row.raw().get("displayName"));
-        if let Some(name) = display {
-            user.insert("displayName", name.to_json());
-        }
-        user.insert("roles", names(self.directory()?.role_names(user_id)));
-        Ok(object([
-            ("token", Json::from(token)),
-            ("expiresAt", Json::Number(expires_at)),
-            ("user", Json::Object(user)),
-        ]))
-    }
-
-    pub(super) fn password_hash(&self, user_id: &str) -> Option<Id> {
-        let row = self.user_row(user_id).ok()?;
-        row.raw().get("passwordHash").and_then(Raw::as_str).map(|hash| (&*hash).into())
-    }
-
-    pub(super) fn is_enabled(&self, user_id: &str) -> bool {
-        let row = self.user_row(user_id).ok();
-        row.and_then(|row| row.raw().get("enabled")).and_then(Raw::as_bool) == Some(true)
     }
 
     pub(super) fn address_of(&self, conn: ConnId) -> Result<Address, OpError> {

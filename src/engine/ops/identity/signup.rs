@@ -5,8 +5,7 @@ use super::session::output_of;
 use super::users::{check_email, check_username, optional};
 use crate::access::RateKey;
 use crate::app::ConnId;
-use crate::engine::Engine;
-use crate::engine::Outcome;
+use crate::engine::{Engine, Outcome};
 use crate::identity::Id;
 use crate::json::{Json, Kind, Object};
 use crate::protocol::{OpError, Reply, Request};
@@ -33,8 +32,8 @@ impl Engine {
         if username.starts_with('_') {
             return Err(OpError::validation("Username must not begin with \"_\""));
         }
-        self.check_password(&password)?;
-        self.check_username_free(&username)?;
+        self.users(conn).check_password(&password)?;
+        self.users(conn).check_username_free(&username)?;
         check_email(request.present("email"))?;
         let id: Id = self.ids.uuid().into();
         let mut record: Object =
@@ -50,7 +49,7 @@ impl Engine {
         let then = Box::new(move |engine: &mut Engine, conn, output, reply: &mut Reply| {
             let hash = output_of::<String>(output)?;
             // The name may have been taken while the job ran.
-            engine.check_username_free(&username)?;
+            engine.users(conn).check_username_free(&username)?;
             record.insert("passwordHash", Json::from(hash));
             let roles = engine.signup_roles()?;
             let answer = engine.open_session_with(conn, &id, |change| {
