@@ -225,6 +225,50 @@ impl Log {
         self.ends.push(u32::try_from(self.ops.len()).unwrap_or(u32::MAX));
     }
 
+    /// Stores a definition or a piece of state that is no bucket, under its kind and
+    /// name. Part of the turn's batch; the answer to the request waits for it. Without
+    /// storage it is merely counted.
+    pub fn document(
+        &mut self,
+        store: &Store,
+        (kind, name): (&str, &str),
+        origin: Origin,
+        body: &Json,
+    ) {
+        let text = || {
+            let mut text = Vec::new();
+            body.write_lossless(&mut text);
+            String::from_utf8(text).unwrap_or_default()
+        };
+        self.step(store, (kind, name), |kind, name| {
+            Op::Document(Document { kind, name, origin, body: text() })
+        });
+    }
+
+    /// Removes what [`Log::document`] has stored.
+    pub fn forget(&mut self, store: &Store, kind: &str, name: &str) {
+        self.step(store, (kind, name), |kind, name| Op::Forget { kind, name });
+    }
+
+    /// A step that is a commit of its own.
+    fn step(
+        &mut self,
+        store: &Store,
+        (kind, name): (&str, &str),
+        op: impl FnOnce(String, String) -> Op,
+    ) {
+        if self.is_on() {
+            self.ops.push(op(kind.to_owned(), name.to_owned()));
+        }
+        self.count();
+        // What is computed is not looked at record by record.
+        if kind == COMPUTED
+            && let Some(bucket) = store.bucket_id(name)
+        {
+            self.ring.bar(bucket, self.newest);
+        }
+    }
+
     /// Hands over what this turn has changed.
     fn hand_over(&mut self, wall: u64) {
         let Some(sink) = &self.sink else { return };
@@ -321,42 +365,21 @@ impl Engine {
         }
     }
 
-    /// Stores a definition or a piece of state that is no bucket, under its
-    /// kind and name. Part of the turn's batch; the answer to the request waits
-    /// for it. Without storage it is merely counted.
+    /// See [`Log::document`].
     pub(crate) fn log_document(&mut self, kind: &str, name: &str, origin: Origin, body: &Json) {
-        let text = || {
-            let mut text = Vec::new();
-            body.write_lossless(&mut text);
-            String::from_utf8(text).unwrap_or_default()
-        };
-        self.log_step(kind, name, |kind, name| {
-            Op::Document(Document { kind, name, origin, body: text() })
-        });
+        self.log.document(&self.store, (kind, name), origin, body);
     }
 
     /// As [`Engine::log_document`], for a body that is JSON text already.
     pub(crate) fn log_text(&mut self, kind: &str, name: &str, origin: Origin, body: String) {
-        self.log_step(kind, name, |kind, name| Op::Document(Document { kind, name, origin, body }));
+        self.log.step(&self.store, (kind, name), |kind, name| {
+            Op::Document(Document { kind, name, origin, body })
+        });
     }
 
-    /// Removes what [`Engine::log_document`] has stored.
+    /// See [`Log::forget`].
     pub(crate) fn log_forget(&mut self, kind: &str, name: &str) {
-        self.log_step(kind, name, |kind, name| Op::Forget { kind, name });
-    }
-
-    /// A step that is a commit of its own.
-    fn log_step(&mut self, kind: &str, name: &str, op: impl FnOnce(String, String) -> Op) {
-        if self.log.is_on() {
-            self.log.ops.push(op(kind.to_owned(), name.to_owned()));
-        }
-        self.log.count();
-        // What is computed is not looked at record by record.
-        if kind == COMPUTED
-            && let Some(bucket) = self.store.bucket_id(name)
-        {
-            self.log.ring.bar(bucket, self.log.newest);
-        }
+        self.log.forget(&self.store, kind, name);
     }
 
     /// Ends the recovery: hands over what was stored by

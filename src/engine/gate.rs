@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::Engine;
+use super::scopes::{Defining, Users};
 use super::sessions::Mode;
 use crate::access::{LoginLimiter, Principal, Question, ResourceKind, Session};
 use crate::app::ConnId;
@@ -84,21 +85,7 @@ impl Engine {
         session: Option<&Session>,
         question: &Question<'_>,
     ) -> Result<(), OpError> {
-        match &mut self.sessions.mode {
-            Mode::Open => Ok(()),
-            Mode::BuiltIn(identity) => match session {
-                Some(session) => identity.directory.decide(&session.user_id, question),
-                None => Err(unauthorized("Authentication required")),
-            },
-            Mode::External(external) => match session {
-                Some(session) => external.decide(Principal::of(session), question),
-                None => match external.anonymous_roles.clone() {
-                    Some(roles) => external.decide(Principal::anonymous(&roles), question),
-                    // Optional mode: nobody in particular may do everything.
-                    None => Ok(()),
-                },
-            },
-        }
+        self.sessions.mode.decide(session, question)
     }
 
     /// What a request wants to do.
@@ -298,51 +285,19 @@ impl Engine {
         names.try_for_each(|name| self.refuse_system_bucket(&name))
     }
 
-    /// `Cannot access system bucket "{bucket}" directly`, for whatever else can
-    /// name a bucket: procedure steps, rule actions, views, constraints.
+    /// See [`Mode::refuse_system_bucket`].
     pub(crate) fn refuse_system_bucket(&self, bucket: &str) -> Result<(), OpError> {
-        if !self.is_system_bucket(bucket) {
-            return Ok(());
-        }
-        let text = format!("Cannot access system bucket \"{bucket}\" directly");
-        Err(OpError::new(ErrorCode::Forbidden, text))
+        self.sessions.mode.refuse_system_bucket(bucket)
     }
 
-    /// Built-in mode: who defines something that reads a whole bucket must be
-    /// allowed to read it; later readers need only what is defined.
-    pub(crate) fn require_read(&mut self, conn: ConnId, bucket: &str) -> Result<(), OpError> {
-        let Mode::BuiltIn(identity) = &self.sessions.mode else { return Ok(()) };
-        let Some(bound) = self.conns.get(conn).and_then(|conn| conn.session.as_ref()) else {
-            return Ok(());
-        };
-        let tier = Operation::StoreAll.tier();
-        let question = Question {
-            operation: Cow::Borrowed(Operation::StoreAll.name()),
-            tier,
-            class: tier,
-            kind: Some(ResourceKind::Bucket),
-            name: Some(Cow::Borrowed(bucket)),
-            source: None,
-            record: None,
-        };
-        identity.directory.decide(&bound.session.user_id, &question)
+    /// See [`Users::require_read`].
+    pub(crate) fn require_read(&self, conn: ConnId, bucket: &str) -> Result<(), OpError> {
+        self.users(conn).require_read(bucket)
     }
 
-    /// Whether an operation on a bucket would be allowed beside the one that is
-    /// running.
+    /// See [`Defining::may`].
     pub(super) fn may(&mut self, conn: ConnId, operation: Operation, bucket: &str) -> bool {
-        let session = self.session(conn).cloned();
-        let tier = operation.tier();
-        let question = Question {
-            operation: Cow::Borrowed(operation.name()),
-            tier,
-            class: tier,
-            kind: Some(ResourceKind::Bucket),
-            name: Some(Cow::Borrowed(bucket)),
-            source: None,
-            record: None,
-        };
-        self.decide(session.as_ref(), &question).is_ok()
+        self.defining(conn).may(operation, bucket)
     }
 
     /// The `ref` targets in a definition or an update of one.
@@ -482,6 +437,67 @@ impl Engine {
             Mode::External(external) => external.logins.as_mut(),
             Mode::BuiltIn(identity) => Some(&mut identity.logins),
         }
+    }
+}
+
+impl Mode {
+    /// See [`Engine::decide`].
+    fn decide(
+        &mut self,
+        session: Option<&Session>,
+        question: &Question<'_>,
+    ) -> Result<(), OpError> {
+        match self {
+            Mode::Open => Ok(()),
+            Mode::BuiltIn(identity) => match session {
+                Some(session) => identity.directory.decide(&session.user_id, question),
+                None => Err(unauthorized("Authentication required")),
+            },
+            Mode::External(external) => match session {
+                Some(session) => external.decide(Principal::of(session), question),
+                None => match external.anonymous_roles.clone() {
+                    Some(roles) => external.decide(Principal::anonymous(&roles), question),
+                    // Optional mode: nobody in particular may do everything.
+                    None => Ok(()),
+                },
+            },
+        }
+    }
+}
+
+/// May a bucket be used by this operation?
+fn question_of(operation: Operation, bucket: &str) -> Question<'_> {
+    let tier = operation.tier();
+    Question {
+        operation: Cow::Borrowed(operation.name()),
+        tier,
+        class: tier,
+        kind: Some(ResourceKind::Bucket),
+        name: Some(Cow::Borrowed(bucket)),
+        source: None,
+        record: None,
+    }
+}
+
+impl Users<'_> {
+    /// Built-in mode: who defines something that reads a whole bucket must be
+    /// allowed to read it; later readers need only what is defined.
+    pub fn require_read(&self, bucket: &str) -> Result<(), OpError> {
+        let Mode::BuiltIn(identity) = self.mode else { return Ok(()) };
+        let Some(bound) = self.conns.get(self.conn).and_then(|conn| conn.session.as_ref()) else {
+            return Ok(());
+        };
+        let question = question_of(Operation::StoreAll, bucket);
+        identity.directory.decide(&bound.session.user_id, &question)
+    }
+}
+
+impl Defining<'_> {
+    /// Whether an operation on a bucket would be allowed beside the one that is
+    /// running.
+    pub fn may(&mut self, operation: Operation, bucket: &str) -> bool {
+        let session = self.conns.session(self.conn, self.wall);
+        self.mode.decide(session, &question_of(operation, bucket)).is_ok()
     }
 }
 

@@ -4,11 +4,23 @@
 use std::sync::Arc;
 
 use super::Engine;
+use super::rows::NOBODY;
+use super::scopes::Defining;
 use crate::budget::Budget;
 use crate::json::Json;
 use crate::logic::{Logic, Maker, VIEW};
 use crate::protocol::OpError;
 use crate::store::{Commit, WriteCx};
+
+impl Defining<'_> {
+    /// A view that was defined can be subscribed to.
+    pub fn name_view(&mut self, name: &str) {
+        let view = self.logic().and_then(|it| it.view(name)).cloned();
+        if let Some(view) = view {
+            self.queries().0.define_derived(name, Arc::new(Maker(view)));
+        }
+    }
+}
 
 impl Engine {
     /// Switches logic on with other limits than the default ones, or off.
@@ -37,16 +49,10 @@ impl Engine {
         let cx = WriteCx { now: self.now.wall as f64, budget: &budget };
         let Some(logic) = self.logic.as_deref_mut() else { return Ok(()) };
         logic.define(&mut self.store, draft, is_stored, cx)?;
-        self.name_view(kind, name);
-        Ok(())
-    }
-
-    /// A view that was defined can be subscribed to.
-    pub(super) fn name_view(&mut self, kind: &str, name: &str) {
-        let view = self.logic.as_deref().filter(|_| kind == VIEW).and_then(|it| it.view(name));
-        if let Some(view) = view.cloned() {
-            self.views.define_derived(name, Arc::new(Maker(view)));
+        if kind == VIEW {
+            self.defining(NOBODY).name_view(name);
         }
+        Ok(())
     }
 
     /// What was defined on a bucket goes with it.

@@ -9,11 +9,12 @@
 use std::collections::HashSet;
 
 use super::Engine;
+use super::commit_log::Log;
 use crate::app::ConnId;
 use crate::json::Json;
 use crate::protocol::OpError;
 use crate::storage::Origin;
-use crate::store::{Commit, DefinitionChange};
+use crate::store::{Commit, DefinitionChange, Store};
 
 /// The kind of the stored documents that say so; their names are those of the
 /// queries.
@@ -25,6 +26,18 @@ const VIEW: &str = "\0view ";
 
 /// The names of queries whose bucket was dropped since they were defined.
 pub(super) type Orphans = HashSet<Box<str>>;
+
+/// The name of a view of logic among them.
+pub(super) fn view(name: &str) -> String {
+    format!("{VIEW}{name}")
+}
+
+/// A query is gone; one that is defined by its name is another one.
+pub(super) fn forget(orphans: &mut Orphans, (log, store): (&mut Log, &Store), query: &str) {
+    if orphans.remove(query) {
+        log.forget(store, STORED, query);
+    }
+}
 
 impl Engine {
     /// Takes over what was stored; what the configuration defines was allowed
@@ -62,11 +75,6 @@ impl Engine {
         }
     }
 
-    /// The same for a view of logic.
-    pub(super) fn forget_view_orphan(&mut self, view: &str) {
-        self.forget_orphan(&format!("{VIEW}{view}"));
-    }
-
     /// Built-in mode: who reads a view that is an orphan must be allowed to read
     /// its buckets.
     pub(super) fn require_read_of_view(&mut self, conn: ConnId, view: &str) -> Result<(), OpError> {
@@ -79,13 +87,6 @@ impl Engine {
         let is_there = |name: &&String| self.store.bucket_id(name).is_some();
         let names: Vec<&String> = names.iter().filter(is_there).collect();
         names.into_iter().try_for_each(|name| self.require_read(conn, name))
-    }
-
-    /// A query is gone; one that is defined by its name is another one.
-    pub(super) fn forget_orphan(&mut self, query: &str) {
-        if self.orphans.remove(query) {
-            self.log_forget(STORED, query);
-        }
     }
 
     /// Built-in mode: who reads an orphan must be allowed to read the bucket.

@@ -7,17 +7,23 @@
 
 use std::ops::Deref;
 
+use super::commit_log::Log;
+use super::orphans::{self, Orphans};
 use super::rows::{Rights, rights};
 use super::sessions::Mode as AuthMode;
 use super::{Conns, Engine};
 use crate::app::ConnId;
 use crate::budget::Budget;
 use crate::ids::IdSource;
+use crate::json::Json;
+use crate::logic::{Draft as LogicDraft, Logic};
+use crate::procedures::Procedures;
 use crate::protocol::OpError;
 use crate::query::Views;
 use crate::rules::RuleEngine;
+use crate::storage::Origin;
 use crate::store::rows::Sight;
-use crate::store::{BucketId, ChangeSet, Draft, Mode, Store};
+use crate::store::{BucketId, ChangeSet, Draft, Mode, Store, WriteCx};
 
 /// For reads of records: the store, what the connection sees of it, and what is defined
 /// over it.
@@ -139,6 +145,81 @@ impl Managing<'_> {
     }
 }
 
+/// For definitions: those that there are, the log that keeps them, and who asks. What is
+/// defined on records goes into the store by the methods of this type alone.
+pub(in crate::engine) struct Defining<'e> {
+    pub conn: ConnId,
+    pub conns: &'e Conns,
+    pub mode: &'e mut AuthMode,
+    views: &'e mut Views,
+    pub procedures: &'e mut Option<Procedures>,
+    pub budget: &'e Budget,
+    pub wall: u64,
+    store: &'e mut Store,
+    logic: Option<&'e mut Logic>,
+    orphans: &'e mut Orphans,
+    log: &'e mut Log,
+}
+
+impl Defining<'_> {
+    pub fn store(&self) -> &Store {
+        self.store
+    }
+
+    /// The queries, and what they read.
+    pub fn queries(&mut self) -> (&mut Views, &Store) {
+        (self.views, self.store)
+    }
+
+    pub fn logic(&self) -> Option<&Logic> {
+        self.logic.as_deref()
+    }
+
+    /// Who asks.
+    pub fn users(&self) -> Users<'_> {
+        let (conn, conns, wall) = (self.conn, self.conns, self.wall);
+        Users { conn, conns, mode: self.mode, store: self.store, wall }
+    }
+
+    /// Whether the program itself asks.
+    pub fn is_trusted(&self) -> bool {
+        self.conns.get(self.conn).is_some_and(|conn| conn.trusted)
+    }
+
+    /// A bucket that was prepared.
+    pub fn written(&self, set: ChangeSet) -> Written {
+        Written { set, refused: None }
+    }
+
+    /// With what it is to be stored as.
+    pub fn define_logic(&mut self, draft: LogicDraft) -> Result<Option<Json>, OpError> {
+        let cx = WriteCx { now: self.wall as f64, budget: self.budget };
+        let Some(logic) = &mut self.logic else { return Ok(None) };
+        logic.define(self.store, draft, false, cx).map(Some)
+    }
+
+    /// Whether it was there.
+    pub fn undefine_logic(&mut self, kind: &'static str, name: &str) -> bool {
+        self.logic.as_mut().is_some_and(|logic| logic.undefine(self.store, kind, name))
+    }
+
+    /// A query of that name, or a view as [`orphans::view`] names it, was defined anew
+    /// or is gone.
+    pub fn forget_orphan(&mut self, query: &str) {
+        orphans::forget(self.orphans, (self.log, self.store), query);
+    }
+
+    /// See [`Log::document`].
+    pub fn keep(&mut self, kind: &str, name: &str, body: &Json) {
+        self.log.document(self.store, (kind, name), Origin::Wire, body);
+    }
+
+    /// Removes what [`Defining::keep`] has stored.
+    pub fn forget(&mut self, kind: &str, name: &str) {
+        self.log.forget(self.store, kind, name);
+    }
+}
+
 /// For what is asked about rules, facts and timers.
 pub(in crate::engine) struct Knowing<'e> {
     pub rules: Option<&'e RuleEngine>,
@@ -241,6 +322,23 @@ impl Engine {
             wall: self.now.wall,
         };
         Managing { users, ids: &mut self.ids, budget: &self.budget }
+    }
+
+    /// Scope `defining`.
+    pub(super) fn defining(&mut self, conn: ConnId) -> Defining<'_> {
+        Defining {
+            conn,
+            conns: &self.conns,
+            mode: &mut self.sessions.mode,
+            views: &mut self.views,
+            procedures: &mut self.procedures,
+            budget: &self.budget,
+            wall: self.now.wall,
+            store: &mut self.store,
+            logic: self.logic.as_deref_mut(),
+            orphans: &mut self.orphans,
+            log: &mut self.log,
+        }
     }
 
     /// Scope `knowing`.

@@ -16,7 +16,7 @@ use crate::app::ConnId;
 use crate::audit::Who;
 use crate::identity::{Directory, Id, Identity, RESERVED};
 use crate::json::write_string;
-use crate::protocol::OpError;
+use crate::protocol::{ErrorCode, OpError};
 use crate::wheel::TimerId;
 
 /// Time between looks for forgotten budgets and failures, ms.
@@ -37,6 +37,21 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    /// Whether a name is the server's own, out of reach for clients.
+    pub fn is_system_bucket(&self, name: &str) -> bool {
+        matches!(self, Mode::BuiltIn(_)) && name.starts_with(RESERVED)
+    }
+
+    /// `Cannot access system bucket "{bucket}" directly`, for whatever else can
+    /// name a bucket: procedure steps, rule actions, views, constraints.
+    pub fn refuse_system_bucket(&self, bucket: &str) -> Result<(), OpError> {
+        if !self.is_system_bucket(bucket) {
+            return Ok(());
+        }
+        let text = format!("Cannot access system bucket \"{bucket}\" directly");
+        Err(OpError::new(ErrorCode::Forbidden, text))
+    }
+
     /// The state of built-in mode.
     pub fn identity(&self) -> Result<&Identity, OpError> {
         match self {
@@ -102,7 +117,7 @@ impl Engine {
 
     /// Whether a name is the server's own, out of reach for clients.
     pub(crate) fn is_system_bucket(&self, name: &str) -> bool {
-        matches!(self.sessions.mode, Mode::BuiltIn(_)) && name.starts_with(RESERVED)
+        self.sessions.mode.is_system_bucket(name)
     }
 
     /// The session of a connection, unless its time is over.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use crate::app::ConnId;
 use crate::engine::Engine;
 use crate::engine::continuity::{Asked, Resumption};
+use crate::engine::orphans;
+use crate::engine::scopes::Defining;
 use crate::engine::subscriptions::{
     How, Mode, subscription_id, subscription_not_found, subscription_number,
 };
@@ -12,8 +14,6 @@ use crate::json::{Json, Object, Raw};
 use crate::logic::{COMPUTED, CONSTRAINT, Draft, Expression, Logic, VIEW, View};
 use crate::protocol::{ErrorCode, OpError, Request};
 use crate::query::{ViewId, Want};
-use crate::storage::Origin;
-use crate::store::WriteCx;
 
 /// The engine was there when the family was looked up.
 fn not_available() -> OpError {
@@ -34,70 +34,62 @@ fn object(raw: Raw<'_>) -> Object {
     }
 }
 
-impl Engine {
-    fn logic(&self) -> Result<&Logic, OpError> {
-        self.logic.as_deref().ok_or_else(not_available)
-    }
-
+impl Defining<'_> {
     /// The three definitions: issues, then who may, then what is there.
-    fn define_logic(
+    fn define_kind(
         &mut self,
-        conn: ConnId,
         kind: &'static str,
         name: &str,
         body: Raw<'_>,
     ) -> Result<Box<str>, OpError> {
         self.budget.spend_text(body.text().len())?;
-        let draft = self.logic()?.parse(&self.store, kind, name, &object(body))?;
+        let logic = self.logic().ok_or_else(not_available)?;
+        let draft = logic.parse(self.store(), kind, name, &object(body))?;
         if let Draft::View(view) = &draft {
-            view.check_searches(&self.store)?;
+            view.check_searches(self.store())?;
         }
-        if !self.conns.get(conn).is_some_and(|conn| conn.trusted) {
-            draft.buckets().into_iter().try_for_each(|name| self.refuse_system_bucket(name))?;
-            self.may_define_view(conn, &draft)?;
+        if !self.is_trusted() {
+            let mut buckets = draft.buckets().into_iter();
+            buckets.try_for_each(|name| self.mode.refuse_system_bucket(name))?;
+            self.may_define_view(&draft)?;
         }
         let name: Box<str> = draft.name().into();
-        let cx = WriteCx { now: self.now.wall as f64, budget: &self.budget };
-        let logic = self.logic.as_deref_mut().ok_or_else(not_available)?;
-        let stored = logic.define(&mut self.store, draft, false, cx)?;
-        self.log_document(kind, &name, Origin::Wire, &stored);
-        self.name_view(kind, &name);
+        let stored = self.define_logic(draft)?.ok_or_else(not_available)?;
+        self.keep(kind, &name, &stored);
         if kind == VIEW {
-            self.forget_view_orphan(&name);
+            self.name_view(&name);
+            self.forget_orphan(&orphans::view(&name));
         }
         Ok(name)
     }
 
     /// Built-in users: who sees all records, and who may read the buckets.
-    fn may_define_view(&mut self, conn: ConnId, draft: &Draft) -> Result<(), OpError> {
+    fn may_define_view(&self, draft: &Draft) -> Result<(), OpError> {
         let Draft::View(view) = draft else { return Ok(()) };
-        if view.as_definer && self.identity().is_ok() {
-            self.users(conn).admin()?;
+        let users = self.users();
+        if view.as_definer && self.mode.identity().is_ok() {
+            users.admin()?;
         }
-        view.buckets().into_iter().try_for_each(|bucket| self.require_read(conn, bucket))
+        view.buckets().into_iter().try_for_each(|bucket| users.require_read(bucket))
     }
 
     fn drop_logic(&mut self, kind: &'static str, name: &str) -> Result<bool, OpError> {
-        let logic = self.logic.as_deref_mut().ok_or_else(not_available)?;
-        let dropped = logic.undefine(&mut self.store, kind, name);
+        self.logic().ok_or_else(not_available)?;
+        let dropped = self.undefine_logic(kind, name);
         if dropped {
-            self.log_forget(kind, name);
+            self.forget(kind, name);
             if kind == VIEW {
-                self.views.undefine_derived(name);
-                self.forget_view_orphan(name);
+                self.queries().0.undefine_derived(name);
+                self.forget_orphan(&orphans::view(name));
             }
         }
         Ok(dropped)
     }
 
-    pub(super) fn define_computed(
-        &mut self,
-        conn: ConnId,
-        request: &Request<'_>,
-    ) -> Result<Json, OpError> {
+    pub(super) fn define_computed(&mut self, request: &Request<'_>) -> Result<Json, OpError> {
         let bucket = request.require_string("bucket")?;
         let fields = request.require_object("fields")?;
-        self.define_logic(conn, COMPUTED, &bucket, fields)?;
+        self.define_kind(COMPUTED, &bucket, fields)?;
         Ok(answer("bucket", &bucket, "defined", true))
     }
 
@@ -107,13 +99,9 @@ impl Engine {
         Ok(answer("bucket", &bucket, "dropped", dropped))
     }
 
-    pub(super) fn define_constraint(
-        &mut self,
-        conn: ConnId,
-        request: &Request<'_>,
-    ) -> Result<Json, OpError> {
+    pub(super) fn define_constraint(&mut self, request: &Request<'_>) -> Result<Json, OpError> {
         let constraint = request.require_object("constraint")?;
-        let name = self.define_logic(conn, CONSTRAINT, "", constraint)?;
+        let name = self.define_kind(CONSTRAINT, "", constraint)?;
         Ok(answer("name", &name, "defined", true))
     }
 
@@ -121,6 +109,24 @@ impl Engine {
         let name = request.require_string("name")?;
         let dropped = self.drop_logic(CONSTRAINT, &name)?;
         Ok(answer("name", &name, "dropped", dropped))
+    }
+
+    pub(super) fn define_view(&mut self, request: &Request<'_>) -> Result<Json, OpError> {
+        let definition = request.require_object("definition")?;
+        let name = self.define_kind(VIEW, "", definition)?;
+        Ok(answer("name", &name, "defined", true))
+    }
+
+    pub(super) fn drop_view(&mut self, request: &Request<'_>) -> Result<Json, OpError> {
+        let name = request.require_string("name")?;
+        let dropped = self.drop_logic(VIEW, &name)?;
+        Ok(answer("name", &name, "dropped", dropped))
+    }
+}
+
+impl Engine {
+    fn logic(&self) -> Result<&Logic, OpError> {
+        self.logic.as_deref().ok_or_else(not_available)
     }
 
     pub(super) fn list_computed(&self) -> Result<Json, OpError> {
@@ -141,22 +147,6 @@ impl Engine {
             Ok(Json::Object(definition.clone()))
         });
         Ok(Json::Array(list.collect::<Result<_, OpError>>()?))
-    }
-
-    pub(super) fn define_view(
-        &mut self,
-        conn: ConnId,
-        request: &Request<'_>,
-    ) -> Result<Json, OpError> {
-        let definition = request.require_object("definition")?;
-        let name = self.define_logic(conn, VIEW, "", definition)?;
-        Ok(answer("name", &name, "defined", true))
-    }
-
-    pub(super) fn drop_view(&mut self, request: &Request<'_>) -> Result<Json, OpError> {
-        let name = request.require_string("name")?;
-        let dropped = self.drop_logic(VIEW, &name)?;
-        Ok(answer("name", &name, "dropped", dropped))
     }
 
     fn require_view(&self, name: &str) -> Result<Arc<View>, OpError> {

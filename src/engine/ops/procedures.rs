@@ -3,12 +3,12 @@
 use super::write_list;
 use crate::app::ConnId;
 use crate::engine::Engine;
+use crate::engine::scopes::Defining;
 use crate::engine::sessions::Mode;
 use crate::json::{Json, Object, write_string};
 use crate::procedures::{Definition, Limits, Procedures};
 use crate::protocol::bounds::check_name;
 use crate::protocol::{ErrorCode, OpError, Request};
-use crate::storage::Origin;
 
 /// The kind of the stored documents.
 const STORED: &str = "procedure";
@@ -33,6 +33,74 @@ fn object(request: &Request<'_>, field: &str) -> Result<Object, OpError> {
     }
 }
 
+fn refuse_system_steps(mode: &Mode, definition: &Definition) -> Result<(), OpError> {
+    definition.buckets().into_iter().try_for_each(|bucket| mode.refuse_system_bucket(bucket))
+}
+
+impl Defining<'_> {
+    fn registry(&self) -> Result<&Procedures, OpError> {
+        self.procedures.as_ref().ok_or_else(not_configured)
+    }
+
+    fn registry_mut(&mut self) -> Result<&mut Procedures, OpError> {
+        self.procedures.as_mut().ok_or_else(not_configured)
+    }
+
+    /// What a valid definition may still not do, whoever sends it.
+    fn permit_definition(&self, definition: &Definition) -> Result<(), OpError> {
+        refuse_system_steps(self.mode, definition)?;
+        let is_built_in = matches!(self.mode, Mode::BuiltIn(_));
+        if definition.as_definer && !self.is_trusted() && is_built_in {
+            self.users().admin()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn register_procedure(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let supplied = object(request, "procedure")?;
+        let definition = self.registry()?.check(&supplied)?;
+        check_name("Procedure", &definition.name)?;
+        self.permit_definition(&definition)?;
+        self.registry()?.require_free(&definition.name)?;
+        done(out, &definition.name, "registered");
+        self.keep(STORED, &definition.name, &Json::Object(supplied));
+        self.registry_mut()?.register(definition);
+        Ok(())
+    }
+
+    pub(super) fn unregister_procedure(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let name = request.require_string("name")?;
+        self.registry_mut()?.unregister(&name)?;
+        self.forget(STORED, &name);
+        done(out, &name, "unregistered");
+        Ok(())
+    }
+
+    pub(super) fn update_procedure(
+        &mut self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpError> {
+        let name = request.require_string("name")?;
+        let updates = object(request, "updates")?;
+        let merged = self.registry()?.merged(&name, &updates)?;
+        let definition = self.registry()?.check(&merged)?;
+        self.permit_definition(&definition)?;
+        self.keep(STORED, &name, &Json::Object(merged));
+        self.registry_mut()?.replace(definition);
+        done(out, &name, "updated");
+        Ok(())
+    }
+}
+
 impl Engine {
     /// Switches procedures on. Before the first connection.
     pub fn set_procedures(&mut self, limits: Limits) {
@@ -45,7 +113,7 @@ impl Engine {
     /// As `procedures.register`.
     pub(crate) fn define_procedure(&mut self, definition: &Object) -> Result<(), OpError> {
         let definition = self.procedures()?.check(definition)?;
-        self.refuse_system_steps(&definition)?;
+        refuse_system_steps(&self.sessions.mode, &definition)?;
         let procedures = self.procedures.as_mut().ok_or_else(not_configured)?;
         procedures.require_free(&definition.name)?;
         procedures.register(definition);
@@ -65,66 +133,6 @@ impl Engine {
     pub(in crate::engine) fn procedure_timeout(&self) -> f64 {
         let limits = self.procedures.as_ref().map(|procedures| procedures.limits);
         limits.unwrap_or_default().default_timeout_ms
-    }
-
-    fn refuse_system_steps(&self, definition: &Definition) -> Result<(), OpError> {
-        definition.buckets().into_iter().try_for_each(|bucket| self.refuse_system_bucket(bucket))
-    }
-
-    /// What a valid definition may still not do, whoever sends it.
-    fn permit_definition(&self, conn: ConnId, definition: &Definition) -> Result<(), OpError> {
-        self.refuse_system_steps(definition)?;
-        let trusted = self.conns.get(conn).is_some_and(|conn| conn.trusted);
-        if definition.as_definer && !trusted && matches!(self.sessions.mode, Mode::BuiltIn(_)) {
-            self.users(conn).admin()?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn register_procedure(
-        &mut self,
-        conn: ConnId,
-        request: &Request<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), OpError> {
-        let supplied = object(request, "procedure")?;
-        let definition = self.procedures()?.check(&supplied)?;
-        check_name("Procedure", &definition.name)?;
-        self.permit_definition(conn, &definition)?;
-        self.procedures()?.require_free(&definition.name)?;
-        done(out, &definition.name, "registered");
-        self.log_document(STORED, &definition.name, Origin::Wire, &Json::Object(supplied));
-        self.procedures.as_mut().ok_or_else(not_configured)?.register(definition);
-        Ok(())
-    }
-
-    pub(super) fn unregister_procedure(
-        &mut self,
-        request: &Request<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), OpError> {
-        let name = request.require_string("name")?;
-        self.procedures.as_mut().ok_or_else(not_configured)?.unregister(&name)?;
-        self.log_forget(STORED, &name);
-        done(out, &name, "unregistered");
-        Ok(())
-    }
-
-    pub(super) fn update_procedure(
-        &mut self,
-        conn: ConnId,
-        request: &Request<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), OpError> {
-        let name = request.require_string("name")?;
-        let updates = object(request, "updates")?;
-        let merged = self.procedures()?.merged(&name, &updates)?;
-        let definition = self.procedures()?.check(&merged)?;
-        self.permit_definition(conn, &definition)?;
-        self.log_document(STORED, &name, Origin::Wire, &Json::Object(merged));
-        self.procedures.as_mut().ok_or_else(not_configured)?.replace(definition);
-        done(out, &name, "updated");
-        Ok(())
     }
 
     pub(super) fn get_procedure(

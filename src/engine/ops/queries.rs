@@ -6,7 +6,7 @@ use crate::budget::OverBudget;
 use crate::engine::Engine;
 use crate::engine::continuity::{Asked, Resumption};
 use crate::engine::rows::rights;
-use crate::engine::scopes::Reading;
+use crate::engine::scopes::{Defining, Reading};
 use crate::engine::subscriptions::{
     How, Mode, subscription_id, subscription_not_found, subscription_number,
 };
@@ -14,9 +14,8 @@ use crate::json::{Json, Raw, write_number, write_string};
 use crate::protocol::{ErrorCode, OpError, Request, bounds};
 use crate::query::{AdHoc, ViewId, Want, not_a_query, unknown_members};
 use crate::spelling::UnknownMember;
-use crate::storage::Origin;
 
-impl Engine {
+impl Defining<'_> {
     pub(super) fn define_query(
         &mut self,
         request: &Request<'_>,
@@ -26,14 +25,15 @@ impl Engine {
         let config = request.require_object("config")?.to_json();
         let if_missing = flag(request, "ifMissing")?.unwrap_or(false);
         bounds::check_name("Query", &name)?;
+        let (views, store) = self.queries();
         let existed = if if_missing {
-            self.views.define_if_missing(&self.store, &name, &config)?
+            views.define_if_missing(store, &name, &config)?
         } else {
-            self.views.define(&self.store, &name, &config)?;
+            views.define(store, &name, &config)?;
             false
         };
         if !existed {
-            self.log_document("query", &name, Origin::Wire, &config);
+            self.keep("query", &name, &config);
         }
         let unknown = unknown_members(&config, WARNINGS);
         let warnings = unknown.iter().map(UnknownMember::warning).collect();
@@ -47,15 +47,17 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let name = request.require_string("name")?;
-        self.views.undefine(&name)?;
-        self.log_forget("query", &name);
+        self.queries().0.undefine(&name)?;
+        self.forget("query", &name);
         self.forget_orphan(&name);
         out.extend_from_slice(b"{\"name\":");
         write_string(out, &name);
         out.extend_from_slice(b",\"undefined\":true}");
         Ok(())
     }
+}
 
+impl Engine {
     pub(super) fn store_subscribe(
         &mut self,
         conn: ConnId,

@@ -1,9 +1,9 @@
 //! Buckets as such: defining, changing, dropping, listing.
 
-use crate::app::ConnId;
 use crate::budget::OverBudget;
 use crate::engine::Engine;
 use crate::engine::ops::queries::{WARNINGS, flag, write_defined};
+use crate::engine::scopes::{Defining, Written};
 use crate::json::{Json, Object, Raw, write_string};
 use crate::protocol::{ErrorCode, OpError, Operation, Request, bounds};
 use crate::spelling::UnknownMember;
@@ -80,13 +80,14 @@ impl Engine {
         .collect();
         Json::Object(stats)
     }
+}
 
+impl Defining<'_> {
     pub(in crate::engine::ops) fn store_define(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), OpError> {
+    ) -> Result<Written, OpError> {
         let name = request.require_string("name")?;
         let config = request.require_object("config")?;
         let if_missing = flag(request, "ifMissing")?.unwrap_or(false);
@@ -96,15 +97,15 @@ impl Engine {
         let mut found = config.get("schema").map(warnings).unwrap_or_default();
         found.extend(unknown_members(&config, WARNINGS).iter().map(UnknownMember::warning));
         self.require_sets(&name, None, &config)?;
-        let existed = if_missing && self.store.bucket_id(&name).is_some();
-        if existed {
-            self.require_same(conn, &name, config)?;
+        let existed = if_missing && self.store().bucket_id(&name).is_some();
+        let written = if existed {
+            self.require_same(&name, config)?;
+            Written::default()
         } else {
-            let set = self.store.prepare_define(&name, config, &self.budget)?;
-            self.commit(set);
-        }
+            self.written(self.store().prepare_define(&name, config, self.budget)?)
+        };
         write_defined(out, &name, "created", existed, found);
-        Ok(())
+        Ok(written)
     }
 
     /// That the sets are there which the row rules of a definition, or of an
@@ -119,12 +120,12 @@ impl Engine {
             return Ok(());
         }
         let definition = match bucket {
-            Some(bucket) => bucket.definition().updated(name, config, &self.budget),
-            None => Definition::parse_within(name, config.clone(), &self.budget),
+            Some(bucket) => bucket.definition().updated(name, config, self.budget),
+            None => Definition::parse_within(name, config.clone(), self.budget),
         };
         let definition = definition.map_err(|error| error.into_error(name))?;
         let Some(rows) = &definition.rows else { return Ok(()) };
-        let issues = unknown_sets(rows, |set| self.has_set(set));
+        let issues = unknown_sets(rows, |set| self.store().set(set).is_some());
         match issues.is_empty() {
             true => Ok(()),
             false => Err(OpError::validation(format!(
@@ -136,9 +137,9 @@ impl Engine {
 
     /// That a bucket is defined as `config` says. Where it differs is told to
     /// those who may read its definition.
-    fn require_same(&mut self, conn: ConnId, name: &str, config: Object) -> Result<(), OpError> {
-        let bucket = self.store.require(name)?;
-        let wanted = Definition::parse_within(name, config, &self.budget)
+    fn require_same(&mut self, name: &str, config: Object) -> Result<(), OpError> {
+        let bucket = self.store().require(name)?;
+        let wanted = Definition::parse_within(name, config, self.budget)
             .map_err(|error| error.into_error(name))?;
         let have = bucket.definition();
         self.budget.spend(have.fields.len().saturating_add(wanted.fields.len()) as u64)?;
@@ -149,7 +150,7 @@ impl Engine {
         }
         let text = format!("Bucket \"{name}\" already exists");
         let error = OpError::new(ErrorCode::AlreadyExists, text);
-        if !self.may(conn, Operation::StoreGetBucketSchema, name) {
+        if !self.may(Operation::StoreGetBucketSchema, name) {
             return Err(error);
         }
         let paths = differences.into_iter().map(Json::from).collect();
@@ -161,32 +162,30 @@ impl Engine {
         &mut self,
         request: &Request<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), OpError> {
+    ) -> Result<Written, OpError> {
         let name = request.require_string("name")?;
         let updates = request.require_object("updates")?;
         check_field_names(updates.get("addFields"))?;
         let updates_given = object(updates);
-        self.require_sets(&name, self.store.bucket_named(&name), &updates_given)?;
-        let set = self.store.prepare_update(&name, &updates_given, &self.budget)?;
-        self.commit(set);
+        self.require_sets(&name, self.store().bucket_named(&name), &updates_given)?;
+        let set = self.store().prepare_update(&name, &updates_given, self.budget)?;
         let fields = updates.get("addFields").map(Raw::to_json).unwrap_or(Json::Null);
         let mut found = warnings(&fields);
         let unknown = unknown_in_fields("addFields", &fields, WARNINGS);
         found.extend(unknown.iter().map(UnknownMember::warning));
         write_defined(out, &name, "updated", false, found);
-        Ok(())
+        Ok(self.written(set))
     }
 
     pub(in crate::engine::ops) fn store_drop(
         &mut self,
         request: &Request<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), OpError> {
+    ) -> Result<Written, OpError> {
         let name = request.require_string("name")?;
-        let set = self.store.prepare_drop(&name)?;
-        self.commit(set);
+        let set = self.store().prepare_drop(&name)?;
         named(out, &name, "dropped", &Json::Bool(true));
-        Ok(())
+        Ok(self.written(set))
     }
 }
 
