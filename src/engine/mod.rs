@@ -77,6 +77,7 @@ mod outcome;
 mod output;
 mod presence;
 mod procedures;
+mod rates;
 mod readiness;
 mod requests;
 mod revocation;

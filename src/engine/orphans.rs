@@ -10,6 +10,7 @@ use std::collections::HashSet;
 
 use super::Engine;
 use super::commit_log::Log;
+use super::scopes::Deriving;
 use crate::app::ConnId;
 use crate::json::Json;
 use crate::protocol::OpError;
@@ -36,6 +37,20 @@ pub(super) fn view(name: &str) -> String {
 pub(super) fn forget(orphans: &mut Orphans, (log, store): (&mut Log, &Store), query: &str) {
     if orphans.remove(query) {
         log.forget(store, STORED, query);
+    }
+}
+
+impl Deriving<'_> {
+    /// Built-in mode: who reads a view that is an orphan must be allowed to read
+    /// its buckets.
+    pub fn require_read(&self, name: &str) -> Result<(), OpError> {
+        if !self.orphans.contains(&*view(name)) {
+            return Ok(());
+        }
+        let view = self.logic.and_then(|logic| logic.view(name));
+        let names = view.into_iter().flat_map(|view| view.buckets());
+        let mut names = names.filter(|name| self.store.bucket_id(name).is_some());
+        names.try_for_each(|name| self.users.require_read(name))
     }
 }
 
@@ -75,18 +90,9 @@ impl Engine {
         }
     }
 
-    /// Built-in mode: who reads a view that is an orphan must be allowed to read
-    /// its buckets.
+    /// See [`Deriving::require_read`].
     pub(super) fn require_read_of_view(&mut self, conn: ConnId, view: &str) -> Result<(), OpError> {
-        if !self.orphans.contains(&*format!("{VIEW}{view}")) {
-            return Ok(());
-        }
-        let view = self.logic.as_deref().and_then(|logic| logic.view(view));
-        let names = view.map(|view| view.buckets().into_iter().map(str::to_owned).collect());
-        let names: Vec<String> = names.unwrap_or_default();
-        let is_there = |name: &&String| self.store.bucket_id(name).is_some();
-        let names: Vec<&String> = names.iter().filter(is_there).collect();
-        names.into_iter().try_for_each(|name| self.require_read(conn, name))
+        self.deriving(conn).require_read(view)
     }
 
     /// Built-in mode: who reads an orphan must be allowed to read the bucket.

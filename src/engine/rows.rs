@@ -19,6 +19,7 @@ use crate::budget::Budget;
 use crate::config::Continuity;
 use crate::identity::{SUPERADMIN, VIRTUAL_ADMIN};
 use crate::json::{Json, Object};
+use crate::logic::View;
 use crate::protocol::OpError;
 use crate::query::{ListedSet, Views};
 use crate::store::rows::{Bound, BoundRules, Principal, RowRules, Sight};
@@ -353,7 +354,7 @@ impl Rights<'_> {
     ///
     /// # Errors
     /// As [`Rights::readable`].
-    pub(super) fn read_filters<'n>(
+    fn read_filters<'n>(
         &mut self,
         buckets: impl IntoIterator<Item = &'n str>,
     ) -> Result<Option<Arc<Json>>, OpError> {
@@ -364,6 +365,17 @@ impl Rights<'_> {
             }
         }
         Ok((!filters.is_empty()).then(|| Arc::new(Json::Object(filters))))
+    }
+
+    /// What the connection may see of the buckets of a view of logic.
+    ///
+    /// # Errors
+    /// As [`Rights::readable`].
+    pub(super) fn read_of_view(&mut self, view: &View) -> Result<Option<Arc<Json>>, OpError> {
+        match view.as_definer {
+            true => Ok(None),
+            false => self.read_filters(view.buckets()),
+        }
     }
 
     /// For whom the connection writes; `any`: also the records of others.

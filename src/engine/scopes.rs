@@ -115,6 +115,19 @@ pub(in crate::engine) struct Users<'e> {
     pub wall: u64,
 }
 
+/// The [`Users`] of a connection; see [`rights!`].
+macro_rules! users {
+    ($engine:ident, $conn:ident) => {
+        Users {
+            conn: $conn,
+            conns: &$engine.conns,
+            mode: &$engine.sessions.mode,
+            store: &$engine.store,
+            wall: $engine.now.wall,
+        }
+    };
+}
+
 /// For changes of users, roles and access lists: as [`Users`], and a draft.
 pub(in crate::engine) struct Managing<'e> {
     users: Users<'e>,
@@ -143,6 +156,17 @@ impl Managing<'_> {
         let set = draft.finish(self.users.store).map_err(refused)?;
         Ok((value, Written { set, refused: None }))
     }
+}
+
+/// For what logic derives from records: as [`Reading`], and the definitions of logic.
+pub(in crate::engine) struct Deriving<'e> {
+    pub logic: Option<&'e Logic>,
+    pub orphans: &'e Orphans,
+    pub users: Users<'e>,
+    pub store: &'e Store,
+    pub budget: &'e Budget,
+    pub rights: Rights<'e>,
+    pub wall: u64,
 }
 
 /// For definitions: those that there are, the log that keeps them, and who asks. What is
@@ -303,25 +327,12 @@ impl Engine {
 
     /// Scope `users`.
     pub(super) fn users(&self, conn: ConnId) -> Users<'_> {
-        Users {
-            conn,
-            conns: &self.conns,
-            mode: &self.sessions.mode,
-            store: &self.store,
-            wall: self.now.wall,
-        }
+        users!(self, conn)
     }
 
     /// Scope `managing`.
     pub(super) fn managing(&mut self, conn: ConnId) -> Managing<'_> {
-        let users = Users {
-            conn,
-            conns: &self.conns,
-            mode: &self.sessions.mode,
-            store: &self.store,
-            wall: self.now.wall,
-        };
-        Managing { users, ids: &mut self.ids, budget: &self.budget }
+        Managing { users: users!(self, conn), ids: &mut self.ids, budget: &self.budget }
     }
 
     /// Scope `defining`.
@@ -338,6 +349,19 @@ impl Engine {
             logic: self.logic.as_deref_mut(),
             orphans: &mut self.orphans,
             log: &mut self.log,
+        }
+    }
+
+    /// Scope `deriving`.
+    pub(super) fn deriving(&mut self, conn: ConnId) -> Deriving<'_> {
+        Deriving {
+            logic: self.logic.as_deref(),
+            orphans: &self.orphans,
+            users: users!(self, conn),
+            store: &self.store,
+            budget: &self.budget,
+            rights: rights!(self, conn),
+            wall: self.now.wall,
         }
     }
 

@@ -191,7 +191,7 @@ macro_rules! operation_table {
             ServerRevokeSessions "server.revokeSessions" Some(Admin), None, once => whole server_revoke_sessions(request, out);
             ServerDisconnect "server.disconnect" Some(Admin), None => whole server_disconnect(request, out);
             ServerUnrevoke "server.unrevoke" Some(Admin), None, once => whole server_unrevoke(request, out);
-            AuditQuery "audit.query" Some(Admin), None => whole audit_query(request, out);
+            AuditQuery "audit.query" Some(Admin), None => looking audit_query(request, out);
             IdentityLogin "identity.login" Some(Admin), None => whole login(conn, request);
             IdentityLoginWithSecret "identity.loginWithSecret" Some(Admin), None => whole login_with_secret(conn, request);
             IdentitySignup "identity.signup" Some(Admin), None => whole signup(conn, request);
@@ -231,20 +231,20 @@ macro_rules! operation_table {
             LogicDropComputed "logic.dropComputed" Some(Admin), Bucket("bucket"), once => defining drop_computed(request);
             LogicDefineView "logic.defineView" Some(Admin), Query("definition.name"), once => defining define_view(request);
             LogicDropView "logic.dropView" Some(Admin), Query("name"), once => defining drop_view(request);
-            LogicExplainView "logic.explainView" Some(Admin), Query("name") => looking explain_view(request);
-            LogicQueryView "logic.queryView" Some(Read), Query("name") => whole query_view(conn, request, out);
+            LogicExplainView "logic.explainView" Some(Admin), Query("name") => deriving explain_view(request);
+            LogicQueryView "logic.queryView" Some(Read), Query("name") => deriving query_view(request, out);
             LogicSubscribeView "logic.subscribeView" Some(Read), Query("name") => whole subscribe_view(conn, request, out);
             LogicUnsubscribeView "logic.unsubscribeView" Some(Read), OwnSubscription => whole unsubscribe_view(conn, request, out);
             LogicDefineConstraint "logic.defineConstraint" Some(Admin), Bucket("constraint.on"), once => defining define_constraint(request);
             LogicDropConstraint "logic.dropConstraint" Some(Admin), None, once => defining drop_constraint(request);
-            LogicListConstraints "logic.listConstraints" Some(Admin), None => looking list_constraints();
-            LogicListComputed "logic.listComputed" Some(Admin), None => looking list_computed();
-            LogicListViews "logic.listViews" Some(Admin), None => whole list_views(conn);
+            LogicListConstraints "logic.listConstraints" Some(Admin), None => deriving list_constraints();
+            LogicListComputed "logic.listComputed" Some(Admin), None => deriving list_computed();
+            LogicListViews "logic.listViews" Some(Admin), None => deriving list_views();
             AccessDefineSet "access.defineSet" Some(Admin), None, once => whole access_define_set(request);
             AccessDropSet "access.dropSet" Some(Admin), None, once => whole access_drop_set(request);
             AccessListSets "access.listSets" Some(Admin), None => looking access_list_sets(out);
             AccessExplain "access.explain" Some(Admin), None => whole access_explain(request);
-            LogicEvaluateExpr "logic.evaluateExpr" Some(Read), None => looking evaluate_expr(request);
+            LogicEvaluateExpr "logic.evaluateExpr" Some(Read), None => deriving evaluate_expr(request);
         }
     };
 }

@@ -6,7 +6,7 @@ use crate::protocol::{OpError, Request};
 
 impl Engine {
     pub(super) fn audit_query(
-        &mut self,
+        &self,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {

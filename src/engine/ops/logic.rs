@@ -6,7 +6,7 @@ use crate::app::ConnId;
 use crate::engine::Engine;
 use crate::engine::continuity::{Asked, Resumption};
 use crate::engine::orphans;
-use crate::engine::scopes::Defining;
+use crate::engine::scopes::{Defining, Deriving};
 use crate::engine::subscriptions::{
     How, Mode, subscription_id, subscription_not_found, subscription_number,
 };
@@ -124,9 +124,9 @@ impl Defining<'_> {
     }
 }
 
-impl Engine {
-    fn logic(&self) -> Result<&Logic, OpError> {
-        self.logic.as_deref().ok_or_else(not_available)
+impl<'e> Deriving<'e> {
+    fn logic(&self) -> Result<&'e Logic, OpError> {
+        self.logic.ok_or_else(not_available)
     }
 
     pub(super) fn list_computed(&self) -> Result<Json, OpError> {
@@ -158,45 +158,32 @@ impl Engine {
 
     pub(super) fn query_view(
         &mut self,
-        conn: ConnId,
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let name = request.require_string("name")?;
         let view = self.require_view(&name)?;
-        view.require_buckets(&self.store)?;
-        self.require_read_of_view(conn, &name)?;
-        let read = self.read_of_view(conn, &view)?;
-        view.query(&self.store, read.as_deref(), (self.now.wall, &self.budget), out)?;
+        view.require_buckets(self.store)?;
+        self.require_read(&name)?;
+        let read = self.rights.read_of_view(&view)?;
+        view.query(self.store, read.as_deref(), (self.wall, self.budget), out)?;
         Ok(self.budget.reply(out.len() + 1)?)
-    }
-
-    /// What a connection may see of the buckets of a view.
-    pub(in crate::engine) fn read_of_view(
-        &mut self,
-        conn: ConnId,
-        view: &View,
-    ) -> Result<Option<Arc<Json>>, OpError> {
-        match view.as_definer {
-            true => Ok(None),
-            false => self.rights(conn).read_filters(view.buckets()),
-        }
     }
 
     pub(super) fn explain_view(&self, request: &Request<'_>) -> Result<Json, OpError> {
         let view = self.require_view(&request.require_string("name")?)?;
-        Ok(view.explain(&self.store, &self.budget))
+        Ok(view.explain(self.store, self.budget))
     }
 
-    pub(super) fn list_views(&mut self, conn: ConnId) -> Result<Json, OpError> {
+    pub(super) fn list_views(&mut self) -> Result<Json, OpError> {
         let mut rows = Vec::new();
         let views: Vec<Arc<View>> = self.logic()?.views().map(Arc::clone).collect();
         let list = views.iter().map(|view| {
             rows.clear();
-            let read = self.read_of_view(conn, view);
+            let read = self.rights.read_of_view(view);
             let count = read.and_then(|read| {
-                let asking = (self.now.wall, &self.budget);
-                view.query(&self.store, read.as_deref(), asking, &mut rows)
+                let asking = (self.wall, self.budget);
+                view.query(self.store, read.as_deref(), asking, &mut rows)
             });
             self.budget.check()?;
             let from = view.definition.get("from").cloned().unwrap_or_default();
@@ -214,6 +201,23 @@ impl Engine {
         Ok(Json::Array(list.collect::<Result<_, OpError>>()?))
     }
 
+    pub(super) fn evaluate_expr(&self, request: &Request<'_>) -> Result<Json, OpError> {
+        let limits = self.logic()?.limits().expr;
+        let expr = request
+            .field("expr")
+            .ok_or_else(|| OpError::validation("Missing \"expr\": expected expression"))?;
+        let record = request.optional_object("record")?.unwrap_or(Raw::EMPTY_OBJECT);
+        let now = self.wall as f64;
+        self.budget.spend_text(expr.text().len())?;
+        let expr = Expression::compile(&expr.to_json(), limits).map_err(|reason| {
+            let text = format!("Expression evaluation failed: {reason}");
+            OpError::new(ErrorCode::InternalError, text)
+        })?;
+        Ok(expr.evaluate(record, now, self.budget))
+    }
+}
+
+impl Engine {
     pub(super) fn subscribe_view(
         &mut self,
         conn: ConnId,
@@ -222,7 +226,7 @@ impl Engine {
     ) -> Result<(), OpError> {
         self.check_subscription_limits(conn)?;
         let name = request.require_string("name")?;
-        let view = self.require_view(&name)?;
+        let view = self.deriving(conn).require_view(&name)?;
         if !view.is_reactive {
             return Err(OpError::validation(format!("View \"{name}\" is not reactive")));
         }
@@ -233,7 +237,7 @@ impl Engine {
         let want = if coalesce { Want::FullLater } else { Want::Full };
         let number = self.ids.next_subscription();
         self.views.wall = self.now.wall;
-        let read = self.read_of_view(conn, &view)?;
+        let read = self.rights(conn).read_of_view(&view)?;
         let id = self.views.subscribe_derived(&self.store, &name, read, want, &self.budget)?;
         let written = self.write_view_subscribed(conn, (id, number), asked.as_ref(), out);
         self.views.settle(id);
@@ -290,20 +294,5 @@ impl Engine {
         }
         out.extend_from_slice(b"{\"unsubscribed\":true}");
         Ok(())
-    }
-
-    pub(super) fn evaluate_expr(&self, request: &Request<'_>) -> Result<Json, OpError> {
-        let limits = self.logic()?.limits().expr;
-        let expr = request
-            .field("expr")
-            .ok_or_else(|| OpError::validation("Missing \"expr\": expected expression"))?;
-        let record = request.optional_object("record")?.unwrap_or(Raw::EMPTY_OBJECT);
-        let now = self.now.wall as f64;
-        self.budget.spend_text(expr.text().len())?;
-        let expr = Expression::compile(&expr.to_json(), limits).map_err(|reason| {
-            let text = format!("Expression evaluation failed: {reason}");
-            OpError::new(ErrorCode::InternalError, text)
-        })?;
-        Ok(expr.evaluate(record, now, &self.budget))
     }
 }

@@ -75,7 +75,7 @@ impl Engine {
             let name = self.views.query_of(view).map(str::to_owned).unwrap_or_default();
             let logic = self.logic.as_deref().and_then(|logic| logic.view(&name)).map(Arc::clone);
             return match logic {
-                Some(view) => self.read_of_view(conn, &view),
+                Some(view) => self.rights(conn).read_of_view(&view),
                 None => Ok(None),
             };
         }
