@@ -30,9 +30,9 @@ impl App for Engine {
     }
 
     fn message(&mut self, conn: ConnId, text: &str, now: Now) -> Flow {
-        let ticked = self.ticked;
+        let ticked = self.current.ticked;
         self.take_time(now);
-        self.ticked = ticked;
+        self.current.ticked = ticked;
         if self.conns.get(conn).is_none() {
             return Flow::Continue;
         }
@@ -82,7 +82,7 @@ impl App for Engine {
 
     fn timers(&mut self, now: Now, view: &dyn TransportView) {
         self.take_time(now);
-        let mut due = std::mem::take(&mut self.due);
+        let mut due = std::mem::take(&mut self.chores.due);
         self.wheel.advance(now.mono, &mut due);
         for timer in due.drain(..) {
             let run = catch_unwind(AssertUnwindSafe(|| self.fire(timer, view)));
@@ -94,15 +94,15 @@ impl App for Engine {
             }
             self.publish();
         }
-        self.due = due;
+        self.chores.due = due;
     }
 
     fn turn_ended(&mut self, now: Now) {
         // What one long answer needed is not kept for the short ones.
-        self.scratch.clear();
-        self.scratch.shrink_to(SCRATCH_BYTES);
+        self.current.scratch.clear();
+        self.current.scratch.shrink_to(SCRATCH_BYTES);
         self.take_time(now);
-        self.expired_in_turn = 0;
+        self.chores.expired_in_turn = 0;
         self.hand_over_batch();
         self.sample_load();
         self.look_at_disk();

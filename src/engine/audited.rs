@@ -118,10 +118,10 @@ impl Engine {
             Ok(Outcome::Done)
         });
         self.wait_for(conn, job, request, operation, then);
-        if let Some(pending) = self.pending.get_mut(&job) {
+        if let Some(pending) = self.waits.jobs.get_mut(&job) {
             pending.numbered = repeated.then_some(Numbered::Repeats);
         }
-        self.audit_waiting.push_back((entry, job));
+        self.waits.audited.push_back((entry, job));
         if let Some(conn) = self.conns.get_mut(conn) {
             // What the request changed is pushed behind its response.
             conn.holding = true;
@@ -133,10 +133,10 @@ impl Engine {
     /// waited for them leave.
     pub fn audit_synced(&mut self, entries: u64, now: Now) {
         self.take_time(now);
-        while let Some((entry, job)) = self.audit_waiting.front().copied()
+        while let Some((entry, job)) = self.waits.audited.front().copied()
             && entry <= entries
         {
-            self.audit_waiting.pop_front();
+            self.waits.audited.pop_front();
             self.complete_job(job, Ok(Box::new(())));
         }
     }

@@ -130,15 +130,15 @@ impl Engine {
     /// Sets the timer for costly views, if there are any.
     pub(super) fn arm_costly_views(&mut self) {
         let Some(due) = self.views.next_catch_up() else { return };
-        if self.costly_views_at.is_none_or(|at| due < at) {
-            self.costly_views_at = Some(due);
+        if self.chores.costly_views_at.is_none_or(|at| due < at) {
+            self.chores.costly_views_at = Some(due);
             self.wheel.insert(due, Timer::CostlyViews);
         }
     }
 
     /// Some may be brought up to date.
     pub(super) fn costly_views_due(&mut self) {
-        self.costly_views_at = None;
+        self.chores.costly_views_at = None;
         self.views.catch_up(&self.store, self.now.mono);
     }
 

@@ -18,7 +18,7 @@ impl Engine {
     pub(super) fn take_time(&mut self, now: Now) {
         let before = ahead(self.now);
         self.now = now;
-        self.ticked = None;
+        self.current.ticked = None;
         if ahead(now).abs_diff(before) > STEP_MS {
             self.clock_was_set(ahead(now) < before);
         }

@@ -432,7 +432,7 @@ impl Engine {
             self.store.bucket_id(&name)
         };
         // A state with a name is one of everything.
-        match reads_one.then(bucket).flatten().filter(|_| self.named.is_none()) {
+        match reads_one.then(bucket).flatten().filter(|_| self.current.named.is_none()) {
             Some(id) => self.log.last_of(id),
             None => self.log.last(),
         }

@@ -1,6 +1,9 @@
 //! Requests that wait for a slow pure function on the worker thread.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use hashbrown::HashMap;
 
 use super::client_sessions::Numbered;
 use super::requests::Answered;
@@ -32,6 +35,15 @@ pub(crate) struct Pending {
     /// The last commit that it has made so far, for an answer that says so.
     commit: Option<CommitSeq>,
     then: Continuation,
+}
+
+/// Requests whose responses are still to come.
+#[derive(Default)]
+pub(crate) struct Waits {
+    /// By the job that they wait for.
+    pub(super) jobs: HashMap<JobId, Pending>,
+    /// Those that wait for the audit file: number of the entry, job.
+    pub(super) audited: VecDeque<(u64, JobId)>,
 }
 
 impl Engine {
@@ -67,7 +79,7 @@ impl Engine {
         let operation = operation.into();
         let (note, numbered, commit) = (None, None, None);
         let pending = Pending { conn, request, operation, note, numbered, commit, then };
-        self.pending.insert(id, pending);
+        self.waits.jobs.insert(id, pending);
     }
 
     /// Keeps what the audit log will take from a request that waits, its number, and
@@ -80,7 +92,7 @@ impl Engine {
     ) {
         let numbered = self.pause_numbered();
         let job = self.conns.get(conn).and_then(|conn| conn.waiting);
-        if let Some(pending) = job.and_then(|job| self.pending.get_mut(&job)) {
+        if let Some(pending) = job.and_then(|job| self.waits.jobs.get_mut(&job)) {
             pending.note = note;
             pending.numbered = numbered;
             pending.commit = commit;
@@ -90,7 +102,7 @@ impl Engine {
     /// Continues the request that waited. A result for a connection that is
     /// gone finds nobody.
     pub(super) fn complete_job(&mut self, id: JobId, output: Result<JobOutput, String>) {
-        let Some(pending) = self.pending.remove(&id) else { return };
+        let Some(pending) = self.waits.jobs.remove(&id) else { return };
         let Pending { conn, request, operation, note, numbered, commit, then } = pending;
         match self.conns.get_mut(conn) {
             Some(open) => open.waiting = None,
@@ -100,7 +112,7 @@ impl Engine {
             self.metrics.panics += 1;
             log::error!("panic in a job of {operation:?}: {panic}");
         }
-        let mut reply = Reply::new(request, std::mem::take(&mut self.scratch));
+        let mut reply = Reply::new(request, std::mem::take(&mut self.current.scratch));
         let mark = self.effects.mark();
         reply.commit = commit;
         let before = self.begin_answer();

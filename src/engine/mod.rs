@@ -50,11 +50,14 @@ mod audited;
 mod authentication;
 mod bound;
 mod budgets;
+mod chores;
 mod client_sessions;
 mod clock;
 mod commit_log;
+mod commits;
 mod conn;
 mod continuity;
+mod current;
 mod disk;
 mod door;
 mod expiry;
@@ -94,10 +97,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use hashbrown::HashMap;
 
 use crate::ids::IdSource;
 use crate::logic::Logic;
@@ -114,20 +114,24 @@ pub(crate) use rules_bridge::check_rules;
 pub use rules_bridge::{RulesSetup, StoreEvents};
 
 use crate::access::RateLimiter;
-use crate::app::{AskHeld, CommitSeq, ConnId, Effect, Effects, JobId, Now, Peer};
+use crate::app::{AskHeld, CommitSeq, ConnId, Effect, Effects, Now, Peer};
 use crate::audit::AuditLog;
 use crate::budget::Budget;
 use crate::procedures::Procedures;
 use crate::query::Views;
-use crate::store::{ChangeSet, Commit, Owner, Store};
+use crate::store::{ChangeSet, Owner, Store};
 use crate::wheel::Wheel;
-use client_sessions::{ClientSessions, Numbered};
+use chores::Chores;
+use client_sessions::ClientSessions;
 use commit_log::Log;
-use jobs::Pending;
+use commits::Commits;
+use current::Current;
+use door::Calls;
+use jobs::Waits;
 use presence::Stay;
 use rules_bridge::RulesSide;
 use sessions::{Mode, Sessions};
-use shutdown::Phase;
+use spread::Ending;
 use subscriptions::Subscriptions;
 pub(crate) use timers::Timer;
 
@@ -144,16 +148,15 @@ pub struct Engine {
     pub(crate) now: Now,
     /// What is being done now may cost so much; see [`crate::budget`].
     pub(crate) budget: Budget,
-    spent: Spent,
+    current: Current,
     pub(crate) metrics: Metrics,
     pub(crate) limiter: Option<RateLimiter>,
     pub(crate) sessions: Sessions,
     pub(crate) client_sessions: ClientSessions,
     pub(crate) audit: Option<AuditLog>,
-    /// Responses that wait for the audit file: number of the entry, job.
-    audit_waiting: VecDeque<(u64, JobId)>,
-    phase: Phase,
-    spread: Option<spread::Spread>,
+    calls: Calls,
+    waits: Waits,
+    ending: Ending,
     readiness: readiness::Readiness,
     pub(crate) figures: metrics_table::Figures,
     world: Option<metrics_table::AskWorld>,
@@ -164,11 +167,9 @@ pub struct Engine {
     shared_answers: continuity::SharedAnswers,
     #[cfg(feature = "sqlite")]
     backups: Option<ops::BackupDesk>,
-    /// Commits whose effects on rules have not been published yet.
-    unpublished: Vec<Commit>,
+    commits: Commits,
     pub(crate) views: Views,
-    /// When costly views are looked at next, if a timer is set for that.
-    costly_views_at: Option<u64>,
+    chores: Chores,
     orphans: orphans::Orphans,
     rows: rows::RowsSide,
     subscriptions: Subscriptions,
@@ -179,20 +180,6 @@ pub struct Engine {
     pub(crate) logic: Option<Box<Logic>>,
     /// Subscriptions of all connections and kinds.
     pub(crate) total_subscriptions: usize,
-    /// Subscriptions made in this request, whose response is not queued yet.
-    answering: Vec<(ConnId, u64)>,
-    /// Requests that wait for a job.
-    pending: HashMap<JobId, Pending>,
-    /// Set while the store is being changed: a panic then is fatal.
-    in_commit: bool,
-    /// Records that expired in this turn.
-    expired_in_turn: usize,
-    /// A timer for [`Timer::MoreExpiry`] is set.
-    expiring: bool,
-    /// A timer for [`Timer::Release`] is set.
-    releasing: bool,
-    /// The commit of the state that the answer to the current request names.
-    named: Option<CommitSeq>,
     /// How busy the loop is.
     load: introspection::Load,
     /// Filters that no index serves.
@@ -202,26 +189,8 @@ pub struct Engine {
     /// The disk is almost full.
     read_only: crate::storage::ReadOnly,
     log_level: log_level::LogLevel,
-    /// Who changes records now.
-    author: introspection::Author,
     /// What was last said to need attention.
     told: introspection::Told,
-    /// The request that is being answered has a number.
-    numbered: Option<Numbered>,
-    /// Open connections that came through the HTTP door: mostly there are none, and
-    /// nothing is to be asked.
-    calls: usize,
-    /// Streams that have been sent their last event.
-    ended_streams: Vec<ConnId>,
-    /// What clients were told at the beginning of a shutdown: when to come back.
-    retry_after_ms: u64,
-    /// What the stopwatch said at the end of the last message, if nothing came
-    /// between: the next one begins there.
-    ticked: Option<u64>,
-    /// Reused for building responses.
-    scratch: Vec<u8>,
-    /// Reused for expired timers.
-    due: Vec<Timer>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -245,15 +214,15 @@ impl Engine {
             wheel: Wheel::new(now.mono),
             now,
             budget: Budget::unlimited(),
-            spent: Spent::default(),
+            current: Current::default(),
             metrics: Metrics::new(now),
             limiter: options.rate_limit.map(|(max, window)| RateLimiter::new(max, window)),
             sessions: Sessions::default(),
             client_sessions: ClientSessions::default(),
             audit: None,
-            audit_waiting: VecDeque::new(),
-            phase: Phase::Running,
-            spread: None,
+            calls: Calls::default(),
+            waits: Waits::default(),
+            ending: Ending::default(),
             readiness: readiness::Readiness::default(),
             figures: metrics_table::Figures::default(),
             world: None,
@@ -262,9 +231,9 @@ impl Engine {
             shared_answers: continuity::SharedAnswers::default(),
             #[cfg(feature = "sqlite")]
             backups: None,
-            unpublished: Vec::new(),
+            commits: Commits::default(),
+            chores: Chores::default(),
             views: Views::new(options.view_limits()).measured_by(options.stopwatch),
-            costly_views_at: None,
             orphans: orphans::Orphans::default(),
             rows: rows::RowsSide::default(),
             subscriptions: Subscriptions::default(),
@@ -273,28 +242,13 @@ impl Engine {
             procedures: None,
             logic: Some(Box::default()),
             total_subscriptions: 0,
-            answering: Vec::new(),
-            pending: HashMap::new(),
-            in_commit: false,
-            expired_in_turn: 0,
-            expiring: false,
-            releasing: false,
-            named: None,
             load: introspection::Load::default(),
             scans: introspection::Scans::default(),
             traces: introspection::Traces::default(),
             notices: notices::Notices::default(),
             read_only: crate::storage::ReadOnly::default(),
             log_level: log_level::LogLevel::default(),
-            author: introspection::Author::default(),
             told: introspection::Told::default(),
-            numbered: None,
-            calls: 0,
-            ended_streams: Vec::new(),
-            retry_after_ms: 1000,
-            ticked: None,
-            scratch: Vec::new(),
-            due: Vec::new(),
             held: None,
             options,
         };
@@ -312,12 +266,12 @@ impl Engine {
         if set.is_empty() {
             return self.log.last();
         }
-        self.in_commit = true;
+        self.commits.in_commit = true;
         let commit = self.store.commit(set);
         if let Mode::BuiltIn(identity) = &mut self.sessions.mode {
             identity.directory.apply(&self.store, &commit);
         }
-        self.in_commit = false;
+        self.commits.in_commit = false;
         self.arm_release();
         self.log_commit(&commit);
         self.trace_commit(&commit, self.log.newest());
@@ -333,7 +287,7 @@ impl Engine {
         self.note_orphans(&commit);
         self.note_definitions(&commit);
         self.note_sets(&commit);
-        self.unpublished.push(commit);
+        self.commits.unpublished.push(commit);
         self.log.last()
     }
 
@@ -366,7 +320,7 @@ impl Engine {
     /// Logs and counts a caught panic. One inside a commit is not survived.
     fn survive_panic(&mut self, what: &str, panic: &(dyn std::any::Any + Send)) {
         let text = panic_text(panic);
-        if self.in_commit {
+        if self.commits.in_commit {
             log::error!(
                 "panic while applying a commit ({what}): {text}; the state is not to be trusted"
             );
@@ -404,7 +358,7 @@ impl Engine {
     /// connection ends, whatever the cause. False if it was not there.
     fn forget(&mut self, id: ConnId) -> bool {
         let Some(conn) = self.conns.remove(id) else { return false };
-        self.calls -= usize::from(conn.is_call);
+        self.calls.open -= usize::from(conn.is_call);
         if let Some(timer) = conn.heartbeat.timer {
             self.wheel.cancel(timer);
         }
@@ -417,7 +371,7 @@ impl Engine {
             None => self.owner_leaves(Owner::connection(conn.number), Stay::Not),
         }
         if let Some(job) = conn.waiting {
-            self.pending.remove(&job);
+            self.waits.jobs.remove(&job);
         }
         self.drop_subscriptions(id);
         self.drop_event_subscriptions(id);
@@ -433,8 +387,8 @@ impl Engine {
     /// # Panics
     /// When something is not true.
     pub fn check_invariants(&self) {
-        assert!(!self.in_commit, "a commit was left half-way");
-        assert!(self.unpublished.is_empty(), "a commit was not published");
+        assert!(!self.commits.in_commit, "a commit was left half-way");
+        assert!(self.commits.unpublished.is_empty(), "a commit was not published");
         for conn in self.conns.in_order() {
             assert!(conn.written <= conn.queued, "{}: more written than queued", conn.name());
             assert_eq!(
@@ -444,7 +398,7 @@ impl Engine {
                 conn.name()
             );
         }
-        assert_eq!(self.calls, self.conns.all().filter(|conn| conn.is_call).count(), "calls");
+        assert_eq!(self.calls.open, self.conns.all().filter(|conn| conn.is_call).count(), "calls");
         self.store.check_invariants();
         self.check_subscriptions();
         self.check_rules_side();
@@ -461,7 +415,7 @@ impl Engine {
 
     /// What the last request cost.
     pub fn spent(&self) -> Spent {
-        self.spent
+        self.current.spent
     }
 
     /// Counters since the start.

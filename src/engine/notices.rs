@@ -131,7 +131,7 @@ impl Engine {
         let named = ["bucket", "query", "name", "topic"];
         let resource = named.into_iter().find_map(|name| request.str_field(name));
         let resource = resource.map_or_else(String::new, |name| format!(" on \"{name}\""));
-        let (op, ms, looked) = (&request.operation, micros / 1_000, self.spent.request);
+        let (op, ms, looked) = (&request.operation, micros / 1_000, self.current.spent.request);
         let text = format!("slow request: {op}{resource} took {ms} ms, looked at {looked}");
         let members = Members {
             conn: self.conns.get(conn).map(|conn| conn.name()),

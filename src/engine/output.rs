@@ -98,11 +98,11 @@ impl Engine {
     ) {
         self.metrics.errors += 1;
         self.figures.count_error(error.code);
-        let mut out = std::mem::take(&mut self.scratch);
+        let mut out = std::mem::take(&mut self.current.scratch);
         out.clear();
         write_error(&mut out, id, error, self.options.expose_error_details, repeated);
         self.send_response(conn, &out, Some(error), self.log.last());
-        self.scratch = out;
+        self.current.scratch = out;
     }
 
     pub(super) fn send_welcome(&mut self, conn: ConnId) {
@@ -153,11 +153,11 @@ impl Engine {
         if !self.has_room(conn) {
             return Pushed::OverMark;
         }
-        let mut head = std::mem::take(&mut self.scratch);
+        let mut head = std::mem::take(&mut self.current.scratch);
         head.clear();
         write_push_head(&mut head, channel, subscription_id, body.is_some());
         self.send(conn, &head, body, b"}");
-        self.scratch = head;
+        self.current.scratch = head;
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.time_push(self.now.mono);
         }

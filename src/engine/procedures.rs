@@ -68,9 +68,9 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let author =
-            std::mem::replace(&mut self.author, Author::Procedure(definition.name.clone()));
+            std::mem::replace(&mut self.current.author, Author::Procedure(definition.name.clone()));
         let result = self.run_steps_of(conn, definition, input, out);
-        self.author = author;
+        self.current.author = author;
         result
     }
 

@@ -53,14 +53,14 @@ impl Engine {
             conn.asked_at = self.now.mono;
         }
         let (began, errors) =
-            (self.ticked.unwrap_or_else(|| self.stopwatch()), self.metrics.errors);
+            (self.current.ticked.unwrap_or_else(|| self.stopwatch()), self.metrics.errors);
         self.purge_expired();
-        self.author = Author::Conn(conn);
+        self.current.author = Author::Conn(conn);
         self.begin_budget(conn);
         let note = self.audit_note(conn, &request);
         let audited = self.check_audit(note.as_ref());
         let holds = audited.is_ok();
-        let mut reply = Reply::new(request.id, std::mem::take(&mut self.scratch));
+        let mut reply = Reply::new(request.id, std::mem::take(&mut self.current.scratch));
         let mark = self.effects.mark();
         let before = self.begin_answer();
         let result = catch_unwind(AssertUnwindSafe(|| {
@@ -69,7 +69,7 @@ impl Engine {
             let result = self.run_request(conn, &request, &mut reply);
             self.hold_budget(commits, request.known, &reply, result)
         }));
-        self.spent.request = self.budget.spent();
+        self.current.spent.request = self.budget.spent();
         self.note_spent(conn, result.as_ref().ok().and_then(|result| result.as_ref().err()));
         self.end_answer(conn, before, &mut reply);
         self.note_scan(&request);
@@ -101,13 +101,13 @@ impl Engine {
         code: Option<&'static str>,
     ) {
         // Without a commit there is little between the two.
-        let handled = (!self.unpublished.is_empty()).then(|| self.stopwatch());
+        let handled = (!self.commits.unpublished.is_empty()).then(|| self.stopwatch());
         self.publish();
-        self.author = Author::default();
+        self.current.author = Author::default();
         let ended = self.stopwatch();
         self.figures
             .count_request(request.family(), handled.unwrap_or(ended).saturating_sub(began));
-        self.ticked = Some(ended);
+        self.current.ticked = Some(ended);
         let took = ended.saturating_sub(began);
         if let Some(conn) = self.conns.get_mut(conn) {
             conn.meter.count_request(self.now.mono, length, took, self.metrics.errors > errors);
@@ -115,7 +115,7 @@ impl Engine {
         self.trace_request(conn, request, code, (took, length));
         self.note_slow_request(conn, request, took);
         self.note_slow_view();
-        self.spent.after = self.budget.spent();
+        self.current.spent.after = self.budget.spent();
     }
 
     /// One request, from its first check to its response. `Err` is the error
@@ -199,22 +199,22 @@ impl Engine {
                 self.record(conn, note.as_ref(), audit::Outcome::Success);
                 let held = note.as_ref().filter(|_| holds);
                 if self.hold_response(conn, (id, repeated), operation, held, Ok(&mut reply)) {
-                    self.scratch = reply.discard();
+                    self.current.scratch = reply.discard();
                     return Outcome::Pending;
                 }
                 self.figures.count_outcome(operation, None);
                 let response = reply.finish();
                 self.send_response(conn, &response, None, needs);
-                self.scratch = response;
+                self.current.scratch = response;
             }
             Ok(Ok(Outcome::Pending)) => {
                 let commit = reply.commit;
-                self.scratch = reply.discard();
+                self.current.scratch = reply.discard();
                 self.note_pending(conn, note, commit);
                 return Outcome::Pending;
             }
             Ok(Err(error)) => {
-                self.scratch = reply.discard();
+                self.current.scratch = reply.discard();
                 self.record(conn, note.as_ref(), audit::Outcome::Error(&error.message));
                 let held = note.as_ref().filter(|_| holds);
                 if self.hold_response(conn, (id, repeated), operation, held, Err(&error)) {

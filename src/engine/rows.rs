@@ -173,7 +173,7 @@ macro_rules! rights {
     ($engine:ident, $conn:expr) => {
         $crate::engine::rows::Rights::of(
             ($conn, &$engine.conns, &$engine.sessions.mode),
-            (&mut $engine.rows, $engine.numbered.as_mut()),
+            (&mut $engine.rows, $engine.current.numbered.as_mut()),
             $engine.options.continuity.as_ref(),
             (&$engine.store, &$engine.budget, $engine.now),
         )

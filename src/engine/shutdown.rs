@@ -1,5 +1,6 @@
 //! Stopping: announce, wait, close everyone, leave.
 
+use super::spread::Phase;
 use super::{Engine, Timer};
 use crate::app::{ConnId, Effect};
 
@@ -9,26 +10,14 @@ const JOBS_MS: u64 = 5000;
 /// Longest time over which clients are asked to come back.
 const MOST_RETRY_AFTER_MS: u64 = 60_000;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    Running,
-    /// As before, but no longer ready for more.
-    Delay,
-    /// Service goes on for those who are connected.
-    Grace,
-    /// Waiting for the jobs of the connections that are left.
-    Draining,
-    Stopped,
-}
-
 impl Engine {
     /// The first call waits for balancers to notice, announces and waits for the
     /// grace period; a second one cuts short what is going on.
     pub(super) fn begin_shutdown(&mut self, grace_ms: u64) {
         let delay_ms = self.options.shutdown_delay_ms;
-        match self.phase {
+        match self.ending.phase {
             Phase::Running if delay_ms > 0 => {
-                self.phase = Phase::Delay;
+                self.ending.phase = Phase::Delay;
                 let at = self.now.mono.saturating_add(delay_ms);
                 self.wheel.insert(at, Timer::ShutdownDelay(grace_ms));
             }
@@ -36,7 +25,7 @@ impl Engine {
                 self.effects.list.push(Effect::StopAccepting);
                 self.announce_shutdown(grace_ms);
                 if grace_ms > 0 && self.conns.len() > 0 {
-                    self.phase = Phase::Grace;
+                    self.ending.phase = Phase::Grace;
                     self.begin_spread(grace_ms);
                     self.wheel.insert(self.now.mono.saturating_add(grace_ms), Timer::GraceOver);
                 } else {
@@ -54,7 +43,7 @@ impl Engine {
         let come_back = (self.conns.len() as u64).saturating_mul(1000);
         let come_back = come_back / u64::from(self.options.reconnects_per_second.max(1));
         let retry_after = come_back.clamp(1000, MOST_RETRY_AFTER_MS);
-        self.retry_after_ms = retry_after;
+        self.ending.retry_after_ms = retry_after;
         let head =
             format!("{{\"type\":\"system\",\"event\":\"shutdown\",\"gracePeriodMs\":{grace_ms}");
         let tail = format!(",\"retryAfterMs\":{retry_after}}}");
@@ -69,7 +58,7 @@ impl Engine {
 
     /// Whoever balances has had the time to notice.
     pub(super) fn delay_over(&mut self, grace_ms: u64) {
-        if self.phase == Phase::Delay {
+        if self.ending.phase == Phase::Delay {
             self.begin_shutdown(grace_ms);
         }
     }
@@ -77,10 +66,10 @@ impl Engine {
     /// Closes all connections, newest first; those whose request waits for a
     /// job have a little longer.
     pub(super) fn close_everyone(&mut self) {
-        if matches!(self.phase, Phase::Draining | Phase::Stopped) {
+        if matches!(self.ending.phase, Phase::Draining | Phase::Stopped) {
             return;
         }
-        self.phase = Phase::Draining;
+        self.ending.phase = Phase::Draining;
         self.end_all_traces();
         for id in self.conns.ids().into_iter().rev() {
             if self.conns.get(id).is_some_and(|conn| !conn.is_busy()) {
@@ -96,8 +85,8 @@ impl Engine {
     /// Nothing more can be done for anybody: the loop ends when those who are
     /// being closed are gone.
     pub(super) fn stop_at_once(&mut self) {
-        if self.phase != Phase::Stopped {
-            self.phase = Phase::Stopped;
+        if self.ending.phase != Phase::Stopped {
+            self.ending.phase = Phase::Stopped;
             self.effects.list.push(Effect::Stop);
         }
     }
@@ -114,17 +103,17 @@ impl Engine {
         if self.conns.len() > 0 {
             return;
         }
-        match self.phase {
+        match self.ending.phase {
             Phase::Running | Phase::Delay | Phase::Stopped => {}
             Phase::Grace | Phase::Draining => {
-                self.phase = Phase::Stopped;
+                self.ending.phase = Phase::Stopped;
                 self.effects.list.push(Effect::Stop);
             }
         }
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.phase == Phase::Draining
+        self.ending.phase == Phase::Draining
     }
 
     /// While draining: closes a connection whose request has been answered.
@@ -136,11 +125,11 @@ impl Engine {
 
     /// Whether the engine is still serving newcomers.
     pub(super) fn serves_newcomers(&self) -> bool {
-        matches!(self.phase, Phase::Running | Phase::Delay)
+        matches!(self.ending.phase, Phase::Running | Phase::Delay)
     }
 
     /// Whether nobody has asked it to stop.
     pub fn is_running(&self) -> bool {
-        self.phase == Phase::Running
+        self.ending.phase == Phase::Running
     }
 }

@@ -1,7 +1,6 @@
 //! Connections that are closed evenly over the grace period of a shutdown, so
 //! that they do not come to another server all at once.
 
-use super::shutdown::Phase;
 use super::{Engine, Timer};
 
 /// Time between two steps, ms.
@@ -40,6 +39,33 @@ impl Spread {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Running,
+    /// As before, but no longer ready for more.
+    Delay,
+    /// Service goes on for those who are connected.
+    Grace,
+    /// Waiting for the jobs of the connections that are left.
+    Draining,
+    Stopped,
+}
+
+/// How far the end of the server is.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub phase: Phase,
+    pub spread: Option<Spread>,
+    /// What clients were told at its beginning: when to come back.
+    pub retry_after_ms: u64,
+}
+
+impl Default for Ending {
+    fn default() -> Ending {
+        Ending { phase: Phase::Running, spread: None, retry_after_ms: 1000 }
+    }
+}
+
 impl Engine {
     pub(super) fn begin_spread(&mut self, grace_ms: u64) {
         if !self.options.shutdown_spread {
@@ -47,18 +73,18 @@ impl Engine {
         }
         let spread = Spread::new(self.now.mono, grace_ms, self.conns.len());
         self.wheel.insert(spread.begin, Timer::Spread);
-        self.spread = Some(spread);
+        self.ending.spread = Some(spread);
     }
 
     /// Closes those whose turn it is: first of whom nothing was heard for longest,
     /// last those who are still being sent something. Who waits for a job stays
     /// until the end of the grace period.
     pub(super) fn spread_due(&mut self) {
-        if self.phase != Phase::Grace {
+        if self.ending.phase != Phase::Grace {
             return;
         }
         let now = self.now.mono;
-        let Some(spread) = &self.spread else { return };
+        let Some(spread) = &self.ending.spread else { return };
         let due = spread.due(now, self.conns.len());
         if !spread.is_over(now) {
             self.wheel.insert(now.saturating_add(STEP_MS), Timer::Spread);

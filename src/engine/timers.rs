@@ -55,7 +55,7 @@ pub(crate) enum Timer {
 impl Engine {
     /// Has more memory given back in the next turn, if there is any.
     pub(super) fn arm_release(&mut self) {
-        if self.store.has_remains() && !std::mem::replace(&mut self.releasing, true) {
+        if self.store.has_remains() && !std::mem::replace(&mut self.chores.releasing, true) {
             self.wheel.insert(self.now.mono, Timer::Release);
         }
     }
@@ -88,7 +88,7 @@ impl Engine {
             Timer::ClientSessions => self.client_sessions_due(),
             Timer::Presence => self.presence_due(),
             Timer::Release => {
-                self.releasing = false;
+                self.chores.releasing = false;
                 self.store.release_remains();
                 self.arm_release();
             }

@@ -118,7 +118,7 @@ impl Engine {
                 let buckets = BTreeSet::new();
                 let (has_changed, commit) = (false, None);
                 let runs = Runs { session, n, asked, before, has_changed, commit, buckets };
-                self.numbered = Some(Numbered::Runs(Box::new(runs)));
+                self.current.numbered = Some(Numbered::Runs(Box::new(runs)));
                 Ok(None)
             }
             Some(receipt) if receipt.asked != asked => {
@@ -147,8 +147,8 @@ impl Engine {
     ) -> Result<Outcome, OpError> {
         self.client_sessions.once.repeated += 1;
         let filters = self.filters_of(conn, receipt.buckets.iter().map(|name| &**name));
-        self.numbered = Some(Numbered::Repeats);
-        self.named = receipt.commit;
+        self.current.numbered = Some(Numbered::Repeats);
+        self.current.named = receipt.commit;
         match receipt.kept {
             Kept::Failed(error) => return Err(*error),
             Kept::Data(data) if filters == Some(receipt.filters) => {
@@ -189,13 +189,13 @@ impl Engine {
         if let Some(Numbered::Runs(runs)) = &mut numbered {
             runs.before = self.done();
         }
-        self.numbered = numbered;
+        self.current.numbered = numbered;
     }
 
     /// The request waits for a job from now on.
     pub(in crate::engine) fn pause_numbered(&mut self) -> Option<Numbered> {
         let now = self.done();
-        let mut numbered = self.numbered.take();
+        let mut numbered = self.current.numbered.take();
         if let Some(Numbered::Runs(runs)) = &mut numbered {
             runs.note_done(now);
         }
@@ -213,7 +213,7 @@ impl Engine {
         if matches!(result, Ok(Ok(Outcome::Pending))) {
             return false;
         }
-        let mut runs = match self.numbered.take() {
+        let mut runs = match self.current.numbered.take() {
             None => return false,
             Some(Numbered::Repeats) => return true,
             Some(Numbered::Runs(runs)) => runs,

@@ -28,13 +28,13 @@ impl Engine {
     /// The answer that is being made shows a view; `named`: it says which state.
     pub(in crate::engine) fn answer_shows(&mut self, conn: ConnId, view: ViewId, named: bool) {
         if named || self.shows_commits(conn) {
-            self.named = self.commit_shown(view);
+            self.current.named = self.commit_shown(view);
         }
     }
 
     /// A request begins, or goes on. The newest commit before it.
     pub(in crate::engine) fn begin_answer(&mut self) -> CommitSeq {
-        self.named = None;
+        self.current.named = None;
         self.newest_commit()
     }
 
@@ -49,7 +49,7 @@ impl Engine {
         let newest = self.newest_commit();
         if self.shows_commits(conn) {
             let made = (newest > before).then_some(newest);
-            reply.commit = self.named.or(made).or(reply.commit);
+            reply.commit = self.current.named.or(made).or(reply.commit);
         }
     }
 

@@ -282,7 +282,7 @@ impl Engine {
     /// done.
     pub(in crate::engine) fn end_stream_later(&mut self, id: ConnId, reason: &str) {
         self.send_end(id, reason, None);
-        self.ended_streams.push(id);
+        self.calls.ended_streams.push(id);
     }
 
     /// Ends a stream, with the reason.
@@ -293,7 +293,7 @@ impl Engine {
 
     /// Closes those that have been sent their last event.
     pub(in crate::engine) fn close_ended_streams(&mut self) {
-        for id in std::mem::take(&mut self.ended_streams) {
+        for id in std::mem::take(&mut self.calls.ended_streams) {
             self.close_stream(id, 1000);
         }
     }
@@ -301,7 +301,7 @@ impl Engine {
     /// The part of a close that is about a stream.
     pub(super) fn end_stream_with(&mut self, id: ConnId, code: u16) {
         match code {
-            1000 => self.send_end(id, "shutdown", Some(self.retry_after_ms)),
+            1000 => self.send_end(id, "shutdown", Some(self.ending.retry_after_ms)),
             1012 => self.send_end(id, "disconnected", None),
             4002 => self.send_end(id, "revoked", None),
             _ => {}

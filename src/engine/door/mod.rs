@@ -75,6 +75,15 @@ fn login(authorization: Option<&[u8]>) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
+/// Connections that came through the door.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Calls {
+    /// How many are open: mostly there are none, and nothing is to be asked.
+    pub open: usize,
+    /// Streams that have been sent their last event.
+    pub ended_streams: Vec<ConnId>,
+}
+
 impl Engine {
     /// A call has arrived.
     pub(super) fn begin_call(&mut self, id: ConnId, call: Call<'_>, now: Now) {
@@ -110,7 +119,7 @@ impl Engine {
             }
         }
         (conn.door, conn.is_call) = (Some(door), true);
-        self.calls += 1;
+        self.calls.open += 1;
     }
 
     /// Answers a call that has become no connection.
@@ -129,14 +138,14 @@ impl Engine {
     /// How far a call is; `None`: the connection is none.
     fn door(&self, id: ConnId) -> Option<&Door> {
         // Every request comes by here.
-        match self.calls {
+        match self.calls.open {
             0 => None,
             _ => self.conns.get(id)?.door.as_deref(),
         }
     }
 
     fn door_mut(&mut self, id: ConnId) -> Option<&mut Door> {
-        match self.calls {
+        match self.calls.open {
             0 => None,
             _ => self.conns.get_mut(id)?.door.as_deref_mut(),
         }

@@ -125,7 +125,7 @@ impl Engine {
     }
 
     fn author(&self, change: &Change) -> Json {
-        let members = match &self.author {
+        let members = match &self.current.author {
             _ if change.by_reference => object([("reference", Json::Bool(true))]),
             Author::Conn(conn) => {
                 let name = self.conns.get(*conn).map_or_else(String::new, |conn| conn.name());

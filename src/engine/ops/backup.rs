@@ -156,7 +156,7 @@ impl Engine {
             // Users, roles and sessions are not a matter of this operation.
             contents.retain(|content| !engine.is_system_bucket(&content.name));
             let set = engine.store.prepare_restore(&contents)?;
-            engine.author = Author::Restore;
+            engine.current.author = Author::Restore;
             engine.commit(set);
             let records = contents.iter().map(|content| content.rows.len()).sum::<usize>();
             let names = contents.into_iter().map(|content| Json::from(content.name)).collect();

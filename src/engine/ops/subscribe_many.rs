@@ -34,7 +34,7 @@ impl Engine {
                 Some(error) => Err(OpError::clone(error)),
                 None => self.subscribe_entry(conn, request.id, entry, out),
             };
-            names_states |= answered.is_ok() && self.named.is_some();
+            names_states |= answered.is_ok() && self.current.named.is_some();
             let Err(mut error) = answered else { continue };
             out.truncate(begin);
             if over.is_none() && self.budget.is_over() {
@@ -48,7 +48,7 @@ impl Engine {
             out.push(b'}');
         }
         out.extend_from_slice(b"]}");
-        self.named = names_states.then(|| self.newest_commit());
+        self.current.named = names_states.then(|| self.newest_commit());
         Ok(())
     }
 

@@ -88,7 +88,7 @@ impl Engine {
         let Some(side) = &mut self.rules else { return };
         let new = New { first: First::Answering, events: 0, bytes: 0 };
         side.waiting.entry(conn).or_default().new.insert(number, new);
-        self.answering.push((conn, number));
+        self.current.answering.push((conn, number));
     }
 
     /// Its response is queued and ends with this byte of the connection's

@@ -282,11 +282,11 @@ impl Host for Surroundings<'_> {
         args: &[Json],
         chain: Chain,
     ) -> Result<Json, ServiceError> {
-        let first = self.0.unpublished.len();
+        let first = self.0.commits.unpublished.len();
         let by_rule = Author::Rule((&*chain.rule).into());
-        let author = std::mem::replace(&mut self.0.author, by_rule);
+        let author = std::mem::replace(&mut self.0.current.author, by_rule);
         let result = self.0.call_store(method, args);
-        self.0.author = author;
+        self.0.current.author = author;
         self.0.chain_commits(first, &chain);
         result
     }

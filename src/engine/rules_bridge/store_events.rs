@@ -157,7 +157,7 @@ impl Queued {
 impl Engine {
     /// Notes that the commits since `first` were made by a rule.
     pub(super) fn chain_commits(&mut self, first: usize, chain: &Chain) {
-        let last = self.unpublished.len();
+        let last = self.commits.unpublished.len();
         if let Some(bridge) = self.rules.as_mut().and_then(|side| side.bridge.as_mut()) {
             bridge.chains.extend((first..last).map(|at| (at, chain.clone())));
         }
@@ -167,9 +167,9 @@ impl Engine {
     pub(in crate::engine) fn bridge_commits(&mut self) {
         let Some(bridge) = self.rules.as_mut().and_then(|side| side.bridge.as_mut()) else {
             // Nobody else wants to know; the room is for the next ones.
-            return self.unpublished.clear();
+            return self.commits.unpublished.clear();
         };
-        let commits = std::mem::take(&mut self.unpublished);
+        let commits = std::mem::take(&mut self.commits.unpublished);
         let mut chains = std::mem::take(&mut bridge.chains);
         for (at, commit) in commits.into_iter().enumerate() {
             let chain = chains.remove(&at);

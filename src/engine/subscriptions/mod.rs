@@ -378,7 +378,7 @@ impl Engine {
         subscriptions.of_conn.entry(conn).or_default().own.push((number, view));
         if self.options.first_push_delay_ms > 0 {
             subscriptions.hold(view, number, |hold| hold.first = First::Answering);
-            self.answering.push((conn, number));
+            self.current.answering.push((conn, number));
         }
         self.count_store_subscriptions(conn, 1);
     }
@@ -472,7 +472,10 @@ impl Engine {
         assert_eq!(counted, self.views.subscribers(), "subscribers of views");
         assert!(coalescing.is_empty() || !self.wheel.is_empty(), "coalesced pushes have a timer");
         let held = |conn: &ConnId| self.conns.get(*conn).is_none_or(|conn| conn.holding);
-        assert!(self.answering.iter().all(|(conn, _)| held(conn)), "every subscribe was answered");
+        assert!(
+            self.current.answering.iter().all(|(conn, _)| held(conn)),
+            "every subscribe was answered"
+        );
         self.views.check_invariants(&self.store);
     }
 }

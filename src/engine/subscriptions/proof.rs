@@ -59,10 +59,10 @@ impl Engine {
     /// The responses of the subscriptions made since the last call are queued
     /// now: their ends are known, and pings follow them.
     pub(super) fn responses_queued(&mut self) {
-        if self.answering.is_empty() {
+        if self.current.answering.is_empty() {
             return;
         }
-        let mut answering = std::mem::take(&mut self.answering);
+        let mut answering = std::mem::take(&mut self.current.answering);
         answering.retain(|(conn, number)| {
             let Some(state) = self.conns.get(*conn) else { return false };
             if state.holding {
@@ -83,7 +83,7 @@ impl Engine {
             self.ask_for_proof(*conn);
             false
         });
-        self.answering.append(&mut answering);
+        self.current.answering.append(&mut answering);
     }
 
     fn first_push_is(&mut self, conn: ConnId, number: u64, first: First) {

@@ -232,7 +232,7 @@ fn windows_of_one_view_share_its_list() {
     for offset in [0, 1500, 2990] {
         call(&mut rig, conn, &shift("sub-1", offset, 5));
         call(&mut rig, conn, &shift("sub-1", offset + 1, 5));
-        steps.push(rig.engine.spent.request);
+        steps.push(rig.engine.current.spent.request);
     }
     assert!(steps.iter().all(|cost| *cost == steps[0]), "{steps:?}");
 }
