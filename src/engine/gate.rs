@@ -353,7 +353,7 @@ impl Engine {
 
 impl Mode {
     /// See [`Engine::decide`].
-    fn decide(
+    pub(super) fn decide(
         &mut self,
         session: Option<&Session>,
         question: &Question<'_>,
@@ -407,8 +407,7 @@ impl Defining<'_> {
     /// Whether an operation on a bucket would be allowed beside the one that is
     /// running.
     pub fn may(&mut self, operation: Operation, bucket: &str) -> bool {
-        let session = self.conns.session(self.conn, self.wall);
-        self.mode.decide(session, &question_of(operation, bucket)).is_ok()
+        self.may_be_asked(&question_of(operation, bucket))
     }
 }
 

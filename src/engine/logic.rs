@@ -1,26 +1,13 @@
 //! The engine's side of logic: what is configured or was stored, and what a
 //! commit does to definitions.
 
-use std::sync::Arc;
-
 use super::Engine;
 use super::rows::NOBODY;
-use super::scopes::Defining;
 use crate::budget::Budget;
 use crate::json::Json;
-use crate::logic::{Logic, Maker, VIEW};
+use crate::logic::{Logic, VIEW};
 use crate::protocol::OpError;
 use crate::store::{Commit, WriteCx};
-
-impl Defining<'_> {
-    /// A view that was defined can be subscribed to.
-    pub fn name_view(&mut self, name: &str) {
-        let view = self.logic().and_then(|it| it.view(name)).cloned();
-        if let Some(view) = view {
-            self.queries().0.define_derived(name, Arc::new(Maker(view)));
-        }
-    }
-}
 
 impl Engine {
     /// Switches logic on with other limits than the default ones, or off.

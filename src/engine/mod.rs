@@ -137,57 +137,70 @@ pub(crate) use timers::Timer;
 
 /// The server without its sockets. See the module's description.
 pub struct Engine {
+    // What everything is done with.
     pub(crate) options: EngineOptions,
-    /// What the transport holds, see [`Engine::set_held`].
-    held: Option<AskHeld>,
-    pub(crate) store: Store,
-    pub(crate) conns: Conns,
-    pub(crate) effects: Effects,
-    pub(crate) wheel: Wheel<Timer>,
-    pub(crate) ids: IdSource,
     pub(crate) now: Now,
     /// What is being done now may cost so much; see [`crate::budget`].
     pub(crate) budget: Budget,
     current: Current,
-    pub(crate) metrics: Metrics,
-    pub(crate) limiter: Option<RateLimiter>,
-    pub(crate) sessions: Sessions,
-    pub(crate) client_sessions: ClientSessions,
-    pub(crate) audit: Option<AuditLog>,
+    pub(crate) ids: IdSource,
+    pub(crate) wheel: Wheel<Timer>,
+    pub(crate) effects: Effects,
+
+    // The data, and what is defined on them.
+    pub(crate) store: Store,
+    pub(crate) views: Views,
+    rows: rows::RowsSide,
+    /// `None`: switched off.
+    pub(crate) logic: Option<Box<Logic>>,
+    procedures: Option<Procedures>,
+    orphans: orphans::Orphans,
+    pub(crate) rules: Option<Box<RulesSide>>,
+
+    // Commits.
+    commits: Commits,
+    /// What commits become.
+    pub(crate) log: Log,
+    #[cfg(feature = "sqlite")]
+    backups: Option<ops::BackupDesk>,
+    /// The disk is almost full.
+    read_only: crate::storage::ReadOnly,
+    shared_answers: continuity::SharedAnswers,
+
+    // Connections, and who they act for.
+    pub(crate) conns: Conns,
     calls: Calls,
     waits: Waits,
+    pub(crate) sessions: Sessions,
+    pub(crate) client_sessions: ClientSessions,
+    pub(crate) presence: presence::Presence,
+    pub(crate) limiter: Option<RateLimiter>,
+    pub(crate) audit: Option<AuditLog>,
+    subscriptions: Subscriptions,
+    /// Subscriptions of all connections and kinds.
+    pub(crate) total_subscriptions: usize,
+
+    // What goes on beside requests.
+    chores: Chores,
     ending: Ending,
     readiness: readiness::Readiness,
-    pub(crate) figures: metrics_table::Figures,
+
+    // What is asked of the surroundings.
+    /// What the transport holds, see [`Engine::set_held`].
+    held: Option<AskHeld>,
     world: Option<metrics_table::AskWorld>,
     /// Looks at the system, on the worker, once in a while.
     probe: Option<metrics_table::Probe>,
-    /// What commits become.
-    pub(crate) log: Log,
-    shared_answers: continuity::SharedAnswers,
-    #[cfg(feature = "sqlite")]
-    backups: Option<ops::BackupDesk>,
-    commits: Commits,
-    pub(crate) views: Views,
-    chores: Chores,
-    orphans: orphans::Orphans,
-    rows: rows::RowsSide,
-    subscriptions: Subscriptions,
-    pub(crate) presence: presence::Presence,
-    pub(crate) rules: Option<Box<RulesSide>>,
-    procedures: Option<Procedures>,
-    /// `None`: switched off.
-    pub(crate) logic: Option<Box<Logic>>,
-    /// Subscriptions of all connections and kinds.
-    pub(crate) total_subscriptions: usize,
+
+    // What is told of it all.
+    pub(crate) metrics: Metrics,
+    pub(crate) figures: metrics_table::Figures,
     /// How busy the loop is.
     load: introspection::Load,
     /// Filters that no index serves.
     scans: introspection::Scans,
     traces: introspection::Traces,
     notices: notices::Notices,
-    /// The disk is almost full.
-    read_only: crate::storage::ReadOnly,
     log_level: log_level::LogLevel,
     /// What was last said to need attention.
     told: introspection::Told,

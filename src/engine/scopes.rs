@@ -6,17 +6,19 @@
 //! session, because nothing that it has can.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use super::commit_log::Log;
 use super::orphans::{self, Orphans};
 use super::rows::{Rights, rights};
 use super::sessions::Mode as AuthMode;
 use super::{Conns, Engine};
+use crate::access::Question;
 use crate::app::ConnId;
 use crate::budget::Budget;
 use crate::ids::IdSource;
 use crate::json::Json;
-use crate::logic::{Draft as LogicDraft, Logic};
+use crate::logic::{Draft as LogicDraft, Logic, Maker};
 use crate::procedures::Procedures;
 use crate::protocol::OpError;
 use crate::query::Views;
@@ -174,7 +176,7 @@ pub(in crate::engine) struct Deriving<'e> {
 pub(in crate::engine) struct Defining<'e> {
     pub conn: ConnId,
     pub conns: &'e Conns,
-    pub mode: &'e mut AuthMode,
+    mode: &'e mut AuthMode,
     views: &'e mut Views,
     pub procedures: &'e mut Option<Procedures>,
     pub budget: &'e Budget,
@@ -190,9 +192,43 @@ impl Defining<'_> {
         self.store
     }
 
-    /// The queries, and what they read.
-    pub fn queries(&mut self) -> (&mut Views, &Store) {
-        (self.views, self.store)
+    pub fn mode(&self) -> &AuthMode {
+        self.mode
+    }
+
+    /// Whether the connection would be allowed this beside what it does.
+    pub fn may_be_asked(&mut self, question: &Question<'_>) -> bool {
+        let session = self.conns.session(self.conn, self.wall);
+        self.mode.decide(session, question).is_ok()
+    }
+
+    /// Defines a query; whether it was there already, where that is allowed.
+    pub fn add_query(
+        &mut self,
+        name: &str,
+        config: &Json,
+        if_missing: bool,
+    ) -> Result<bool, OpError> {
+        match if_missing {
+            true => self.views.define_if_missing(self.store, name, config),
+            false => self.views.define(self.store, name, config).map(|()| false),
+        }
+    }
+
+    pub fn remove_query(&mut self, name: &str) -> Result<(), OpError> {
+        self.views.undefine(name)
+    }
+
+    /// A view that was defined can be subscribed to.
+    pub fn name_view(&mut self, name: &str) {
+        let view = self.logic().and_then(|logic| logic.view(name)).cloned();
+        if let Some(view) = view {
+            self.views.define_derived(name, Arc::new(Maker(view)));
+        }
+    }
+
+    pub fn remove_view(&mut self, name: &str) {
+        self.views.undefine_derived(name);
     }
 
     pub fn logic(&self) -> Option<&Logic> {
@@ -375,9 +411,39 @@ impl Engine {
         self
     }
 
-    /// Scope `whole`: everything. For what ends in sessions, subscriptions, rules or
-    /// jobs; each row that has it says why in ARCHITECTURE.md.
+    /// Scope `whole`: everything. ARCHITECTURE.md says of each row that has it, why.
     pub(super) fn whole(&mut self, _: ConnId) -> &mut Engine {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// Names between quotes or backticks, on the lines that are asked for.
+    fn names(text: &str, quote: char, is_asked: impl Fn(&str) -> bool) -> Vec<&str> {
+        let lines = text.lines().filter(|line| is_asked(line));
+        let mut names: Vec<&str> = lines
+            .flat_map(|line| line.split(quote).skip(1).step_by(2))
+            .filter(|name| name.contains('.'))
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn who_is_given_everything_has_a_reason() {
+        let table = include_str!("../protocol/operation.rs");
+        let rows = names(table, '"', |line| line.contains("=> whole "));
+        let reasons = include_str!("../../ARCHITECTURE.md");
+        let (_, reasons) = reasons.split_once("`whole` is for").unwrap();
+        let (reasons, _) = reasons.split_once("\n## ").unwrap();
+        let reasons = names(reasons, '`', |line| line.starts_with("- "));
+        assert!(rows.contains(&"store.subscribe"));
+        // Of `Bucket("a.b")` only the first name is the operation's.
+        let rows: Vec<&str> = rows
+            .into_iter()
+            .filter(|row| crate::protocol::Operation::from_name(row).is_some())
+            .collect();
+        assert_eq!(rows, reasons);
     }
 }

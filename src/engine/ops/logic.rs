@@ -50,7 +50,7 @@ impl Defining<'_> {
         }
         if !self.is_trusted() {
             let mut buckets = draft.buckets().into_iter();
-            buckets.try_for_each(|name| self.mode.refuse_system_bucket(name))?;
+            buckets.try_for_each(|name| self.mode().refuse_system_bucket(name))?;
             self.may_define_view(&draft)?;
         }
         let name: Box<str> = draft.name().into();
@@ -67,7 +67,7 @@ impl Defining<'_> {
     fn may_define_view(&self, draft: &Draft) -> Result<(), OpError> {
         let Draft::View(view) = draft else { return Ok(()) };
         let users = self.users();
-        if view.as_definer && self.mode.identity().is_ok() {
+        if view.as_definer && self.mode().identity().is_ok() {
             users.admin()?;
         }
         view.buckets().into_iter().try_for_each(|bucket| users.require_read(bucket))
@@ -79,7 +79,7 @@ impl Defining<'_> {
         if dropped {
             self.forget(kind, name);
             if kind == VIEW {
-                self.queries().0.undefine_derived(name);
+                self.remove_view(name);
                 self.forget_orphan(&orphans::view(name));
             }
         }

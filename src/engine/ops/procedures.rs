@@ -48,8 +48,8 @@ impl Defining<'_> {
 
     /// What a valid definition may still not do, whoever sends it.
     fn permit_definition(&self, definition: &Definition) -> Result<(), OpError> {
-        refuse_system_steps(self.mode, definition)?;
-        let is_built_in = matches!(self.mode, Mode::BuiltIn(_));
+        refuse_system_steps(self.mode(), definition)?;
+        let is_built_in = matches!(self.mode(), Mode::BuiltIn(_));
         if definition.as_definer && !self.is_trusted() && is_built_in {
             self.users().admin()?;
         }

@@ -25,13 +25,7 @@ impl Defining<'_> {
         let config = request.require_object("config")?.to_json();
         let if_missing = flag(request, "ifMissing")?.unwrap_or(false);
         bounds::check_name("Query", &name)?;
-        let (views, store) = self.queries();
-        let existed = if if_missing {
-            views.define_if_missing(store, &name, &config)?
-        } else {
-            views.define(store, &name, &config)?;
-            false
-        };
+        let existed = self.add_query(&name, &config, if_missing)?;
         if !existed {
             self.keep("query", &name, &config);
         }
@@ -47,7 +41,7 @@ impl Defining<'_> {
         out: &mut Vec<u8>,
     ) -> Result<(), OpError> {
         let name = request.require_string("name")?;
-        self.queries().0.undefine(&name)?;
+        self.remove_query(&name)?;
         self.forget("query", &name);
         self.forget_orphan(&name);
         out.extend_from_slice(b"{\"name\":");

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::app::Effect;
+use crate::app::JobId;
 use crate::budget::Budget;
 use crate::ids::IdSource;
 use crate::json::{Object, Raw, parse};
