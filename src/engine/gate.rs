@@ -9,7 +9,8 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::Engine;
-use super::scopes::{Defining, Users};
+use super::orphans;
+use super::scopes::{Defining, Deriving, Users};
 use super::sessions::Mode;
 use crate::access::{Principal, Question, ResourceKind, Session};
 use crate::app::ConnId;
@@ -400,6 +401,20 @@ impl Users<'_> {
         };
         let question = question_of(Operation::StoreAll, bucket);
         identity.directory.decide(&bound.session.user_id, &question)
+    }
+}
+
+impl Deriving<'_> {
+    /// Built-in mode: who reads a view that is an orphan must be allowed to read
+    /// its buckets.
+    pub fn require_read(&self, name: &str) -> Result<(), OpError> {
+        if !self.orphans.contains(&*orphans::view(name)) {
+            return Ok(());
+        }
+        let view = self.logic.and_then(|logic| logic.view(name));
+        let names = view.into_iter().flat_map(|view| view.buckets());
+        let mut names = names.filter(|name| self.store.bucket_id(name).is_some());
+        names.try_for_each(|name| self.users.require_read(name))
     }
 }
 

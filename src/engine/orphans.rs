@@ -10,7 +10,6 @@ use std::collections::HashSet;
 
 use super::Engine;
 use super::commit_log::Log;
-use super::scopes::Deriving;
 use crate::app::ConnId;
 use crate::json::Json;
 use crate::protocol::OpError;
@@ -37,20 +36,6 @@ pub(super) fn view(name: &str) -> String {
 pub(super) fn forget(orphans: &mut Orphans, (log, store): (&mut Log, &Store), query: &str) {
     if orphans.remove(query) {
         log.forget(store, STORED, query);
-    }
-}
-
-impl Deriving<'_> {
-    /// Built-in mode: who reads a view that is an orphan must be allowed to read
-    /// its buckets.
-    pub fn require_read(&self, name: &str) -> Result<(), OpError> {
-        if !self.orphans.contains(&*view(name)) {
-            return Ok(());
-        }
-        let view = self.logic.and_then(|logic| logic.view(name));
-        let names = view.into_iter().flat_map(|view| view.buckets());
-        let mut names = names.filter(|name| self.store.bucket_id(name).is_some());
-        names.try_for_each(|name| self.users.require_read(name))
     }
 }
 

@@ -57,6 +57,7 @@ pub(in crate::engine) struct Writing<'e> {
 
 /// What a write has become, on its way to [`Engine::commit`]. Only here can one be made.
 #[derive(Default)]
+#[must_use = "what is not handed on is not committed"]
 pub(in crate::engine) struct Written {
     set: ChangeSet,
     /// The write was refused. What it leaves is committed all the same.

@@ -102,12 +102,13 @@ pub enum Resource {
 /// login, write files or concern this process.
 ///
 /// The call begins with its scope: what the operation may touch (`engine/scopes.rs`,
-/// which has a type for each). `reading` sees records, `writing` prepares a change of them,
-/// `looking` sees everything, `whole` may do everything; ARCHITECTURE.md lists them. The handler is a method of that type and
-/// takes any of `conn`, `request`, and `out` (where `data` goes) or `reply`. All of it is
-/// written as names only, because nothing here knows the engine; `engine::ops` expands
-/// the table a second time into the dispatch, so a row whose handler is missing, or
-/// wants more than its scope has, does not compile.
+/// which has a type for each). `reading` sees records, `writing` prepares a change of
+/// them, `looking` sees everything, `whole` may do everything; ARCHITECTURE.md lists
+/// them all. The handler is a method of that type and takes any of `conn`, `request`,
+/// and `out` (where `data` goes) or `reply`. All of it is written as names only, because
+/// nothing here knows the engine; `engine::ops` expands the table a second time into the
+/// dispatch, so a row whose handler is missing, or wants more than its scope has, does
+/// not compile.
 macro_rules! operation_table {
     ($with:ident) => {
         $with! {
