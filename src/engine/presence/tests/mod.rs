@@ -5,8 +5,8 @@ mod rights;
 
 use crate::app::{App as _, ConnId};
 use crate::config::Continuity;
-use crate::engine::tests::{Rig, external_rig, rig_with as rig_with_auth};
-use crate::engine::{EngineOptions, RulesSetup};
+use crate::engine::EngineOptions;
+use crate::engine::tests::Rig;
 use crate::json::Json;
 
 const BUCKET: &str = r#""type":"store.defineBucket","name":"here","config":{"key":"id","schema":{"id":{"type":"string"},"n":{"type":"number","default":0}},"lifetime":"connection","graceMs":1000}"#;
