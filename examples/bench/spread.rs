@@ -79,9 +79,20 @@ fn cost(name: &'static str, phase: &Phase) -> Metric {
     Metric::new(name, phase.span.server_micros.map(|micros| micros / phase.writes), 2)
 }
 
-/// A bucket whose keys are numbers.
-fn define(net: &mut Net, conn: usize, name: &str, more: Value) -> Result<(), String> {
+/// A bucket whose keys are numbers, with these fields of texts and of numbers.
+fn define(
+    net: &mut Net,
+    conn: usize,
+    name: &str,
+    (texts, numbers): (&[&str], &[&str]),
+    more: Value,
+) -> Result<(), String> {
     let mut config = json!({ "key": "id", "schema": { "id": { "type": "number" } } });
+    for (fields, kind) in [(texts, "string"), (numbers, "number")] {
+        for field in fields {
+            config["schema"][field] = json!({ "type": kind });
+        }
+    }
     for (member, value) in more.as_object().into_iter().flatten() {
         config[member] = value.clone();
     }
@@ -137,7 +148,7 @@ fn join_stage(target: &Target, records: u64, select: &Value) -> Result<Stage, St
     let writer = conns.start;
     let (orders, customers) = (target::fresh("orders"), target::fresh("customers"));
     for bucket in [&orders, &customers] {
-        define(&mut net, writer, bucket, json!({}))?;
+        define(&mut net, writer, bucket, (&["name"], &["customer", "total"]), json!({}))?;
     }
     target::load(&mut net, conns.clone(), &customers, records, |id| {
         format!(r#"{{"id":{id},"name":"c{id}"}}"#)
@@ -229,7 +240,8 @@ fn rows_stage(target: &Target, users: usize, rule: Rule) -> Result<Stage, String
         Rule::Owner => json!({ "owner": "{{ session.userId }}" }),
         Rule::Set => {
             let members = target::fresh("members");
-            define(&mut net, writer, &members, json!({ "indexes": ["user"] }))?;
+            let fields: (&[&str], &[&str]) = (&["user"], &["room"]);
+            define(&mut net, writer, &members, fields, json!({ "indexes": ["user"] }))?;
             target::load(&mut net, conns.clone(), &members, many * ROOMS, |room| {
                 format!(r#"{{"id":{room},"user":"u{users}-{}","room":{room}}}"#, room / ROOMS)
             })?;
@@ -242,7 +254,7 @@ fn rows_stage(target: &Target, users: usize, rule: Rule) -> Result<Stage, String
     };
     let rules =
         json!({ "indexes": ["owner", "room"], "rows": { "read": read, "bypass": ["all"] } });
-    define(&mut net, writer, &bucket, rules)?;
+    define(&mut net, writer, &bucket, (&["owner"], &["room", "n"]), rules)?;
     target::load(&mut net, conns, &bucket, RECORDS, |id| {
         let user = id % many;
         let room = user * ROOMS + id / many % ROOMS;
