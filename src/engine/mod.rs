@@ -310,16 +310,19 @@ impl Engine {
     /// Tells views and rules about the commits since the last call. Comes after
     /// the response of the request that made them.
     fn publish(&mut self) {
-        // What rights make necessary is owed to many, whatever the request had.
-        self.budget.renew(0, usize::MAX);
-        self.settle_sessions();
+        // What rights make necessary is owed to many, whatever the request had, and
+        // counted together.
+        let mut rights = Budget::unlimited();
         // What everything that follows from these commits may cost.
         self.fresh_budget();
         loop {
+            std::mem::swap(&mut self.budget, &mut rights);
+            self.settle_sessions();
+            std::mem::swap(&mut self.budget, &mut rights);
             self.publish_views();
             self.end_oversized();
             self.bridge_commits();
-            // What rules change is published before the next event.
+            // What rules change, rights too, is published before the next event.
             let run = catch_unwind(AssertUnwindSafe(|| self.run_store_event()));
             match run {
                 Ok(true) => {}

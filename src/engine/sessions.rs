@@ -312,12 +312,15 @@ impl Engine {
     /// so that nobody is pushed what he may not see any more.
     pub(super) fn settle_sessions(&mut self) {
         self.note_touched();
-        for after in std::mem::take(&mut self.sessions.after) {
-            match after {
-                After::Reauthorise(id) => self.reauthorise(id),
-                After::End(id, reason) => self.end(id, reason),
-                After::Disconnect(id) => self.close(id, 1012, "disconnected"),
-                After::Release(id) => self.output_left(id),
+        // The end of one takes its records along, which others' rights may depend on.
+        while !self.sessions.after.is_empty() {
+            for after in std::mem::take(&mut self.sessions.after) {
+                match after {
+                    After::Reauthorise(id) => self.reauthorise(id),
+                    After::End(id, reason) => self.end(id, reason),
+                    After::Disconnect(id) => self.close(id, 1012, "disconnected"),
+                    After::Release(id) => self.output_left(id),
+                }
             }
         }
         self.arm_housekeeping();

@@ -6,6 +6,7 @@ mod durable;
 mod first_events;
 mod isolation;
 mod records;
+mod rights;
 mod wire;
 
 use super::*;
