@@ -21,6 +21,8 @@ pub struct Layout {
     slots: HashMap<Box<str>, u16>,
     /// Fields whose words can be searched for.
     searched: Vec<Box<str>>,
+    /// That of a bucket which is not known: all of its fields can be.
+    is_unknown: bool,
 }
 
 /// A field of one layout, resolved once so that rows are not searched by name.
@@ -86,8 +88,13 @@ impl Layout {
         self.searched = fields;
     }
 
+    /// For what was checked when it was defined, and may have lost its bucket since.
+    pub(super) fn unknown() -> Self {
+        Layout { is_unknown: true, ..Layout::default() }
+    }
+
     pub fn is_searched(&self, name: &str) -> bool {
-        self.searched.iter().any(|field| **field == *name)
+        self.is_unknown || self.searched.iter().any(|field| **field == *name)
     }
 
     pub fn slots(&self) -> usize {

@@ -126,15 +126,14 @@ impl Store {
         self.put_set(name, defined)
     }
 
-    /// Puts back one that was stored; its bucket may be gone since.
+    /// Puts back one that was stored; its bucket may be gone since, or another one of
+    /// its name that does not know the words of what is searched. Whoever uses it is
+    /// told so.
     ///
     /// # Errors
     /// `Invalid set "{name}": {reason}`, too many sets.
     pub fn restore_set(&mut self, name: &str, body: &Object) -> Result<(), OpError> {
-        let bucket = body.get("bucket").and_then(Json::as_str).unwrap_or_default();
-        let nowhere = Layout::default();
-        let layout = self.bucket_named(bucket).map_or(&nowhere, Bucket::layout);
-        let defined = SetDefinition::parse(layout, name, body)?;
+        let defined = SetDefinition::parse(&Layout::unknown(), name, body)?;
         self.put_set(name, defined)
     }
 

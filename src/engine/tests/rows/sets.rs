@@ -350,3 +350,35 @@ fn of_many_who_share_a_long_set_some_follow_in_each_turn() {
     }
     rig.engine.check_invariants();
 }
+
+/// A set that searches is put back whatever has become of its bucket: a server
+/// starts, and who uses the set is told what is wrong with it.
+#[test]
+fn a_stored_set_outlives_the_words_of_its_bucket() {
+    let mut rig = external(AUTH);
+    let moderator = login(&mut rig, "mod");
+    let body = r#"{"bucket":"members","filter":{"user":{"$search":"{{ session.userId }}"}},"field":"room"}"#;
+    let stored = crate::json::parse(body, 8).expect("JSON").to_json();
+    let stored = stored.as_object().expect("an object");
+    let origin = crate::storage::Origin::Wire;
+    rig.engine.restore_set("rooms", stored, origin).expect("its bucket is gone");
+    define(&mut rig, moderator, "messages", MESSAGES);
+    define(&mut rig, moderator, "members", MEMBERS);
+    rig.engine.restore_set("rooms", stored, origin).expect("its bucket has no words");
+    let _ = ask(&mut rig, moderator, &say("1", "red", "hello"));
+    let _ = ask(&mut rig, moderator, &join("ann", "red"));
+    let ann = login(&mut rig, "ann");
+    let all = r#""type":"store.all","bucket":"messages""#;
+    let answer = ask(&mut rig, ann, all);
+    assert!(answer.contains("\"$search\" needs a field with \"search\""), "{answer}");
+    let _ = ask(&mut rig, moderator, r#""type":"store.dropBucket","name":"members""#);
+    let searched =
+        MEMBERS.replace(r#""user":{"type":"string"}"#, r#""user":{"type":"string","search":true}"#);
+    define(&mut rig, moderator, "members", &searched);
+    let _ = ask(&mut rig, moderator, &join("ann", "red"));
+    assert!(ask(&mut rig, ann, all).contains("hello"));
+    // What never was right is refused.
+    let wrong = body.replace("session.userId", "sets.rooms");
+    let wrong = crate::json::parse(&wrong, 8).expect("JSON").to_json();
+    assert!(rig.engine.restore_set("rooms", wrong.as_object().unwrap(), origin).is_err());
+}
