@@ -1,6 +1,5 @@
 //! What the file says of itself (the table `meta`), and the cookie of its tables.
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::app::CommitSeq;
@@ -27,9 +26,12 @@ pub(super) fn meta_is(
     name: &str,
     number: i64,
 ) -> rusqlite::Result<Option<bool>> {
-    // What is damaged may be of any type.
-    let value = meta::<Value>(connection, name)?;
-    Ok(value.map(|value| value == Value::Integer(number)))
+    // What is damaged may be of any type, and a text that is none.
+    connection
+        .query_row("SELECT value IS ?2 FROM meta WHERE name = ?1", params![name, number], |row| {
+            row.get(0)
+        })
+        .optional()
 }
 
 /// The checksum of the rows of `epochs`, whatever they hold.
@@ -38,8 +40,10 @@ pub(super) fn epochs_sum(connection: &Connection) -> rusqlite::Result<i64> {
         "SELECT quote(position) || ' ' || quote(id) || ' ' || quote(at) || ' ' || \
          quote(first) || ' ' || quote(last) FROM epochs ORDER BY position",
     )?;
-    let rows: Vec<String> =
-        rows.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let text = |row: &rusqlite::Row<'_>| -> rusqlite::Result<String> {
+        Ok(String::from_utf8_lossy(row.get_ref(0)?.as_bytes()?).into_owned())
+    };
+    let rows: Vec<String> = rows.query_map([], text)?.collect::<rusqlite::Result<_>>()?;
     Ok(checksum_of(&rows.iter().map(String::as_str).collect::<Vec<&str>>()))
 }
 

@@ -203,9 +203,14 @@ fn read_epochs(connection: &Connection) -> rusqlite::Result<Epochs> {
     let mut rows = statement.query([])?;
     let mut epochs = Vec::new();
     while let Some(row) = rows.next()? {
-        // What is no name is none that a client could have.
-        if let Some(id) = EpochId::from_hex(&row.get::<_, String>(0)?) {
-            epochs.push(Epoch { id, first: row.get(1)?, last: row.get(2)? });
+        // What is no name is none that a client could have, and what has no range has
+        // no positions.
+        let (Ok(id), Ok(first), Ok(last)) = (row.get::<_, String>(0), row.get(1), row.get(2))
+        else {
+            continue;
+        };
+        if let Some(id) = EpochId::from_hex(&id) {
+            epochs.push(Epoch { id, first, last });
         }
     }
     Ok(Epochs::new(epochs))

@@ -334,3 +334,32 @@ fn no_more_epochs_are_kept_than_are_promised() {
     storage.close().unwrap();
     assert_eq!(ask(&file, position), Err(Unknown::Epoch));
 }
+
+#[test]
+fn damage_that_is_no_text_any_more_refuses_no_file() {
+    let scratch = Scratch::new("epochs-bytes");
+    let (file, mut load) = (scratch.file(), Load::new(17));
+    let position = run(&file, &mut load, 3);
+    let copy = scratch.0.join("copy.sqlite");
+    for damage in [
+        "UPDATE epochs SET id = CAST(x'c328' || substr(id, 3) AS TEXT)",
+        "UPDATE epochs SET first = CAST(x'ff' AS TEXT)",
+        "UPDATE epochs SET last = 'x'",
+        "UPDATE epochs SET last = -1",
+        "UPDATE meta SET value = CAST(x'ff' AS TEXT) WHERE name = 'epochs'",
+        "UPDATE meta SET value = CAST(x'ff' AS TEXT) WHERE name = 'closed'",
+        "UPDATE meta SET value = CAST(x'ff' AS TEXT) WHERE name = 'schema'",
+    ] {
+        fs::copy(&file, &copy).unwrap();
+        by_another_program(&copy, damage);
+        assert_eq!(ask(&copy, position), Err(Unknown::Epoch), "{damage}");
+        // And the next start finds a file as it should be.
+        let mut storage = Box::new(open(&copy).unwrap());
+        let newest = storage.load(&mut |_| Ok(())).unwrap();
+        let again = (storage.epochs().present(), newest);
+        storage.close().unwrap();
+        assert_eq!(ask(&copy, again), Ok(()), "{damage}");
+        fs::remove_file(&copy).unwrap();
+    }
+    assert_eq!(ask(&file, position), Ok(()));
+}
