@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+mod places;
 mod routing;
 
 use super::*;
