@@ -166,6 +166,8 @@ mod storage;
 pub mod store;
 #[cfg(not(feature = "internals"))]
 mod store;
+#[cfg(test)]
+mod testing;
 mod tree;
 #[cfg(all(feature = "internals", feature = "tools"))]
 #[doc(hidden)]

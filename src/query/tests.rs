@@ -14,6 +14,7 @@ use crate::budget::Budget;
 use crate::ids::IdSource;
 use crate::json::{Json, Object, parse};
 use crate::store::{BucketId, Data, Draft, Key, Lookup, Mode, Store};
+use crate::testing::cases;
 use proptest::prelude::*;
 
 const DEFINITION: &str = r#"{"key":"id","schema":{"id":{"type":"number"},
@@ -424,7 +425,7 @@ fn run(limits: ViewLimits, start: &[Write], batches: &[Vec<Write>], clear_at: us
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(cases(48) as u32))]
     #[test]
     fn what_is_maintained_is_what_an_evaluation_gives(
         (start, batches) in batches(),

@@ -10,6 +10,7 @@ use crate::app::{App, ConnId};
 use crate::engine::EngineOptions;
 use crate::ids::IdSource;
 use crate::json::{Json, parse};
+use crate::testing::cases;
 
 const SEEDS: u64 = 200;
 const STEPS: usize = 120;
@@ -547,7 +548,7 @@ impl Simulation {
 
 #[test]
 fn every_response_and_every_final_state_is_what_the_model_says() {
-    for seed in 0..SEEDS {
+    for seed in 0..cases(SEEDS) {
         let run = std::panic::catch_unwind(|| {
             let mut simulation = Simulation::new(seed);
             for _ in 0..STEPS {

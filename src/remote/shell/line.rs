@@ -324,7 +324,7 @@ mod tests {
     fn any_line_is_taken_apart_or_refused() {
         let pieces = ["get ", "a=", "{", "}", "[", "\"", "\\", "é", " ", "\t", "null", "=", ","];
         let mut seed = 7u64;
-        for _ in 0..20_000 {
+        for _ in 0..crate::testing::cases(20_000) {
             let mut line = String::new();
             for _ in 0..8 {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

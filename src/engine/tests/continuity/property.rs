@@ -26,6 +26,7 @@ use crate::ids::IdSource;
 use crate::json::{Json, parse};
 use crate::logic::VIEW;
 use crate::storage::{Disk, Journal, Origin, Policy};
+use crate::testing::{are_all, cases};
 
 const SEEDS: u64 = 500;
 const STEPS: usize = 50;
@@ -461,12 +462,12 @@ fn login(rig: &mut Rig, user: &str, opts_in: bool) -> ConnId {
 /// In two halves, which two processors do at the same time.
 #[test]
 fn at_rest_every_subscription_equals_a_fresh_one() {
-    lives(0..SEEDS / 2);
+    lives(0..cases(SEEDS / 2));
 }
 
 #[test]
 fn at_rest_every_subscription_equals_a_fresh_one_once_more() {
-    lives(SEEDS / 2..SEEDS);
+    lives(SEEDS / 2..SEEDS / 2 + cases(SEEDS / 2));
 }
 
 fn lives(seeds: std::ops::Range<u64>) {
@@ -513,5 +514,5 @@ fn lives(seeds: std::ops::Range<u64>) {
     let enough = enough && *moves > 30 && *resets > 0;
     let all_reasons = ["ahead", "definition", "whole", "evicted", "cleared"];
     let all_met = all_reasons.iter().all(|reason| reasons.contains_key(*reason));
-    assert!(enough && all_met, "{text}");
+    assert!((enough && all_met) || !are_all(), "{text}");
 }
