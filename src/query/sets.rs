@@ -266,7 +266,11 @@ impl Sets {
             route.iter().for_each(|route| all.remove(route, ViewId::numbered(id.0)));
         }
         let Some(list) = self.lists.get_mut(id.0) else { return false };
-        list.filter = Filter::from_json(bucket.layout(), &list.json).unwrap_or_default();
+        // One that the new definition does not allow stays what it was: an empty
+        // filter would open what the set closes.
+        if let Ok(filter) = Filter::from_json(bucket.layout(), &list.json) {
+            list.filter = filter;
+        }
         list.field = bucket.layout().field(list.field.name());
         list.route = route_of(&list.filter, bucket);
         let before = std::mem::take(&mut list.values);

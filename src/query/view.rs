@@ -328,7 +328,7 @@ impl View {
         let plan = Plan::new(bucket, &self.definition, &self.params, read_filter, upkeep);
         let before = self.snapshot(bucket);
         let was_set = matches!(self.form, Form::Set);
-        // The filter compiled before and depends on no definition.
+        // What the new definition does not allow stays as it was.
         if let Ok(mut plan) = plan {
             plan.projection.text_bytes = limits.text_bytes;
             self.plan = plan;
