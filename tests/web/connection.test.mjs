@@ -309,3 +309,32 @@ test("what is unsent can be taken back, what is sent cannot", async () => {
   await db.close();
   await server.end();
 });
+
+test("stale is who waits for an answer when the time has passed, each time anew", async () => {
+  const opens = [];
+  const server = await script((message, peer, n) => {
+    if (message.type == "session.open") return n == 2 ? opens.push([peer, message]) : n == 1 && peer.answer(message, none);
+    if (message.type == "store.live" && n < 3) {
+      peer.answer(message, { subscriptionId: `sub-${n}`, mode: "delta", shape: "rows", seq: 0, key: "id", keys: [], data: [] });
+    }
+  });
+  const db = connect(server.url, { WebSocket, ...fast, staleAfterMs: 40 });
+  const live = db.bucket("b").live();
+  const statuses = [];
+  live.subscribe(({ status }) => statuses.push(status));
+  await until("live", () => live.status == "live" && db.status == "online");
+  // Its Live is answered in front of what makes the client online, and stays live.
+  const cut = performance.now();
+  server.peers[0].close(1001);
+  await until("asked again", () => opens.length == 1);
+  await until("the time has passed", () => performance.now() > cut + 80);
+  await until("live again", () => live.status == "live");
+  opens[0][0].answer(opens[0][1], none);
+  await until("online", () => db.status == "online");
+  assert.equal(live.status, "live");
+  // The next time nobody answers.
+  server.peers[1].close(1001);
+  await until("stale", () => live.status == "stale");
+  await db.close();
+  await server.end();
+});

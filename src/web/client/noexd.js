@@ -429,7 +429,8 @@ function createLive(host, name, operation, fields, bucket, takes = {}) {
       };
     },
     lost() { if (sub || asked) forget(); clearTimeout(retryTimer); },
-    stale() { if (data !== undefined && status == "live") become("stale"); },
+    // Who was away is not, if it has been answered before the client calls itself online.
+    stale(wasAway) { if (data !== undefined && status == "live" && !(wasAway && sub)) become("stale"); },
     bookmark(to) { if (sub && !resyncing && commit != null && to > commit) settle({ commit: to }); },
     refused: () => (status == "error" ? retryOf(error.code) : "no"),
     close(why) { inner.lost(); clearTimeout(endTimer); inner.stale(); poke(why); },
@@ -900,7 +901,7 @@ export function connect(url, given = {}) {
     if (answer?.heartbeatMs) heartbeatMs = answer.heartbeatMs, watch();
     if (isOnce) writes.opened();
     else writes.unnumbered();
-    clearTimeout(staleTimer);
+    staleTimer = clearTimeout(staleTimer);
     onlineSince = Date.now();
     full = 0;
     become("online");
@@ -953,7 +954,7 @@ export function connect(url, given = {}) {
       if (bugs.length > 3) final = "protocol";
     }
     if (wasUp && !staleTimer) {
-      staleTimer = later(() => ((staleTimer = 0), lives.forEach((live) => live.stale())), options.staleAfterMs);
+      staleTimer = later(() => ((staleTimer = 0), lives.forEach((live) => live.stale(true))), options.staleAfterMs);
     }
     const reads = [];
     for (const entry of unanswered.values()) {

@@ -10,7 +10,7 @@ for (const [who, config] of [["on an open server", { auth: undefined }], ["logge
   test(`killed and back in the middle of each tab, ${who}`, { skip }, async (t) => {
     const { server } = await seeded(t, config);
     // A file that the killed server did not send is the browser's own line.
-    const page = await open(t, server, "now", { expected: /net::ERR_CONNECTION_(RESET|REFUSED)/ });
+    const page = await open(t, server, "now", { expected: /net::ERR_(CONNECTION_(RESET|REFUSED)|EMPTY_RESPONSE)/ });
     if (who == "logged in") {
       await loginAsAdmin(page);
       await unlock(page);
