@@ -428,9 +428,9 @@ function createLive(host, name, operation, fields, bucket, takes = {}) {
           : host.send("store.unsubscribe", { subscriptionId: answer.subscriptionId }, () => {});
       };
     },
-    lost() { if (sub || asked) forget(); clearTimeout(retryTimer); },
+    lost() { forget(); clearTimeout(retryTimer); },
     // Who was away is not, if it has been answered before the client calls itself online.
-    stale(wasAway) { if (data !== undefined && status == "live" && !(wasAway && sub)) become("stale"); },
+    stale(wasAway) { if (status == "live" && !(wasAway && sub)) become("stale"); },
     bookmark(to) { if (sub && !resyncing && commit != null && to > commit) settle({ commit: to }); },
     refused: () => (status == "error" ? retryOf(error.code) : "no"),
     close(why) { inner.lost(); clearTimeout(endTimer); inner.stale(); poke(why); },
@@ -1087,7 +1087,7 @@ export function connect(url, given = {}) {
 
   async function expired() {
     setUser(null);
-    for (const live of lives.values()) live.stale();
+    lives.forEach((live) => live.stale());
     if (await signIn() && user) renewed();
   }
 
@@ -1114,7 +1114,7 @@ export function connect(url, given = {}) {
     await tokens.delete();
     if (isOpen && isElsewhere !== true) await ask("auth.logout", {}).catch(() => {});
     setUser(null);
-    for (const live of lives.values()) live.stale();
+    lives.forEach((live) => live.stale());
   }
 
   // Live queries, events
