@@ -1,5 +1,7 @@
 //! Access lists: who may do what with one resource.
 
+use std::borrow::Cow;
+
 use super::roles::require_array;
 use super::{done, forbidden, names, object};
 use crate::access::ResourceKind;
@@ -8,6 +10,16 @@ use crate::identity::{Id, Resource, Subject, operation};
 use crate::json::js::string_of;
 use crate::json::{Json, Kind, Object, Raw};
 use crate::protocol::{OpError, Request, Tier};
+
+/// What names an entry: type and id of the subject, type and name of the resource.
+fn entry_fields<'r>(request: &Request<'r>) -> Result<[Cow<'r, str>; 4], OpError> {
+    Ok([
+        request.require_string("subjectType")?,
+        request.require_string("subjectId")?,
+        request.require_string("resourceType")?,
+        request.require_string("resourceName")?,
+    ])
+}
 
 fn words(operations: impl IntoIterator<Item = Tier>) -> Json {
     Json::Array(operations.into_iter().map(|tier| Json::from(tier.as_str())).collect())
@@ -151,10 +163,7 @@ impl Managing<'_> {
         request: &Request<'_>,
     ) -> Result<(Json, Written), OpError> {
         let caller = self.caller()?;
-        let subject_type = request.require_string("subjectType")?;
-        let subject_id = request.require_string("subjectId")?;
-        let resource_type = request.require_string("resourceType")?;
-        let resource_name = request.require_string("resourceName")?;
+        let [subject_type, subject_id, resource_type, resource_name] = entry_fields(request)?;
         let mut granted: Vec<Tier> = Vec::new();
         for element in require_array(request, "operations")? {
             let tier = element.as_str().and_then(|word| operation(&word)).ok_or_else(|| {
@@ -207,10 +216,7 @@ impl Managing<'_> {
         request: &Request<'_>,
     ) -> Result<(Json, Written), OpError> {
         let caller = self.caller()?;
-        let subject_type = request.require_string("subjectType")?;
-        let subject_id = request.require_string("subjectId")?;
-        let resource_type = request.require_string("resourceType")?;
-        let resource_name = request.require_string("resourceName")?;
+        let [subject_type, subject_id, resource_type, resource_name] = entry_fields(request)?;
         let operations = match request.present("operations") {
             Some(raw) if raw.kind() != Kind::Array => {
                 return Err(OpError::validation("Invalid \"operations\": expected array"));

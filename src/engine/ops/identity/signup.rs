@@ -2,7 +2,7 @@
 
 use super::forbidden;
 use super::session::output_of;
-use super::users::{check_email, check_username, optional};
+use super::users::{check_email, check_username, insert_given, optional};
 use crate::access::RateKey;
 use crate::app::ConnId;
 use crate::engine::{Engine, Outcome};
@@ -40,11 +40,7 @@ impl Engine {
             [("id", Json::from(&*id)), ("username", Json::from(username.as_str()))]
                 .into_iter()
                 .collect();
-        for (name, raw) in fields {
-            if let Some(raw) = raw {
-                record.insert(name, raw.to_json());
-            }
-        }
+        insert_given(&mut record, fields);
         let run = self.hash_job(conn, password)?;
         let then = Box::new(move |engine: &mut Engine, conn, output, reply: &mut Reply| {
             let hash = output_of::<String>(output)?;

@@ -36,6 +36,18 @@ pub(super) fn optional<'r>(
     }
 }
 
+/// The optional fields of a new user that are there.
+pub(super) fn insert_given<const N: usize>(
+    record: &mut Object,
+    fields: [(&'static str, Option<Raw<'_>>); N],
+) {
+    for (name, raw) in fields {
+        if let Some(raw) = raw {
+            record.insert(name, raw.to_json());
+        }
+    }
+}
+
 pub(super) fn check_username(username: &str) -> Result<(), OpError> {
     match (MIN_USERNAME..=MAX_USERNAME).contains(&units(username)) {
         true => Ok(()),
@@ -151,11 +163,7 @@ impl Engine {
         check_email(request.present("email"))?;
         let mut record: Object =
             [("username", Json::from(username.as_str()))].into_iter().collect();
-        for (name, raw) in fields {
-            if let Some(raw) = raw {
-                record.insert(name, raw.to_json());
-            }
-        }
+        insert_given(&mut record, fields);
         let run = self.hash_job(conn, password)?;
         let then = Box::new(move |engine: &mut Engine, conn, output, reply: &mut Reply| {
             let hash = output_of::<String>(output)?;
