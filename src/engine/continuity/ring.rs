@@ -2,15 +2,16 @@
 //!
 //! Every change above [`Ring::from`] is here, unless a *barrier* of its bucket
 //! stands behind it: something that altered its records or their order without
-//! naming each. What is evicted, or stands before a barrier, is given back a page
-//! at a time.
+//! naming each. All buckets share one row of pages, in which each change says
+//! where the one before it of the same bucket is; so the oldest page goes as a
+//! whole, whosever its changes are, and its memory becomes the next one.
 
 mod page;
 
 pub(crate) use page::KeyText;
-use page::{Page, weight};
+use page::{Back, Found, Page, weight};
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use hashbrown::{HashMap, HashSet};
 
@@ -22,14 +23,27 @@ use crate::store::{BucketId, Commit, DefinitionChange, Key, Store};
 /// What one change counts, beside the characters of its key.
 pub const CHANGE_BYTES: usize = 48;
 
-/// Pages that are given back for each commit.
-const PAGES_A_COMMIT: usize = 4;
+/// A ring takes no more, whatever it may: places in it are short.
+const MOST: usize = 1 << 31;
 
-/// The changes of one bucket, ascending.
+/// What a page takes, unless the ring is small.
+const PAGE_BYTES: usize = 64 << 10;
+
+/// A page is no larger than this part of the ring: so much may be missing of it.
+const SMALLEST_PART: usize = 64;
+
+/// Where a change lies. It may have gone meanwhile.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    page: u64,
+    at: u32,
+}
+
+/// What is known of one bucket.
 #[derive(Debug, Default)]
 struct Shelf {
-    /// None of them is empty.
-    pages: VecDeque<Page>,
+    /// Its newest change that stands behind the barrier.
+    newest: Option<Place>,
     /// The newest change or barrier.
     touched: CommitSeq,
     barrier: CommitSeq,
@@ -43,57 +57,28 @@ pub(crate) struct Ring {
     bytes: usize,
     entries: usize,
     shelves: HashMap<BucketId, Shelf>,
-    /// The oldest change of each shelf that has one.
-    fronts: BTreeSet<(CommitSeq, BucketId)>,
-    /// What nobody asks for any more.
-    discarded: Vec<Page>,
+    /// Oldest first; none of them is empty.
+    pages: VecDeque<Page>,
+    /// The number of the oldest page.
+    oldest: u64,
+    /// Memory of a page that is gone.
+    spare: Vec<u8>,
     from: CommitSeq,
     /// What it was at the start.
     first_from: CommitSeq,
-}
-
-impl Shelf {
-    fn oldest(&self) -> Option<CommitSeq> {
-        self.pages.front()?.oldest()
-    }
-
-    fn push(&mut self, commit: CommitSeq, key: &Key) {
-        if self.pages.back().is_none_or(Page::is_full) {
-            self.pages.back_mut().into_iter().for_each(Page::close);
-            self.pages.push_back(Page::default());
-        }
-        if let Some(page) = self.pages.back_mut() {
-            page.push(commit, key);
-        }
-    }
-
-    /// Lets go of the oldest; what it weighed.
-    fn pop(&mut self) -> Option<usize> {
-        let page = self.pages.front_mut()?;
-        let weight = page.pop();
-        if page.len() == 0 {
-            self.pages.pop_front();
-        }
-        Some(weight)
-    }
-
-    /// The newest first, down to those of `commit`, which are not among them.
-    fn newer(&self, commit: CommitSeq) -> impl Iterator<Item = KeyText<'_>> {
-        let changes = self.pages.iter().rev().flat_map(|page| page.iter().rev());
-        changes.take_while(move |(at, _)| *at > commit).map(|(_, key)| key)
-    }
 }
 
 impl Ring {
     /// One that knows nothing of what was before `from`.
     pub fn new(most: usize, from: CommitSeq) -> Ring {
         Ring {
-            most,
+            most: most.min(MOST),
             bytes: 0,
             entries: 0,
             shelves: HashMap::new(),
-            fronts: BTreeSet::new(),
-            discarded: Vec::new(),
+            pages: VecDeque::new(),
+            oldest: 0,
+            spare: Vec::new(),
             from,
             first_from: from,
         }
@@ -104,7 +89,7 @@ impl Ring {
         self.from
     }
 
-    /// Changes that can be asked for.
+    /// Changes that are kept, those before a barrier too.
     pub fn entries(&self) -> usize {
         self.entries
     }
@@ -135,7 +120,18 @@ impl Ring {
         bucket: BucketId,
         commit: CommitSeq,
     ) -> impl Iterator<Item = KeyText<'_>> {
-        self.shelves.get(&bucket).into_iter().flat_map(move |shelf| shelf.newer(commit))
+        let mut next = self.shelves.get(&bucket).and_then(|shelf| shelf.newest);
+        std::iter::from_fn(move || {
+            let place = next.take()?;
+            let found = self.get(place).filter(|found| found.commit > commit)?;
+            next = place.back(found.back);
+            Some(found.key)
+        })
+    }
+
+    fn get(&self, place: Place) -> Option<Found<'_>> {
+        let page = usize::try_from(place.page.checked_sub(self.oldest)?).ok()?;
+        self.pages.get(page)?.get(place.at)
     }
 
     /// Follows a commit, as far as its buckets are kept.
@@ -165,7 +161,6 @@ impl Ring {
         for change in commit.changes.iter().filter(|change| is_kept(change.bucket)) {
             self.add(change.bucket, number, &change.key);
         }
-        self.give_back();
     }
 
     fn touch(&mut self, bucket: BucketId, number: CommitSeq) -> &mut Shelf {
@@ -175,67 +170,62 @@ impl Ring {
     }
 
     fn add(&mut self, bucket: BucketId, number: CommitSeq, key: &Key) {
-        let most = self.most;
-        let shelf = self.touch(bucket, number);
-        if most == 0 {
+        let weight = weight(key);
+        while self.bytes.saturating_add(weight) > self.most && self.evict() {}
+        if weight > self.most {
+            self.touch(bucket, number);
             self.from = self.from.max(number);
             return;
         }
-        let is_first = shelf.pages.is_empty();
-        shelf.push(number, key);
-        if is_first {
-            self.fronts.insert((number, bucket));
+        self.push(bucket, number, key, weight);
+    }
+
+    /// What a page weighs when it is full.
+    fn page_bytes(&self) -> usize {
+        PAGE_BYTES.min(self.most / SMALLEST_PART)
+    }
+
+    /// Adds a change for which there is room.
+    fn push(&mut self, bucket: BucketId, number: CommitSeq, key: &Key, weight: usize) {
+        let usual = self.page_bytes();
+        if self.pages.back().is_none_or(|page| page.weight() >= usual) {
+            self.pages.back_mut().into_iter().for_each(Page::close);
+            self.pages.push_back(Page::within(std::mem::take(&mut self.spare)));
         }
-        self.bytes = self.bytes.saturating_add(weight(key));
+        let last = self.oldest.saturating_add(self.pages.len() as u64).saturating_sub(1);
+        let Some(page) = self.pages.back_mut() else { return };
+        let shelf = self.shelves.entry(bucket).or_default();
+        shelf.touched = shelf.touched.max(number);
+        let back = shelf.newest.map_or(Back::NONE, |newest| newest.seen_from(last));
+        let at = page.push((number, key, weight), back, usual);
+        shelf.newest = Some(Place { page: last, at });
+        self.bytes = self.bytes.saturating_add(weight);
         self.entries += 1;
-        while self.bytes > self.most && self.evict() {}
     }
 
     /// Something of the bucket changed that is not named.
     pub fn bar(&mut self, bucket: BucketId, number: CommitSeq) {
         let shelf = self.touch(bucket, number);
         shelf.barrier = shelf.barrier.max(number);
-        let (oldest, pages) = (shelf.oldest(), std::mem::take(&mut shelf.pages));
-        self.discard(bucket, oldest, pages);
+        // What is before it goes when its page does.
+        shelf.newest = None;
     }
 
     fn forget(&mut self, bucket: BucketId) {
-        if let Some(shelf) = self.shelves.remove(&bucket) {
-            self.discard(bucket, shelf.oldest(), shelf.pages);
-        }
+        self.shelves.remove(&bucket);
     }
 
-    fn discard(&mut self, bucket: BucketId, oldest: Option<CommitSeq>, pages: VecDeque<Page>) {
-        if let Some(oldest) = oldest {
-            self.fronts.remove(&(oldest, bucket));
-        }
-        self.entries = self.entries.saturating_sub(pages.iter().map(Page::len).sum());
-        self.discarded.extend(pages);
-    }
-
-    /// Frees some of what was discarded.
-    fn give_back(&mut self) {
-        for _ in 0..PAGES_A_COMMIT {
-            let Some(page) = self.discarded.pop() else { return };
-            self.bytes = self.bytes.saturating_sub(page.weight());
-        }
-    }
-
-    /// Lets go of the oldest change of all. False if there is none.
+    /// Lets go of the oldest page. False if there is none.
     fn evict(&mut self) -> bool {
-        if !self.discarded.is_empty() {
-            self.give_back();
-            return true;
-        }
-        let Some((commit, bucket)) = self.fronts.pop_first() else { return false };
-        self.from = self.from.max(commit);
-        let Some(shelf) = self.shelves.get_mut(&bucket) else { return true };
-        if let Some(weight) = shelf.pop() {
-            self.bytes = self.bytes.saturating_sub(weight);
-            self.entries = self.entries.saturating_sub(1);
-        }
-        if let Some(oldest) = shelf.oldest() {
-            self.fronts.insert((oldest, bucket));
+        let Some(page) = self.pages.pop_front() else { return false };
+        self.oldest += 1;
+        self.from = self.from.max(page.newest());
+        self.bytes = self.bytes.saturating_sub(page.weight());
+        self.entries = self.entries.saturating_sub(page.len());
+        let bytes = page.into_bytes();
+        // Memory that a long key has made larger is not kept.
+        if bytes.capacity() <= self.page_bytes() && bytes.capacity() > self.spare.capacity() {
+            self.spare = bytes;
         }
         true
     }
@@ -245,30 +235,49 @@ impl Ring {
     /// # Panics
     /// When it is not.
     pub fn check_invariants(&self) {
-        let pages = || self.shelves.values().flat_map(|shelf| &shelf.pages);
-        assert_eq!(self.entries, pages().map(Page::len).sum::<usize>(), "changes");
-        let bytes: usize = pages().chain(&self.discarded).map(Page::weight).sum();
-        assert_eq!(self.bytes, bytes, "bytes of changes");
+        assert_eq!(self.entries, self.pages.iter().map(Page::len).sum::<usize>(), "changes");
+        assert_eq!(self.bytes, self.pages.iter().map(Page::weight).sum::<usize>(), "bytes");
         assert!(self.bytes <= self.most, "the ring is within its bounds");
-        let mut fronts = BTreeSet::new();
-        for (bucket, shelf) in &self.shelves {
-            let changes = shelf.pages.iter().flat_map(|page| page.iter().map(|(at, _)| at));
-            let all: Vec<CommitSeq> = changes.collect();
-            assert!(all.is_sorted(), "changes ascend");
-            let all = all.into_iter();
-            assert!(all.clone().all(|commit| commit >= shelf.barrier), "all behind the barrier");
-            assert!(all.max().unwrap_or(0).max(shelf.barrier) <= shelf.touched, "the newest");
-            assert!(shelf.pages.iter().all(|page| page.len() > 0), "no empty page");
-            fronts.extend(shelf.oldest().map(|oldest| (oldest, *bucket)));
+        for (at, page) in (1..).zip(&self.pages) {
+            page.check_invariants((at == self.pages.len()).then(|| self.page_bytes()));
         }
-        assert_eq!(self.fronts, fronts, "the oldest of each bucket");
+        let all = self.pages.iter().flat_map(|page| page.iter().map(|(_, found)| found.commit));
+        assert!(all.is_sorted(), "changes ascend");
+        let mut found = 0;
+        for shelf in self.shelves.values() {
+            assert!(shelf.barrier <= shelf.touched, "the newest");
+            let (mut next, mut before) = (shelf.newest, shelf.touched);
+            while let Some((place, change)) = next.and_then(|it| Some((it, self.get(it)?))) {
+                assert!(change.commit <= before, "changes of a bucket descend");
+                assert!(change.commit >= shelf.barrier, "all behind the barrier");
+                (next, before) = (place.back(change.back), change.commit);
+                found += 1;
+            }
+        }
+        assert!(found <= self.entries, "no change is of two buckets");
+    }
+}
+
+impl Place {
+    /// From a place in a page with this number, or a later one.
+    fn seen_from(self, page: u64) -> Back {
+        // What is further back than this has gone long ago.
+        match u32::try_from(page.saturating_sub(self.page)) {
+            Ok(pages) => Back { pages, at: self.at },
+            Err(_) => Back::NONE,
+        }
+    }
+
+    fn back(self, back: Back) -> Option<Place> {
+        let page = self.page.checked_sub(u64::from(back.pages)).filter(|_| back != Back::NONE)?;
+        Some(Place { page, at: back.at })
     }
 }
 
 /// A ring that is filled from stored batches, newest first.
 #[derive(Debug)]
 pub(crate) struct Past {
-    /// What it will have, but for the changes.
+    /// What it will have, but for the changes, which it counts.
     ring: Ring,
     /// Newest first.
     changes: Vec<(CommitSeq, BucketId, Key)>,
@@ -330,7 +339,7 @@ impl Past {
         if bytes > self.ring.most {
             return false;
         }
-        (self.ring.bytes, self.ring.entries) = (bytes, self.ring.entries + 1);
+        self.ring.bytes = bytes;
         self.ring.touch(bucket, number);
         self.changes.push((number, bucket, key.clone()));
         true
@@ -339,11 +348,10 @@ impl Past {
     pub fn into_ring(self) -> Ring {
         let Past { mut ring, changes, reached, .. } = self;
         (ring.from, ring.first_from) = (reached, reached);
+        ring.bytes = 0;
         for (number, bucket, key) in changes.into_iter().rev() {
-            ring.shelves.entry(bucket).or_default().push(number, &key);
+            ring.push(bucket, number, &key, weight(&key));
         }
-        let oldest = |(bucket, shelf): (&BucketId, &Shelf)| Some((shelf.oldest()?, *bucket));
-        ring.fronts = ring.shelves.iter().filter_map(oldest).collect();
         ring
     }
 }

@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 
-use super::page::PAGE;
 use super::*;
 use crate::app::CommitSeq;
 use crate::budget::Budget;
@@ -172,23 +171,61 @@ fn nothing_is_evicted_while_there_is_room() {
 }
 
 #[test]
-fn what_a_barrier_makes_worthless_is_given_back_in_pieces() {
-    let pages = 40u64;
-    let mut ring = Ring::new(64 << 20, 0);
-    for number in 1..=pages * PAGE as u64 {
-        let commit = Commit { changes: vec![changed(BucketId(1), "k")], ..Commit::default() };
+fn what_a_barrier_makes_worthless_goes_in_its_turn() {
+    let mut ring = Ring::new(100 * PAGE_BYTES, 0);
+    let mut number = 0;
+    let mut follow = |ring: &mut Ring, commit: Commit| {
+        number += 1;
         ring.follow(number, &commit, |_| true);
+        number
+    };
+    let change = |bucket: u32| Commit {
+        changes: vec![changed(BucketId(bucket), "a-key-of-a-usual-length")],
+        ..Commit::default()
+    };
+    while ring.bytes() < 50 * PAGE_BYTES {
+        follow(&mut ring, change(1));
     }
-    let full = ring.bytes();
-    let newest = pages * PAGE as u64;
     let clear = Commit { cleared: vec![(BucketId(1), 1)], ..Commit::default() };
-    ring.follow(newest + 1, &clear, |_| true);
-    let step = PAGES_A_COMMIT * PAGE * (CHANGE_BYTES + 1);
-    assert_eq!((ring.entries(), ring.bytes()), (0, full - step));
-    for number in 2..12 {
-        ring.follow(newest + number, &Commit::default(), |_| true);
+    let cleared = follow(&mut ring, clear);
+    let worthless = ring.entries();
+    assert_eq!(ring.changed(BucketId(1), 0).count(), 0);
+    while ring.from() < cleared - 1 {
+        let newest = follow(&mut ring, change(2));
+        assert!(ring.entries() <= worthless * 2 && newest < 3 * cleared, "nothing was let go of");
     }
-    assert_eq!(ring.bytes(), 0);
+    follow(&mut ring, change(1));
+    assert_eq!(ring.changed(BucketId(1), cleared).count(), 1);
+    assert_eq!(ring.changed(BucketId(2), cleared).count(), ring.entries() - 1);
+    ring.check_invariants();
+}
+
+#[test]
+fn pages_take_no_more_than_they_weigh_whatever_the_keys_are() {
+    let mut dice = dice(7);
+    let most = 40 * PAGE_BYTES;
+    let mut ring = Ring::new(most, 0);
+    for number in 1..20_000 {
+        // Long stretches of equal lengths, and now and then one of another.
+        let usual = [1, 36, 700, 5][number as usize / 2_000 % 4];
+        let long = dice.next_u64().is_multiple_of(500);
+        let length = if long { dice.next_u64() as usize % most } else { usual };
+        let commit = Commit {
+            changes: vec![changed(BucketId(1), &"k".repeat(length))],
+            ..Commit::default()
+        };
+        ring.follow(number, &commit, |_| true);
+        if number % 97 == 0 {
+            ring.check_invariants();
+        }
+        assert!(ring.spare.capacity() <= PAGE_BYTES, "what is kept for later");
+        assert!(ring.entries() > 0 || ring.from() == number);
+    }
+    // Longer than the ring: nothing is kept.
+    let long =
+        Commit { changes: vec![changed(BucketId(1), &"k".repeat(most))], ..Commit::default() };
+    ring.follow(20_000, &long, |_| true);
+    assert_eq!((ring.from(), ring.entries(), ring.touched(BucketId(1))), (20_000, 0, 20_000));
     ring.check_invariants();
 }
 
