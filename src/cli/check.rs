@@ -18,6 +18,8 @@ const MAX_FINDINGS: usize = 1000;
 
 /// Levels of nesting of a definition; more than any message can have.
 const MAX_DEPTH: u32 = 1024;
+/// What is kept of answers is nested a little more deeply.
+const MAX_BODY_DEPTH: u32 = 1100;
 
 /// What is known of the data, and of its backups as far as it is wrong.
 #[derive(Default)]
@@ -224,7 +226,7 @@ fn object(text: &str) -> Result<Object, String> {
 
 /// Definitions and state of other kinds: JSON, and a query is a query.
 fn understand(document: &Document) -> Result<(), String> {
-    let body = parse(&document.body, MAX_DEPTH).map_err(|error| error.to_string())?;
+    let body = parse(&document.body, MAX_BODY_DEPTH).map_err(|error| error.to_string())?;
     if document.kind == "query" {
         let mut views = Views::new(ViewLimits::default());
         views

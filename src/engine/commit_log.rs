@@ -77,9 +77,14 @@ pub(crate) struct Log {
     ends: Vec<u32>,
     /// The first commit in it.
     first: CommitSeq,
+    /// In the batch of this turn: the step that takes entries, and its commit.
+    entries: Option<(usize, CommitSeq)>,
     /// What was stored and no area has taken yet.
     documents: Vec<Document>,
 }
+
+/// A document that takes entries is closed when it is so long.
+const ENTRIES_BYTES: usize = 64 << 10;
 
 /// The present run of a server that keeps nothing: as random as its seed, which
 /// it tells nothing of.
@@ -104,6 +109,7 @@ impl Log {
             ops: Vec::new(),
             ends: Vec::new(),
             first: 0,
+            entries: None,
             documents: Vec::new(),
         }
     }
@@ -245,8 +251,35 @@ impl Log {
         });
     }
 
+    /// Adds a JSON text to the list that takes those of this turn: one document of
+    /// this kind, whose name is the number of its commit, which is returned. 0 without
+    /// storage.
+    fn entry(&mut self, kind: &str, entry: &str) -> CommitSeq {
+        if !self.is_on() {
+            self.count();
+            return 0;
+        }
+        if let Some((at, number)) = self.entries
+            && let Some(Op::Document(list)) = self.ops.get_mut(at)
+            && list.kind == kind
+            && list.body.len() < ENTRIES_BYTES
+        {
+            list.body.pop();
+            list.body.extend([",", entry, "]"]);
+            return number;
+        }
+        let number = self.newest + 1;
+        self.entries = Some((self.ops.len(), number));
+        let (kind, name, body) = (kind.to_owned(), number.to_string(), format!("[{entry}]"));
+        self.ops.push(Op::Document(Document { kind, name, origin: Origin::Wire, body }));
+        self.count();
+        number
+    }
+
     /// Removes what [`Log::document`] has stored.
     pub fn forget(&mut self, store: &Store, kind: &str, name: &str) {
+        // What comes behind this step is not added to what it removes.
+        self.entries = self.entries.filter(|(_, number)| name.parse() != Ok(*number));
         self.step(store, (kind, name), |kind, name| Op::Forget { kind, name });
     }
 
@@ -278,6 +311,7 @@ impl Log {
         let first = std::mem::take(&mut self.first);
         let ops = std::mem::take(&mut self.ops);
         let ends = std::mem::take(&mut self.ends);
+        self.entries = None;
         sink.submit(Batch { first, last: self.newest, at: wall, ops, ends });
     }
 }
@@ -375,6 +409,11 @@ impl Engine {
         self.log.step(&self.store, (kind, name), |kind, name| {
             Op::Document(Document { kind, name, origin, body })
         });
+    }
+
+    /// See [`Log::entry`].
+    pub(crate) fn log_entry(&mut self, kind: &str, entry: &str) -> CommitSeq {
+        self.log.entry(kind, entry)
     }
 
     /// See [`Log::forget`].

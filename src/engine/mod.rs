@@ -10,43 +10,42 @@
 //!
 //! Files from the ground up; each imports only what stands above its line:
 //!
-//! 1. `bound`, `client_sessions`, `client_sessions/receipts`, `clock`, `commits`, `continuity`,
-//!    `continuity/position`, `continuity/reason`, `continuity/ring`, `continuity/ring/page`,
-//!    `continuity/stats`, `disk`, `door/status`, `introspection`, `introspection/fields`,
-//!    `introspection/meter`, `introspection/scans`, `many`, `metrics`, `metrics_table/figures`,
-//!    `metrics_table/render`, `ops/access`, `ops/audit`, `ops/no_backup`, `ops/subscribe_many`,
-//!    `outcome`, `output`, `procedures/steps`, `rules_bridge/store_events`,
-//!    `rules_bridge/store_service`, `sets`, `subscriptions/first`, `subscriptions/positions`,
-//!    `subscriptions/sessions`, `subscriptions/windows`, `timers`
-//! 2. `app`, `budgets`, `chores`, `client_sessions/table`, `door`, `door/rpc`, `expiry`,
-//!    `heartbeat`, `introspection/load`, `introspection/views`, `log_level`, `metrics_table`,
-//!    `metrics_table/world`, `notices`, `readiness`, `spread`, `subscriptions/moved`,
-//!    `subscriptions/proof`
-//! 3. `client_sessions/stored`, `metrics_table/series`, `shutdown`
-//! 4. `client_sessions/once`, `metrics_table/rows`
-//! 5. `audited`
-//! 6. `conn`
-//! 7. `introspection/insights`, `introspection/top`, `ops/disconnect`, `ops/server`,
+//! 1. `bound`, `client_sessions`, `client_sessions/receipts`, `client_sessions/sheets`,
+//!    `clock`, `commits`, `continuity`, `continuity/position`, `continuity/reason`,
+//!    `continuity/ring`, `continuity/ring/page`, `continuity/stats`, `disk`, `door/status`,
+//!    `introspection`, `introspection/fields`, `introspection/meter`, `introspection/scans`,
+//!    `many`, `metrics`, `metrics_table/figures`, `metrics_table/render`, `ops/access`,
+//!    `ops/audit`, `ops/no_backup`, `ops/subscribe_many`, `outcome`, `output`,
+//!    `procedures/steps`, `rules_bridge/store_events`, `rules_bridge/store_service`, `sets`,
+//!    `subscriptions/first`, `subscriptions/positions`, `subscriptions/sessions`,
+//!    `subscriptions/windows`, `timers`
+//! 2. `app`, `budgets`, `chores`, `client_sessions/once`, `client_sessions/table`, `door`,
+//!    `door/rpc`, `expiry`, `heartbeat`, `introspection/load`, `introspection/views`,
+//!    `log_level`, `metrics_table`, `metrics_table/world`, `notices`, `readiness`, `spread`,
+//!    `subscriptions/moved`, `subscriptions/proof`
+//! 3. `audited`, `client_sessions/stored`, `metrics_table/series`, `shutdown`
+//! 4. `conn`, `metrics_table/rows`
+//! 5. `introspection/insights`, `introspection/top`, `ops/disconnect`, `ops/server`,
 //!    `presence`, `sessions`, `subscriptions`
-//! 8. `authentication`, `client_sessions/life`, `continuity/token`, `impersonation`,
+//! 6. `authentication`, `client_sessions/life`, `continuity/token`, `impersonation`,
 //!    `introspection/surroundings`, `named_records`, `ops/auth`, `rates`, `revocation`, `rows`,
 //!    `rules_bridge/first_events`
-//! 9. `continuity/shared`, `logic`, `ops/explain`, `ops/session`, `subscriptions/publish`
-//! 10. `continuity/resume`, `door/live`, `introspection/trace`, `ops/windows`,
-//!     `rules_bridge/numbered`, `rules_bridge/subscriptions`, `subscriptions/release`
-//! 11. `introspection/traced`
-//! 12. `current`, `ops/backup`, `procedures`, `requests`, `rules_bridge`
-//! 13. `jobs`, `options`
-//! 14. `commit_log`
-//! 15. `orphans`
-//! 16. `scopes`
-//! 17. `gate`, `ops`, `ops/identity`, `ops/identity/change`, `ops/identity/roles`, `ops/logic`,
+//! 7. `continuity/shared`, `logic`, `ops/explain`, `ops/session`, `subscriptions/publish`
+//! 8. `continuity/resume`, `door/live`, `introspection/trace`, `ops/windows`,
+//!    `rules_bridge/numbered`, `rules_bridge/subscriptions`, `subscriptions/release`
+//! 9. `introspection/traced`
+//! 10. `current`, `ops/backup`, `procedures`, `requests`, `rules_bridge`
+//! 11. `jobs`, `options`
+//! 12. `commit_log`
+//! 13. `orphans`
+//! 14. `scopes`
+//! 15. `gate`, `ops`, `ops/identity`, `ops/identity/change`, `ops/identity/roles`, `ops/logic`,
 //!     `ops/procedures`, `ops/queries`, `ops/rules`, `ops/store`, `ops/store/many`,
 //!     `ops/store/reads`, `ops/store/transaction`
-//! 18. `ops/identity/acl`, `ops/identity/owners`, `ops/identity/session`, `ops/store/admin`,
+//! 16. `ops/identity/acl`, `ops/identity/owners`, `ops/identity/session`, `ops/store/admin`,
 //!     `ops/store/asked`
-//! 19. `ops/identity/passwords`, `ops/identity/users`
-//! 20. `ops/identity/signup`
+//! 17. `ops/identity/passwords`, `ops/identity/users`
+//! 18. `ops/identity/signup`
 
 mod app;
 mod audited;

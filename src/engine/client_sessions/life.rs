@@ -238,8 +238,8 @@ impl Engine {
     /// The session is over. No connection holds it.
     pub(super) fn forget_client_session(&mut self, no: SessionNo) {
         self.owner_leaves(no.owner(), Stay::Not);
-        if let Some(session) = self.client_sessions.forget(no) {
-            self.unstore_client_session(&session);
+        if let Some((session, sheets)) = self.client_sessions.forget(no) {
+            self.unstore_client_session(&session, sheets);
         }
     }
 

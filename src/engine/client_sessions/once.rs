@@ -8,13 +8,12 @@
 use std::any::Any;
 use std::collections::BTreeSet;
 
+use super::SessionNo;
 use super::receipts::{Fingerprint, Kept, Known, MAX_NUMBER, Receipt};
-use super::{SessionNo, stored};
 use crate::app::{CommitSeq, ConnId};
 use crate::engine::{Engine, Outcome};
 use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, Family, OpError, Operation, Reply, Request};
-use crate::storage::Origin;
 use crate::store::BucketId;
 
 /// The numbered request that is being answered.
@@ -248,6 +247,7 @@ impl Engine {
             kept,
             buckets,
             filters: filters.unwrap_or_default(),
+            sheet: 0,
         };
         let most = self.options.continuity.as_ref().map_or(0, |limits| limits.max_answer_bytes);
         let is_long = receipt.answer_bytes() > most as u64;
@@ -255,15 +255,7 @@ impl Engine {
             true => receipt.without_data(),
             false => receipt,
         };
-        // The request may have ended the session that it was numbered in.
-        let Some(session) = self.client_sessions.get(runs.session) else { return };
-        let name = stored::session_name(session);
-        let text = receipt.to_text();
-        let left = self.client_sessions.enter(runs.session, runs.n, receipt);
-        self.log_text(stored::RECEIPT, &stored::receipt_name(&name, runs.n), Origin::Wire, text);
-        for n in left {
-            self.log_forget(stored::RECEIPT, &stored::receipt_name(&name, n));
-        }
+        self.store_receipt(runs.session, runs.n, receipt);
     }
 
     /// What sessions and receipts may take.

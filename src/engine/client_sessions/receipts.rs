@@ -10,6 +10,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::WINDOW;
+use crate::app::CommitSeq;
 use crate::json::{self, Json, Raw, write_string};
 use crate::protocol::{ErrorCode, OpError, Request};
 
@@ -25,7 +26,7 @@ const NOT_HASHED: [&str; 5] = ["id", "once", "password", "currentPassword", "new
 
 /// The text of a stored answer may be nested this much more deeply than the
 /// message that it answers.
-const MAX_DEPTH: u32 = 1024 + 64;
+pub(super) const MAX_DEPTH: u32 = 1024 + 64;
 
 /// The first half of a SHA-256.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,6 +114,8 @@ pub(crate) struct Receipt {
     /// text.
     pub buckets: Box<[Box<str>]>,
     pub filters: Fingerprint,
+    /// The sheet that it is stored in; 0: in none.
+    pub sheet: CommitSeq,
 }
 
 impl Receipt {
@@ -146,18 +149,21 @@ impl Receipt {
         self
     }
 
-    /// The body of its document.
-    pub fn to_text(&self) -> String {
+    /// What is stored of it in its sheet: the number `n` of the session with the
+    /// number `of`.
+    pub fn entry(&self, of: CommitSeq, n: u64) -> String {
         let mut text = format!(
-            "{{\"asked\":\"{}\",\"at\":{},\"filters\":\"{}\",\"buckets\":",
+            "{{\"of\":{of},\"n\":{n},\"asked\":\"{}\",\"at\":{}",
             self.asked.to_hex(),
             self.at,
-            self.filters.to_hex()
         );
-        let names = self.buckets.iter().map(|name| Json::string(&**name)).collect();
-        text.push_str(&Json::Array(names).to_text());
-        if let Some(commit) = self.commit {
+        if !self.buckets.is_empty() {
+            let names = self.buckets.iter().map(|name| Json::string(&**name)).collect();
+            let (names, filters) = (Json::Array(names).to_text(), self.filters.to_hex());
             // Writing to a String cannot fail.
+            let _ = write!(text, ",\"buckets\":{names},\"filters\":\"{filters}\"");
+        }
+        if let Some(commit) = self.commit {
             let _ = write!(text, ",\"commit\":{commit}");
         }
         match &self.kept {
@@ -182,7 +188,11 @@ impl Receipt {
 
     /// `None`: not the text of a receipt.
     pub fn parse(text: &str) -> Option<Self> {
-        let raw = json::parse(text, MAX_DEPTH).ok()?;
+        Self::read(json::parse(text, MAX_DEPTH).ok()?)
+    }
+
+    /// Reads an entry of a sheet, or what was a document of its own.
+    pub fn read(raw: Raw<'_>) -> Option<Self> {
         let number = |name: &str| raw.get(name).and_then(Raw::as_number).map(|n| n as u64);
         let print = |name: &str| Fingerprint::from_hex(&raw.get(name)?.as_str()?);
         let kept = match raw.get("code") {
@@ -196,14 +206,20 @@ impl Receipt {
             None if raw.get("withheld").is_some() => Kept::Withheld,
             None => Kept::Data(raw.get("data").map(Raw::text).unwrap_or_default().into()),
         };
-        let names = raw.get("buckets")?.elements();
+        let names = raw.get("buckets").into_iter().flat_map(Raw::elements);
+        let filters = match raw.get("filters") {
+            Some(_) => print("filters")?,
+            // Of nothing.
+            None => Fingerprint::of_text(b""),
+        };
         Some(Receipt {
             asked: print("asked")?,
             at: number("at")?,
             commit: number("commit"),
             kept,
             buckets: names.filter_map(|name| Some(name.as_str()?.into())).collect(),
-            filters: print("filters")?,
+            filters,
+            sheet: 0,
         })
     }
 }
@@ -211,6 +227,9 @@ impl Receipt {
 /// The numbered requests of one session.
 #[derive(Debug, Default)]
 pub(crate) struct Numbers {
+    /// What receipts call the session where they are stored: the commit that
+    /// stored it, so that another life of it does not take them for its own.
+    pub stored: CommitSeq,
     /// Ascending; the last is the newest number.
     receipts: BTreeMap<u64, Receipt>,
 }
@@ -238,14 +257,16 @@ impl Numbers {
         self.receipts.get(&n).map_or(Known::New, Known::Receipt)
     }
 
-    /// Enters a receipt; returns the numbers that left the window, with what
-    /// they took.
-    pub fn enter(&mut self, n: u64, receipt: Receipt) -> Vec<(u64, u64)> {
-        self.receipts.insert(n, receipt);
+    /// Enters a receipt; returns those that are no longer asked for: what left the
+    /// window, and one of the same number.
+    pub fn enter(&mut self, n: u64, receipt: Receipt) -> Vec<(u64, Receipt)> {
+        let mut left = Vec::new();
+        left.extend(self.receipts.insert(n, receipt).map(|before| (n, before)));
         let oldest = self.newest().saturating_sub(WINDOW).saturating_add(1);
-        let inside = self.receipts.split_off(&oldest);
-        let outside = std::mem::replace(&mut self.receipts, inside);
-        outside.into_iter().map(|(n, receipt)| (n, receipt.bytes())).collect()
+        while let Some(first) = self.receipts.first_entry().filter(|it| *it.key() < oldest) {
+            left.push(first.remove_entry());
+        }
+        left
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Receipt)> {
@@ -306,6 +327,7 @@ mod tests {
             kept,
             buckets: ["b\"".into()].into(),
             filters: Fingerprint::of_text(b"f"),
+            sheet: 0,
         }
     }
 
@@ -326,10 +348,12 @@ mod tests {
             failed(Some(Json::from("why"))),
         ] {
             let receipt = receipt(kept);
-            assert_eq!(Receipt::parse(&receipt.to_text()).as_ref(), Some(&receipt));
+            assert_eq!(Receipt::parse(&receipt.entry(3, 7)).as_ref(), Some(&receipt));
         }
-        let plain = Receipt { commit: None, buckets: [].into(), ..receipt(Kept::Withheld) };
-        assert_eq!(Receipt::parse(&plain.to_text()), Some(plain));
+        let filters = Fingerprint::of_text(b"");
+        let plain =
+            Receipt { commit: None, buckets: [].into(), filters, ..receipt(Kept::Withheld) };
+        assert_eq!(Receipt::parse(&plain.entry(3, 7)), Some(plain));
         for text in ["", "{}", "[]", r#"{"asked":"00","at":1}"#, r#"{"code":"NO_SUCH_CODE"}"#] {
             assert_eq!(Receipt::parse(text), None, "{text}");
         }
@@ -342,6 +366,8 @@ mod tests {
         let old = |numbers: &Numbers, n| matches!(numbers.look_up(n), Known::TooOld);
         assert_eq!((numbers.newest(), new(&numbers, 1)), (0, true));
         assert_eq!(numbers.enter(100, receipt(Kept::Withheld)), []);
+        let again = numbers.enter(100, receipt(Kept::Data("1".into())));
+        assert_eq!(again, [(100, receipt(Kept::Withheld))], "the one before it");
         assert!(old(&numbers, 36) && new(&numbers, 37));
         assert_eq!(numbers.enter(37, receipt(Kept::Withheld)), []);
         assert!(matches!(numbers.look_up(37), Known::Receipt(_)));

@@ -6,25 +6,15 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::Digest;
+use super::SessionNo;
 use super::receipts::{Numbers, OnceFigures, Receipt};
+use super::sheets::Sheets;
 use crate::access::RateKey;
-use crate::app::ConnId;
-use crate::store::Owner;
+use crate::app::{CommitSeq, ConnId};
 use crate::wheel::TimerId;
 
 /// What one session may take.
 pub(super) const SESSION_BYTES: u64 = 256;
-
-/// Names one session for the life of the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct SessionNo(u64);
-
-impl SessionNo {
-    /// As an owner of records.
-    pub const fn owner(self) -> Owner {
-        Owner::session(self.0)
-    }
-}
 
 /// Whose a session is: a user's, or of all who are not logged in.
 pub(crate) type User = Option<Arc<str>>;
@@ -77,6 +67,8 @@ pub(crate) struct ClientSessions {
     turns: u64,
     /// What receipts take.
     receipts: u64,
+    /// Where they are stored.
+    pub sheets: Sheets,
     pub takeovers: u64,
     pub once: OnceFigures,
     /// Looks for those that have been left for long enough.
@@ -134,7 +126,7 @@ impl ClientSessions {
     /// A session that is not there yet, held by a connection.
     pub fn begin(&mut self, user: User, id: Digest, payer: RateKey, conn: ConnId) -> SessionNo {
         self.named += 1;
-        let no = SessionNo(self.named);
+        let no = SessionNo::new(self.named);
         self.ids.insert((user.clone(), id), no);
         self.shares.entry(payer.clone()).or_default().all.insert(no);
         self.table.insert(no, Session { user, id, payer, place: Place::Held(conn), numbers: None });
@@ -172,10 +164,15 @@ impl ClientSessions {
         }
     }
 
-    pub fn forget(&mut self, no: SessionNo) -> Option<Session> {
+    /// What there was of it, and the sheets that were needed for it alone.
+    pub fn forget(&mut self, no: SessionNo) -> Option<(Session, Vec<CommitSeq>)> {
         let session = self.table.remove(&no)?;
-        let receipts = session.numbers.as_ref().map_or(0, |numbers| numbers.bytes());
-        self.receipts = self.receipts.saturating_sub(receipts);
+        let mut empty = Vec::new();
+        for (_, receipt) in session.numbers.iter().flat_map(|numbers| numbers.iter()) {
+            self.receipts = self.receipts.saturating_sub(receipt.bytes());
+            self.sheets.leave(receipt.sheet);
+            empty.extend(self.sheets.take(receipt.sheet));
+        }
         self.ids.remove(&(session.user.clone(), session.id));
         self.not_left(session.place, &session.payer);
         if let Some(share) = self.shares.get_mut(&session.payer) {
@@ -184,7 +181,7 @@ impl ClientSessions {
                 self.shares.remove(&session.payer);
             }
         }
-        Some(session)
+        Some((session, empty))
     }
 
     /// From now on its requests may be numbered; false if they may already.
@@ -195,15 +192,48 @@ impl ClientSessions {
         is_new
     }
 
-    /// Enters a receipt; returns the numbers that left the window.
-    pub fn enter(&mut self, no: SessionNo, n: u64, receipt: Receipt) -> Vec<u64> {
+    /// What receipts call a session where they are stored, from now on.
+    pub fn stored_as(&mut self, no: SessionNo, name: CommitSeq) {
+        let session = self.table.get_mut(&no);
+        if let Some(numbers) = session.and_then(|session| session.numbers.as_mut()) {
+            numbers.stored = name;
+        }
+    }
+
+    /// Enters a receipt; returns the sheets that nobody needs any more.
+    pub fn enter(&mut self, no: SessionNo, n: u64, receipt: Receipt) -> Vec<CommitSeq> {
+        let left = self.restore_receipt(no, n, receipt);
+        left.into_iter().filter_map(|sheet| self.sheets.take(sheet)).collect()
+    }
+
+    /// Enters a receipt that was found in its sheet, of which there may be more;
+    /// returns the sheets of those that are no longer asked for.
+    pub fn restore_receipt(&mut self, no: SessionNo, n: u64, receipt: Receipt) -> Vec<CommitSeq> {
         let numbers = self.table.get_mut(&no).and_then(|session| session.numbers.as_mut());
         let Some(numbers) = numbers else { return Vec::new() };
         self.receipts = self.receipts.saturating_add(receipt.bytes());
-        let left = numbers.enter(n, receipt);
-        let freed = left.iter().map(|(_, bytes)| *bytes).sum();
-        self.receipts = self.receipts.saturating_sub(freed);
-        left.into_iter().map(|(n, _)| n).collect()
+        self.sheets.enter(receipt.sheet, no, receipt.bytes());
+        let mut sheets = Vec::new();
+        for (_, left) in numbers.enter(n, receipt) {
+            self.receipts = self.receipts.saturating_sub(left.bytes());
+            self.sheets.leave(left.sheet);
+            sheets.push(left.sheet);
+        }
+        sheets
+    }
+
+    /// The sheet that is to be copied, if one is, with what is still needed of it.
+    pub fn wasteful_sheet(&self) -> Vec<(SessionNo, u64, Receipt)> {
+        let Some((sheet, sessions)) = self.sheets.wasteful(self.receipts) else {
+            return Vec::new();
+        };
+        let sessions: BTreeSet<SessionNo> = sessions.into_iter().collect();
+        let numbers = sessions.into_iter().filter_map(|no| {
+            let numbers = self.table.get(&no)?.numbers.as_deref()?;
+            Some(numbers.iter().map(move |(n, receipt)| (no, n, receipt)))
+        });
+        let needed = numbers.flatten().filter(|(.., receipt)| receipt.sheet == sheet);
+        needed.map(|(no, n, receipt)| (no, n, receipt.clone())).collect()
     }
 
     fn not_left(&mut self, place: Place, payer: &RateKey) {
@@ -230,6 +260,12 @@ impl ClientSessions {
         let numbers = self.table.values().filter_map(|session| session.numbers.as_ref());
         let receipts: u64 = numbers.map(|numbers| numbers.bytes()).sum();
         assert_eq!(self.receipts, receipts, "what receipts take");
+        let mut sheets: BTreeMap<CommitSeq, usize> = BTreeMap::new();
+        let numbers = self.table.values().filter_map(|session| session.numbers.as_ref());
+        for (_, receipt) in numbers.flat_map(|it| it.iter()).filter(|(_, it)| it.sheet > 0) {
+            *sheets.entry(receipt.sheet).or_default() += 1;
+        }
+        self.sheets.check_invariants(&sheets);
         let mut by_payer: HashMap<&RateKey, (usize, usize)> = HashMap::new();
         for (no, session) in &self.table {
             let by_id = self.ids.get(&(session.user.clone(), session.id));

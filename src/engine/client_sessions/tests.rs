@@ -310,3 +310,4 @@ fn first_pushes_follow_at_once_and_no_ping_is_sent() {
 mod crash;
 mod model;
 mod once;
+mod sheets;

@@ -81,18 +81,18 @@ impl Client {
 }
 
 /// One run of the server until it crashes.
-struct Life {
-    engine: Engine,
-    journal: Journal,
-    queue: Queue,
-    now: Now,
+pub(super) struct Life {
+    pub engine: Engine,
+    pub journal: Journal,
+    pub queue: Queue,
+    pub now: Now,
     slots: u32,
     /// Answers that wait for their commit.
-    waiting: Vec<(u64, ConnId, Json)>,
+    pub waiting: Vec<(u64, ConnId, Json)>,
 }
 
 impl Life {
-    fn begin(disk: &Disk, policy: Policy, now: Now) -> Life {
+    pub fn begin(disk: &Disk, policy: Policy, now: Now) -> Life {
         let queue = Queue::default();
         let (mut engine, journal, documents) = recover(disk, policy, &queue, now);
         engine.recovered(documents);
@@ -107,7 +107,7 @@ impl Life {
         life
     }
 
-    fn connect(&mut self) -> ConnId {
+    pub fn connect(&mut self) -> ConnId {
         let conn = ConnId { slot: self.slots, generation: 1 };
         self.slots += 1;
         let peer = Peer::of([127, 0, 0, 1].into());
@@ -116,7 +116,7 @@ impl Life {
         conn
     }
 
-    fn send(&mut self, conn: ConnId, text: &str) {
+    pub fn send(&mut self, conn: ConnId, text: &str) {
         let _ = self.engine.message(conn, text, self.now);
         self.engine.check_invariants();
         let effects = std::mem::take(self.engine.effects());
