@@ -24,6 +24,9 @@ async function script(source) {
   return (await minify(source.toString(), options)).code + "\n";
 }
 
+/** What is never assigned again needs no keyword of its own there: one word for both packs better, by 1 %. No text of the client has it in it. */
+const variables = (source) => source.toString().replace(/\bconst (?=[\w[{])/g, "let ");
+
 /** Line breaks that are left stand in templates, where they mean no more than a space. */
 const markup = (code) => code.replace(/\n\s+/g, "\n");
 
@@ -55,7 +58,7 @@ async function client() {
   const all = {};
   for (const name of (await readdir(from)).filter((name) => /\.(js|d\.ts)$/.test(name)).sort()) {
     const source = await readFile(new URL(name, from));
-    const result = name.endsWith(".d.ts") ? source : Buffer.from(await script(source));
+    const result = name.endsWith(".d.ts") ? source : Buffer.from(await script(variables(source)));
     const packed = await pack(result);
     all[name] = { source: sha256(source), result: sha256(result), gz: packed.length };
     await write(name, result);

@@ -28,6 +28,10 @@ function lock(name, session) {
   });
 }
 
+/** A change as the client has it in its queue: `stored` is 2 if it may have been sent. */
+const restored = ({ n, type, fields, user, wasSent }) =>
+  ({ n, type, fields, user, sent: wasSent, once: true, stored: wasSent ? 2 : 1, size: JSON.stringify(fields).length });
+
 export function offlineQueue(name, gone) {
   const db = database(name);
   db.catch(() => {});
@@ -66,13 +70,14 @@ export function offlineQueue(name, gone) {
       if (!found) {
         release = await lock(name, (own = session));
         await write((queues) => queues.put({ session, known: false }));
-        return { session, known: false, writes: [] };
+        return { session, isKnown: false, writes: [] };
       }
       own = found.queue.session;
       release = found.free;
-      return { session: own, known: found.queue.known, writes: found.writes };
+      return { session: own, isKnown: found.queue.known, writes: found.writes.map(restored) };
     },
-    put: (one) => write((_, writes) => writes.put({ session: own, ...one })),
+    /** That it may have been sent is stored before it is. */
+    put: ({ n, type, fields, user }, wasSent = false) => write((_, writes) => writes.put({ session: own, n, type, fields, user, wasSent })),
     delete(n) { write((_, writes) => writes.delete([own, n])).catch(() => {}); },
     /** The session changed, or the server knows it now. */
     session(id, known = false) {
@@ -87,9 +92,15 @@ export function offlineQueue(name, gone) {
       release?.();
       lock(name, id).then((free) => { release = free; }, () => {});
     },
-    /** Gives every other queue without a page to `take`. */
-    async adopt(take) {
-      for (let found; !isClosed && !gone && (found = await find()); ) take(offlineQueue(name, found));
+    /** Sends every other queue without a page, over a connection of its own that ends with it. */
+    async adopt(open, tell) {
+      for (let found; !isClosed && !gone && (found = await find()); ) {
+        const other = open(offlineQueue(name, found));
+        other.on("write", (write) => {
+          tell("write", write);
+          if (!other.pending().length) other.close();
+        });
+      }
     },
     close() {
       last = last.catch(() => {}).then(async () => {

@@ -1,1 +1,1 @@
-import*as e from"react";import{createHooks as s}from"./hooks.js";export const{useLive,useSuspenseLive,useStatus,useUser}=s(e);
+import*as e from"react";import{createHooks as s}from"./hooks.js";export let{useLive,useSuspenseLive,useStatus,useUser}=s(e);
