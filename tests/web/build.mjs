@@ -19,8 +19,8 @@ async function joined(at) {
 }
 
 /** Property names stay: what is served is the same module for whoever reads it. */
-async function script(source) {
-  const options = { module: true, ecma: 2020, compress: { passes: 3, ecma: 2020, unsafe_arrows: true } };
+async function script(source, more) {
+  const options = { module: true, ecma: 2020, compress: { passes: 3, ecma: 2020, unsafe_arrows: true, ...more } };
   return (await minify(source.toString(), options)).code + "\n";
 }
 
@@ -58,7 +58,7 @@ async function client() {
   const all = {};
   for (const name of (await readdir(from)).filter((name) => /\.(js|d\.ts)$/.test(name)).sort()) {
     const source = await readFile(new URL(name, from));
-    const result = name.endsWith(".d.ts") ? source : Buffer.from(await script(variables(source)));
+    const result = name.endsWith(".d.ts") ? source : Buffer.from(await script(variables(source), { lhs_constants: false, pure_getters: true }));
     const packed = await pack(result);
     all[name] = { source: sha256(source), result: sha256(result), gz: packed.length };
     await write(name, result);

@@ -14,8 +14,8 @@ export const version = "0.1.0";
 
 export class NoexdError extends Error {
   constructor(code, message = code, details, operation) {
-    super(message);
     const [, ms] = /after (\d+) ?ms/.exec(message) ?? [];
+    super(message);
     Object.assign(this, {
       name: "NoexdError", code, details, operation,
       issues: details?.issues ?? (Array.isArray(details) ? details : []),
@@ -238,9 +238,8 @@ export function connect(url, given = {}) {
       wake();
       const w = { n: isQueued && ++counter, type, fields, size, isRead, once: o.once != false, user: userId(), optimistic: o.optimistic };
       const abort = () => cut("ABORTED");
-      const timer = alarm();
       w.end = (why, value, message) => {
-        timer();
+        clearTimeout(timer);
         o.signal?.removeEventListener("abort", abort);
         if (message) o.onCommit?.(message.commit);
         why ? reject(why) : resolve(value);
@@ -249,7 +248,7 @@ export function connect(url, given = {}) {
       const cut = (code) => (w.sent && !isRead ? settle(w, unknown(w)) : finish(w, fault(code, type)));
       queue.push(w);
       const ms = o.timeoutMs ?? (!isQueued && timeoutMs);
-      if (ms) timer(() => cut("TIMEOUT"), ms);
+      const timer = ms && later(() => cut("TIMEOUT"), ms);
       if (o.signal?.aborted) return abort();
       o.signal?.addEventListener("abort", abort);
       if (o.optimistic) lay(w, o.optimistic);
