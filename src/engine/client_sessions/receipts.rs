@@ -3,7 +3,7 @@
 //! Owns the window of numbers of one session, the fingerprint of a request and
 //! the text that a receipt is stored as. Knows neither connections nor storage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
 use data_encoding::HEXLOWER;
@@ -230,9 +230,12 @@ pub(crate) struct Numbers {
     /// What receipts call the session where they are stored: the commit that
     /// stored it, so that another life of it does not take them for its own.
     pub stored: CommitSeq,
-    /// Ascending; the last is the newest number.
-    receipts: BTreeMap<u64, Receipt>,
+    /// Ascending; the last is the newest number. Never more than the window.
+    receipts: VecDeque<(u64, Receipt)>,
 }
+
+// With the room for more that `Numbers` keeps: an eighth.
+const _: () = assert!(size_of::<(u64, Receipt)>() * 9 / 8 <= RECEIPT_BYTES as usize);
 
 /// What is known of a number.
 #[derive(Debug)]
@@ -247,26 +250,48 @@ pub(crate) enum Known<'a> {
 impl Numbers {
     /// The highest number that has a receipt, else 0.
     pub fn newest(&self) -> u64 {
-        self.receipts.last_key_value().map_or(0, |(n, _)| *n)
+        self.receipts.back().map_or(0, |(n, _)| *n)
     }
 
     pub fn look_up(&self, n: u64) -> Known<'_> {
         if n.saturating_add(WINDOW) <= self.newest() {
             return Known::TooOld;
         }
-        self.receipts.get(&n).map_or(Known::New, Known::Receipt)
+        let at = self.receipts.binary_search_by_key(&n, |(n, _)| *n);
+        let found = at.ok().and_then(|at| self.receipts.get(at));
+        found.map_or(Known::New, |(_, receipt)| Known::Receipt(receipt))
     }
 
     /// Enters a receipt; returns those that are no longer asked for: what left the
     /// window, and one of the same number.
     pub fn enter(&mut self, n: u64, receipt: Receipt) -> Vec<(u64, Receipt)> {
         let mut left = Vec::new();
-        left.extend(self.receipts.insert(n, receipt).map(|before| (n, before)));
-        let oldest = self.newest().saturating_sub(WINDOW).saturating_add(1);
-        while let Some(first) = self.receipts.first_entry().filter(|it| *it.key() < oldest) {
-            left.push(first.remove_entry());
+        let newest = self.newest().max(n);
+        let is_outside = |n: u64| n.saturating_add(WINDOW) <= newest;
+        while self.receipts.front().is_some_and(|(n, _)| is_outside(*n)) {
+            left.extend(self.receipts.pop_front());
+        }
+        let place = self.receipts.binary_search_by_key(&n, |(n, _)| *n);
+        match place.map(|at| self.receipts.get_mut(at)) {
+            Ok(Some(before)) => left.push(std::mem::replace(before, (n, receipt))),
+            _ if is_outside(n) => left.push((n, receipt)),
+            Ok(None) => {}
+            Err(at) => {
+                self.fit();
+                self.receipts.insert(at, (n, receipt));
+            }
         }
         left
+    }
+
+    /// Makes room for one more, and keeps little more than is used.
+    fn fit(&mut self) {
+        let (len, room) = (self.receipts.len(), self.receipts.capacity());
+        if len == room {
+            self.receipts.reserve_exact(1 + len / 9);
+        } else if len + len / 8 + 1 < room {
+            self.receipts.shrink_to(len + 1);
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Receipt)> {
@@ -274,7 +299,7 @@ impl Numbers {
     }
 
     pub fn bytes(&self) -> u64 {
-        self.receipts.values().map(Receipt::bytes).sum()
+        self.receipts.iter().map(|(_, receipt)| receipt.bytes()).sum()
     }
 }
 
@@ -377,5 +402,20 @@ mod tests {
         // A number from the end of the range ends everything before it.
         assert_eq!(numbers.enter(MAX_NUMBER, receipt(Kept::Withheld)).len(), 2);
         assert!(old(&numbers, MAX_NUMBER - 64) && new(&numbers, MAX_NUMBER - 63));
+    }
+
+    #[test]
+    fn receipts_take_the_memory_that_they_count() {
+        let mut numbers = Numbers::default();
+        let mut n = 0;
+        for step in 0..2000u64 {
+            // Now and then most of the window is left behind.
+            n += if step % 150 == 149 { 60 } else { 1 };
+            numbers.enter(n, receipt(Kept::Withheld));
+            let taken = numbers.receipts.capacity() * size_of::<(u64, Receipt)>();
+            let counted = RECEIPT_BYTES as usize * numbers.receipts.len();
+            assert!(taken <= counted, "{taken} for {counted}, {} receipts", numbers.receipts.len());
+        }
+        assert_eq!(numbers.iter().count(), 51, "those since the last leap");
     }
 }
