@@ -159,50 +159,16 @@ fn work(mut writer: Writer, sync: AuditSync, shared: &Shared, on_synced: &OnSync
     let mut synced_at = Instant::now();
     let mut safe = 0u64;
     loop {
-        let mut queue = shared.lock();
-        // Nothing is tried before this time, however much is queued.
-        let retry_at = queue.failing.then(|| Instant::now() + INTERVAL);
-        while !queue.stop && !queue.reopen && (queue.lines.is_empty() || queue.failing) {
-            let timed = writer.is_dirty() && sync == AuditSync::Interval;
-            let left = match retry_at {
-                Some(at) => at.saturating_duration_since(Instant::now()),
-                None if timed => INTERVAL,
-                None => Duration::MAX,
-            };
-            let (back, timeout) =
-                shared.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner);
-            queue = back;
-            if timeout.timed_out() {
-                break;
-            }
-        }
-        let mut batch = std::mem::take(&mut queue.lines);
-        let (stop, dropped) = (queue.stop, std::mem::take(&mut queue.dropped));
-        let (reopen, failing) = (std::mem::take(&mut queue.reopen), queue.failing);
-        drop(queue);
-
+        let mut batch = next_batch(&writer, sync, shared);
         let due = match sync {
             AuditSync::Always => true,
-            AuditSync::Interval => stop || synced_at.elapsed() >= INTERVAL,
-            AuditSync::Never => stop,
+            AuditSync::Interval => batch.stop || synced_at.elapsed() >= INTERVAL,
+            AuditSync::Never => batch.stop,
         };
-        let count = batch.len() as u64;
-        let mut result = Ok(());
-        if reopen || failing {
-            if writer.is_dirty() {
-                // What the old file has must not depend on the new one.
-                result = writer.sync();
-            }
-            result = result.and_then(|()| match writer.reopen() {
-                Err(error) if !failing => {
-                    log::error!("audit.file: cannot be opened anew: {error}; the old one stays");
-                    Ok(())
-                }
-                other => other,
-            });
-        }
+        let count = batch.lines.len() as u64;
+        let mut result = begin(&mut writer, &batch);
         if result.is_ok() {
-            result = writer.write(dropped, &mut batch);
+            result = writer.write(batch.dropped, &mut batch.lines);
         }
         if result.is_ok() && due && writer.is_dirty() {
             result = writer.sync();
@@ -210,29 +176,22 @@ fn work(mut writer: Writer, sync: AuditSync, shared: &Shared, on_synced: &OnSync
         }
         match result {
             Ok(()) => {
-                if failing {
+                if batch.failing {
                     log::info!("the audit file is written again");
                     shared.lock().failing = false;
                 }
-                safe += count + dropped;
+                safe += count + batch.dropped;
                 on_synced(safe);
             }
             Err(error) => {
-                if !failing {
+                if !batch.failing {
                     log::error!("the audit file cannot be written: {error}");
                 }
-                let mut queue = shared.lock();
-                queue.failing = true;
-                safe += count - batch.len() as u64;
-                queue.dropped += writer.undone_dropped();
-                // What was not written goes back to the front.
-                while let Some(line) = batch.pop_back() {
-                    queue.lines.push_front(line);
-                }
-                trim(&mut queue);
+                safe += count - batch.lines.len() as u64;
+                give_back(batch.lines, writer.undone_dropped(), shared);
             }
         }
-        if stop {
+        if batch.stop {
             let lost = shared.lock().lines.len();
             if lost > 0 {
                 log::error!("{lost} audit entries could not be written");
@@ -240,4 +199,72 @@ fn work(mut writer: Writer, sync: AuditSync, shared: &Shared, on_synced: &OnSync
             return;
         }
     }
+}
+
+/// What is to be done next, as it was asked for.
+struct Batch {
+    lines: VecDeque<Arc<Entry>>,
+    /// Entries that found no room in the queue.
+    dropped: u64,
+    stop: bool,
+    reopen: bool,
+    /// The last one could not be written.
+    failing: bool,
+}
+
+/// Waits until there is something to do.
+fn next_batch(writer: &Writer, sync: AuditSync, shared: &Shared) -> Batch {
+    let mut queue = shared.lock();
+    // Nothing is tried before this time, however much is queued.
+    let retry_at = queue.failing.then(|| Instant::now() + INTERVAL);
+    while !queue.stop && !queue.reopen && (queue.lines.is_empty() || queue.failing) {
+        let timed = writer.is_dirty() && sync == AuditSync::Interval;
+        let left = match retry_at {
+            Some(at) => at.saturating_duration_since(Instant::now()),
+            None if timed => INTERVAL,
+            None => Duration::MAX,
+        };
+        let (back, timeout) =
+            shared.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner);
+        queue = back;
+        if timeout.timed_out() {
+            break;
+        }
+    }
+    Batch {
+        lines: std::mem::take(&mut queue.lines),
+        dropped: std::mem::take(&mut queue.dropped),
+        stop: queue.stop,
+        reopen: std::mem::take(&mut queue.reopen),
+        failing: queue.failing,
+    }
+}
+
+/// Opens the file anew where that was asked for, or the old one cannot be written.
+fn begin(writer: &mut Writer, batch: &Batch) -> io::Result<()> {
+    if !batch.reopen && !batch.failing {
+        return Ok(());
+    }
+    if writer.is_dirty() {
+        // What the old file has must not depend on the new one.
+        writer.sync()?;
+    }
+    match writer.reopen() {
+        Err(error) if !batch.failing => {
+            log::error!("audit.file: cannot be opened anew: {error}; the old one stays");
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// What was not written goes back to the front.
+fn give_back(mut lines: VecDeque<Arc<Entry>>, dropped: u64, shared: &Shared) {
+    let mut queue = shared.lock();
+    queue.failing = true;
+    queue.dropped += dropped;
+    while let Some(line) = lines.pop_back() {
+        queue.lines.push_front(line);
+    }
+    trim(&mut queue);
 }

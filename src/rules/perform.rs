@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::json::{Json, Object};
 use crate::protocol::bounds;
 
+use super::condition::Condition;
 use super::due::Due;
 use super::engine::{Cx, RuleEngine, STORE_SERVICE, Waiting};
 use super::event::{Event, Warning, make_id};
@@ -53,16 +54,7 @@ impl RuleEngine {
                 }
             }
             Action::CallService { service, method, args } => {
-                let args = self.arguments(execution, args)?;
-                let called = self.call(execution, service, method, &args, cx);
-                let called = called.map_err(|failed| match failed {
-                    CallFailed::NoService => format!("Service not found: {service}"),
-                    CallFailed::NoMethod => format!("Method not found: {service}.{method}"),
-                    CallFailed::Text(text) => text,
-                })?;
-                if let Called::Later = called {
-                    return Ok(After::Wait(service.clone()));
-                }
+                return self.call_service(execution, service, method, args, cx);
             }
             Action::Log { level, message } => {
                 let message = self.text(execution, message)?;
@@ -70,19 +62,7 @@ impl RuleEngine {
                 cx.host.log(*level, &line);
             }
             Action::Conditional { conditions, then, otherwise } => {
-                let mut holds = true;
-                for condition in conditions {
-                    let scope = Scope {
-                        cause: &execution.cause,
-                        facts: &self.facts,
-                        vars: &execution.vars,
-                        lookups: &execution.lookups,
-                    };
-                    if !condition.holds(scope, &mut self.regexes)? {
-                        holds = false;
-                        break;
-                    }
-                }
+                let holds = self.all_hold(execution, conditions)?;
                 if let Some(branch) = if holds { Some(then) } else { otherwise.as_ref() } {
                     execution.push_list(branch, false);
                 }
@@ -103,6 +83,44 @@ impl RuleEngine {
             Action::Broken(text) => return Err((*text).to_owned()),
         }
         Ok(After::Next)
+    }
+
+    fn all_hold(
+        &mut self,
+        execution: &Execution,
+        conditions: &[Condition],
+    ) -> Result<bool, String> {
+        for condition in conditions {
+            // Not by the method: the regular expressions are lent beside it.
+            let scope = Scope {
+                cause: &execution.cause,
+                facts: &self.facts,
+                vars: &execution.vars,
+                lookups: &execution.lookups,
+            };
+            if !condition.holds(scope, &mut self.regexes)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn call_service(
+        &mut self,
+        execution: &mut Execution,
+        service: &str,
+        method: &str,
+        args: &[Operand],
+        cx: &mut Cx<'_>,
+    ) -> Result<After, String> {
+        let args = self.arguments(execution, args)?;
+        match self.call(execution, service, method, &args, cx) {
+            Ok(Called::Now(_)) => Ok(After::Next),
+            Ok(Called::Later) => Ok(After::Wait(service.into())),
+            Err(CallFailed::NoService) => Err(format!("Service not found: {service}")),
+            Err(CallFailed::NoMethod) => Err(format!("Method not found: {service}.{method}")),
+            Err(CallFailed::Text(text)) => Err(text),
+        }
     }
 
     fn scope<'a>(&'a self, execution: &'a Execution) -> Scope<'a> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::index::Index;
 use super::millis::Millis;
 use super::ordered::OrderedKeys;
-use super::schema::{Definition, Generated, OnDelete};
+use super::schema::{Definition, Field, Generated, OnDelete};
 use super::search::SearchIndex;
 use super::sorted::SortedIndex;
 use super::table::{NIL, Slot, Table};
@@ -89,6 +89,28 @@ fn places(indexes: &[Index]) -> HashMap<Box<str>, usize> {
     indexes.iter().enumerate().map(|(at, index)| (index.field().name().into(), at)).collect()
 }
 
+/// One index per field that is to have one; the key's is the table itself.
+fn indexes_of(definition: &Definition, layout: &Layout) -> Vec<Index> {
+    let index = |name: &Box<str>| {
+        let unique = definition.field(name).is_some_and(|field| field.unique);
+        Index::new(layout.field(name), unique)
+    };
+    definition.indexes.iter().filter(|&name| *name != definition.key).map(index).collect()
+}
+
+fn references_of(definition: &Definition, layout: &Layout) -> Vec<Outgoing> {
+    let outgoing = |field: &Field| {
+        let reference = field.reference.as_ref()?;
+        Some(Outgoing {
+            target: reference.bucket.clone(),
+            on_delete: reference.on_delete,
+            index: Index::new(layout.field(&field.name), false),
+            since: 0,
+        })
+    };
+    definition.fields.iter().filter_map(outgoing).collect()
+}
+
 impl Bucket {
     pub(super) fn new(
         id: BucketId,
@@ -107,28 +129,8 @@ impl Bucket {
             definition.fields.iter().filter(|it| it.search).map(|it| it.name.clone()).collect();
         layout.set_searched(searched.clone());
         let fields = definition.fields.iter().map(|field| layout.field(&field.name)).collect();
-        let indexes: Vec<Index> = definition
-            .indexes
-            .iter()
-            .filter(|&name| *name != definition.key)
-            .map(|name| {
-                let unique = definition.field(name).is_some_and(|field| field.unique);
-                Index::new(layout.field(name), unique)
-            })
-            .collect();
-        let references: Vec<Outgoing> = definition
-            .fields
-            .iter()
-            .filter_map(|field| {
-                let reference = field.reference.as_ref()?;
-                Some(Outgoing {
-                    target: reference.bucket.clone(),
-                    on_delete: reference.on_delete,
-                    index: Index::new(layout.field(&field.name), false),
-                    since: 0,
-                })
-            })
-            .collect();
+        let indexes = indexes_of(&definition, &layout);
+        let references = references_of(&definition, &layout);
         Bucket {
             id,
             name: name.into(),

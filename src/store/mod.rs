@@ -9,20 +9,20 @@
 //! Files from the ground up; each imports only what stands above its line:
 //!
 //! 1. `filter/search`, `filter/term`, `growing`, `key`, `millis`, `owner`, `pattern`,
-//!    `pattern/parse`, `release`, `row`, `row/patch`, `rows/template`, `schema`, `schema/date`,
+//!    `pattern/named`, `release`, `row`, `row/patch`, `rows/template`, `schema`, `schema/date`,
 //!    `schema/error`, `schema/issues`, `schema/ttl`, `search/words`, `sorted/encode`
-//! 2. `aggregate`, `change`, `data`, `filter/compile`, `filter/look`, `pattern/linear`,
-//!    `pattern/program`, `schema/format`, `schema/lifetime`, `table`
-//! 3. `dangling`, `edit`, `edit/apply`, `guard`, `ordered`, `pattern/vm`, `ranges`,
-//!    `schema/field`
-//! 4. `index`, `sorted`
+//! 2. `aggregate`, `change`, `data`, `filter/compile`, `filter/look`, `pattern/parse`,
+//!    `schema/format`, `schema/lifetime`, `table`
+//! 3. `dangling`, `edit`, `edit/apply`, `guard`, `ordered`, `pattern/linear`,
+//!    `pattern/program`, `ranges`, `schema/field`
+//! 4. `index`, `pattern/vm`, `sorted`
 //! 5. `search`
 //! 6. `filter`
 //! 7. `rows`
 //! 8. `schema/definition`, `schema/known`
 //! 9. `bucket`, `schema/normal`, `schema/validate`
-//! 10. `changeset`, `draft/owned`, `edit/expect`, `key_order`, `read`, `remains`, `rows/bound`,
-//!     `rows/set`
+//! 10. `changeset`, `draft/computed`, `draft/owned`, `edit/expect`, `key_order`, `read`,
+//!     `remains`, `rows/bound`, `rows/set`
 //! 11. `draft`, `draft/many`, `owners`, `shown`, `sorted/walk`
 //! 12. `commit`, `draft/overlay`, `limit`
 //! 13. `draft/evict`, `draft/finish`, `draft/references`, `draft/unique`

@@ -191,21 +191,7 @@ impl Row {
         let problems = reader.problems.len();
         let got = || if self.secret { shown_kind(value).to_owned() } else { shown(value) };
         match self.kind {
-            // The reference's own words, which name the key themselves.
-            Kind::Integer { .. } if self.path == "port" => {
-                if integer(value).is_none_or(|port| port > 65_535.0) {
-                    let given = value.as_str().map_or_else(|| shown(value), str::to_owned);
-                    // The number is right: it is the quotes that are not.
-                    let is_quoted = value.as_str().is_some_and(|text| text.parse::<u16>().is_ok());
-                    let text = match is_quoted {
-                        true => format!(
-                            "Invalid port: \"{given}\" is a string (must be integer 0-65535, without quotes)"
-                        ),
-                        false => format!("Invalid port: {given} (must be integer 0-65535)"),
-                    };
-                    reader.at("", |reader| reader.problem(text));
-                }
-            }
+            Kind::Integer { .. } if self.path == "port" => check_port(value, reader),
             Kind::Integer { min, max, zero } => match integer(value) {
                 Some(number)
                     if (min as f64..=max as f64).contains(&number)
@@ -239,31 +225,29 @@ impl Row {
                 }
             }
             Kind::Any(_) => {}
-            _ => {
-                let fits = match self.kind {
-                    Kind::Boolean => value.as_bool().is_some(),
-                    Kind::Positive { max } => {
-                        value.as_number().is_some_and(|number| number > 0.0 && number <= max)
-                    }
-                    Kind::Choice(words) => value.as_str().is_some_and(|word| words.contains(&word)),
-                    Kind::Array(_) => value.as_array().is_some(),
-                    Kind::Switch => value.as_bool().is_some() || value.as_object().is_some(),
-                    Kind::AutoSwitch => {
-                        value.as_bool().is_some()
-                            || value.as_object().is_some()
-                            || value.as_str() == Some("auto")
-                    }
-                    Kind::OffOrSection => {
-                        value.as_bool() == Some(false) || value.as_object().is_some()
-                    }
-                    _ => value.as_object().is_some(),
-                };
-                if !fits {
-                    reader.problem(format!("expected {}, got {}", self.expected(), got()));
-                }
-            }
+            _ if self.fits(value) => {}
+            _ => reader.problem(format!("expected {}, got {}", self.expected(), got())),
         }
         reader.problems.len() == problems
+    }
+
+    /// Whether a value is of a kind about which there is nothing else to say.
+    fn fits(&self, value: &Json) -> bool {
+        let is_section = value.as_object().is_some();
+        match self.kind {
+            Kind::Boolean => value.as_bool().is_some(),
+            Kind::Positive { max } => {
+                value.as_number().is_some_and(|number| number > 0.0 && number <= max)
+            }
+            Kind::Choice(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+            Kind::Array(_) => value.as_array().is_some(),
+            Kind::Switch => value.as_bool().is_some() || is_section,
+            Kind::AutoSwitch => {
+                value.as_bool().is_some() || is_section || value.as_str() == Some("auto")
+            }
+            Kind::OffOrSection => value.as_bool() == Some(false) || is_section,
+            _ => is_section,
+        }
     }
 
     /// What is allowed, for messages and the documentation.
@@ -344,4 +328,21 @@ pub(crate) fn row(path: &str) -> Option<&'static Row> {
 /// The names that may stand in a section.
 pub(crate) fn names_in(section: &str) -> impl Iterator<Item = &'static str> {
     rows().filter(move |row| row.section() == section).map(Row::name)
+}
+
+/// In the reference's own words, which name the key themselves.
+fn check_port(value: &Json, reader: &mut Reader) {
+    if integer(value).is_some_and(|port| port <= 65_535.0) {
+        return;
+    }
+    let given = value.as_str().map_or_else(|| shown(value), str::to_owned);
+    // The number is right: it is the quotes that are not.
+    let is_quoted = value.as_str().is_some_and(|text| text.parse::<u16>().is_ok());
+    let text = match is_quoted {
+        true => format!(
+            "Invalid port: \"{given}\" is a string (must be integer 0-65535, without quotes)"
+        ),
+        false => format!("Invalid port: {given} (must be integer 0-65535)"),
+    };
+    reader.at("", |reader| reader.problem(text));
 }

@@ -5,6 +5,7 @@
 //! key it touched is to have. What comes out is the net effect per key, as a
 //! [`ChangeSet`]. A draft that is dropped has done nothing.
 
+mod computed;
 mod edit;
 mod evict;
 mod finish;

@@ -1,5 +1,6 @@
 //! Insert, update and delete against the overlay.
 
+use super::computed::add_computed_references;
 use super::many::{Inserted, OnConflict, already_exists};
 use super::overlay::Entry;
 use super::{BoundRules, Decided, Draft, Mode, known, unique_violation};
@@ -12,9 +13,7 @@ use crate::store::row::Patch;
 use crate::store::rows::set_by_server;
 use crate::store::schema::{Generated, OnDuplicate, validate};
 use crate::store::table::Slot;
-use crate::store::{
-    Bucket, BucketId, Effect, Key, Lookup, Row, RowBuilder, Store, WriteCx, WriteKind,
-};
+use crate::store::{Bucket, BucketId, Effect, Key, Row, RowBuilder, Store, WriteCx, WriteKind};
 
 /// Fields that only the store writes. `_expiresAt` is not among them.
 const OWN: [&str; 3] = ["_version", "_createdAt", "_updatedAt"];
@@ -79,26 +78,10 @@ impl Draft {
         if let Some(rules) = &rules {
             self.require_insert(bucket, (&key, old), &row, rules, how)?;
         }
-        match how {
-            Some(OnConflict::Error) if there => return Err(already_exists(bucket, &key)),
-            Some(OnConflict::Skip) if there => return Ok(Inserted::Skipped),
-            Some(OnConflict::Replace) if there => check_replace(bucket, &key)?,
-            _ => {}
+        if there && how == Some(OnConflict::Skip) {
+            return Ok(Inserted::Skipped);
         }
-        if self.mode.checks_at_once() {
-            self.check_unique(bucket, &key, &row, there)?;
-            self.check_computed_references(store, bucket, None, &row)?;
-            if there && bucket.definition.on_duplicate == OnDuplicate::Error {
-                return Err(already_exists(bucket, &key));
-            }
-        }
-        let replaces = match how {
-            None => self.mode.checks_at_once(),
-            how => how == Some(OnConflict::Replace),
-        };
-        if there && replaces {
-            self.require_own(store, bucket, &key)?;
-        }
+        self.check_place(store, bucket, (&key, there), &row, how)?;
         if self.mode.checks_at_once() && !there {
             self.make_room(bucket, 1);
         }
@@ -123,6 +106,37 @@ impl Draft {
         entry.written = written;
         entry.evicted = false;
         Ok(if there { Inserted::Replaced(row) } else { Inserted::New(row) })
+    }
+
+    /// Whether a record may come to be under its key, where one may be `there`.
+    fn check_place(
+        &self,
+        store: &Store,
+        bucket: &Bucket,
+        (key, there): (&Key, bool),
+        row: &Row,
+        how: Option<OnConflict>,
+    ) -> Result<(), OpError> {
+        match how {
+            Some(OnConflict::Error) if there => return Err(already_exists(bucket, key)),
+            Some(OnConflict::Replace) if there => check_replace(bucket, key)?,
+            _ => {}
+        }
+        if self.mode.checks_at_once() {
+            self.check_unique(bucket, key, row, there)?;
+            self.check_computed_references(store, bucket, None, row)?;
+            if there && bucket.definition.on_duplicate == OnDuplicate::Error {
+                return Err(already_exists(bucket, key));
+            }
+        }
+        let replaces = match how {
+            None => self.mode.checks_at_once(),
+            how => how == Some(OnConflict::Replace),
+        };
+        if there && replaces {
+            self.require_own(store, bucket, key)?;
+        }
+        Ok(())
     }
 
     /// What row rules say to a new record, and to taking the place of an old one.
@@ -190,21 +204,6 @@ impl Draft {
             Some(guard) => guard.compute(&bucket.layout, row, old, self.write_cx()),
             None => row,
         }
-    }
-
-    /// The references among the values that were computed just now.
-    fn check_computed_references(
-        &self,
-        store: &Store,
-        bucket: &Bucket,
-        old: Option<&Row>,
-        row: &Row,
-    ) -> Result<(), OpError> {
-        computed_references(bucket, old, row).into_iter().try_for_each(|at| {
-            let outgoing = bucket.references.get(at).ok_or_else(OpError::internal)?;
-            let value = row.field(outgoing.index.field()).unwrap_or(Raw::NULL);
-            self.check_reference(store, bucket, outgoing, &Lookup::from(value))
-        })
     }
 
     /// A record is to go, because somebody asked for it or refers to it.
@@ -478,41 +477,4 @@ pub(super) fn written_references(bucket: &Bucket, data: &Data<'_>) -> Vec<usize>
         .filter(|(_, outgoing)| written(outgoing.index.field().name()))
         .map(|(at, _)| at)
         .collect()
-}
-
-/// The references whose value was computed and is another one now, as positions
-/// among the bucket's, ascending.
-fn computed_references(bucket: &Bucket, old: Option<&Row>, row: &Row) -> Vec<usize> {
-    if bucket.guard.is_none() {
-        return Vec::new();
-    }
-    let text = |row: &Row, field| {
-        let value = row.field(field).filter(|value| !value.is_null());
-        value.map(|value| value.text().to_owned())
-    };
-    let references = bucket.references.iter().enumerate();
-    references
-        .filter(|(_, outgoing)| {
-            let field = outgoing.index.field();
-            let now = text(row, field);
-            bucket.is_computed(field.name())
-                && now.is_some()
-                && now != old.and_then(|old| text(old, field))
-        })
-        .map(|(at, _)| at)
-        .collect()
-}
-
-fn add_computed_references(
-    bucket: &Bucket,
-    old: Option<&Row>,
-    row: &Row,
-    written: &mut Vec<usize>,
-) {
-    let computed = computed_references(bucket, old, row);
-    if !computed.is_empty() {
-        written.extend(computed);
-        written.sort_unstable();
-        written.dedup();
-    }
 }

@@ -11,6 +11,7 @@
 use crate::budget::{Budget, UNITS_PER_MATCHER_STEP};
 
 mod linear;
+mod named;
 mod parse;
 mod program;
 mod vm;

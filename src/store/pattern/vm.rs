@@ -1,7 +1,7 @@
 //! The backtracking matcher: an explicit stack of alternatives, a trail of
 //! register changes to undo, and a budget of steps.
 
-use super::parse::is_word;
+use super::named::is_word;
 use super::program::{Inst, Program};
 
 /// The budget is used up.
@@ -96,26 +96,10 @@ impl Machine<'_> {
         let holds = |condition: bool| if condition { Step::To(pc + 1, pos) } else { Step::Failed };
         Ok(match inst {
             Inst::Match => Step::Matched,
-            Inst::Unit { set, back } => {
-                let at = if *back { pos.checked_sub(1) } else { Some(pos) };
-                let unit = at.and_then(|at| self.text.get(at));
-                let set = self.program.sets.get(*set);
-                match (unit, set) {
-                    (Some(unit), Some(set)) if set.contains(*unit) => {
-                        Step::To(pc + 1, if *back { pos - 1 } else { pos + 1 })
-                    }
-                    _ => Step::Failed,
-                }
-            }
+            Inst::Unit { set, back } => self.unit(*set, *back, pc, pos),
             Inst::Start => holds(pos == 0),
             Inst::End => holds(pos == self.text.len()),
-            Inst::WordBoundary { negative } => {
-                let word = |at: Option<usize>| {
-                    at.and_then(|at| self.text.get(at)).is_some_and(|unit| is_word(*unit))
-                };
-                let boundary = word(pos.checked_sub(1)) != word(Some(pos));
-                holds(boundary != *negative)
-            }
+            Inst::WordBoundary { negative } => holds(self.is_boundary(pos) != *negative),
             Inst::Split { first, second } => {
                 self.choose(*second, pos);
                 Step::To(*first, pos)
@@ -168,6 +152,26 @@ impl Machine<'_> {
                 Step::To(*test, pos)
             }
         })
+    }
+
+    /// One unit of a set, forwards or backwards.
+    fn unit(&self, set: usize, back: bool, pc: usize, pos: usize) -> Step {
+        let at = if back { pos.checked_sub(1) } else { Some(pos) };
+        let unit = at.and_then(|at| self.text.get(at));
+        match (unit, self.program.sets.get(set)) {
+            (Some(unit), Some(set)) if set.contains(*unit) => {
+                Step::To(pc + 1, if back { pos - 1 } else { pos + 1 })
+            }
+            _ => Step::Failed,
+        }
+    }
+
+    /// Whether a word begins or ends here.
+    fn is_boundary(&self, pos: usize) -> bool {
+        let word = |at: Option<usize>| {
+            at.and_then(|at| self.text.get(at)).is_some_and(|unit| is_word(*unit))
+        };
+        word(pos.checked_sub(1)) != word(Some(pos))
     }
 
     /// The text of a group again; a group that took no part is empty.

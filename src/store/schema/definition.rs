@@ -87,36 +87,19 @@ impl Definition {
         let max_size = at.number("maxSize").map_err(|error| place("maxSize", error))?;
         let persistent = at.flag("persistent").map_err(|error| place("persistent", error))?;
         let lifetime = Lifetime::parse(&supplied, persistent)?;
-        let on_duplicate = at
-            .choice(
-                "onDuplicateKey",
-                "behaviour",
-                &[("replace", OnDuplicate::Replace), ("error", OnDuplicate::Error)],
-            )
-            .map_err(|error| place("onDuplicateKey", error))?;
+        let choices = [("replace", OnDuplicate::Replace), ("error", OnDuplicate::Error)];
+        let on_duplicate = at.choice("onDuplicateKey", "behaviour", &choices);
+        let on_duplicate = on_duplicate.map_err(|error| place("onDuplicateKey", error))?;
         if supplied.get("validate").is_some_and(|value| !value.is_null()) {
             return Err(DefinitionError::at("validate", "a function cannot be given as JSON"));
         }
-        let rows = supplied.get("rows").map(|rows| RowRules::parse(rows, &key, &fields));
-        let rows = rows.transpose().map_err(|issues| DefinitionError {
-            path: None,
-            reason: issues.join("; "),
-            message: None,
-        })?;
-        let mut indexes: Vec<Box<str>> = Vec::new();
-        let unique = fields.iter().filter(|field| field.unique).map(|field| field.name.clone());
-        let mut known = HashSet::new();
-        for name in listed.into_iter().chain(unique) {
-            if known.insert(name.clone()) {
-                indexes.push(name);
-            }
-        }
+        let rows = parse_rows(&supplied, &key, &fields)?;
         let places = fields.iter().enumerate().map(|(at, field)| (field.name.clone(), at));
         Ok(Definition {
             key,
             places: places.collect(),
+            indexes: indexed(listed, &fields),
             fields,
-            indexes,
             sorted,
             ordered: supplied.get("etsType").and_then(Json::as_str) == Some("ordered_set"),
             persistent: persistent.unwrap_or(true),
@@ -359,4 +342,24 @@ fn check_key_type(fields: &[Field], key: &str) -> Result<(), DefinitionError> {
         )),
         _ => Ok(()),
     }
+}
+
+fn parse_rows(
+    supplied: &Object,
+    key: &str,
+    fields: &[Field],
+) -> Result<Option<RowRules>, DefinitionError> {
+    let rows = supplied.get("rows").map(|rows| RowRules::parse(rows, key, fields));
+    rows.transpose().map_err(|issues| DefinitionError {
+        path: None,
+        reason: issues.join("; "),
+        message: None,
+    })
+}
+
+/// Fields with an index: those that are listed, and those that are unique.
+fn indexed(listed: Vec<Box<str>>, fields: &[Field]) -> Vec<Box<str>> {
+    let unique = fields.iter().filter(|field| field.unique).map(|field| field.name.clone());
+    let mut known = HashSet::new();
+    listed.into_iter().chain(unique).filter(|name| known.insert(name.clone())).collect()
 }

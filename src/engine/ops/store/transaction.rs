@@ -159,39 +159,55 @@ fn parse_step(at: usize, raw: Raw<'_>) -> Result<Step<'_>, OpError> {
     if bucket.is_empty() {
         return fail("missing or invalid \"bucket\"");
     }
+    let action = match many {
+        Some(kind) => parse_many(at, raw, &op, kind)?,
+        None => parse_action(at, raw, &op)?,
+    };
+    Ok(Step { bucket: bucket.into(), action })
+}
+
+/// A member that is not `null`.
+fn member(raw: Raw<'_>, name: &str) -> Option<Json> {
+    raw.get(name).filter(|value| !value.is_null()).map(Raw::to_json)
+}
+
+fn object<'r>(at: usize, raw: Raw<'r>, op: &str, name: &str) -> Result<Raw<'r>, OpError> {
+    let object = raw.get(name).filter(|value| value.kind() == Kind::Object);
+    object.map_or_else(|| fail_with(at, op, &format!("{name}\" object")), Ok)
+}
+
+/// An operation on many records.
+fn parse_many<'r>(
+    at: usize,
+    raw: Raw<'r>,
+    op: &str,
+    kind: ManyKind,
+) -> Result<Action<'r>, OpError> {
+    let filter = match kind.is_filtered() {
+        true => Some(object(at, raw, op, "filter")?),
+        false => None,
+    };
+    let data = Given::of_raw(raw.get("data"));
+    let many = Many::parse(kind, data, || Ok(()), &|name: &str| member(raw, name));
+    Ok(Action::Many(many.map_err(|error| located(at, error))?, filter))
+}
+
+/// Any other.
+fn parse_action<'r>(at: usize, raw: Raw<'r>, op: &str) -> Result<Action<'r>, OpError> {
     let key = || {
         let key = raw.get("key").filter(|key| !key.is_null()).map(Lookup::from);
-        key.map_or_else(|| fail_with(at, &op, "key"), Ok)
+        key.map_or_else(|| fail_with(at, op, "key"), Ok)
     };
-    let object = |name: &str| {
-        let object = raw.get(name).filter(|value| value.kind() == Kind::Object);
-        object.map_or_else(|| fail_with(at, &op, &format!("{name}\" object")), Ok)
-    };
-    let member = |name: &str| raw.get(name).filter(|value| !value.is_null()).map(Raw::to_json);
+    let object = |name: &str| object(at, raw, op, name);
     let at_step = |error: OpError| located(at, error);
-    let expect = || Expect::parse(member("expect").as_ref()).map_err(at_step);
-    if is_find {
-        if has("filter") {
-            object("filter")?;
-        }
-        let query = AdHoc::parse(member).map_err(at_step)?;
-        return Ok(Step { bucket: bucket.into(), action: Action::Find(Box::new(query)) });
-    }
-    if let Some(kind) = many {
-        let filter = match kind.is_filtered() {
-            true => Some(object("filter")?),
-            false => None,
-        };
-        let many = Many::parse(kind, Given::of_raw(raw.get("data")), || Ok(()), &member);
-        let action = Action::Many(many.map_err(at_step)?, filter);
-        return Ok(Step { bucket: bucket.into(), action });
-    }
-    let action = match &*op {
+    let expect = || Expect::parse(member(raw, "expect").as_ref()).map_err(at_step);
+    let filter = || raw.get("filter").filter(|filter| !filter.is_null());
+    Ok(match op {
         "get" => Action::Get(key()?),
         "insert" => Action::Insert(object("data")?),
         "update" => {
             let key = key()?;
-            let apply = member("apply");
+            let apply = member(raw, "apply");
             let data = match apply.is_some() && raw.get("data").is_none_or(Raw::is_null) {
                 true => Data::default(),
                 false => Data::from(object("data")?),
@@ -203,16 +219,22 @@ fn parse_step(at: usize, raw: Raw<'_>) -> Result<Step<'_>, OpError> {
         "delete" => Action::Delete(key()?, expect()?),
         "where" => Action::Where(object("filter")?),
         "findOne" => Action::FindOne(object("filter")?),
-        // The names were checked above; this is "count".
-        _ => match raw.get("filter") {
-            Some(filter) if !filter.is_null() => {
-                let _ = object("filter")?;
+        "find" => {
+            if filter().is_some() {
+                object("filter")?;
+            }
+            let query = AdHoc::parse(|name: &str| member(raw, name)).map_err(at_step)?;
+            Action::Find(Box::new(query))
+        }
+        // The names were checked before; this is "count".
+        _ => match filter() {
+            Some(filter) => {
+                object("filter")?;
                 Action::Count(Some(filter))
             }
-            _ => Action::Count(None),
+            None => Action::Count(None),
         },
-    };
-    Ok(Step { bucket: bucket.into(), action })
+    })
 }
 
 /// The error of a member of an operation, with where it stands.
