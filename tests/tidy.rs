@@ -407,8 +407,8 @@ fn nothing_is_too_long_to_be_read() {
     assert!(past.is_empty(), "no longer too long, to be taken off the list: {past:?}");
 }
 
-/// What is longer, with its length: tables of a row per operation, and what nobody
-/// has split yet. Nothing is added here.
+/// What is longer, with its length: a table of a row per operation. Nothing is
+/// added here.
 const LONGER: [(&str, usize); 2] =
     [("protocol::fields::fields", 115), ("server::assemble::transport", 122)];
 

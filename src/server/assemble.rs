@@ -20,7 +20,7 @@ use crate::net::http::door::Doors;
 use crate::net::{self, Remote, Transport};
 use crate::query::{self, ViewLimits, Views};
 use crate::spelling::UnknownMember;
-use crate::storage::{MAX_BACKLOG_BYTES, Origin};
+use crate::storage::{Document, MAX_BACKLOG_BYTES, Origin};
 use crate::store::schema::{Definition, DefinitionError, MAX_ISSUES, unknown_members, warnings};
 use crate::store::{BucketId, Commit, Store};
 
@@ -29,7 +29,7 @@ use crate::store::{BucketId, Commit, Store};
 const RESERVED_FILES: u64 = 64;
 
 /// The configured queries and those that were defined over the wire.
-fn queries(met: &Met, store: &Store) -> Result<Views, ConfigError> {
+fn views(met: &Met, store: &Store) -> Result<Views, ConfigError> {
     let mut views = Views::new(ViewLimits::default());
     let mut problems = Vec::new();
     for definitions::Definition { name, body, origin, .. } in &met.definitions {
@@ -137,15 +137,62 @@ fn settle_origins(engine: &mut Engine, config: &Config, origins: &[(BucketId, Or
     }
 }
 
+fn failed(step: &str, error: &dyn std::fmt::Display) -> StartError {
+    StartError::Failed { step: step.into(), reason: error.to_string() }
+}
+
+/// What is configured beside buckets, and what of it was stored.
+struct Everything {
+    buckets: Vec<Commit>,
+    sets: Met,
+    queries: Met,
+    procedures: Met,
+    logic: logic::AllMet,
+    /// Stored documents that are none of these.
+    others: Vec<Document>,
+}
+
+impl Everything {
+    fn meet(
+        config: &Config,
+        store: &mut Store,
+        mut documents: Vec<Document>,
+    ) -> Result<(Everything, Views), ConfigError> {
+        let buckets = configure(store, config)?;
+        let sets = sets::meet(config, store, &mut documents)?;
+        let queries = definitions::meet("query", &config.queries, &mut documents)?;
+        let views = views(&queries, store)?;
+        let procedures = procedures::meet(config, &mut documents)?;
+        let logic = logic::meet(config, &mut documents)?;
+        let met = Everything { buckets, sets, queries, procedures, logic, others: documents };
+        Ok((met, views))
+    }
+
+    /// What differs from what was stored is stored.
+    fn log(&mut self, engine: &mut Engine, config: &Config, origins: &[(BucketId, Origin)]) {
+        engine.log_configured(&self.buckets);
+        settle_origins(engine, config, origins);
+        self.sets.log(engine);
+        self.queries.log(engine);
+        self.procedures.log(engine);
+        self.logic.iter().for_each(|(_, met)| met.log(engine));
+        engine.recovered(std::mem::take(&mut self.others));
+    }
+
+    /// Switches on what is told apart from its definitions.
+    fn start(&self, config: &Config, engine: &mut Engine) -> Result<(), StartError> {
+        sets::start(config, &self.sets, engine)?;
+        logic::start(config, &self.logic, engine)?;
+        rules::start(config, engine)?;
+        Ok(procedures::start(config, &self.procedures, engine)?)
+    }
+}
+
 /// The engine with everything that is configured, and the transport around it.
 pub(super) fn transport(
     config: &Config,
     loading: Loading,
 ) -> Result<(Transport<Hosted>, Option<Durable>), StartError> {
-    let failed = |step: &str, error: &dyn std::fmt::Display| StartError::Failed {
-        step: step.into(),
-        reason: error.to_string(),
-    };
     let max_connections = most_connections(config)?;
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| failed("randomness", &error))?;
@@ -156,16 +203,11 @@ pub(super) fn transport(
     let external = external(config)?;
     let mut recovered =
         durable::open(&config.persistence, Some(config.store.history_bytes), loading)?;
-    let mut store =
-        recovered.as_mut().map(|found| std::mem::take(&mut found.store)).unwrap_or_default();
-    let configured = configure(&mut store, config)?;
-    let mut documents =
-        recovered.as_mut().map(|found| std::mem::take(&mut found.documents)).unwrap_or_default();
-    let sets_met = sets::meet(config, &store, &mut documents)?;
-    let met = definitions::meet("query", &config.queries, &mut documents)?;
-    let views = queries(&met, &store)?;
-    let procedures_met = procedures::meet(config, &mut documents)?;
-    let met_logic = logic::meet(config, &mut documents)?;
+    let (mut store, documents) = match &mut recovered {
+        Some(found) => (std::mem::take(&mut found.store), std::mem::take(&mut found.documents)),
+        None => Default::default(),
+    };
+    let (mut met, views) = Everything::meet(config, &mut store, documents)?;
     let mut engine = Engine::new(engine_options(config, seed), store, now);
     engine.set_views(views);
     engine.limit_data(config.limits.max_data_bytes.and_then(super::memory::bytes_of));
@@ -173,59 +215,71 @@ pub(super) fn transport(
     let options = net_options(config, max_connections, gate_output);
     let mut transport = Transport::new(options, Hosted::new(engine))
         .map_err(|error| failed("transport", &error))?;
-    let mut durable = None;
     let location = recovered.as_ref().map(|found| &found.location);
-    let (database, backups) = (location.map(|it| it.file.clone()), location.map(|it| it.backups()));
-    if let Some(mut recovered) = recovered {
-        let engine = &transport.app().engine;
-        let past = engine
-            .recall(recovered.last, |visit| recovered.journal.past(visit))
-            .map_err(|error| failed("storage", &error))?;
-        let epochs = recovered.journal.epochs();
-        let started = Durable::start(
-            recovered.journal,
-            recovered.lock,
-            transport.durability(),
-            (transport.remote(), crate::storage::directory_of(&recovered.location.file)),
-        )
-        .map_err(|error| failed("storage", &error))?;
-        transport.durability().raise(recovered.last).map_err(|error| failed("storage", &error))?;
-        let engine = &mut transport.app_mut().engine;
-        let writer = Box::new(started.writer());
-        engine.set_log(writer, MAX_BACKLOG_BYTES, recovered.last, recovered.origins.clone());
-        engine.set_past(epochs, past);
-        engine.log_configured(&configured);
-        settle_origins(engine, config, &recovered.origins);
-        #[cfg(feature = "sqlite")]
-        engine.set_backups(crate::storage::Backups::of_own(&recovered.location));
-        sets_met.log(engine);
-        met.log(engine);
-        procedures_met.log(engine);
-        met_logic.iter().for_each(|(_, met)| met.log(engine));
-        engine.recovered(documents);
-        engine.restore_orphans(|query| config.queries.get(query).is_some());
-        durable = Some(started);
-    }
+    let probe = Probe::new(location.map(|it| it.file.clone()), location.map(|it| it.backups()));
+    let durable = match recovered {
+        Some(recovered) => Some(write_on(&mut transport, recovered, config, &mut met)?),
+        None => None,
+    };
+    watch(&mut transport, durable.as_ref(), probe, config);
     let remote = transport.remote();
-    let held = transport.held();
-    let counters = transport.counters();
     let hosted = transport.app_mut();
-    hosted.engine.set_held(held);
-    let storage = durable.as_ref().map(|durable: &Durable| durable.writer().stats());
-    let probe = Probe::new(database, backups);
-    let look = probe.clone();
-    hosted.engine.set_probe(Arc::new(move || look.look()), config.metrics.is_some());
-    if crate::logging::is_installed() {
-        hosted.engine.set_log_filter(Box::new(crate::logging::set_filter));
-    }
-    hosted.engine.set_world(Box::new(move || world::ask(&counters, storage.as_deref(), &probe)));
     authentication(config, external, &mut hosted.engine)?;
-    sets::start(config, &sets_met, &mut hosted.engine)?;
-    logic::start(config, &met_logic, &mut hosted.engine)?;
-    rules::start(config, &mut hosted.engine)?;
-    procedures::start(config, &procedures_met, &mut hosted.engine)?;
+    met.start(config, &mut hosted.engine)?;
     hosted.audit_file = audit(config, &mut hosted.engine, remote)?;
     Ok((transport, durable))
+}
+
+/// Gives the engine its past, and a log that goes on where the stored one ends.
+fn write_on(
+    transport: &mut Transport<Hosted>,
+    mut recovered: durable::Recovered,
+    config: &Config,
+    met: &mut Everything,
+) -> Result<Durable, StartError> {
+    let storage = |error: &dyn std::fmt::Display| failed("storage", error);
+    let past = transport
+        .app()
+        .engine
+        .recall(recovered.last, |visit| recovered.journal.past(visit))
+        .map_err(|error| storage(&error))?;
+    let epochs = recovered.journal.epochs();
+    let started = Durable::start(
+        recovered.journal,
+        recovered.lock,
+        transport.durability(),
+        (transport.remote(), crate::storage::directory_of(&recovered.location.file)),
+    )
+    .map_err(|error| storage(&error))?;
+    transport.durability().raise(recovered.last).map_err(|error| storage(&error))?;
+    let engine = &mut transport.app_mut().engine;
+    let writer = Box::new(started.writer());
+    engine.set_log(writer, MAX_BACKLOG_BYTES, recovered.last, recovered.origins.clone());
+    engine.set_past(epochs, past);
+    #[cfg(feature = "sqlite")]
+    engine.set_backups(crate::storage::Backups::of_own(&recovered.location));
+    met.log(engine, config, &recovered.origins);
+    engine.restore_orphans(|query| config.queries.get(query).is_some());
+    Ok(started)
+}
+
+/// What the engine may ask about the world around it.
+fn watch(
+    transport: &mut Transport<Hosted>,
+    durable: Option<&Durable>,
+    probe: Arc<Probe>,
+    config: &Config,
+) {
+    let (held, counters) = (transport.held(), transport.counters());
+    let engine = &mut transport.app_mut().engine;
+    engine.set_held(held);
+    let look = Arc::clone(&probe);
+    engine.set_probe(Arc::new(move || look.look()), config.metrics.is_some());
+    if crate::logging::is_installed() {
+        engine.set_log_filter(Box::new(crate::logging::set_filter));
+    }
+    let storage = durable.map(|durable| durable.writer().stats());
+    engine.set_world(Box::new(move || world::ask(&counters, storage.as_deref(), &probe)));
 }
 
 /// As many as descriptors allow, unless it is configured.

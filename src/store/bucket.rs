@@ -91,11 +91,12 @@ fn places(indexes: &[Index]) -> HashMap<Box<str>, usize> {
 
 /// One index per field that is to have one; the key's is the table itself.
 fn indexes_of(definition: &Definition, layout: &Layout) -> Vec<Index> {
-    let index = |name: &Box<str>| {
+    let index = |name: &str| {
         let unique = definition.field(name).is_some_and(|field| field.unique);
         Index::new(layout.field(name), unique)
     };
-    definition.indexes.iter().filter(|&name| *name != definition.key).map(index).collect()
+    let others = definition.indexes.iter().filter(|&name| *name != definition.key);
+    others.map(|name| index(name)).collect()
 }
 
 fn references_of(definition: &Definition, layout: &Layout) -> Vec<Outgoing> {
