@@ -10,12 +10,15 @@ const web = new URL("../../src/web/", import.meta.url);
 const check = process.argv.includes("--check");
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
-/** Tabs that are loaded by themselves; each has in it what only tabs import. */
-const TABS = ["tabs/now.js", "tabs/data.js", "tabs/more.js"];
-async function joined(at) {
-  const { outputFiles, metafile } = await build({ entryPoints: [at.pathname], bundle: true, format: "esm", write: false, metafile: true, external: ["../ui.js", "../noexd.js"], target: "es2022", charset: "utf8", logLevel: "error" });
-  const parts = Object.keys(metafile.inputs).map((name) => `tabs/${name.split("/").pop()}`).sort();
-  return [outputFiles[0].text, parts];
+/** What is served as one file each, because it is loaded together or shares words: the shell with ui.js in it, and tabs. */
+const JOINED = ["main.js", "tabs/now.js", "tabs/more.js"];
+async function joined(at, from) {
+  const { outputFiles, metafile } = await build({
+    entryPoints: [at.pathname], bundle: true, format: "esm", write: false, metafile: true, target: "es2022", charset: "utf8", logLevel: "error", absWorkingDir: from.pathname,
+    external: at.pathname.endsWith("/main.js") ? ["./noexd.js", "./vendor/*", "./tabs/*"] : ["../ui.js", "../noexd.js"],
+  });
+  // ui.js is served inside of main.js.
+  return [outputFiles[0].text.replaceAll('"../ui.js"', '"../main.js"'), Object.keys(metafile.inputs).sort()];
 }
 
 /** Property names stay: what is served is the same module for whoever reads it. */
@@ -77,12 +80,12 @@ async function page() {
   const libraries = (await readdir(vendor)).filter((name) => name != "vendor.json").map((name) => [name.endsWith(".js") ? `vendor/${name}` : name, new URL(name, vendor)]);
   const all = {};
   for (const [name, at] of [...sources, ...libraries].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    if (name.startsWith("tabs/") && !TABS.includes(name)) continue;
+    if ((name.startsWith("tabs/") || name == "ui.js") && !JOINED.includes(name)) continue;
     const source = await readFile(at);
     let result = source;
     let of;
-    if (TABS.includes(name)) {
-      const [text, parts] = await joined(at);
+    if (JOINED.includes(name)) {
+      const [text, parts] = await joined(at, from);
       of = Object.fromEntries(await Promise.all(parts.filter((part) => part != name).map(async (part) => [part, sha256(await readFile(new URL(part, from)))])));
       result = markup(await script(text));
     } else if (name.endsWith(".css")) result = style(source);

@@ -27,8 +27,8 @@ macro_rules! files {
 }
 
 files! {
-    "index.html" "console.css" "icon.svg" "main.js" "ui.js" "ops.json"
-    "tabs/now.js" "tabs/data.js" "tabs/more.js" "LICENSES.txt" "vendor/preact.js" "vendor/hooks.js" "vendor/htm.js"
+    "index.html" "console.css" "icon.svg" "main.js" "ops.json"
+    "tabs/now.js" "tabs/more.js" "LICENSES.txt" "vendor/preact.js" "vendor/hooks.js" "vendor/htm.js"
 }
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";

@@ -5,6 +5,9 @@ import {
   Why, app, ask, change, copy, count, endActing, fail, go, html, isTyping, may, readRoute, render, report, span, tier, token, unlock, unnote, useApp, useEffect, useLayoutEffect, useRef, useState,
 } from "./ui.js";
 
+// Served in one file with it.
+export * from "./ui.js";
+
 const TABS = [
   ["now", "Now", "n", "read"], ["data", "Data", "d", "read"], ["views", "Live views", "v", "admin"], ["slow", "Who is slow", "w", "admin"],
   ["rules", "Rules", "r", "read"], ["logic", "Procedures & logic", "p", "read"], ["people", "People", "u", "read"], ["audit", "Audit", "a", "admin"],
@@ -34,14 +37,14 @@ function open() {
   change({ db });
   const told = () => {
     const status = db.status == "online" ? "online" : db.status == "closed" ? "closed" : app.since ? "lost" : "connecting";
-    if (status == "online") change({ status, since: Date.now(), user: db.user, wasUp: true });
+    if (status == "online") change({ status, since: Date.now(), user: db.user, wasUp: true }), measure();
     else if (app.status != status) change({ status, lostAt: Date.now() });
     if (status == "closed") leave(db.reason);
   };
   db.on("status", told);
   db.on("user", (user) => {
     if (app.user && !user && app.config.auth != "open") change({ user, reason: app.reason ?? "The session ended" });
-    else change({ user });
+    else change({ user }), measure();
   });
   db.ready.then(() => { told(); load(); }, () => {});
   told();
@@ -59,10 +62,15 @@ function leave(reason) {
   open();
 }
 
+/** What the shell itself shows; what this user may not ask for is left out. */
 function measure() {
-  if (document.visibilityState != "visible" || app.status != "online") return;
+  const { db, status, user, config, frozen } = app;
+  if (document.visibilityState != "visible" || status != "online") return;
   const at = performance.now();
-  app.db.request("session.sync").then(({ commit }) => change({ commit }), () => {}).then(() => change({ ping: Math.round(performance.now() - at) }));
+  db.request("session.sync").then(({ commit }) => change({ commit }), () => {}).then(() => change({ ping: Math.round(performance.now() - at) }));
+  if (config.auth != "open" && !user) return;
+  if (app.name == null) db.request("store.stats").then(({ name }) => change({ name: name == "noex-server" ? "" : name }), () => change({ name: "" }));
+  if (may("admin") && !frozen) db.request("server.top", { limit: 1 }).then(({ slow }) => change({ behind: slow }), () => change({ behind: 0 }));
 }
 setInterval(measure, 5000);
 
@@ -127,6 +135,7 @@ const setting = (name) => { try { return localStorage.getItem(`noexd-console:${n
 function keep(name, value) {
   try { localStorage.setItem(`noexd-console:${name}`, value); } catch { /* without storage it holds until the reload */ }
   document.documentElement.dataset[name] = value;
+  change({ density: document.documentElement.dataset.density });
 }
 for (const name of ["theme", "density"]) if (setting(name)) document.documentElement.dataset[name] = setting(name);
 
@@ -148,7 +157,7 @@ function UserMenu() {
 function Notes() {
   const { notes } = useApp();
   return html`<div class="notes" aria-live="polite">${notes.map((one) => html`<div key=${one.id} class=${`note ${one.kind}`} role=${one.kind == "bad" ? "alert" : "status"}>
-    <span>${one.text}${one.operation && html` <span class="muted small">${one.operation}${one.resource ? ` on ${one.resource}` : ""}</span>`}</span>
+    <span>${one.text}${one.times > 1 ? html` <b>×${one.times}</b>` : ""}${one.operation && html` <span class="muted small">${one.operation}${one.resource ? ` on ${one.resource}` : ""}</span>`}</span>
     ${one.undo && html`<button type="button" onClick=${() => { unnote(one.id); one.undo(); }}>Undo</button>`}
     ${one.code == "INTERNAL_ERROR" && html`<button type="button" onClick=${() => copy(report(one))}>Copy report</button>`}<${Why} ...${one} />
     <button type="button" class="plain" aria-label="Dismiss" onClick=${() => unnote(one.id)}>✕</button></div>`)}</div>`;
@@ -216,8 +225,7 @@ function Tab({ id }) {
   const tab = loaded.get(id);
   useEffect(() => {
     if (tab) return;
-    const file = { now: () => import("./tabs/now.js"), data: () => import("./tabs/data.js") }[id] ?? (() => import("./tabs/more.js"));
-    file().then((module) => loaded.set(id, module[id] ?? module.default), (error) => loaded.set(id, () => html`<p class="trouble">${error.message}</p>`)).then(() => again((n) => n + 1));
+    (id == "now" ? import("./tabs/now.js") : import("./tabs/more.js")).then((module) => loaded.set(id, module[id] ?? module.default), (error) => loaded.set(id, () => html`<p class="trouble">${error.message}</p>`)).then(() => again((n) => n + 1));
   }, [id]);
   return tab ? html`<${tab} key=${id} />` : html`<div class="skeleton" aria-busy="true"></div>`;
 }
@@ -231,20 +239,22 @@ function Strip() {
   return null;
 }
 
+const Closed = () => html`<svg viewBox="0 0 10 12" aria-hidden="true"><path d="M2.5 5V3.5a2.5 2.5 0 0 1 5 0V5M1 5h8v6H1z" /></svg>`;
+
 function Shell() {
-  const { route, status, config, user, wasUp, help, palette, acting, over } = useApp();
+  const { route, status, config, user, wasUp, help, palette, acting, over, name: called, behind } = useApp();
   const [menu, setMenu] = useState(false);
   if (!config.auth || (status == "connecting" && !wasUp && !app.slow)) return html`<div class="skeleton" aria-busy="true"></div>`;
   if (config.auth != "open" && !user && status == "online") return html`<${Login} />`;
   const id = TABS.some(([one]) => one == route[0]) ? route[0] : "now";
   const [, title, , needs] = TABS.find(([one]) => one == id);
-  document.title = `${title} · noexd`;
+  document.title = `${title} · ${called || "noexd"}`;
   return html`<div class=${`shell ${acting ? "acting" : ""}`}>
     <header class="top"><button type="button" class="burger" aria-expanded=${menu ? "true" : "false"} aria-label="Menu" onClick=${() => setMenu(!menu)}>☰</button>
-      <b class="name">noexd</b><${Connection} /><span class="grow"></span><${Lock} />
+      <b class="name">noexd</b>${called && html`<span class="called" title="name of this server">${called}</span>`}<${Connection} /><span class="grow"></span><${Lock} />
       ${acting && html`<${Acting} ...${acting} />`}
       <${UserMenu} /><button type="button" class="find" onClick=${() => change({ palette: true })} aria-label="Ctrl K: palette"><kbd>Ctrl K</kbd></button></header>
-    <nav class=${`rail ${menu ? "open" : ""}`} aria-label="Tabs">${TABS.map(([one, name, key, wanted]) => html`<a key=${one} href=${`#/${one}`} aria-current=${one == id ? "page" : undefined} onClick=${() => setMenu(false)} title=${may(wanted) ? `g ${key}` : `needs ${wanted}`}>${name}${!may(wanted) && html` <span class="muted small">needs ${wanted}</span>`}</a>`)}</nav>
+    <nav class=${`rail ${menu ? "open" : ""}`} aria-label="Tabs">${TABS.map(([one, name, key, wanted]) => html`<a key=${one} href=${`#/${one}`} aria-current=${one == id ? "page" : undefined} onClick=${() => setMenu(false)} title=${may(wanted) ? `g ${key}` : `needs ${wanted}`}>${name}${!may(wanted) && html` <span class="muted small"><${Closed} /> needs ${wanted}</span>`}${one == "slow" && behind > 0 && may(wanted) && html` <span class="state warn" title=${`${behind} behind`}><span aria-hidden="true">▲</span> ${count(behind)}</span>`}</a>`)}</nav>
     <main id="tab" tabindex="-1"><${Strip} />${may(needs) ? html`<${Tab} id=${id} key=${`${id} ${acting?.userId ?? ""}`} />` : html`<div class="empty"><p>${title} needs the tier <b>${needs}</b>; you have <b>${tier()}</b>.</p></div>`}</main>
     ${over && id != "play" && html`<section class="over" aria-label="Playground"><${Tab} id="play" /></section>`}
     <${Notes} />${help && html`<${Help} />`}${palette && html`<${Palette} />`}</div>`;

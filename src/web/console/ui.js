@@ -75,12 +75,24 @@ export function endActing() {
   acting?.db.close();
 }
 
+/** Whether the server takes this field of an operation. */
+export const takes = (type, field) => (app.ops?.[type]?.[2] ?? "").split(" ").includes(field);
+
 /** The one place that sends: what changes something does not leave a locked page. */
 export async function ask(type, fields = {}, o = {}) {
   if (app.locked && changes(type, fields)) throw new NoexdError("LOCKED", "The console is locked: unlock it to change something", undefined, type);
   if (app.status != "online" && changes(type, fields)) throw new NoexdError("OFFLINE", "Not connected: nothing was sent", undefined, type);
   const db = o.acting ? dbNow() : app.db;
-  return db.request(type, fields, { timeoutMs: o.timeoutMs });
+  try {
+    const answer = await db.request(type, fields, { timeoutMs: o.timeoutMs });
+    if (app.pressure && changes(type, fields)) change({ pressure: null });
+    return answer;
+  } catch (error) {
+    // All writes meet it until it is over: it stands above everything.
+    if (error.code == "BACKPRESSURE") change({ pressure: error.message });
+    error.resource = fields.bucket ?? fields.query ?? fields.name;
+    throw error;
+  }
 }
 /** As `ask`, with what happened said on the page. Undefined where it failed. */
 export async function act(type, fields, done, o) {
@@ -100,8 +112,10 @@ export function unlock() {
 
 let noteId = 0;
 export function note(kind, text, more) {
-  const one = { id: ++noteId, kind, text, ...more };
-  change({ notes: [...app.notes.slice(-3), one] });
+  // The same again stands there once; errors stay, of the rest the newest three.
+  const old = app.notes.filter((each) => each.text != text || each.kind != kind);
+  const one = { id: ++noteId, kind, text, times: 1 + (app.notes.find((each) => !old.includes(each))?.times ?? 0), ...more };
+  change({ notes: [...old.filter((each, at) => each.kind == "bad" || at > old.length - 4), one] });
   if (kind == "good") setTimeout(() => unnote(one.id), more?.ms ?? 4000);
   return one.id;
 }
@@ -109,12 +123,11 @@ export const unnote = (id) => change({ notes: app.notes.filter((one) => one.id !
 export function fail(error, type, fields) {
   const operation = error.operation ?? type;
   const issues = Array.isArray(error.issues) && error.issues.length ? `: ${error.issues.map((one) => `${one.field ?? one.path ?? ""} ${one.message ?? ""}`).join("; ")}` : "";
-  // All writes meet it until it is over: it stands above everything.
-  if (error.code == "BACKPRESSURE") return change({ pressure: error.message });
-  note("bad", `${error.code ?? "ERROR"}: ${error.message}${error.message?.includes(error.issues?.[0]?.message) ? "" : issues}`, { operation, resource: fields?.bucket ?? fields?.query ?? fields?.name, code: error.code });
+  if (error.code == "BACKPRESSURE") return;
+  note("bad", `${error.code ?? "ERROR"}: ${error.message}${error.message?.includes(error.issues?.[0]?.message) ? "" : issues}`, { operation, resource: error.resource, code: error.code, message: error.message });
 }
 /** What helps whoever looks into an error of the server: no data. */
-export const report = (one) => `operation: ${one.operation}\ncode: ${one.code}\nmessage: ${one.text ?? one.message}\nversion: ${version}`;
+export const report = (one) => `operation: ${one.operation}\ncode: ${one.code}\nmessage: ${one.message}\nversion: ${version}`;
 /** Why somebody may not, for those who may ask: `access.explain` in People. */
 export const Why = ({ code, operation, resource }) => code == "FORBIDDEN" && may("admin") && app.config.auth != "open"
   && html`<button type="button" onClick=${() => go(["people", "may"], { operation, resource, user: app.acting?.id ?? app.user?.userId })}>Why?</button>`;
@@ -175,12 +188,14 @@ export function useLive(make, deps) {
   return state.key == key ? state.snap : { status: "loading" };
 }
 
-/** Asks again and again while somebody looks; one request at a time. */
-export function usePoll(fn, ms, deps = []) {
+/** Asks again and again while somebody looks; one request at a time. `every`: ms, or says them. */
+export function usePoll(fn, every, deps = []) {
+  const now = useRef();
+  now.current = typeof every == "function" ? every : () => every;
   const [state, set] = useState({});
   const again = useRef(() => {});
   useEffect(() => {
-    let timer, isOver = false, wait = ms, isAsking = false;
+    let timer, isOver = false, wait = now.current(), isAsking = false;
     const turn = async () => {
       clearTimeout(timer);
       if (isOver || isAsking) return;
@@ -189,7 +204,7 @@ export function usePoll(fn, ms, deps = []) {
         try {
           const data = await fn();
           if (!isOver) set({ data, at: Date.now() });
-          wait = ms;
+          wait = now.current();
         } catch (error) {
           if (!isOver) set((old) => ({ ...old, error }));
           if (error.code == "RATE_LIMITED") wait = Math.min(30000, wait * 2);
@@ -239,8 +254,8 @@ export function Ago({ at }) {
   return html`<time title=${new Date(at).toISOString()}>${ms < 2000 && ms > -2000 ? "now" : ms < 0 ? `in ${span(-ms)}` : `${span(ms)} ago`}</time>`;
 }
 export const short = (id) => (String(id).length > 16 ? `${String(id).slice(0, 7)}…${String(id).slice(-6)}` : String(id));
-/** An id, shortened in the middle. */
-export const Id = ({ id }) => html`<span title=${id}>${short(id)}</span>`;
+/** An id, shortened in the middle, to be copied whole. */
+export const Id = ({ id }) => html`<span class="id" title=${id}>${short(id)}<button type="button" class="plain" aria-label=${`Copy ${id}`} onClick=${() => copy(id)}>⧉</button></span>`;
 /** A value as a line of text. */
 export const text = (value) => (value === undefined ? "" : typeof value == "string" ? value : JSON.stringify(value));
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n == 1 ? one : many}`;
@@ -284,7 +299,7 @@ export function Trouble({ error, family }) {
   if (!error) return null;
   const isOff = /UNKNOWN_OPERATION|NOT_AVAILABLE/.test(error.code);
   if (isOff && family) return html`<${Empty} snippet=${SWITCHES[family]}>Switched off on this server (${error.message}). It is switched on with:<//>`;
-  return html`<p class="trouble" role="alert"><b>${error.code}</b> ${error.message}${error.code == "FORBIDDEN" && html` <span class="muted">${error.operation}</span> <${Why} code=${error.code} operation=${error.operation} />`}
+  return html`<p class="trouble" role="alert"><b>${error.code}</b> ${error.message}${error.details?.hint ? html` ${text(error.details.hint)}` : ""}${error.code == "FORBIDDEN" && html` <span class="muted">${error.operation}${error.resource ? ` on ${error.resource}` : ""}</span> <${Why} code=${error.code} operation=${error.operation} resource=${error.resource} />`}
     ${error.code == "INTERNAL_ERROR" && html` <button type="button" onClick=${() => copy(report(error))}>Copy report</button>`}</p>`;
 }
 
@@ -329,9 +344,13 @@ export function Tabs({ label, all, now, onPick }) {
 
 /**
  * A table of whatever there is, for lists that are not the data. `columns`:
- * `[title, row => cell, {right, wide}]`; the first two stay where it is narrow.
+ * `[title, row => cell, {right, mono, act}]`; the first two and those with
+ * buttons (`act`) stay where it is narrow. The page holds 2,000 rows at most.
  */
-export function Table({ label, columns, rows, keyOf, onOpen, selected, order, onOrder }) {
+const MOST_ROWS = 2000;
+const looks = (o) => `${o.right ? "right" : ""} ${o.mono ? "mono" : ""} ${o.act ? "act" : ""}`;
+export function Table({ label, columns, rows: all, keyOf, onOpen, selected, order, onOrder }) {
+  const rows = all.length > MOST_ROWS ? all.slice(0, MOST_ROWS) : all;
   const [at, setAt] = useState(0);
   const move = (event) => {
     const row = event.currentTarget;
@@ -341,12 +360,12 @@ export function Table({ label, columns, rows, keyOf, onOpen, selected, order, on
     else if (event.key == "Enter") onOpen(rows[row.dataset.at]);
   };
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table>
-    <thead><tr>${columns.map(([title, , o = {}]) => !title ? html`<td key=""></td>` : html`<th key=${title} scope="col" class=${`${o.right ? "right" : ""} ${o.wide ? "wide" : ""}`} aria-sort=${order && o.by == order ? "descending" : undefined}>
+    <thead><tr>${columns.map(([title, , o = {}]) => !title ? html`<td key="" class=${looks(o)}></td>` : html`<th key=${title} scope="col" class=${o.right ? "right" : ""} aria-sort=${order && o.by == order ? "descending" : undefined}>
       ${o.by && onOrder ? html`<button type="button" class="plain" onClick=${() => onOrder(o.by)}>${title}${o.by == order ? " ↓" : ""}</button>` : title}</th>`)}</tr></thead>
     <tbody>${rows.map((row, i) => html`<tr key=${keyOf(row)} data-at=${i} tabindex=${onOpen ? (i == Math.min(at, rows.length - 1) ? 0 : -1) : undefined} onFocus=${onOpen && (() => setAt(i))} class=${keyOf(row) === selected ? "selected" : ""}
         aria-current=${keyOf(row) === selected ? "true" : undefined} onKeyDown=${onOpen && move}
         onClick=${onOpen && ((event) => { if (!event.target.closest("button,a,input")) onOpen(row); })}>
-      ${columns.map(([title, cell, o = {}]) => html`<td key=${title} class=${`${o.right ? "right" : ""} ${o.mono ? "mono" : ""} ${o.wide ? "wide" : ""}`}>${cell(row)}</td>`)}</tr>`)}</tbody></table></div>`;
+      ${columns.map(([title, cell, o = {}]) => html`<td key=${title} class=${looks(o)}>${cell(row)}</td>`)}</tr>`)}</tbody></table>${all.length > MOST_ROWS && html`<p class="muted">The first ${count(MOST_ROWS)} of ${count(all.length)}</p>`}</div>`;
 }
 
 /** JSON that is looked at while it is typed. Undo and input methods are the browser's. */
@@ -384,7 +403,11 @@ export function parse(source) {
     return { issue: `${line ? `line ${line}: ` : ""}${error.message.replace(/ in JSON.*/, "")}` };
   }
 }
-export const Json = ({ value }) => html`<pre class="json" tabindex="0">${highlight(pretty(value) ?? "undefined")}</pre>`;
+const MOST_CHARS = 200000;
+export function Json({ value }) {
+  const source = pretty(value) ?? "undefined";
+  return html`<pre class="json" tabindex="0">${highlight(source.slice(0, MOST_CHARS))}${source.length > MOST_CHARS && html`<button type="button" onClick=${() => copy(source)}>… ${bytes(source.length)} in all: copy</button>`}</pre>`;
+}
 
 const SVG_LINE = 900;
 /** Points of the last quarter of an hour that this page saw. */

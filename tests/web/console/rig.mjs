@@ -2,9 +2,8 @@
 // wrong in a page without being asked for (an error, a violation of the content
 // security policy, a request to another origin) fails the test that opened it.
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { after } from "node:test";
-import { launch } from "../chromium.mjs";
+import { fromSources, launch } from "../chromium.mjs";
 import { HERE, WebSocket, connect, fast, serve, until as within } from "../rig.mjs";
 
 export { HERE, WebSocket, connect, fast, serve };
@@ -54,20 +53,6 @@ export async function people(db, names) {
     ids[username] = user.id;
   }
   return ids;
-}
-
-/** With NOEXD_CONSOLE=sources the page is what stands in src/web: nothing has to be built. */
-async function fromSources(context, origin) {
-  if (process.env.NOEXD_CONSOLE != "sources") return;
-  const policy = (await fetch(`${origin}/console/`)).headers.get("content-security-policy");
-  await context.route(`${origin}/console/**`, async (route) => {
-    const name = new URL(route.request().url()).pathname.replace(/^\/console\//, "") || "index.html";
-    const at = name == "noexd.js" ? "client/noexd.js" : name.startsWith("vendor/") || name == "LICENSES.txt" ? `vendor/${name.replace("vendor/", "")}` : `console/${name}`;
-    const body = await readFile(new URL(`../../../src/web/${at}`, import.meta.url)).catch(() => null);
-    if (!body) return route.continue();
-    const type = { js: "text/javascript", css: "text/css", html: "text/html", json: "application/json", svg: "image/svg+xml" }[at.split(".").pop()] ?? "text/plain";
-    await route.fulfill({ body, contentType: `${type}; charset=utf-8`, headers: { "content-security-policy": policy } });
-  });
 }
 
 /**

@@ -197,7 +197,7 @@ test("locked, no operation that changes something leaves the page", { skip }, as
   sent.length = 0;
   // The one place that sends, asked for everything there is.
   const { refused, passed } = await page.evaluate(async () => {
-    const { ask } = await import("./ui.js");
+    const { ask } = await import("./main.js");
     const ops = await (await fetch("ops.json")).json();
     const out = { refused: [], passed: [] };
     for (const [name, [, changes]] of Object.entries(ops)) {

@@ -1,7 +1,7 @@
 // Data: the records of a bucket, live, and a form that never overwrites what
 // somebody else changed meanwhile (console.md section 4).
 import {
-  Ago, Confirm, Do, Drawer, Editor, Empty, State, Table, Trouble, act, app, ask, copy, count, dbNow, fail, go, html, isTyping, may, note, parse, plural, pretty, text, useApp, useEffect, useKeys, useLive, useMemo, usePoll, useRef, useState,
+  Ago, Confirm, Do, Drawer, Editor, Empty, State, Table, Trouble, act, app, ask, copy, count, dbNow, fail, go, html, isTyping, may, note, parse, plural, pretty, takes, text, useApp, useEffect, useKeys, useLive, useMemo, usePoll, useRef, useState,
 } from "../ui.js";
 import Field from "./field.js";
 import Schema from "./schema.js";
@@ -158,16 +158,19 @@ function Grid({ bucket, keyField, columns, types, total, rows, from, widths: cho
   const [at, setAt] = useState([0, 0]);
   const isMoving = useRef(false);
   const before = useRef(new Map());
+  const { density } = useApp();
   useEffect(() => {
-    const look = new ResizeObserver(() => {
+    const measure = () => {
       if (!box.current) return;
       setTall(box.current.clientHeight);
       const wanted = matchMedia("(max-width: 599px)").matches ? CARD : parseInt(getComputedStyle(document.documentElement).getPropertyValue("--row"), 10) || 28;
       setRowHeight(wanted);
-    });
+    };
+    const look = new ResizeObserver(measure);
     look.observe(box.current);
+    measure();
     return () => look.disconnect();
-  }, []);
+  }, [density]);
   const head = matchMedia("(max-width: 599px)").matches ? 0 : rowHeight;
   const full = total * rowHeight;
   const height = Math.min(full, TALLEST);
@@ -262,8 +265,8 @@ export function merge(base, theirs, mine) {
   });
 }
 
-function Review({ rows, onTake }) {
-  return html`<div role="group" aria-label="Review"><p><b>Somebody changed this record meanwhile.</b> What only one of you changed is kept; choose the rest.</p>
+function Review({ rows, was, onTake }) {
+  return html`<div role="group" aria-label="Review"><p><b>Somebody changed this record meanwhile.</b> ${was ? "In the last instant: your fields are written over theirs; what you choose of theirs is written once more." : "What only one of you changed is kept; choose the rest."}</p>
     <table class="merge"><thead><tr><th>field</th><th>base</th><th>theirs</th><th>mine</th></tr></thead><tbody>${rows.map((row) => html`<tr key=${row.name}><td>${row.name}</td><td class="mono muted">${text(row.base)}</td>
       ${["theirs", "mine"].map((side) => html`<td class="mono"><label><input type="radio" name=${`take-${row.name}`} checked=${row.take == side} disabled=${!row.isBoth} onChange=${() => onTake(row.name, side)} />${text(side == "mine" && !(("mine" in row) && row.mine !== undefined) ? row.base : row[side])}</label></td>`)}</tr>`)}</tbody></table></div>`;
 }
@@ -288,13 +291,23 @@ function Record({ bucket, keyField, schema, record, field, onClose, onDelete }) 
   const isDirty = Object.keys(mine).length > 0;
   const names = [...new Set([...Object.keys(schema ?? {}), ...Object.keys(base)])].filter((name) => !META.test(name));
   const set = (name, value) => setMine((old) => { const next = { ...old, [name]: value }; if (equal(value, base[name])) delete next[name]; return next; });
+  /** Without `expect` the step before says what was overwritten: nothing but the fields sent can have been. */
+  const blind = async (data, against) => {
+    const { results: [before, after] } = await asks("store.transaction", { operations: [{ op: "get", bucket, key }, { op: "update", bucket, key, data }] });
+    const [was, now] = [before.data, after.data];
+    if (was._version == against._version) return now;
+    setReview({ record: now, was, rows: merge(base, was, data) });
+  };
   const save = async () => {
     const against = review?.record ?? base;
-    const data = review ? Object.fromEntries(review.rows.filter((row) => row.take == "mine").map((row) => [row.name, row.mine])) : mine;
+    // What a blind save has done stands already: only what is theirs is sent then.
+    const side = review?.was ? "theirs" : "mine";
+    const data = review ? Object.fromEntries(review.rows.filter((row) => row.take == side && !equal(row[side], against[row.name])).map((row) => [row.name, row[side] ?? null])) : mine;
     if (!Object.keys(data).length) return setReview(null), setMine({}), setBase(against);
     setIssues([]);
     try {
-      const saved = await asks("store.update", { bucket, key, data, expect: { _version: against._version } });
+      const saved = takes("store.update", "expect") ? await asks("store.update", { bucket, key, data, expect: { _version: against._version } }) : await blind(data, against);
+      if (!saved) return;
       setBase(saved);
       setMine({});
       setReview(null);
@@ -311,7 +324,7 @@ function Record({ bucket, keyField, schema, record, field, onClose, onDelete }) 
   return html`<${Drawer} title=${text(key)} onClose=${onClose}>
     <div onKeyDown=${(event) => { if (event.key == "Enter" && (event.ctrlKey || event.metaKey)) event.preventDefault(), save(); }}>
     ${isGone && html`<p class="trouble" role="status">This record is gone.</p>`}
-    ${review ? html`<${Review} rows=${review.rows} onTake=${(name, take) => setReview({ ...review, rows: review.rows.map((row) => (row.name == name ? { ...row, take } : row)) })} />`
+    ${review ? html`<${Review} rows=${review.rows} was=${review.was} onTake=${(name, take) => setReview({ ...review, rows: review.rows.map((row) => (row.name == name ? { ...row, take } : row)) })} />`
       : html`<div class="fields">${names.map((name) => { const [type, value] = [schema?.[name], name in mine ? mine[name] : base[name]]; const other = theirs && !equal(theirs[name], base[name]);
         return html`<label key=${name} for=${`field-${name}`}><span class="muted">${name}${type?.ref ? html` <a href=${`#/data/${encodeURIComponent(type.ref)}?key=${encodeURIComponent(JSON.stringify(value))}`} title="Follow the reference">→ ${type.ref}</a>` : ""}${/^https?:\/\//.test(value) ? html`<${Leave} to=${value} />` : ""}</span><${Field} name=${name} type=${type} value=${value} isKey=${name == keyField || !may("write")} onInput=${(next) => set(name, next)} />
           ${other && html`<span class="theirs">▲ theirs: ${text(theirs[name])}</span>`}${issues.filter((one) => one.field == name).map((one) => html`<span class="issue">${one.message}</span>`)}</label>`; })}</div>`}</div>
@@ -385,7 +398,7 @@ function Bulk({ bucket, keyField, rows, count: wanted, names, onClose }) {
   const run = async (make, done) => {
     let n = 0;
     for (; n < rows.length; n += 100) {
-      const operations = rows.slice(n, n + 100).map((row) => ({ bucket, key: row[keyField], expect: { _version: row._version }, ...make }));
+      const operations = rows.slice(n, n + 100).map((row) => ({ bucket, key: row[keyField], ...(takes("store.update", "expect") && { expect: { _version: row._version } }), ...make }));
       try { await asks("store.transaction", { operations }); } catch (error) {
         fail(error, "store.transaction", { bucket });
         return note("bad", `${count(n)} of ${count(rows.length)} were ${done}; each transaction of 100 is done whole or not at all`);
@@ -402,7 +415,7 @@ function Bulk({ bucket, keyField, rows, count: wanted, names, onClose }) {
 
 function Columns({ all, columns, onColumns, widths, onWidth }) {
   const step = (name, by) => { const next = columns.filter((one) => one != name); next.splice(Math.max(0, columns.indexOf(name) + by), 0, name); onColumns(next); };
-  return html`<details class="menu"><summary>Columns</summary><div class="wide">${[...columns, ...all.filter((name) => !columns.includes(name))].map((name) => { const isShown = columns.includes(name); return html`<div class="bar" key=${name}><label class="check grow"><input type="checkbox" checked=${isShown} disabled=${isShown && columns.length == 1} onChange=${() => onColumns(isShown ? columns.filter((one) => one != name) : [...columns, name])} />${name}</label>
+  return html`<details class="menu"><summary>Columns ▾</summary><div class="wide">${[...columns, ...all.filter((name) => !columns.includes(name))].map((name) => { const isShown = columns.includes(name); return html`<div class="bar" key=${name}><label class="check grow"><input type="checkbox" checked=${isShown} disabled=${isShown && columns.length == 1} onChange=${() => onColumns(isShown ? columns.filter((one) => one != name) : [...columns, name])} />${name}</label>
     ${isShown && [["↑", "Move up", () => step(name, -1)], ["↓", "Move down", () => step(name, 1)], ["−", "Narrower", () => onWidth(name, Math.max(48, (widths[name] ?? 140) - 24))], ["+", "Wider", () => onWidth(name, (widths[name] ?? 140) + 24)]].map(([sign, what, fn]) => html`<button type="button" class="plain" aria-label=${`${what}: ${name}`} onClick=${fn}>${sign}</button>`)}</div>`; })}</div></details>`;
 }
 
@@ -447,10 +460,13 @@ function Bucket({ bucket }) {
   };
   const remove = async (record) => {
     try {
-      await asks("store.delete", { bucket, key: record[keyField], expect: { _version: record._version } });
+      const key = record[keyField];
+      let was = record;
+      if (takes("store.delete", "expect")) await asks("store.delete", { bucket, key, expect: { _version: record._version } });
+      else was = (await asks("store.transaction", { operations: [{ op: "get", bucket, key }, { op: "delete", bucket, key }] })).results[0].data;
       show(null);
-      const { _version, _createdAt, _updatedAt, ...data } = record;
-      note("good", `Record ${text(record[keyField])} is deleted`, { ms: 10000, undo: () => act("store.insertMany", { bucket, data: [data] }, "It is back, as version 1") });
+      const { _version, _createdAt, _updatedAt, ...data } = was;
+      note("good", `Record ${text(key)} is deleted${_version == record._version ? "" : ", as somebody else had changed it in the last instant"}`, { ms: 10000, undo: () => act("store.insertMany", { bucket, data: [data] }, "It is back, as version 1") });
     } catch (why) {
       fail(why, "store.delete", { bucket });
     }

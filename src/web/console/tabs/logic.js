@@ -50,15 +50,24 @@ function Define({ title, sample, send, again, onClose }) {
   return html`<${Drawer} title=${title} wide onClose=${onClose}><${Editor} label="Definition" rows=${16} value=${source} onInput=${set} issues=${issue ? [issue] : []} onRun=${save} /><p class="bar"><${Do} change primary disabled=${!!issue} onClick=${save}>Define<//></p><//>`;
 }
 
+/** Who may not list them says which. */
+function ByName({ part, what }) {
+  const open = (event) => { event.preventDefault(); go(["logic", part, event.target.elements.name.value]); };
+  return html`<form class="bar" onSubmit=${open}><input name="name" required aria-label=${`Name of ${what}`} placeholder="name" /><button>Open</button></form>`;
+}
+function Asked() {
+  const name = useApp().route[2];
+  return html`<div class="bar"><${ByName} part="views" what="a view" /></div><div class="split"><div class="main">${!name && html`<${Empty} snippet=${`await db.logic.queryView({ name: "owed" });`}>A view is asked for by its name.<//>`}</div>${name && html`<${ViewRows} key=${name} name=${name} onClose=${() => go(["logic", "views"])} />`}</div>`;
+}
+
 function Procedures() {
   const { route } = useApp();
   const [isNew, setNew] = useState(false);
-  const [typed, type] = useState("");
   const { data, error, again } = usePoll(() => (may("admin") ? ask("procedures.list") : Promise.resolve({ procedures: null })), 5000);
   const rows = data?.procedures;
   const name = route[2];
   if (error) return html`<${Trouble} error=${error} family="procedures" />`;
-  return html`<div class="bar">${may("admin") ? html`<${Do} change primary onClick=${() => setNew(true)}>Register<//>` : html`<form class="bar" onSubmit=${(event) => { event.preventDefault(); go(["logic", "procedures", typed]); }}><input aria-label="Name of a procedure" placeholder="name" value=${typed} onInput=${(event) => type(event.target.value)} /><button>Open</button></form>`}</div>
+  return html`<div class="bar">${may("admin") ? html`<${Do} change primary onClick=${() => setNew(true)}>Register<//>` : html`<${ByName} part="procedures" what="a procedure" />`}</div>
     <div class="split"><div class="main">${rows?.length ? html`<${Table} label="Procedures" rows=${rows} keyOf=${(row) => row.name} selected=${name} onOpen=${(row) => { setNew(false); go(["logic", "procedures", row.name]); }} columns=${[["procedure", (row) => row.name, { mono: true }], ["steps", (row) => row.stepsCount, { right: true }], ["for", (row) => row.description ?? ""]]} />` : rows && html`<${Empty} snippet=${pretty(PROCEDURE)}>No procedure yet.<//>`}</div>
     ${isNew ? html`<${Define} title="Register a procedure" sample=${PROCEDURE} again=${again} onClose=${() => setNew(false)} send=${(procedure) => act("procedures.register", { procedure }, "The procedure is registered")} />` : name && html`<${Procedure} key=${name} name=${name} again=${again} onClose=${() => go(["logic"])} />`}</div>`;
 }
@@ -76,9 +85,9 @@ const LISTS = {
   views: ["logic.listViews", "view", { name: "owed", from: { i: "invoices" }, select: { client: "i.client", sum: { $sum: "i.total" } }, groupBy: ["i.client"], reactive: true }, (value) => act("logic.defineView", { definition: value }, "The view is defined"),
     [["view", (row) => row.name, { mono: true }], ["from", (row) => text(row.from), { mono: true }], ["", (row) => (row.reactive ? html`<${State} kind="good">reactive<//>` : "")], ["rows", (row) => count(row.resultCount), { right: true }]]],
   computed: ["logic.listComputed", "computed field", { bucket: "parts", fields: { worth: { depends: ["qty", "price"], expr: { $multiply: ["$qty", "$price"] } } } }, (value) => act("logic.defineComputed", value, "The fields are defined"),
-    [["bucket", (row) => row.bucket, { mono: true }], ["fields", (row) => text(row.fields), { mono: true }], ["", (row, again) => html`<${Do} change danger onClick=${() => act("logic.dropComputed", { bucket: row.bucket }, "The fields are gone").then(again)}>Drop<//>`]]],
+    [["bucket", (row) => row.bucket, { mono: true }], ["fields", (row) => text(row.fields), { mono: true }], ["", (row, again) => html`<${Do} change danger onClick=${() => act("logic.dropComputed", { bucket: row.bucket }, "The fields are gone").then(again)}>Drop<//>`, { act: true }]]],
   constraints: ["logic.listConstraints", "constraint", { name: "in-stock", on: "parts", expr: { $gte: ["$qty", 0] }, message: "not in stock" }, (value) => act("logic.defineConstraint", { constraint: value }, "The constraint is defined"),
-    [["constraint", (row) => row.name, { mono: true }], ["bucket", (row) => text(row.on), { mono: true }], ["must hold", (row) => text(row.expr), { mono: true }], ["", (row, again) => html`<${Do} change danger onClick=${() => act("logic.dropConstraint", { name: row.name }, "The constraint is gone").then(again)}>Drop<//>`]]],
+    [["constraint", (row) => row.name, { mono: true }], ["bucket", (row) => text(row.on), { mono: true }], ["must hold", (row) => text(row.expr), { mono: true }], ["", (row, again) => html`<${Do} change danger onClick=${() => act("logic.dropConstraint", { name: row.name }, "The constraint is gone").then(again)}>Drop<//>`, { act: true }]]],
 };
 
 function List({ part }) {
@@ -113,7 +122,7 @@ function Expression() {
 
 export default function Logic() {
   const { route } = useApp();
-  const tabs = [["procedures", "Procedures"], ...(may("admin") ? [["views", "Views"], ["computed", "Computed"], ["constraints", "Constraints"]] : []), ["expression", "Expression"]];
+  const tabs = [["procedures", "Procedures"], ["views", "Views"], ...(may("admin") ? [["computed", "Computed"], ["constraints", "Constraints"]] : []), ["expression", "Expression"]];
   const part = tabs.some(([id]) => id == route[1]) ? route[1] : "procedures";
-  return html`<div class="tab"><header><h1>Procedures & logic</h1></header><${Tabs} label="Parts" all=${tabs} now=${part} onPick=${(id) => go(["logic", id])} />${part == "procedures" ? html`<${Procedures} />` : part == "expression" ? html`<${Expression} />` : html`<${List} key=${part} part=${part} />`}</div>`;
+  return html`<div class="tab"><header><h1>Procedures & logic</h1></header><${Tabs} label="Parts" all=${tabs} now=${part} onPick=${(id) => go(["logic", id])} />${part == "procedures" ? html`<${Procedures} />` : part == "views" && !may("admin") ? html`<${Asked} />` : part == "expression" ? html`<${Expression} />` : html`<${List} key=${part} part=${part} />`}</div>`;
 }

@@ -1,7 +1,8 @@
-// The tabs beside Now and Data. They are served as one file: what they have in
-// common is packed once, which saves a quarter.
+// The tabs beside Now. They are served as one file: what they have in common is
+// packed once, which saves a quarter.
 export { default as audit } from "./audit.js";
 export { default as backups } from "./backups.js";
+export { default as data } from "./data.js";
 export { default as logic } from "./logic.js";
 export { default as people } from "./people.js";
 export { default as play } from "./play.js";

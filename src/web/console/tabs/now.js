@@ -5,7 +5,7 @@ import {
 } from "../ui.js";
 import { version } from "../noexd.js";
 
-const NAMES = ["noexd_connections", "noexd_pushes_total", "noexd_subscriptions", "noexd_storage_file_bytes", "noexd_storage_free_bytes", "noexd_last_commit", "noexd_last_durable_commit", "noexd_storage_sync_duration_seconds", "process_start_time_seconds", "noexd_requests_total", "noexd_data_bytes", "noexd_build_info", "noexd_records"];
+const NAMES = ["noexd_connections", "noexd_pushes_total", "noexd_subscriptions", "noexd_storage_file_bytes", "noexd_storage_free_bytes", "noexd_last_commit", "noexd_last_durable_commit", "noexd_storage_sync_duration_seconds", "process_start_time_seconds", "noexd_requests_total", "noexd_data_bytes", "noexd_build_info", "noexd_records", "noexd_subscriptions_stale"];
 const SEVERITY = { critical: "bad", warn: "warn", info: "off" };
 
 const total = (value) => (Array.isArray(value) ? value.reduce((sum, one) => sum + (typeof one.value == "number" ? one.value : 0), 0) : value ?? null);
@@ -26,11 +26,12 @@ function Figure({ label, value, points, format, title }) {
 function Figures() {
   const before = useRef(null);
   const latest = useRef(null);
+  // The second answer soon: rates are differences of two.
   const state = usePoll(async () => {
     const [metrics, top] = await Promise.all([ask("server.metrics", { names: NAMES }), ask("server.top", { limit: 1 })]);
     before.current = latest.current;
     return (latest.current = { metrics, top, at: Date.now() });
-  }, 5000);
+  }, () => (before.current ? 5000 : 1000));
   const copies = usePoll(() => ask("store.backups"), 60000);
   const stats = usePoll(() => ask("server.stats", { details: true }), 5000);
   const others = ["standbys", "replication", "group"].flatMap((name) => (stats.data?.[name] ? [[name, stats.data[name]]] : []));
@@ -44,6 +45,9 @@ function Figures() {
   const connections = useSeries(data?.top.connections, state.at);
   const pushed = useSeries(pushes, state.at);
   const asked = useSeries(requests, state.at);
+  const watched = useSeries(data && total(m.noexd_subscriptions), state.at);
+  const slow = useSeries(data?.top.slow, state.at);
+  const busy = useSeries(data && (data.top.loop?.busy ?? 0) * 100, state.at);
   if (!data) return error ? html`<${Trouble} error=${error} />` : html`<div class="skeleton" aria-busy="true"></div>`;
   const p99 = quantile(m.noexd_storage_sync_duration_seconds, old?.metrics.noexd_storage_sync_duration_seconds);
   const started = m.process_start_time_seconds;
@@ -53,14 +57,14 @@ function Figures() {
     <${Figure} label="connections" value=${count(data.top.connections)} points=${connections} />
     <${Figure} label="requests / s" value=${count(requests)} points=${asked} />
     <${Figure} label="pushes / s" value=${count(pushes)} points=${pushed} />
-    <${Figure} label="subscriptions" value=${count(total(m.noexd_subscriptions))} />
-    <${Figure} label="behind" value=${count(data.top.slow)} title="connections that have taken nothing for a while" />
-    <${Figure} label="loop busy" value=${`${Math.round((data.top.loop?.busy ?? 0) * 100)} %`} />
-    <${Figure} label=${durable != null && durable != commit ? "commit, not yet durable" : "commit"} value=${count(commit)} />
+    <${Figure} label="subscriptions" value=${count(total(m.noexd_subscriptions))} points=${watched} title=${`${count(total(m.noexd_subscriptions_stale))} of them stale`} />
+    <${Figure} label="behind" value=${count(data.top.slow)} points=${slow} title="connections that have taken nothing for a while" />
+    <${Figure} label="loop busy" value=${`${Math.round((data.top.loop?.busy ?? 0) * 100)} %`} points=${busy} format=${(n) => `${count(n)} %`} />
+    <${Figure} label=${durable == null ? "commit" : durable == commit ? "commit, durable" : "commit, not yet durable"} value=${count(commit)} />
     <${Figure} label="sync p99" value=${p99 == null ? "–" : p99 == Infinity ? "> 10 s" : span(p99)} title="of the last 5 seconds" />
     <${Figure} label="records" value=${count(m.noexd_records)} />
     <${Figure} label="memory of data" value=${bytes(m.noexd_data_bytes)} />
-    ${m.noexd_storage_file_bytes != null ? html`<${Figure} label="file" value=${bytes(m.noexd_storage_file_bytes)} title=${`${bytes(m.noexd_storage_free_bytes)} free`} />` : html`<${Figure} label="version" value=${build ?? "–"} />`}
+    ${m.noexd_storage_file_bytes != null ? html`<${Figure} label=${m.noexd_storage_free_bytes != null ? `file, ${bytes(m.noexd_storage_free_bytes)} free` : "file"} value=${bytes(m.noexd_storage_file_bytes)} />` : html`<${Figure} label="version" value=${build ?? "–"} />`}
     <${Figure} label="last backup" value=${backup ? html`<${Ago} at=${backup} />` : "none"} /></section>
     ${started && html`<p class="muted small">noexd ${build}, up ${span(Date.now() - started * 1000)}</p>`}${others.map(([name, value]) => html`<section class="panel" key=${name}><h2>${name}</h2><${Json} value=${value} /></section>`)}`;
 }

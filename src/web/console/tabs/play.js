@@ -2,6 +2,7 @@
 import {
   Do, Editor, Json, State, Table, Trouble, app, ask, bytes, changes, copy, count, dbNow, html, may, parse, pretty, text, tier, useApp, useEffect, useLayoutEffect, useRef, useState,
 } from "../ui.js";
+import { lineOf } from "./rules.js";
 
 const SECRET = /^(password|secret|token|newPassword|currentPassword)$/;
 const masked = (fields) => JSON.parse(JSON.stringify(fields, (name, value) => (SECRET.test(name) ? "•••" : value)));
@@ -38,19 +39,31 @@ export function completions(source, caret, words) {
   return { typed, found: [...new Set(words)].filter((word) => word.toLowerCase().startsWith(typed.toLowerCase()) && word != typed).slice(0, 8) };
 }
 
+/** Objects of one line each, as operations of a transaction. */
+const linesOf = (source) => { const all = source.split("\n").filter((line) => line.trim()).map(parse); return all.length > 1 && all.every(({ value }) => value?.op) ? all.map(({ value }) => value) : null; };
+
+/** A value that is opened where one looks; what is closed is not drawn. */
+function Tree({ name, value, isOpen }) {
+  const [open, set] = useState(isOpen);
+  if (value === null || typeof value != "object") return html`<li class="mono">${name != null && html`<span class="j-k">${name}</span>: `}${JSON.stringify(value)}</li>`;
+  const all = Object.entries(value);
+  return html`<li><details open=${open} onToggle=${(event) => set(event.currentTarget.open)}><summary class="mono">${name != null && html`<span class="j-k">${name}</span> `}<span class="muted">${Array.isArray(value) ? `[${count(all.length)}]` : `{${count(all.length)}}`}</span></summary>${open && html`<ul class="tree">${all.slice(0, 1000).map(([one, each]) => html`<${Tree} key=${one} name=${one} value=${each} isOpen=${all.length < 20 && isOpen} />`)}${all.length > 1000 && html`<li class="muted">… ${count(all.length - 1000)} more</li>`}</ul>`}</details></li>`;
+}
+
 export default function Play() {
   const { ops, query, config, locked, acting } = useApp();
   const [operation, pick] = useState(query.get("operation") || "store.buckets");
   const [source, set] = useState("{}");
   const [answers, show] = useState([]);
-  const [form, setForm] = useState("tree");
+  const [form, setForm] = useState("text");
   const [at, move] = useState(-1);
   const [stream, setStream] = useState(null);
   const names = useNames();
   const box = useRef();
   const [needs, , fieldText] = ops?.[operation] ?? ["none", 0, ""];
   const fields = fieldText ? fieldText.split(" ") : [];
-  const { value, issue } = parse(source);
+  const lines = linesOf(source);
+  const { value, issue } = lines ? { value: lines } : parse(source);
   // At once: who types on types into what was chosen.
   useLayoutEffect(() => { if (query.get("operation")) choose(query.get("operation")); }, [query.get("operation"), !!ops]);
   useEffect(() => { if (value?.bucket === "" && names.bucket?.length) set(pretty({ ...value, bucket: names.bucket[0] })); }, [names.bucket]);
@@ -67,7 +80,7 @@ export default function Play() {
     history.length = Math.min(history.length, MOST);
     move(-1);
     const began = performance.now();
-    const done = (part) => show((old) => [{ n: (old[0]?.n ?? 0) + 1, type, ms: performance.now() - began, ...part }, ...old].slice(0, 20));
+    const done = (part) => show((old) => [{ n: (old[0]?.n ?? 0) + 1, type, ms: performance.now() - began, source, ...part }, ...old].slice(0, 20));
     try {
       if (/^(store\.(subscribe|live)|rules\.subscribe|logic\.subscribeView|server\.trace)$/.test(type)) {
         stream?.stop();
@@ -117,17 +130,20 @@ export default function Play() {
   const isChange = changes(...request());
   const allowed = ORDER.indexOf(needs) <= ORDER.indexOf(tier());
   const latest = answers[0];
+  // The fields that the answer complains of, at their lines.
+  const wrong = latest?.error && latest.source == source ? [...(latest.error.issues ?? []), ...fields.filter((name) => !latest.error.issues?.length && new RegExp(`\\b${name}\\b`).test(latest.error.message)).map((field) => ({ field, message: latest.error.message }))] : [];
+  const marked = wrong.map((one) => `line ${lineOf(source, String(one.field ?? one.path ?? ""))}, ${one.field ?? one.path}: ${one.message}`);
   const rows = Array.isArray(latest?.data) ? latest.data : latest?.data && Object.values(latest.data).find(Array.isArray);
   return html`<div class="tab" ref=${box} onKeyDownCapture=${key}><header><h1>Playground</h1><span class="muted">needs ${needs}${isChange ? ", changes something" : ""}</span>${isChange && locked && html`<${State} kind="warn">locked: unlock to change<//>`}</header>
     <div class="bar end"><label>Operation<input list="all-operations" value=${operation} size="32" class="mono" onInput=${(event) => (ops?.[event.target.value] ? choose(event.target.value) : pick(event.target.value))} /></label><datalist id="all-operations">${Object.entries(ops ?? {}).map(([name, [tierOf]]) => html`<option value=${name} disabled=${ORDER.indexOf(tierOf) > ORDER.indexOf(tier())} />`)}</datalist>
       ${fields.filter((name) => names[name]).map((name) => html`<label key=${name}>${name}<select value=${value?.[name] ?? ""} onChange=${(event) => set(pretty({ ...value, [name]: event.target.value }))}><option value="">–</option>${names[name].map((one) => html`<option>${one}</option>`)}</select></label>`)}
       <${Do} change=${isChange} primary disabled=${!!issue || !allowed} title=${allowed ? "Ctrl Enter" : `needs ${needs}`} onClick=${run}>Run<//></div>
     ${fields.length > 0 && html`<div class="chips" aria-label="Fields">${fields.map((name) => html`<button type="button" class="plain mono" key=${name} disabled=${!value || name in value} onClick=${() => set(pretty({ ...value, [name]: SAMPLES[name] ?? "" }))}>+ ${name}</button>`)}</div>`}
-    <${Editor} label="Request" rows=${Math.min(14, Math.max(4, source.split("\n").length))} value=${source} onInput=${set} issues=${issue ? [issue] : []} onRun=${run} />
+    <${Editor} label="Request" rows=${Math.min(14, Math.max(4, source.split("\n").length))} value=${source} onInput=${set} issues=${issue ? [issue] : marked} onRun=${run} />
     ${offer && html`<ul class="offer" role="listbox" aria-label="Completions">${offer.found.length ? offer.found.map((word, i) => html`<li key=${word} role="option" aria-selected=${i == offer.at ? "true" : "false"} class="mono" onClick=${() => accept(word)}>${word}</li>`) : html`<li role="option" aria-selected="false" class="muted">nothing to complete</li>`}</ul>`}
-    <p class="bar"><span class="muted small">Ctrl Space completes. An array runs as one <code>store.transaction</code></span><span class="grow"></span><span class="muted small">${acting ? `as ${acting.userId}` : html`<a href="#/people">act as somebody else</a>`}</span><span class="muted">Copy as</span>${Object.entries(COPIES).map(([name, make]) => { const isOff = name == "curl" && !config.rpc; return html`<button type="button" key=${name} disabled=${!!issue || isOff} title=${isOff ? "the HTTP door is off: http" : undefined} onClick=${() => { const [type, sent] = request(); copy(make(type, masked(sent))); }}>${name}</button>`; })}</p>
+    <p class="bar"><span class="muted small">Ctrl Space completes. An array, or several lines, run as one <code>store.transaction</code></span><span class="grow"></span><span class="muted small">${acting ? `as ${acting.userId}` : html`<a href="#/people">act as somebody else</a>`}</span><span class="muted">Copy as</span>${Object.entries(COPIES).map(([name, make]) => { const isOff = name == "curl" && !config.rpc; return html`<button type="button" key=${name} disabled=${!!issue || isOff} title=${isOff ? "the HTTP door is off: http" : undefined} onClick=${() => { const [type, sent] = request(); copy(make(type, masked(sent))); }}>${name}</button>`; })}</p>
     ${stream && html`<section class="panel"><p class="bar"><${State} kind="good">${stream.type}<//><span class="muted">${count(stream.pushes.length)} pushes</span><span class="grow"></span><button type="button" onClick=${() => { stream.stop(); setStream(null); }}>Stop</button></p>${stream.pushes.length > 0 && html`<${Json} value=${stream.pushes.slice(0, 20)} />`}</section>`}
-    ${latest && html`<section class="panel" aria-live="polite"><p class="bar">${latest.error ? html`<${State} kind="bad">${latest.error.code}<//>` : html`<${State} kind="good">${Array.isArray(latest.data) ? `${count(latest.data.length)} rows` : "answer"}<//>`}<span class="muted">${latest.type} · ${latest.ms.toFixed(1)} ms${latest.data !== undefined ? ` · ${bytes(JSON.stringify(latest.data)?.length ?? 0)}` : ""}</span><span class="grow"></span>${rows && html`<button type="button" onClick=${() => setForm(form == "tree" ? "table" : "tree")}>${form == "tree" ? "As a table" : "As JSON"}</button>`}</p>
-      ${latest.error ? html`<${Trouble} error=${latest.error} />${latest.error.details !== undefined && html`<${Json} value=${latest.error.details} />`}` : rows?.length && form == "table" && typeof rows[0] == "object" ? html`<${Table} label="Answer" rows=${rows.slice(0, 200).map((row, i) => ({ i, row }))} keyOf=${(one) => one.i} columns=${[...new Set(rows.slice(0, 50).flatMap((row) => Object.keys(row ?? {})))].map((name) => [name, (one) => text(one.row?.[name]), { mono: true }])} />` : html`<${Json} value=${latest.data} />`}</section>`}
+    ${latest && html`<section class="panel" aria-live="polite"><p class="bar">${latest.error ? html`<${State} kind="bad">${latest.error.code}<//>` : html`<${State} kind="good">${Array.isArray(latest.data) ? `${count(latest.data.length)} rows` : "answer"}<//>`}<span class="muted">${latest.type} · ${latest.ms.toFixed(1)} ms${latest.data !== undefined ? ` · ${bytes(JSON.stringify(latest.data)?.length ?? 0)}` : ""}</span><span class="grow"></span>${latest.data !== undefined && Object.entries({ text: "As JSON", tree: "As a tree", table: "As a table" }).map(([id, what]) => id != form && (id != "table" || rows) && html`<button type="button" key=${id} onClick=${() => setForm(id)}>${what}</button>`)}</p>
+      ${latest.error ? html`<${Trouble} error=${latest.error} />${latest.error.details !== undefined && html`<${Json} value=${latest.error.details} />`}` : rows?.length && form == "table" && typeof rows[0] == "object" ? html`<${Table} label="Answer" rows=${rows.slice(0, 200).map((row, i) => ({ i, row }))} keyOf=${(one) => one.i} columns=${[...new Set(rows.slice(0, 50).flatMap((row) => Object.keys(row ?? {})))].map((name) => [name, (one) => text(one.row?.[name]), { mono: true }])} />` : form == "tree" ? html`<ul class="tree"><${Tree} key=${latest.n} value=${latest.data} isOpen /></ul>` : html`<${Json} value=${latest.data} />`}</section>`}
     ${history.length > 0 && html`<details><summary>History ${history.length}</summary><ul>${history.slice(0, 20).map((one, i) => html`<li key=${i}><button type="button" class="plain mono" onClick=${() => { pick(one.operation); set(one.source); }}>${one.operation} ${one.source.replace(/\s+/g, " ").slice(0, 80)}</button></li>`)}</ul></details>`}</div>`;
 }

@@ -61,8 +61,14 @@ function Rule({ id, again, onClose, isTraced, trace }) {
 function Rules() {
   const { route } = useApp();
   const [isNew, setNew] = useState(false);
-  const { data, error, again } = usePoll(() => ask("rules.getRules"), 5000);
-  const rows = data?.rules ?? [];
+  const triggers = useRef({});
+  const { data, error, again } = usePoll(async () => {
+    const { rules } = await ask("rules.getRules");
+    // The list says no triggers: those of the first hundred are asked for once a version.
+    for (const { id, version } of rules.slice(0, 100)) if (triggers.current[id]?.version != version) triggers.current[id] = await ask("rules.getRule", { ruleId: id }).catch(() => null);
+    return rules.map((one) => ({ ...one, trigger: triggers.current[one.id]?.trigger }));
+  }, 5000);
+  const rows = data ?? [];
   const [isTraced, trace] = useState(false);
   const toggle = async (row) => { await act(row.enabled ? "rules.disableRule" : "rules.enableRule", { ruleId: row.id }, `${row.id} is ${row.enabled ? "off" : "on"}`); again(); };
   useKeys({
@@ -71,7 +77,7 @@ function Rules() {
   });
   if (error) return html`<${Trouble} error=${error} family="rules" />`;
   return html`<div class="bar"><${Do} change primary onClick=${() => setNew(true)}>New rule<//></div><div class="split"><div class="main">${rows.length ? html`<${Table} label="Rules" rows=${rows} keyOf=${(row) => row.id} selected=${route[2]} onOpen=${(row) => { setNew(false); go(["rules", "rules", row.id]); }} columns=${[
-      ["rule", (row) => row.id, { mono: true }], ["state", (row) => html`<${State} kind=${row.enabled ? "good" : "off"}>${row.enabled ? "on" : "off"}<//>`], ["", (row) => html`<${Do} change onClick=${() => toggle(row)}>${row.enabled ? "Switch off" : "Switch on"}<//>`], ["name", (row) => row.name], ["priority", (row) => row.priority, { right: true }], ["version", (row) => row.version, { right: true }], ["group", (row) => row.group ?? ""]]} />`
+      ["rule", (row) => row.id, { mono: true }], ["state", (row) => html`<${State} kind=${row.enabled ? "good" : "off"}>${row.enabled ? "on" : "off"}<//>`], ["", (row) => html`<${Do} change onClick=${() => toggle(row)}>${row.enabled ? "Switch off" : "Switch on"}<//>`, { act: true }], ["when", (row) => (row.trigger ? `${row.trigger.type} ${row.trigger.topic ?? row.trigger.pattern ?? row.trigger.name ?? ""}` : ""), { mono: true }], ["name", (row) => row.name], ["priority", (row) => row.priority, { right: true }], ["version", (row) => row.version, { right: true }], ["group", (row) => row.group ?? ""]]} />`
       : data && html`<${Empty} snippet=${pretty(SAMPLE)}>No rule yet.<//>`}</div>
     ${isNew ? html`<${Drawer} title="New rule" wide onClose=${() => setNew(false)}><${Edit} rule=${SAMPLE} isNew again=${again} onClose=${() => setNew(false)} /><//>` : route[2] && html`<${Rule} key=${route[2]} id=${route[2]} isTraced=${isTraced} trace=${trace} again=${again} onClose=${() => { trace(false); go(["rules"]); }} />`}</div>`;
 }
@@ -84,12 +90,12 @@ function Facts() {
   const save = async (event) => { event.preventDefault(); const { value, issue } = parse(typed); if (await act("rules.setFact", { key, value: issue ? typed : value }, `Fact ${key} is set`)) again(); };
   return html`<div class="bar end"><label>Pattern<input data-filter class="mono" placeholder="tank:*:level" value=${pattern} onInput=${(event) => set(event.target.value)} /></label><span class="grow"></span>
       ${may("write") && html`<form class="bar end" onSubmit=${save}><label>Fact<input class="mono" required value=${key} onInput=${(event) => setKey(event.target.value)} /></label><label>Value<input class="mono" value=${typed} onInput=${(event) => type(event.target.value)} /></label><${Do} change type="submit">Set<//></form>`}</div>
-    <${Trouble} error=${error} family="rules" />${data?.length ? html`<${Table} label="Facts" rows=${data} keyOf=${(row) => row.key} columns=${[["fact", (row) => row.key, { mono: true }], ["value", (row) => text(row.value), { mono: true }], ["since", (row) => html`<${Ago} at=${row.timestamp} />`], ["by", (row) => row.source], ["version", (row) => row.version, { right: true }], ["", (row) => may("write") && html`<${Do} change danger onClick=${async () => { await act("rules.deleteFact", { key: row.key }, `Fact ${row.key} is gone`); again(); }}>Delete<//>`]]} />` : data && html`<${Empty}>No fact matches.<//>`}`;
+    <${Trouble} error=${error} family="rules" />${data?.length ? html`<${Table} label="Facts" rows=${data} keyOf=${(row) => row.key} columns=${[["fact", (row) => row.key, { mono: true }], ["value", (row) => text(row.value), { mono: true }], ["since", (row) => html`<${Ago} at=${row.timestamp} />`], ["by", (row) => row.source], ["version", (row) => row.version, { right: true }], ["", (row) => may("write") && html`<${Do} change danger onClick=${async () => { await act("rules.deleteFact", { key: row.key }, `Fact ${row.key} is gone`); again(); }}>Delete<//>`, { act: true }]]} />` : data && html`<${Empty} action=${pattern && html`<button type="button" onClick=${() => set("")}>Clear pattern</button>`} snippet=${`await db.rules.setFact({ key: "tank:1:level", value: 42 });`}>${pattern ? "No fact matches." : "No fact yet."}<//>`}`;
 }
 
 function Timers() {
   const { data, error } = usePoll(() => ask("rules.getTimers"), 2000);
-  return html`<${Trouble} error=${error} family="rules" />${data?.length ? html`<${Table} label="Timers" rows=${data} keyOf=${(row) => row.id} columns=${[["timer", (row) => row.name, { mono: true }], ["due", (row) => html`<${Ago} at=${row.expiresAt} />`], ["again", (row) => text(row.cron ?? row.repeat ?? "")], ["rule", (row) => row.ruleId ?? ""]]} />` : data && html`<${Empty}>No timer is armed.<//>`}`;
+  return html`<${Trouble} error=${error} family="rules" />${data?.length ? html`<${Table} label="Timers" rows=${data} keyOf=${(row) => row.id} columns=${[["timer", (row) => row.name, { mono: true }], ["due", (row) => html`<${Ago} at=${row.expiresAt} />`], ["again", (row) => text(row.cron ?? row.repeat ?? "")], ["rule", (row) => row.ruleId ?? ""]]} />` : data && html`<${Empty} snippet=${`{ "type": "set_timer", "timer": { "name": "check", "duration": "5m", "onExpire": { "topic": "check.due", "data": {} } } }`}>No timer is armed. This action of a rule arms one:<//>`}`;
 }
 
 function Events() {
@@ -101,12 +107,12 @@ function Events() {
   const { value, issue } = parse(typed);
   useEffect(() => {
     add([]);
-    return app.db.events(pattern || "*", (event) => !app.frozen && add((old) => [{ n: ++n.current, ...event }, ...old].slice(0, MOST_EVENTS)), (lost) => add((old) => [{ n: ++n.current, gap: lost }, ...old]));
+    return app.db.events(pattern || "*", (event) => !app.frozen && add((old) => [{ n: ++n.current, ...event }, ...old].slice(0, MOST_EVENTS)), (lost) => add((old) => [{ n: ++n.current, gap: lost }, ...old].slice(0, MOST_EVENTS)));
   }, [pattern]);
   const emit = (event) => { event.preventDefault(); if (!issue) act("rules.emit", { topic, data: value }, `${topic} was emitted`); };
   return html`<div class="bar end"><label>Pattern<input data-filter class="mono" value=${pattern} onChange=${(event) => set(event.target.value)} /></label><span class="grow"></span>
       ${may("write") && html`<form class="bar end" onSubmit=${emit}><label>Topic<input class="mono" value=${topic} onInput=${(event) => setTopic(event.target.value)} /></label><label>Data<input class="mono" value=${typed} aria-invalid=${issue ? "true" : undefined} onInput=${(event) => type(event.target.value)} /></label><${Do} change type="submit" disabled=${!!issue}>Emit<//></form>`}</div>
-    ${events.length ? html`<${Table} label="Events" rows=${events} keyOf=${(row) => row.n} columns=${[["time", (row) => (row.gap === undefined ? clock(row.timestamp) : "–")], ["topic", (row) => (row.gap === undefined ? row.topic : html`<${State} kind="warn">${row.gap ? `${count(row.gap)} were lost` : "some were missed while away"}<//>`), { mono: true }], ["data", (row) => text(row.data), { mono: true }], ["by", (row) => row.source ?? ""]]} />` : html`<${Empty}>No event since this tab was opened.<//>`}`;
+    ${events.length ? html`<${Table} label="Events" rows=${events} keyOf=${(row) => row.n} columns=${[["time", (row) => (row.gap === undefined ? clock(row.timestamp) : "–")], ["topic", (row) => (row.gap === undefined ? row.topic : html`<${State} kind="warn">${row.gap ? `${count(row.gap)} were lost` : "some were missed while away"}<//>`), { mono: true }], ["data", (row) => text(row.data), { mono: true }], ["by", (row) => row.source ?? ""]]} />` : html`<${Empty} snippet=${`await db.rules.emit({ topic: ${JSON.stringify(topic)}, data: ${typed} });`}>No event since this tab was opened.<//>`}`;
 }
 
 const PARTS = { rules: Rules, facts: Facts, timers: Timers, events: Events };
