@@ -57,9 +57,10 @@ export async function people(db, names) {
 
 /**
  * A page at a route. With the test `t` it ends and says what went wrong in it;
- * `expected` are lines of the browser's own that a test provokes.
+ * `expected` are lines of the browser's own that a test provokes, `prepare` is
+ * done before the page is loaded.
  */
-export async function open(t, server, route, { expected, ...options } = {}) {
+export async function open(t, server, route, { expected, prepare, ...options } = {}) {
   const origin = server.http;
   browser ??= launch();
   const context = await (await browser).newContext({ viewport: { width: 1280, height: 800 }, ...options });
@@ -78,6 +79,7 @@ export async function open(t, server, route, { expected, ...options } = {}) {
   });
   await fromSources(context, origin);
   page.setDefaultTimeout(MOST_MS);
+  await prepare?.(page);
   ends(t, async () => {
     // What it looked like when its test was over, for whoever mends one.
     if (process.env.NOEXD_SHOTS) await page.screenshot({ path: `${process.env.NOEXD_SHOTS}/${t.name.replace(/\W+/g, "-").slice(0, 60)}.png` }).catch(() => {});
@@ -87,6 +89,21 @@ export async function open(t, server, route, { expected, ...options } = {}) {
   await page.goto(`${origin}/console/#/${route}`);
   return page;
 }
+/** As `prepare`: requests of these types are answered with an error instead of by the server. `wrong` may change. */
+export const answering = (wrong) => (page) => page.routeWebSocket(/./, (socket) => {
+  const up = socket.connectToServer();
+  socket.onMessage((line) => {
+    const { id, type } = JSON.parse(line);
+    if (wrong[type]) socket.send(JSON.stringify({ id, type: "error", ...wrong[type] }));
+    else up.send(line);
+  });
+});
+/** As `prepare`: a server whose writes take no `expect`, as the published protocol has them. */
+export const withoutExpect = (http) => async (page) => {
+  const answer = await fetch(`${http}/console/ops.json`);
+  const body = (await answer.text()).replaceAll(/ expect\b/g, "");
+  await page.route("**/ops.json", (route) => route.fulfill({ body, contentType: "application/json" }));
+};
 /** To another route, in the same page. */
 export const go = (page, route) => page.evaluate((to) => { location.hash = `#/${to}`; }, route);
 /** The playground with an operation chosen: the address of a page changes later than it is set. */

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { test } from "node:test";
 import { skip } from "../chromium.mjs";
-import { HERE, PASSWORD, SECRET, auth, client, go, login, loginAsAdmin, open, people, play, shows, start, texts, unlock, until } from "./rig.mjs";
+import { HERE, PASSWORD, SECRET, answering, auth, client, hides, go, login, loginAsAdmin, open, people, play, shows, start, texts, unlock, until } from "./rig.mjs";
 
 const guarded = { console: true, audit: true, auth };
 /** Nothing of a login may stand in what the browser keeps or shows. */
@@ -161,6 +161,26 @@ test("acting as somebody else: her rights, the time that is left, and oneself ag
   await page.click("header.top >> text=End");
   await go(page, "data/notes");
   await shows(page, "[role=grid]", "not-hers");
+  // It only reads, unless that is ticked.
+  const inserted = async (id) => {
+    await page.click("text=Act as vera");
+    await shows(page, "header.top", "acting as vera");
+    await play(page, "store.insert");
+    await page.fill("textarea", JSON.stringify({ bucket: "notes", data: { id, for: vera } }));
+    await page.click("button:text-is('Run')");
+  };
+  await go(page, `people/users/${vera}`);
+  await inserted("unticked");
+  await shows(page, ".panel", "read-only");
+  await page.click("header.top >> text=End");
+  await go(page, `people/users/${vera}`);
+  await page.getByLabel("with writes").check();
+  await inserted("ticked");
+  await until("as her", async () => (await db.bucket("notes").get("ticked")) != null);
+  assert.equal(await db.bucket("notes").get("unticked"), null);
+  await page.click("header.top >> text=End");
+  await go(page, "data/notes");
+  await shows(page, "[role=grid]", "ticked");
   assert.doesNotMatch(await texts(page, "header.top"), /acting/);
   await keepsNoSecret(page, SECRET);
 });
@@ -220,6 +240,62 @@ test("locked, no operation that changes something leaves the page", { skip }, as
   await page.locator("textarea").press("Control+Enter");
   await shows(page, "main", "LOCKED");
   assert.equal(await page.locator("button:text-is('Run')").getAttribute("title"), "unlock to change");
+});
+
+test("a server that cannot keep up is said above everything until a write is taken again", { skip }, async (t) => {
+  const { server, db } = await start(t);
+  await db.store.defineBucket({ name: "notes", config: { key: "id", schema: { id: { type: "string" } } } });
+  const pressed = { code: "BACKPRESSURE", message: "Storage is behind: 64 MiB wait for the disk" };
+  const wrong = { "store.insertMany": pressed };
+  const page = await open(t, server, "data/notes", { prepare: answering(wrong) });
+  await page.click("button:text-is('New')");
+  await page.fill("#field-id", "1");
+  await page.click("button:text-is('Insert')");
+  await shows(page, ".strip.bad[role=alert]", pressed.message);
+  assert.equal(await page.locator(".note").count(), 0);
+  // On each tab, until it is over.
+  await go(page, "rules/facts");
+  await shows(page, ".strip.bad", pressed.message);
+  await go(page, "data/notes");
+  delete wrong["store.insertMany"];
+  await page.click("button:text-is('New')");
+  await page.fill("#field-id", "2");
+  await page.click("button:text-is('Insert')");
+  await until("the record is there", async () => (await db.bucket("notes").get("2")) != null);
+  await until("the banner is gone", async () => !(await page.locator(".strip").count()));
+  wrong["rules.setFact"] = pressed;
+  await go(page, "rules/facts");
+  await page.getByLabel("Fact", { exact: true }).fill("a");
+  await page.getByLabel("Value", { exact: true }).fill("1");
+  await page.click("button:text-is('Set')");
+  await page.click(".strip.bad >> text=Dismiss");
+  await until("dismissed", async () => !(await page.locator(".strip").count()));
+});
+
+test("an internal error can be reported, without any data; errors stay, the same one stands there once", { skip }, async (t) => {
+  const { server, db } = await start(t);
+  await db.store.defineBucket({ name: "notes", config: { key: "id", schema: { id: { type: "string" } } } });
+  const broken = { code: "INTERNAL_ERROR", message: "Internal server error" };
+  const page = await open(t, server, "data/notes", { permissions: ["clipboard-read", "clipboard-write"], prepare: answering({ "store.insertMany": broken, "server.insights": broken, "rules.setFact": broken }) });
+  const copied = () => page.evaluate(() => navigator.clipboard.readText());
+  const report = (operation) => new RegExp(`^operation: ${operation}\ncode: INTERNAL_ERROR\nmessage: Internal server error\nversion: \\d+\\.\\d+\\.\\d+$`);
+  await page.click("button:text-is('New')");
+  await page.fill("#field-id", "confidential");
+  await page.click("button:text-is('Insert')");
+  await page.click(".note.bad >> text=Copy report");
+  await shows(page, ".note.good", "Copied");
+  assert.match(await copied(), report("store\\.insertMany"));
+  await page.click("button:text-is('Insert')");
+  await shows(page, ".note.bad", "×2");
+  assert.equal(await page.locator(".note.bad").count(), 1);
+  await until("what went well goes by itself", async () => !(await page.locator(".note.good").count()));
+  assert.equal(await page.locator(".note.bad").count(), 1);
+  await page.click(".note.bad >> [aria-label=Dismiss]");
+  await hides(page, ".notes", "INTERNAL_ERROR");
+  // What a tab could not read says so where it would stand.
+  await go(page, "now");
+  await page.click("main .trouble >> text=Copy report");
+  await until("the other report", async () => report("server\\.insights").test(await copied()));
 });
 
 test("keys: tabs, palette, help, freeze, and off", { skip }, async (t) => {

@@ -52,7 +52,7 @@ test("Live views: what is kept for whom, a query watched, defined and undefined"
 });
 
 test("Who is slow: a reader that stalls is found, traced and disconnected", { skip }, async (t) => {
-  const { server, db } = await start(t, { audit: true });
+  const { server, db } = await start(t, { audit: true, name: "orders-eu" });
   await db.store.defineBucket({ name: "big", config: { key: "id", schema: { id: { type: "string" }, text: { type: "string" }, n: { type: "number" } } } });
   await db.store.insertMany({ bucket: "big", data: Array.from({ length: 40 }, (_, i) => ({ id: `r${i}`, text: "x".repeat(20000), n: 0 })), answer: "counts" });
   const stalled = new WsSocket(server.url, { headers: { "user-agent": "stalled/1" } });
@@ -71,6 +71,10 @@ test("Who is slow: a reader that stalls is found, traced and disconnected", { sk
   });
   const page = await open(t, server, "slow");
   await shows(page, `tr:has-text("${id}")`, /▲\s*\d+ s/);
+  // The shell says so on every tab, and of which server.
+  await shows(page, "nav.rail a:has-text('Who is slow')", /▲\s*1$/);
+  await shows(page, "header.top", "orders-eu");
+  assert.equal(await page.title(), "Who is slow · orders-eu");
   await page.click(`tr:has-text("${id}") td >> nth=0`);
   await shows(page, ".drawer", "stalled/1");
   await shows(page, ".drawer", "TRACE");
@@ -81,6 +85,7 @@ test("Who is slow: a reader that stalls is found, traced and disconnected", { sk
   await page.click("dialog >> button:text-is('Disconnect')");
   await until("gone", async () => !(await db.server.top({ limit: 50 })).rows.some((row) => row.connectionId == id));
   await hides(page, "table", id);
+  await hides(page, "nav.rail", "▲");
   // A trace of one that does something: what it asked for, never what it said.
   const other = await client(t, server);
   const its = (await db.server.top({ limit: 50 })).rows.map((row) => row.connectionId).sort((a, b) => +b.slice(5) - +a.slice(5))[0];
@@ -117,6 +122,7 @@ test("Rules: why one did not fire, on and off, edited, facts and events", { skip
   await db.rules.registerRule({ rule: RULE });
   const page = await open(t, server, "rules");
   await shows(page, "table", "Hot sensor");
+  await shows(page, "table", "event sensor.reading");
   await page.locator("tr:has-text('hot')").focus();
   await page.keyboard.press(" ");
   await until("off", async () => !(await db.rules.getRule({ ruleId: "hot" })).enabled);
@@ -300,6 +306,32 @@ test("People: somebody is signed up, given a role, explained, renewed and disabl
   await shows(page, "main", "No user yet");
 });
 
+test("Logic: who may only read asks for a view and a procedure by name", { skip }, async (t) => {
+  const { server, db } = await start(t, { console: true, auth });
+  await db.store.defineBucket({ name: "invoices", config: { key: "id", schema: { id: { type: "string" }, client: { type: "string" }, total: { type: "number" } } } });
+  await db.store.insert({ bucket: "invoices", data: { id: "1", client: "acme", total: 5 } });
+  await db.logic.defineView({ definition: { name: "owed", from: { i: "invoices" }, groupBy: "i.client", select: { client: "i.client", sum: { $sum: "i.total" } } } });
+  await db.procedures.register({ procedure: { name: "count", steps: [{ action: "store.count", bucket: "invoices", as: "n" }] } });
+  await people(db, { vera: "reader", wim: "writer" });
+  const page = await open(t, server, "logic/views");
+  await login(page, "vera");
+  await page.fill("[aria-label='Name of a view']", "owed");
+  await page.click("button:text-is('Open')");
+  await shows(page, ".drawer .json", "acme");
+  assert.equal(await page.locator(".drawer >> text=Drop").count(), 0);
+  await go(page, "logic");
+  await page.fill("[aria-label='Name of a procedure']", "count");
+  await page.click("button:text-is('Open')");
+  await shows(page, ".drawer .json", "store.count");
+  assert.equal(await page.locator(".drawer >> button:text-is('Call')").count(), 0);
+  const other = await open(t, server, "logic/procedures/count");
+  await login(other, "wim");
+  await unlock(other);
+  await other.click(".drawer >> button:text-is('Call')");
+  await other.click("dialog >> button:text-is('Call')");
+  await until("called", async () => /ms/.test(await texts(other, ".drawer .bar")));
+});
+
 test("People: an admin who is none of the superadmins is told so at the button; a reader changes his password", { skip }, async (t) => {
   const { server, db } = await start(t, { console: true, auth });
   await people(db, { ada: "admin", vera: "reader" });
@@ -364,7 +396,17 @@ test("Playground: completed, run, copied, remembered without what is secret; a s
   const { execFile } = await import("node:child_process");
   const answer = await new Promise((resolve, reject) => execFile("sh", ["-c", curl], (error, out) => (error ? reject(error) : resolve(JSON.parse(out)))));
   assert.equal(JSON.stringify(answer).includes('"M1"'), true);
-  // Several lines are one transaction.
+  await page.click("text=As a tree");
+  await shows(page, ".tree", "sku: \"M1\"");
+  await page.click("text=As JSON");
+  // What the server complains of is marked at its line.
+  await page.fill("textarea", '{\n  "bucket": "parts",\n  "filter": {"qty": {"$nothing": 5}}\n}');
+  await page.locator("textarea").press("Control+Enter");
+  await shows(page, ".issues", /^line 3, "\$nothing"/);
+  // An array, or several lines, are one transaction.
+  await page.fill("textarea", '{"op":"insert","bucket":"parts","data":{"sku":"M5"}}\n{"op":"delete","bucket":"parts","key":"M5"}');
+  await page.locator("textarea").press("Control+Enter");
+  await shows(page, ".panel", '"deleted": true');
   await page.fill("textarea", '[{"op":"insert","bucket":"parts","data":{"sku":"M3"}},{"op":"count","bucket":"parts"}]');
   await page.locator("textarea").press("Control+Enter");
   await shows(page, ".panel", "store.transaction");

@@ -305,8 +305,11 @@ function Record({ bucket, keyField, schema, record, field, onClose, onDelete }) 
     const data = review ? Object.fromEntries(review.rows.filter((row) => row.take == side && !equal(row[side], against[row.name])).map((row) => [row.name, row[side] ?? null])) : mine;
     if (!Object.keys(data).length) return setReview(null), setMine({}), setBase(against);
     setIssues([]);
+    // Known before anything is sent.
+    const isKnown = takes("store.update", "expect");
+    if (!isKnown && theirs && theirs._version > against._version) return setReview({ record: theirs, rows: merge(base, theirs, data) });
     try {
-      const saved = takes("store.update", "expect") ? await asks("store.update", { bucket, key, data, expect: { _version: against._version } }) : await blind(data, against);
+      const saved = isKnown ? await asks("store.update", { bucket, key, data, expect: { _version: against._version } }) : await blind(data, against);
       if (!saved) return;
       setBase(saved);
       setMine({});

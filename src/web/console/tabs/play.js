@@ -2,7 +2,6 @@
 import {
   Do, Editor, Json, State, Table, Trouble, app, ask, bytes, changes, copy, count, dbNow, html, may, parse, pretty, text, tier, useApp, useEffect, useLayoutEffect, useRef, useState,
 } from "../ui.js";
-import { lineOf } from "./rules.js";
 
 const SECRET = /^(password|secret|token|newPassword|currentPassword)$/;
 const masked = (fields) => JSON.parse(JSON.stringify(fields, (name, value) => (SECRET.test(name) ? "•••" : value)));
@@ -130,9 +129,9 @@ export default function Play() {
   const isChange = changes(...request());
   const allowed = ORDER.indexOf(needs) <= ORDER.indexOf(tier());
   const latest = answers[0];
-  // The fields that the answer complains of, at their lines.
-  const wrong = latest?.error && latest.source == source ? [...(latest.error.issues ?? []), ...fields.filter((name) => !latest.error.issues?.length && new RegExp(`\\b${name}\\b`).test(latest.error.message)).map((field) => ({ field, message: latest.error.message }))] : [];
-  const marked = wrong.map((one) => `line ${lineOf(source, String(one.field ?? one.path ?? ""))}, ${one.field ?? one.path}: ${one.message}`);
+  // What the answer complains of, at the line where it stands.
+  const marked = latest?.error && latest.source == source ? [...(latest.error.issues ?? []).map((one) => [`"${one.field}"`, one.message]), ...(latest.error.message.match(/"[^"]+"/g) ?? []).map((word) => [word, latest.error.message])]
+    .filter(([word]) => source.includes(word)).slice(0, latest.error.issues?.length || 1).map(([word, what]) => `line ${source.slice(0, source.indexOf(word)).split("\n").length}, ${word}: ${what}`) : [];
   const rows = Array.isArray(latest?.data) ? latest.data : latest?.data && Object.values(latest.data).find(Array.isArray);
   return html`<div class="tab" ref=${box} onKeyDownCapture=${key}><header><h1>Playground</h1><span class="muted">needs ${needs}${isChange ? ", changes something" : ""}</span>${isChange && locked && html`<${State} kind="warn">locked: unlock to change<//>`}</header>
     <div class="bar end"><label>Operation<input list="all-operations" value=${operation} size="32" class="mono" onInput=${(event) => (ops?.[event.target.value] ? choose(event.target.value) : pick(event.target.value))} /></label><datalist id="all-operations">${Object.entries(ops ?? {}).map(([name, [tierOf]]) => html`<option value=${name} disabled=${ORDER.indexOf(tierOf) > ORDER.indexOf(tier())} />`)}</datalist>
