@@ -91,6 +91,8 @@ function Login() {
     setError(null);
     try {
       const user = await app.db.login(given);
+      // What somebody looks at again and again is recorded as that: a login ends what was opened before.
+      await app.db.request("session.open", { commits: true, events: true });
       change({ user, reason: null });
     } catch (why) {
       setError(why);
@@ -164,7 +166,7 @@ function Notes() {
 }
 
 const KEYS = [
-  ["Ctrl K", "palette: tabs, buckets, operations"], ["g then n d v w r p u a y b", "tabs, in their order"], ["/", "filter"], [".", "freeze live updates"],
+  ["Ctrl K", "palette: tabs, buckets, queries, rules, users, operations"], ["g then n d v w r p u a y b", "tabs, in their order"], ["/", "filter"], [".", "freeze live updates"],
   ["?", "this help"], ["Esc", "close the drawer, then the selection"], ["Ctrl Enter", "run, save"], ["Ctrl `", "Playground over any tab"], ["arrows, Home, End, PgUp, PgDn", "move in grids; with Shift: select"], ["Enter, F2", "open, edit"], ["Ctrl C", "copy the selected cells"],
   ["n · o · Del", "Data: new record, follow reference, delete"], ["t · x", "Who is slow: trace, disconnect"], ["Space · t", "Rules: on or off, trace"], ["t", "Audit: tail"], ["Ctrl Space · Alt ↑ ↓", "Playground: complete, history"],
 ];
@@ -179,7 +181,7 @@ function Help() {
   return html`<${Dialog} label="Keys and help" onClose=${() => change({ help: false })}>
     <h2>Keys</h2><dl class="keys">${KEYS.map(([key, what]) => html`<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`)}</dl>
     <h2>The lock</h2><p>Locked, this page sends nothing that changes something. It protects from slips, not from people: rights do that.</p>
-    <h2>Libraries</h2>${licences ? html`<pre class="json" tabindex="0">${licences}</pre>` : html`<button type="button" onClick=${async () => set(await (await fetch("LICENSES.txt")).text())}>Show licences</button>`}
+    <h2>Libraries</h2>${licences ? html`<pre class="json" tabindex="0">${licences}</pre>` : html`<p><button type="button" onClick=${async () => set(await (await fetch("LICENSES.txt")).text())}>Show licences</button></p>`}
     <form method="dialog" class="bar"><button>Close</button></form><//>`;
 }
 

@@ -414,7 +414,7 @@ const SVG_LINE = 900;
 export function useSeries(value, at) {
   const kept = useRef([]);
   const last = kept.current.at(-1);
-  if (value != null && at && last?.[0] !== at) kept.current = [...kept.current.slice(1 - SVG_LINE), [at, value]];
+  if (value != null && at && last?.[0] !== at) kept.current = [...kept.current.slice(1 - SVG_LINE).filter(([then]) => then > at - 900000), [at, value]];
   return kept.current;
 }
 export function Chart({ label, points, format = count }) {

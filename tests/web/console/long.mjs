@@ -1,7 +1,7 @@
 // By hand, not among the tests: what the console costs over time. A bucket of a
 // million records is scrolled; then the page stands open beside a busy server.
 //
-//   NOEXD_BIN=target/release/noexd node tests/web/console/long.mjs [minutes 60] [rows 1000000] [writes a second 100]
+//   NOEXD_BIN=target/release/noexd node tests/web/console/long.mjs [minutes 60] [rows 1000000] [writes a second 100] [parts scrolled,idle,busy]
 //
 // Prints a line per figure, and ends with 1 if one of them is not what
 // docs/console.md promises.
@@ -9,7 +9,8 @@ import { readFile } from "node:fs/promises";
 import { fromSources, launch } from "../chromium.mjs";
 import { WebSocket, connect, fast, serve, until as within } from "../rig.mjs";
 
-const [minutes = 60, rows = 1e6, rate = 100] = process.argv.slice(2).map(Number);
+const [minutes = 60, rows = 1e6, rate = 100] = process.argv.slice(2, 5).map(Number);
+const parts = (process.argv[5] ?? "scrolled,idle,busy").split(",");
 /** Of one core, of a console that stands open beside a server that does nothing else. */
 const MOST_CPU = 0.005;
 /** From the end of a scroll to its rows, where nine of ten are. */
@@ -127,13 +128,14 @@ async function busy(browser) {
     return { tab, page, heap, nodes, kept: [] };
   }));
   const began = performance.now();
-  let [n, isOver] = [0, false];
+  let [n, late, isOver] = [0, 0, false];
   const writes = (async () => {
     while (!isOver) {
       const due = ((performance.now() - began) / 1000) * rate;
       const all = [];
       for (; n < due; n++) all.push(db.bucket("many").update(key((n * 7919) % 5000), { n }), ...(n % 10 ? [] : [db.rules.emit({ topic: "kiln.reading", data: { n } })]));
-      await Promise.all(all);
+      // On a machine that is starved some are late; they are counted, and the page goes on.
+      late += (await Promise.allSettled(all)).filter((one) => one.status == "rejected").length;
       await pause(20);
     }
   })();
@@ -145,6 +147,7 @@ async function busy(browser) {
   }
   isOver = true;
   await writes;
+  figure("writes that were late", late);
   for (const { tab, kept } of pages) {
     // What fills up to its limit (500 events, 900 points) has filled up in a third of an hour.
     const from = kept[Math.min(Math.floor(kept.length / 2), Math.ceil(1200 / every))];
@@ -157,9 +160,7 @@ async function busy(browser) {
 
 const browser = await launch();
 try {
-  await scrolled(browser);
-  await idle(browser);
-  await busy(browser);
+  for (const [name, run] of Object.entries({ scrolled, idle, busy })) if (parts.includes(name)) await run(browser);
 } finally {
   await browser.close();
 }

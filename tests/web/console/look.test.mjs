@@ -6,6 +6,7 @@ import { createRequire } from "node:module";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { skip } from "../chromium.mjs";
+import { crooked } from "./pictures.mjs";
 import { PASSWORD, SECRET, auth, go, loginAsAdmin, open, shows, start, texts, unlock, until } from "./rig.mjs";
 import { TABS, seeded } from "./seed.mjs";
 
@@ -15,25 +16,6 @@ async function violations(page) {
   const found = await page.evaluate(async () => (await globalThis.axe.run(document, { resultTypes: ["violations"] })).violations.map((one) => `${one.id}: ${one.help}: ${one.nodes.map((node) => `${node.target} ${node.any?.[0]?.message ?? ""}`).join(" | ")}`));
   return found;
 }
-/** Elements of the page that are wider than their place, or that lie outside of the view. */
-const sticking = (page) => page.evaluate(() => {
-  const wide = document.documentElement.clientWidth;
-  const out = [];
-  if (document.documentElement.scrollWidth > wide) out.push(`the page is ${document.documentElement.scrollWidth} wide`);
-  for (const node of document.querySelectorAll("main, .tab, .tab > *, .drawer, .inside, .inside > *, .top > *, .bar, .panel, .figures, .figure")) {
-    const box = node.getBoundingClientRect();
-    if (!box.width || node.closest(".scroll, .grid")) continue;
-    const name = `${node.tagName}.${node.className}`;
-    if (box.right > wide + 1 || box.left < -1) out.push(`${name} lies at ${Math.round(box.left)} to ${Math.round(box.right)}`);
-    if (node.scrollWidth > node.clientWidth + 1 && !/auto|scroll|hidden/.test(getComputedStyle(node).overflowX)) out.push(`${name} holds ${node.scrollWidth} in ${node.clientWidth}`);
-  }
-  for (const node of document.querySelectorAll("button, .top *, h1, h2")) {
-    if (node.closest(".scroll, .grid, dialog") || !node.offsetWidth) continue;
-    if (node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).overflowX == "visible" && getComputedStyle(node).display != "inline") out.push(`${node.tagName} "${node.innerText.slice(0, 20)}" is cut`);
-  }
-  return out;
-});
-
 for (const [theme, size] of [["light", { width: 1280, height: 800 }], ["dark", { width: 1280, height: 800 }], ["light", { width: 390, height: 844 }], ["dark", { width: 390, height: 844 }]]) {
   test(`every tab, ${theme}, ${size.width} wide: axe-core finds nothing, nothing sticks out`, { skip }, async (t) => {
     const { server } = await seeded(t);
@@ -44,7 +26,7 @@ for (const [theme, size] of [["light", { width: 1280, height: 800 }], ["dark", {
     const wrong = [];
     const look = async (name) => {
       for (const one of await violations(page)) wrong.push(`${name}: ${one}`);
-      for (const one of await sticking(page)) wrong.push(`${name}: ${one}`);
+      for (const one of await crooked(page)) wrong.push(`${name}: ${one}`);
       if (process.env.NOEXD_SHOTS) await page.screenshot({ path: `${process.env.NOEXD_SHOTS}/${name}-${theme}-${size.width}.png` });
     };
     for (const [name, [route, selector, wanted]] of Object.entries(TABS)) {

@@ -337,6 +337,47 @@ test("keys: tabs, palette, help, freeze, and off", { skip }, async (t) => {
   await shows(page, "h1", "Rules");
 });
 
+test("who is logged in and looks again and again is recorded once", { skip }, async (t) => {
+  const { server, db } = await start(t, guarded);
+  const page = await open(t, server, "people/may");
+  await loginAsAdmin(page);
+  await shows(page, "main", "Ask");
+  await page.evaluate(async () => {
+    const { ask } = await import("./main.js");
+    for (let i = 0; i < 20; i++) await ask("server.insights");
+  });
+  const { entries } = await db.audit.query({ operation: "server.insights", limit: 100 });
+  assert.equal(entries.length, 1);
+});
+
+test("theme and density are switched in the user menu, kept, and nothing else is", { skip }, async (t) => {
+  const { server, db } = await start(t);
+  await db.store.defineBucket({ name: "notes", config: { key: "id", schema: { id: { type: "string" } } } });
+  await db.store.insertMany({ bucket: "notes", data: Array.from({ length: 40 }, (_, i) => ({ id: `n${i}` })) });
+  const page = await open(t, server, "data/notes", { colorScheme: "light" });
+  await shows(page, "[role=grid]", "n5");
+  const looks = () => page.evaluate(() => {
+    const [first, second] = document.querySelectorAll("[role=row].body");
+    return [getComputedStyle(document.body).backgroundColor, first.offsetHeight, second.offsetTop - first.offsetTop];
+  });
+  const are = (what, wanted) => until(what, async () => JSON.stringify(await looks()) == JSON.stringify(wanted));
+  await are("light and dense", ["rgb(255, 255, 255)", 28, 28]);
+  await page.click("details.menu summary >> nth=0");
+  await page.getByLabel("Theme").selectOption("dark");
+  await page.getByLabel("Rows").selectOption("comfortable");
+  await are("dark and comfortable", ["rgb(16, 19, 23)", 36, 36]);
+  await page.reload();
+  await shows(page, "[role=grid]", "n5");
+  await are("still so", ["rgb(16, 19, 23)", 36, 36]);
+  assert.deepEqual(await page.evaluate(() => [Object.keys(localStorage).sort(), Object.keys(sessionStorage), document.cookie]), [["noexd-console:density", "noexd-console:theme"], [], ""]);
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.click("details.menu summary >> nth=0");
+  await page.getByLabel("Theme").selectOption("system");
+  await are("as the system has it", ["rgb(16, 19, 23)", 36, 36]);
+  await page.emulateMedia({ colorScheme: "light" });
+  await are("and follows it", ["rgb(255, 255, 255)", 36, 36]);
+});
+
 test("nobody looks, nothing is asked; ten minutes of looking leave few entries in the audit log", { skip }, async (t) => {
   const { server, db } = await start(t, { dataDir: HERE, audit: true });
   await db.store.defineBucket({ name: "notes", config: { key: "id", schema: { id: { type: "string" } } } });

@@ -266,7 +266,7 @@ export function merge(base, theirs, mine) {
 }
 
 function Review({ rows, was, onTake }) {
-  return html`<div role="group" aria-label="Review"><p><b>Somebody changed this record meanwhile.</b> ${was ? "In the last instant: your fields are written over theirs; what you choose of theirs is written once more." : "What only one of you changed is kept; choose the rest."}</p>
+  return html`<div role="group" aria-label="Review" class="review"><p><b>Somebody changed this record meanwhile.</b> ${was ? "In the last instant: your fields are written over theirs; what you choose of theirs is written once more." : "What only one of you changed is kept; choose the rest."}</p>
     <table class="merge"><thead><tr><th>field</th><th>base</th><th>theirs</th><th>mine</th></tr></thead><tbody>${rows.map((row) => html`<tr key=${row.name}><td>${row.name}</td><td class="mono muted">${text(row.base)}</td>
       ${["theirs", "mine"].map((side) => html`<td class="mono"><label><input type="radio" name=${`take-${row.name}`} checked=${row.take == side} disabled=${!row.isBoth} onChange=${() => onTake(row.name, side)} />${text(side == "mine" && !(("mine" in row) && row.mine !== undefined) ? row.base : row[side])}</label></td>`)}</tr>`)}</tbody></table></div>`;
 }
