@@ -142,6 +142,8 @@ test("what is planted is found: moved by some pixels, another colour, something 
   }
   const over = await planted(".drawer .fields { gap: 0 !important; grid-auto-rows: 18px; }");
   assert.match(over.lines.join("\n"), /lies over/);
+  const cut = await planted(".tab > .bar { height: 12px; overflow: hidden; }");
+  assert.match(cut.lines.join("\n"), /is cut/);
   const out = await planted(".drawer { margin-right: -40px !important; }");
   assert.match(out.lines.join("\n"), /lies at/);
 });

@@ -79,6 +79,7 @@ export const crooked = (page) => page.evaluate(() => {
     if (!box.width || node.closest(".scroll, .grid")) continue;
     if (box.right > wide + 1 || box.left < -1) out.push(`${called(node)} lies at ${Math.round(box.left)} to ${Math.round(box.right)}`);
     if (node.scrollWidth > node.clientWidth + 1 && !/auto|scroll|hidden/.test(getComputedStyle(node).overflowX)) out.push(`${called(node)} holds ${node.scrollWidth} in ${node.clientWidth}`);
+    if (node.scrollHeight > node.clientHeight + 1 && getComputedStyle(node).overflowY == "hidden") out.push(`${called(node)} is cut: ${node.scrollHeight} tall in ${node.clientHeight}`);
   }
   for (const node of document.querySelectorAll("button, .top *, h1, h2")) {
     if (node.closest(".scroll, .grid, dialog") || !node.offsetWidth) continue;
