@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Condition, Filter, Group, Literal, Op, Relation, Set, Term, Test};
+use super::{Alternative, Condition, Filter, Group, Literal, Op, Relation, Set, Term, Test};
 use crate::json::Json;
 use crate::json::js::Primitive;
 use crate::protocol::OpError;
-use crate::store::Layout;
 use crate::store::search::Search;
+use crate::store::{FieldRef, Layout};
 
 /// The operators on a field.
 pub(crate) const OPERATORS: [&str; 14] = [
@@ -35,8 +35,9 @@ fn invalid(reason: impl std::fmt::Display) -> OpError {
 }
 
 pub(super) fn filter(layout: &Layout, term: &Term) -> Result<Filter, OpError> {
-    let mut fields = Fields { layout, numbers: HashMap::new() };
-    Ok(Filter { root: group(&mut fields, term)?, also: None })
+    let mut fields = Fields { layout, numbers: HashMap::new(), found: Vec::new() };
+    let root = group(&mut fields, term)?;
+    Ok(Filter { root, fields: fields.found.into(), also: None })
 }
 
 /// The fields that a filter asks for, numbered in the order of their first
@@ -44,12 +45,15 @@ pub(super) fn filter(layout: &Layout, term: &Term) -> Result<Filter, OpError> {
 struct Fields<'t> {
     layout: &'t Layout,
     numbers: HashMap<&'t str, u32>,
+    found: Vec<FieldRef>,
 }
 
 impl<'t> Fields<'t> {
     fn number(&mut self, name: &'t str) -> u32 {
-        let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
-        *self.numbers.entry(name).or_insert(next)
+        *self.numbers.entry(name).or_insert_with(|| {
+            self.found.push(self.layout.field(name));
+            u32::try_from(self.found.len() - 1).unwrap_or(u32::MAX)
+        })
     }
 }
 
@@ -61,35 +65,54 @@ fn group<'t>(fields: &mut Fields<'t>, term: &'t Term) -> Result<Group, OpError> 
     for (name, value) in members {
         match (&**name, value) {
             ("$or" | "$and", Term::Undefined) => {}
-            ("$or", value) => group.any = Some(groups(fields, "$or", value)?),
-            ("$and", value) => group.all = groups(fields, "$and", value)?,
+            ("$or", value) => {
+                let groups = groups(fields, "$or", value)?;
+                group.any =
+                    Some(groups.map(|group| group.map(alternative)).collect::<Result<_, _>>()?);
+            }
+            ("$and", value) => {
+                group.all = groups(fields, "$and", value)?.collect::<Result<_, _>>()?
+            }
             (name, value) => {
                 let test = condition(name, value, fields.layout.is_searched(name))?;
-                let (field, number) = (fields.layout.field(name), fields.number(name));
-                group.conditions.push(Condition { field, number, test });
+                group.conditions.push(Condition { field: fields.number(name), test });
             }
         }
     }
     Ok(group)
 }
 
-fn groups<'t>(fields: &mut Fields<'t>, name: &str, term: &'t Term) -> Result<Vec<Group>, OpError> {
+/// A group that is nothing but one condition needs none of the rest.
+fn alternative(mut group: Group) -> Alternative {
+    match group.conditions.pop() {
+        Some(one) if group.conditions.is_empty() && group.all.is_empty() && group.any.is_none() => {
+            Alternative::One(one)
+        }
+        last => {
+            group.conditions.extend(last);
+            Alternative::Several(Box::new(group))
+        }
+    }
+}
+
+fn groups<'a, 't>(
+    fields: &'a mut Fields<'t>,
+    name: &'a str,
+    term: &'t Term,
+) -> Result<impl Iterator<Item = Result<Group, OpError>> + use<'a, 't>, OpError> {
     let Term::Array(elements) = term else {
         return Err(invalid(format_args!(
             "\"{name}\" expects an array of filters, got {}",
             term.kind()
         )));
     };
-    elements
-        .iter()
-        .map(|element| match element {
-            Term::Object(_) => group(fields, element),
-            other => Err(invalid(format_args!(
-                "\"{name}\" expects an array of filters, but an element is {}",
-                other.kind()
-            ))),
-        })
-        .collect()
+    Ok(elements.iter().map(move |element| match element {
+        Term::Object(_) => group(fields, element),
+        other => Err(invalid(format_args!(
+            "\"{name}\" expects an array of filters, but an element is {}",
+            other.kind()
+        ))),
+    }))
 }
 
 /// `is_searched`: the field has an index of its words.
@@ -106,7 +129,10 @@ pub(super) fn condition(field: &str, term: &Term, is_searched: bool) -> Result<T
                 }
                 operators.extend(operator(field, name, operand)?);
             }
-            Ok(Test::Operators(operators))
+            Ok(match operators.len() {
+                1 => operators.pop().map_or_else(|| Test::Operators(Vec::new()), Test::Operator),
+                _ => Test::Operators(operators),
+            })
         }
         plain => Ok(Test::Equals(literal(plain))),
     }
@@ -138,12 +164,12 @@ fn operator(field: &str, name: &str, operand: &Term) -> Result<Option<Op>, OpErr
         "$gte" => relation(Relation::Gte),
         "$lt" => relation(Relation::Lt),
         "$lte" => relation(Relation::Lte),
-        "$in" => Op::In(set(operand).ok_or_else(|| wrong("an array"))?),
-        "$nin" => Op::Nin(set(operand).ok_or_else(|| wrong("an array"))?),
+        "$in" => Op::In(Box::new(set(operand).ok_or_else(|| wrong("an array"))?)),
+        "$nin" => Op::Nin(Box::new(set(operand).ok_or_else(|| wrong("an array"))?)),
         "$contains" => Op::Contains(text()?.to_lowercase().into()),
         "$startsWith" => Op::StartsWith(text()?),
         "$endsWith" => Op::EndsWith(text()?),
-        "$search" => Op::Search(Search::parse(&text()?)),
+        "$search" => Op::Search(Box::new(Search::parse(&text()?))),
         "$exists" => match operand {
             Term::Scalar(Json::Bool(wanted)) => Op::Exists(*wanted),
             _ => return Err(wrong("a boolean")),
@@ -151,7 +177,7 @@ fn operator(field: &str, name: &str, operand: &Term) -> Result<Option<Op>, OpErr
         // The names were checked above; this is "$between".
         _ => match operand {
             Term::Array(bounds) => match &bounds[..] {
-                [low, high] => Op::Between(primitive(low), primitive(high)),
+                [low, high] => Op::Between(Box::new([primitive(low), primitive(high)])),
                 _ => return Err(wrong("an array of two bounds")),
             },
             _ => return Err(wrong("an array of two bounds")),

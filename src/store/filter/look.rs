@@ -21,6 +21,7 @@ const PLACES: usize = 4;
 
 pub(super) struct Look<'r> {
     row: &'r Row,
+    fields: &'r [FieldRef],
     budget: &'r Budget,
     /// What was found, by the number of the field modulo `PLACES`: the first
     /// fields of a filter never put each other out.
@@ -56,8 +57,8 @@ impl Text<'_> {
 }
 
 impl<'r> Look<'r> {
-    pub(super) fn new(row: &'r Row, budget: &'r Budget) -> Look<'r> {
-        Look { row, budget, seen: [const { None }; PLACES] }
+    pub(super) fn new(row: &'r Row, fields: &'r [FieldRef], budget: &'r Budget) -> Look<'r> {
+        Look { row, fields, budget, seen: [const { None }; PLACES] }
     }
 
     pub(super) fn budget(&self) -> &'r Budget {
@@ -65,10 +66,10 @@ impl<'r> Look<'r> {
     }
 
     /// `number` is the field's in this filter. `None`: the budget ended.
-    pub(super) fn at(&mut self, field: &FieldRef, number: u32) -> Option<&mut Found<'r>> {
+    pub(super) fn at(&mut self, number: u32) -> Option<&mut Found<'r>> {
         let seen = self.seen.get_mut(number as usize % PLACES)?;
         if seen.as_ref().is_none_or(|seen| seen.number != number) {
-            let (value, looked_at) = self.row.look_at(field);
+            let (value, looked_at) = self.row.look_at(self.fields.get(number as usize)?);
             self.budget.spend_text(looked_at).ok()?;
             *seen = Some(Seen { number, found: Found::of(value) });
         }
@@ -94,19 +95,32 @@ impl<'r> Found<'r> {
         self.value.filter(|value| value.kind() == Kind::String)
     }
 
-    /// `value`, which is this one and a string, to be searched. `None`: the budget
-    /// ended.
-    pub(super) fn text(&mut self, value: Raw<'r>, budget: &Budget) -> Option<&Text<'r>> {
+    /// A string, to be searched. `None` also where the budget ended.
+    #[inline]
+    pub(super) fn text(&mut self, budget: &Budget) -> Option<&Text<'r>> {
         if self.text.is_none() {
-            self.text = Some(match plain_text(value) {
-                Some(plain) => Text::Plain(plain),
-                None => {
-                    budget.spend(value.text().len() as u64 / CHARS_PER_STEP).ok()?;
-                    Text::Lower(string_of(value).to_lowercase())
-                }
-            });
+            self.text = Some(self.find_text(budget)?);
         }
         self.text.as_ref()
+    }
+
+    fn find_text(&self, budget: &Budget) -> Option<Text<'r>> {
+        let value = self.string()?;
+        if let Some(plain) = plain_text(value) {
+            return Some(Text::Plain(plain));
+        }
+        budget.spend(value.text().len() as u64 / CHARS_PER_STEP).ok()?;
+        Some(Text::Lower(string_of(value).to_lowercase()))
+    }
+
+    /// The characters of a string. `None` also where the budget ended.
+    #[inline]
+    pub(super) fn decoded(&mut self, budget: &Budget) -> Option<&str> {
+        self.string()?;
+        match self.primitive(budget)? {
+            Primitive::String(text) => Some(text),
+            _ => None,
+        }
     }
 
     /// What `<` compares; strings are decoded.

@@ -38,6 +38,8 @@ const TEXT_STEP: usize = 32;
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     root: Group,
+    /// What it asks for, each once, in the order of their first mention.
+    fields: Box<[FieldRef]>,
     /// Another filter that must match too.
     also: Option<Arc<Filter>>,
 }
@@ -49,14 +51,21 @@ struct Group {
     /// `$and`; empty holds.
     all: Vec<Group>,
     /// `$or`; empty does not hold.
-    any: Option<Vec<Group>>,
+    any: Option<Vec<Alternative>>,
+}
+
+/// Of those there may be tens of thousands, each looked at for each record: what
+/// most of them are lies side by side.
+#[derive(Clone, Debug)]
+enum Alternative {
+    One(Condition),
+    Several(Box<Group>),
 }
 
 #[derive(Clone, Debug)]
 struct Condition {
-    field: FieldRef,
-    /// The field's number among those of this filter.
-    number: u32,
+    /// Its place among the fields of this filter.
+    field: u32,
     test: Test,
 }
 
@@ -66,6 +75,7 @@ enum Test {
     Equals(Literal),
     /// A plain value that was not supplied: matches records without the field.
     Absent,
+    Operator(Op),
     /// All must hold.
     Operators(Vec<Op>),
 }
@@ -84,15 +94,15 @@ enum Op {
     Eq(Literal),
     Neq(Literal),
     Compare(Relation, Primitive<'static>),
-    Between(Primitive<'static>, Primitive<'static>),
-    In(Set),
-    Nin(Set),
+    Between(Box<[Primitive<'static>; 2]>),
+    In(Box<Set>),
+    Nin(Box<Set>),
     /// In lower case.
     Contains(Box<str>),
     StartsWith(Box<str>),
     EndsWith(Box<str>),
     Exists(bool),
-    Search(Search),
+    Search(Box<Search>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +167,7 @@ impl Filter {
 
     /// False also where the budget ends before that is known.
     pub fn matches(&self, row: &Row, budget: &Budget) -> bool {
-        self.parts().all(|part| part.root.matches(&mut Look::new(row, budget)))
+        self.parts().all(|part| part.root.matches(&mut Look::new(row, &part.fields, budget)))
     }
 
     /// How many conditions there are to be evaluated, without those of filters
@@ -170,12 +180,22 @@ impl Filter {
     /// order: the field and the value in storage form. `null` is left out: no
     /// index has it.
     pub fn equalities(&self) -> impl Iterator<Item = (&FieldRef, &str)> {
-        self.root.equalities()
+        let equal = self.root.conditions.iter().filter_map(|condition| match &condition.test {
+            Test::Equals(Literal::Scalar(text)) if **text != *"null" => {
+                Some((condition.field, &**text))
+            }
+            _ => None,
+        });
+        equal.filter_map(|(field, text)| Some((self.field(field)?, text)))
+    }
+
+    fn field(&self, at: u32) -> Option<&FieldRef> {
+        self.fields.get(at as usize)
     }
 
     /// The same, and those of the filters that must match too.
     pub(crate) fn all_equalities(&self) -> impl Iterator<Item = (&FieldRef, &str)> {
-        self.parts().flat_map(|part| part.root.equalities())
+        self.parts().flat_map(Filter::equalities)
     }
 
     /// Whether no record can match: a plain condition on an object or an array.
@@ -200,53 +220,56 @@ impl Filter {
     /// Conditions that every match must fulfil and that an index on their field
     /// can serve, in whatever order: equality, `$in`, comparisons.
     pub(crate) fn wanted(&self) -> Vec<(&FieldRef, Wanted<'_>)> {
-        let mut wanted = Vec::new();
-        self.parts().for_each(|part| part.root.wanted(&mut wanted));
-        wanted
+        let mut all = Vec::new();
+        for part in self.parts() {
+            let mut wanted = Vec::new();
+            part.root.wanted(&mut wanted);
+            let named = wanted.into_iter().filter_map(|(at, what)| Some((part.field(at)?, what)));
+            all.extend(named);
+        }
+        all
     }
 }
 
 impl Filter {
     /// Whether it is a conjunction that asks for these fields only.
     pub(crate) fn is_only_about(&self, fields: &[&str]) -> bool {
-        self.parts().all(|part| part.root.is_only_about(fields))
+        self.parts().all(|part| {
+            part.root.is_conjunction()
+                && part.fields.iter().all(|field| fields.contains(&field.name()))
+        })
     }
 }
 
 impl Group {
-    fn equalities(&self) -> impl Iterator<Item = (&FieldRef, &str)> {
-        self.conditions.iter().filter_map(|condition| match &condition.test {
-            Test::Equals(Literal::Scalar(text)) if **text != *"null" => {
-                Some((&condition.field, &**text))
-            }
-            _ => None,
-        })
+    fn is_conjunction(&self) -> bool {
+        self.any.is_none() && self.all.iter().all(Group::is_conjunction)
     }
 
-    fn is_only_about(&self, fields: &[&str]) -> bool {
-        self.any.is_none()
-            && self.conditions.iter().all(|it| fields.contains(&it.field.name()))
-            && self.all.iter().all(|group| group.is_only_about(fields))
-    }
-
-    fn wanted<'f>(&'f self, wanted: &mut Vec<(&'f FieldRef, Wanted<'f>)>) {
+    fn wanted<'f>(&'f self, wanted: &mut Vec<(u32, Wanted<'f>)>) {
         for condition in &self.conditions {
-            wanted.extend(condition.wanted().map(|what| (&condition.field, what)));
+            wanted.extend(condition.wanted().map(|what| (condition.field, what)));
         }
         self.all.iter().for_each(|group| group.wanted(wanted));
     }
 
     fn count(&self) -> usize {
         let own: usize = self.conditions.iter().map(Condition::count).sum();
-        let inner = self.all.iter().chain(self.any.iter().flatten());
-        own + inner.map(Group::count).sum::<usize>()
+        let any = self.any.iter().flatten().map(|alternative| match alternative {
+            Alternative::One(condition) => condition.count(),
+            Alternative::Several(group) => group.count(),
+        });
+        own + self.all.iter().map(Group::count).chain(any).sum::<usize>()
     }
 
     fn matches(&self, look: &mut Look<'_>) -> bool {
         self.conditions.iter().all(|condition| condition.matches(look))
             && self.all.iter().all(|group| group.is_paid(look) && group.matches(look))
             && self.any.as_ref().is_none_or(|any| {
-                any.iter().any(|group| group.is_paid(look) && group.matches(look))
+                any.iter().any(|alternative| match alternative {
+                    Alternative::One(condition) => condition.matches(look),
+                    Alternative::Several(group) => group.is_paid(look) && group.matches(look),
+                })
             })
     }
 
@@ -263,6 +286,7 @@ impl Condition {
             Test::Equals(Literal::Scalar(text)) if indexed(text) => {
                 return Some(Wanted::OneOf(vec![text]));
             }
+            Test::Operator(operator) => std::slice::from_ref(operator),
             Test::Operators(operators) => operators,
             Test::Equals(_) | Test::Absent => return None,
         };
@@ -288,7 +312,8 @@ impl Condition {
             match operator {
                 Op::Compare(Relation::Gt | Relation::Gte, operand) => bounds.at_least(operand),
                 Op::Compare(Relation::Lt | Relation::Lte, operand) => bounds.at_most(operand),
-                Op::Between(low, high) => {
+                Op::Between(both) => {
+                    let [low, high] = &**both;
                     bounds.at_least(low);
                     bounds.at_most(high);
                 }
@@ -300,14 +325,14 @@ impl Condition {
 
     fn count(&self) -> usize {
         match &self.test {
-            Test::Equals(_) | Test::Absent => 1,
+            Test::Equals(_) | Test::Absent | Test::Operator(_) => 1,
             Test::Operators(operators) => operators.len(),
         }
     }
 
     fn matches(&self, look: &mut Look<'_>) -> bool {
         let budget = look.budget();
-        look.at(&self.field, self.number).is_some_and(|found| self.test.holds(found, budget))
+        look.at(self.field).is_some_and(|found| self.test.holds(found, budget))
     }
 }
 
@@ -316,9 +341,12 @@ impl Test {
         match self {
             Test::Equals(literal) => budget.spend(1).is_ok() && literal.equals(found, budget),
             Test::Absent => budget.spend(1).is_ok() && found.value().is_none(),
+            Test::Operator(operator) => {
+                operator.is_paid(found, budget) && operator.holds(found, budget)
+            }
             Test::Operators(operators) => operators
                 .iter()
-                .all(|operator| budget.spend(1).is_ok() && operator.holds(found, budget)),
+                .all(|operator| operator.is_paid(found, budget) && operator.holds(found, budget)),
         }
     }
 }
@@ -378,6 +406,19 @@ impl Set {
 }
 
 impl Op {
+    /// A condition is a step, and a text that is looked through is some more: paid
+    /// for at once, because there is nothing that is done more often.
+    #[inline]
+    fn is_paid(&self, found: &Found<'_>, budget: &Budget) -> bool {
+        let more = match self {
+            Op::Contains(part) | Op::StartsWith(part) | Op::EndsWith(part) => found
+                .string()
+                .map_or(0, |text| text.text().len().max(part.len()).div_ceil(TEXT_STEP)),
+            _ => 0,
+        };
+        budget.spend(1 + more as u64).is_ok()
+    }
+
     fn holds<'r>(&self, found: &mut Found<'r>, budget: &Budget) -> bool {
         match self {
             Op::Eq(literal) => literal.equals(found, budget),
@@ -385,42 +426,23 @@ impl Op {
             Op::Compare(relation, operand) => found
                 .primitive(budget)
                 .is_some_and(|value| relation.holds(compare(value, operand, budget))),
-            Op::Between(low, high) => found.primitive(budget).is_some_and(|value| {
+            Op::Between(both) => found.primitive(budget).is_some_and(|value| {
+                let [low, high] = &**both;
                 Relation::Gte.holds(compare(value, low, budget))
                     && Relation::Lte.holds(compare(value, high, budget))
             }),
             Op::In(set) => set.contains(found, budget) == Some(true),
             Op::Nin(set) => set.contains(found, budget) == Some(false),
-            Op::Contains(part) => pay_for_text(found, part, budget)
-                .and_then(|value| found.text(value, budget))
-                .is_some_and(|text| text.contains(part)),
+            Op::Contains(part) => found.text(budget).is_some_and(|text| text.contains(part)),
             Op::StartsWith(part) => {
-                decoded(found, part, budget).is_some_and(|text| text.starts_with(&**part))
+                found.decoded(budget).is_some_and(|text| text.starts_with(&**part))
             }
-            Op::EndsWith(part) => {
-                decoded(found, part, budget).is_some_and(|text| text.ends_with(&**part))
-            }
+            Op::EndsWith(part) => found.decoded(budget).is_some_and(|text| text.ends_with(&**part)),
             Op::Exists(wanted) => *wanted == found.present().is_some(),
             Op::Search(search) => found.present().is_some_and(|value| {
                 budget.spend(search_steps(value.text().len())).is_ok() && search.matches(value)
             }),
         }
-    }
-}
-
-/// The value, if it is a text and looking through it is paid for.
-fn pay_for_text<'r>(found: &Found<'r>, part: &str, budget: &Budget) -> Option<Raw<'r>> {
-    let text = found.string()?;
-    let longer = text.text().len().max(part.len());
-    budget.spend(longer.div_ceil(TEXT_STEP) as u64).ok()?;
-    Some(text)
-}
-
-fn decoded<'f>(found: &'f mut Found<'_>, part: &str, budget: &Budget) -> Option<&'f str> {
-    pay_for_text(found, part, budget)?;
-    match found.primitive(budget)? {
-        Primitive::String(text) => Some(text),
-        _ => None,
     }
 }
 
