@@ -25,8 +25,19 @@ export class NoexdError extends Error {
   }
 }
 
-/** An error about an operation; those of the client itself have the code as their text. */
-const fault = (code, operation, text, details) => new NoexdError(code, text, details, operation);
+/** What the client itself has to say, where nobody else said something. */
+const TEXTS = {
+  CLOSED: "The client is closed",
+  OFFLINE: "Not connected, and this is not kept for later",
+  UNKNOWN_OUTCOME: "The connection ended before the answer",
+  TIMEOUT: "No answer in time",
+  QUEUE_FULL: "Too many changes wait for the connection",
+  TOO_LARGE: "Longer than the server takes",
+  PARSE_ERROR: "Unreadable message from the server",
+};
+
+/** An error about an operation. */
+const fault = (code, operation, text, details) => new NoexdError(code, text ?? TEXTS[code], details, operation);
 
 /** How far a client is; what others see of it are the names. */
 const CLOSED = 0, IDLE = 1, WAITING = 2, CONNECTING = 3, WELCOMED = 4, SIGNED = 5, ONLINE = 6;
@@ -152,7 +163,7 @@ const addressOf = (url) => {
   try {
     return new URL(url ?? "/", /^http/.test(here) ? here : undefined).href.replace(/^http/, "ws").split("#")[0];
   } catch {
-    throw fault("NO_URL", undefined, "connect() needs a URL here");
+    throw fault("NO_URL", undefined, "connect() needs the server's URL: this file was not loaded from a server");
   }
 };
 
@@ -840,7 +851,7 @@ export function connect(url, given = {}) {
           }
           if (window) return;
         }
-        throw fault("UNSUPPORTED", undefined, "No windows of this");
+        throw fault("UNSUPPORTED", undefined, "This has no window that moves");
       },
       async *[Symbol.asyncIterator]() {
         let wake, seen;
