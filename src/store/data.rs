@@ -14,6 +14,21 @@ pub type Members = Vec<(Box<str>, Option<Json>)>;
 /// From this many members on they are found through a table.
 const INDEX_FROM: usize = 16;
 
+/// Levels of nesting that a stored record may have: as many as any message can.
+pub(super) const MAX_DEPTH: u32 = 1024;
+
+fn is_deeper(value: &Json, levels: u32) -> bool {
+    let inside = |value: &Json| match levels.checked_sub(1) {
+        Some(levels) => is_deeper(value, levels),
+        None => true,
+    };
+    match value {
+        Json::Array(elements) => levels == 0 || elements.iter().any(inside),
+        Json::Object(object) => levels == 0 || object.iter().any(|(_, value)| inside(value)),
+        _ => false,
+    }
+}
+
 /// The fields of an insert or an update: slices of a message or values made in
 /// the program.
 #[derive(Clone, Debug, Default)]
@@ -82,6 +97,15 @@ impl<'a> Data<'a> {
     pub(super) fn find(&self, name: &str) -> Option<(usize, &Datum<'a>)> {
         let at = self.position(name)?;
         self.members.get(at).map(|(_, value)| (at, value))
+    }
+
+    /// Whether a value is nested more deeply than what can be read again. Messages
+    /// cannot be: those of the program can.
+    pub(super) fn is_too_deep(&self) -> bool {
+        self.members.iter().any(|(_, value)| match value {
+            Datum::Json(value) => is_deeper(value, MAX_DEPTH - 1),
+            Datum::Raw(_) | Datum::Removed => false,
+        })
     }
 
     pub(super) fn len(&self) -> usize {

@@ -5,14 +5,12 @@
 use std::collections::BTreeMap;
 
 use super::bucket::Bucket;
+use super::data::MAX_DEPTH;
 use super::schema::Definition;
 use super::sorted::SortedIndex;
 use super::table::Slot;
 use super::{BucketId, Defined, Index, Store, admin};
 use crate::json::{Json, Object, Raw, parse};
-
-/// Levels of nesting that a stored record may have; more than any message can.
-const MAX_DEPTH: u32 = 1024;
 
 /// Why stored data cannot be restored.
 #[derive(Clone, Debug, PartialEq, Eq)]

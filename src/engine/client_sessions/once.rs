@@ -244,7 +244,7 @@ impl Engine {
             asked: runs.asked,
             at: self.now.wall,
             commit: runs.commit,
-            kept,
+            kept: kept.readable(),
             buckets,
             filters: filters.unwrap_or_default(),
             sheet: 0,

@@ -101,6 +101,29 @@ pub(crate) enum Kept {
     Failed(Box<OpError>),
 }
 
+impl Kept {
+    /// Without what could not be read again: messages are not nested so deeply, but
+    /// what procedures return may be.
+    pub fn readable(self) -> Self {
+        match self {
+            Kept::Data(text) if is_too_deep(&text) => Kept::Withheld,
+            Kept::Failed(mut error) => {
+                error.details = error.details.filter(|it| !is_too_deep(&it.to_text()));
+                Kept::Failed(error)
+            }
+            kept => kept,
+        }
+    }
+}
+
+/// Whether a value lies too deep once it is in an entry of a sheet.
+fn is_too_deep(text: &str) -> bool {
+    const MOST: u32 = MAX_DEPTH - 2;
+    // Most have no such number of them at all.
+    let opened = text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    opened > MOST as usize && json::parse(text, MOST).is_err()
+}
+
 /// What was remembered of one request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Receipt {

@@ -2,9 +2,12 @@
 //!
 //! What one turn enters is one document, a *sheet*: one row of the file, however
 //! many requests were answered. It goes when nobody needs any of it; and where too
-//! much is kept for the sake of little, the oldest is copied into the newest.
+//! much is kept for the sake of little, what is needed of a sheet is copied into the
+//! newest: of the one by which most is gained, as the cleaners of log-structured file
+//! systems choose (Rosenblum and Ousterhout, 1992), and not more in all than twice of
+//! what is entered, so that no turn copies what others have left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::SessionNo;
 use crate::app::CommitSeq;
@@ -12,14 +15,26 @@ use crate::app::CommitSeq;
 /// So much may be stored in vain, whatever else is.
 const SLACK: u64 = 256 << 10;
 
+/// Copying that was not needed yet is saved up to here: more than any sheet takes.
+const MOST_CREDIT: u64 = 1 << 20;
+
 #[derive(Debug, Default)]
 struct Sheet {
     /// Whose receipts are there, in the order of entering.
     sessions: Vec<SessionNo>,
     /// Receipts that somebody may ask for.
     live: usize,
+    /// Of those.
+    live_bytes: u64,
     /// Of all that were entered.
     bytes: u64,
+}
+
+impl Sheet {
+    /// How much more would be freed than copied.
+    fn gain(&self) -> u64 {
+        self.bytes.saturating_sub(self.live_bytes.saturating_mul(2))
+    }
 }
 
 /// See the module's description. A sheet's number is that of its commit; 0: not
@@ -27,65 +42,93 @@ struct Sheet {
 #[derive(Debug, Default)]
 pub(crate) struct Sheets {
     table: BTreeMap<CommitSeq, Sheet>,
+    /// By what is gained, those by which something is.
+    gains: BTreeSet<(u64, CommitSeq)>,
     bytes: u64,
+    /// What may be copied.
+    credit: u64,
 }
 
 impl Sheets {
-    pub fn enter(&mut self, sheet: CommitSeq, no: SessionNo, bytes: u64) {
-        if sheet == 0 {
+    pub fn enter(&mut self, number: CommitSeq, no: SessionNo, bytes: u64) {
+        if number == 0 {
             return;
         }
-        self.note(sheet, bytes);
-        let Some(sheet) = self.table.get_mut(&sheet) else { return };
-        sheet.live += 1;
-        if sheet.sessions.last() != Some(&no) {
-            sheet.sessions.push(no);
-        }
+        self.note(number, bytes);
+        self.change(number, |sheet| {
+            sheet.live += 1;
+            sheet.live_bytes = sheet.live_bytes.saturating_add(bytes);
+            if sheet.sessions.last() != Some(&no) {
+                sheet.sessions.push(no);
+            }
+        });
     }
 
     /// A sheet has something that nobody asks for.
-    pub fn note(&mut self, sheet: CommitSeq, bytes: u64) {
+    pub fn note(&mut self, number: CommitSeq, bytes: u64) {
         self.bytes = self.bytes.saturating_add(bytes);
-        let sheet = self.table.entry(sheet).or_default();
-        sheet.bytes = sheet.bytes.saturating_add(bytes);
+        self.table.entry(number).or_default();
+        self.change(number, |sheet| sheet.bytes = sheet.bytes.saturating_add(bytes));
     }
 
     /// Nobody asks for a receipt any more that is in this sheet.
-    pub fn leave(&mut self, number: CommitSeq) {
-        if let Some(sheet) = self.table.get_mut(&number) {
+    pub fn leave(&mut self, number: CommitSeq, bytes: u64) {
+        self.change(number, |sheet| {
             sheet.live = sheet.live.saturating_sub(1);
+            sheet.live_bytes = sheet.live_bytes.saturating_sub(bytes);
+        });
+    }
+
+    fn change(&mut self, number: CommitSeq, how: impl FnOnce(&mut Sheet)) {
+        let Some(sheet) = self.table.get_mut(&number) else { return };
+        let before = sheet.gain();
+        how(sheet);
+        let after = sheet.gain();
+        if before != after {
+            self.gains.remove(&(before, number));
+            if after > 0 {
+                self.gains.insert((after, number));
+            }
         }
     }
 
     /// The sheet, if it is there for nothing: it is forgotten.
     pub fn take(&mut self, number: CommitSeq) -> Option<CommitSeq> {
-        let sheet = self.table.get(&number)?;
-        let bytes = (sheet.live == 0).then_some(sheet.bytes)?;
-        self.remove(number, bytes);
+        (self.table.get(&number)?.live == 0).then(|| self.remove(number))?;
         Some(number)
     }
 
-    fn remove(&mut self, number: CommitSeq, bytes: u64) {
-        self.table.remove(&number);
-        self.bytes = self.bytes.saturating_sub(bytes);
+    fn remove(&mut self, number: CommitSeq) {
+        if let Some(sheet) = self.table.remove(&number) {
+            self.gains.remove(&(sheet.gain(), number));
+            self.bytes = self.bytes.saturating_sub(sheet.bytes);
+        }
     }
 
     /// Those that have nothing anybody asks for, once all were read.
     pub fn take_empty(&mut self) -> Vec<CommitSeq> {
         let empty = self.table.iter().filter(|(_, sheet)| sheet.live == 0);
-        let empty: Vec<(CommitSeq, u64)> = empty.map(|(no, sheet)| (*no, sheet.bytes)).collect();
-        empty.iter().for_each(|(number, bytes)| self.remove(*number, *bytes));
-        empty.into_iter().map(|(number, _)| number).collect()
+        let empty: Vec<CommitSeq> = empty.map(|(number, _)| *number).collect();
+        empty.iter().for_each(|number| self.remove(*number));
+        empty
     }
 
-    /// Which sheet is to be copied, and whose receipts are there, when more is
+    /// So much was entered that is no copy.
+    pub fn earn(&mut self, bytes: u64) {
+        self.credit = self.credit.saturating_add(bytes.saturating_mul(2)).min(MOST_CREDIT);
+    }
+
+    /// Which sheet is to be copied next, and whose receipts are there, while more is
     /// stored in vain than what `live` receipts take.
-    pub fn wasteful(&self, live: u64) -> Option<(CommitSeq, Vec<SessionNo>)> {
-        let wasted = self.bytes.saturating_sub(live);
-        if wasted <= live.max(SLACK) || self.table.len() < 2 {
+    pub fn take_wasteful(&mut self, live: u64) -> Option<(CommitSeq, Vec<SessionNo>)> {
+        if self.bytes.saturating_sub(live) <= live.max(SLACK) {
             return None;
         }
-        let (number, sheet) = self.table.first_key_value()?;
+        // The newest may still be open: nothing is copied into itself.
+        let (newest, _) = self.table.last_key_value()?;
+        let (_, number) = self.gains.iter().rev().find(|(_, number)| number != newest)?;
+        let sheet = self.table.get(number)?;
+        self.credit = self.credit.checked_sub(sheet.live_bytes.max(1))?;
         Some((*number, sheet.sessions.clone()))
     }
 
@@ -96,6 +139,9 @@ impl Sheets {
         assert_eq!(counts, *live, "receipts of each sheet");
         let bytes: u64 = self.table.values().map(|sheet| sheet.bytes).sum();
         assert_eq!(self.bytes, bytes, "what sheets take");
+        let gains = self.table.iter().map(|(no, sheet)| (sheet.gain(), *no));
+        let gains: BTreeSet<_> = gains.filter(|(gain, _)| *gain > 0).collect();
+        assert_eq!(self.gains, gains, "what is gained by copying");
     }
 
     #[cfg(test)]

@@ -117,10 +117,13 @@ impl Engine {
 
     /// Enters a receipt and has the storage keep it, in the batch of this turn.
     pub(super) fn store_receipt(&mut self, no: SessionNo, n: u64, receipt: Receipt) {
+        self.client_sessions.sheets.earn(receipt.bytes());
         self.put_receipt(no, n, receipt);
         // What is worth keeping of a sheet that is mostly waste is entered again.
-        for (no, n, receipt) in self.client_sessions.wasteful_sheet() {
-            self.put_receipt(no, n, receipt);
+        while let Some(needed) = self.client_sessions.take_wasteful() {
+            for (no, n, receipt) in needed {
+                self.put_receipt(no, n, receipt);
+            }
         }
     }
 

@@ -170,7 +170,7 @@ impl ClientSessions {
         let mut empty = Vec::new();
         for (_, receipt) in session.numbers.iter().flat_map(|numbers| numbers.iter()) {
             self.receipts = self.receipts.saturating_sub(receipt.bytes());
-            self.sheets.leave(receipt.sheet);
+            self.sheets.leave(receipt.sheet, receipt.bytes());
             empty.extend(self.sheets.take(receipt.sheet));
         }
         self.ids.remove(&(session.user.clone(), session.id));
@@ -216,24 +216,22 @@ impl ClientSessions {
         let mut sheets = Vec::new();
         for (_, left) in numbers.enter(n, receipt) {
             self.receipts = self.receipts.saturating_sub(left.bytes());
-            self.sheets.leave(left.sheet);
+            self.sheets.leave(left.sheet, left.bytes());
             sheets.push(left.sheet);
         }
         sheets
     }
 
-    /// The sheet that is to be copied, if one is, with what is still needed of it.
-    pub fn wasteful_sheet(&self) -> Vec<(SessionNo, u64, Receipt)> {
-        let Some((sheet, sessions)) = self.sheets.wasteful(self.receipts) else {
-            return Vec::new();
-        };
+    /// What is still needed of the sheet that is to be copied next, if one is.
+    pub fn take_wasteful(&mut self) -> Option<Vec<(SessionNo, u64, Receipt)>> {
+        let (sheet, sessions) = self.sheets.take_wasteful(self.receipts)?;
         let sessions: BTreeSet<SessionNo> = sessions.into_iter().collect();
         let numbers = sessions.into_iter().filter_map(|no| {
             let numbers = self.table.get(&no)?.numbers.as_deref()?;
             Some(numbers.iter().map(move |(n, receipt)| (no, n, receipt)))
         });
         let needed = numbers.flatten().filter(|(.., receipt)| receipt.sheet == sheet);
-        needed.map(|(no, n, receipt)| (no, n, receipt.clone())).collect()
+        Some(needed.map(|(no, n, receipt)| (no, n, receipt.clone())).collect())
     }
 
     fn not_left(&mut self, place: Place, payer: &RateKey) {

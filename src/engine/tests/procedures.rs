@@ -297,6 +297,35 @@ fn a_call_that_takes_too_long_ends_between_its_steps() {
     }
 }
 
+/// What can be stored can be read again, at the next start too.
+#[test]
+fn a_record_is_not_wrapped_deeper_than_any_message() {
+    let (mut rig, conn) = rig_with(options());
+    ask(&mut rig, conn, BUCKETS[0]);
+    ask(&mut rig, conn, r#""type":"store.insert","bucket":"parents","data":{"id":"x","v":1}"#);
+    let value = format!("{}\"{{{{ it.v }}}}\"{}", r#"{"p":"#.repeat(31), "}".repeat(31));
+    let wraps = format!(
+        r#"{{"name":"wraps","steps":[
+            {{"action":"store.get","bucket":"parents","key":"x","as":"it"}},
+            {{"action":"store.update","bucket":"parents","key":"x","data":{{"v":{value}}}}}
+        ]}}"#
+    );
+    assert!(register(&mut rig, conn, &wraps).contains("registered"));
+    let called: Vec<String> = (0..35).map(|_| call(&mut rig, conn, "wraps", "{}")).collect();
+    let refused = "VALIDATION_ERROR A record of bucket \"parents\" would be nested too deeply (maximum 1024 levels)";
+    let first = called.iter().position(|answer| answer.contains("too deeply"));
+    // 33 times 31 levels; the record itself is one more.
+    assert_eq!(first, Some(33), "{:?}", called.last());
+    assert!(called[33..].iter().all(|answer| answer == refused), "{}", called[33]);
+    let insert = wraps.replace("wraps", "inserts").replace("store.update", "store.insert");
+    let insert = insert.replace(r#""key":"x","data":{"#, r#""data":{"id":"y","#);
+    assert!(register(&mut rig, conn, &insert).contains("registered"), "{insert}");
+    assert_eq!(call(&mut rig, conn, "inserts", "{}"), refused);
+    let record = rig.engine.store().bucket_named("parents").expect("a bucket");
+    let (_, row) = record.iter().next().expect("a record");
+    assert!(crate::json::parse(row.text(), 1024).is_ok());
+}
+
 #[test]
 fn rights_in_built_in_mode() {
     let mut rig = Rig::new(options());

@@ -154,7 +154,7 @@ impl Rig {
                     self.sent.push((id, Json::from(text)));
                 }
                 Frame::Text(text) => {
-                    self.sent.push((id, parse(&text, 200).expect("JSON").to_json()));
+                    self.sent.push((id, parse(&text, 1100).expect("JSON").to_json()));
                 }
                 Frame::Ping(number) => outbox.unanswered.push(number),
             }

@@ -1,7 +1,7 @@
 //! Update and delete: what an operation expects, what it does to single
 //! fields, and then the write.
 
-use super::write::{is_fixed, written_references};
+use super::write::{check_depth, is_fixed, written_references};
 use super::{Decided, Draft, known};
 use crate::protocol::OpError;
 use crate::store::data::{Data, Members};
@@ -57,6 +57,7 @@ impl Draft {
         if let Some(rules) = &rules {
             rules.require(Decided::Update, bucket, old, &self.budget)?;
         }
+        check_depth(bucket, data)?;
         self.require_own(store, bucket, found)?;
         if let Some(expect) = edit.expect {
             self.budget.spend(expect.len() as u64)?;

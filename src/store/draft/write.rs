@@ -8,7 +8,7 @@ use crate::budget::OverBudget;
 use crate::ids::IdSource;
 use crate::json::{Json, Raw};
 use crate::protocol::OpError;
-use crate::store::data::{Data, Datum};
+use crate::store::data::{Data, Datum, MAX_DEPTH};
 use crate::store::row::Patch;
 use crate::store::rows::set_by_server;
 use crate::store::schema::{Generated, OnDuplicate, validate};
@@ -56,6 +56,7 @@ impl Draft {
             None => None,
         };
         let data = filled.as_ref().unwrap_or(data);
+        check_depth(bucket, data)?;
         if how == Some(OnConflict::Skip) {
             let key = data.get(bucket.key_field()).map(Datum::lookup);
             let there = |key: &Key| self.row(bucket, key).is_some();
@@ -419,6 +420,17 @@ impl Draft {
             row.json("_updatedAt", &Json::Number(self.now));
         }
         row.finish()
+    }
+}
+
+/// What is stored can be read again.
+pub(super) fn check_depth(bucket: &Bucket, data: &Data<'_>) -> Result<(), OpError> {
+    match data.is_too_deep() {
+        false => Ok(()),
+        true => Err(OpError::validation(format!(
+            "A record of bucket \"{}\" would be nested too deeply (maximum {MAX_DEPTH} levels)",
+            bucket.name
+        ))),
     }
 }
 

@@ -235,3 +235,42 @@ fn what_rests_is_kept_and_what_is_stored_in_vain_is_bounded() {
     assert!(insert(&mut life, busy, number - 63, &long).contains("repeated"));
     assert!(insert(&mut life, busy, number - 64, &long).contains("too old"));
 }
+
+/// Many small sheets that rest lie in front of what one busy session leaves behind:
+/// what is copied is what most is gained by, not what is oldest.
+#[test]
+fn small_sheets_that_rest_do_not_protect_large_ones_that_are_waste() {
+    const RESTING: usize = 16;
+    let long = "x".repeat(30_000);
+    let disk = Disk::new();
+    let mut life = begin(&disk);
+    let resting: Vec<ConnId> =
+        (0..RESTING).map(|at| open(&mut life, &format!("rests{at}")).0).collect();
+    for n in 1..=60 {
+        for conn in &resting {
+            insert(&mut life, *conn, n, "rests");
+            settle(&mut life);
+        }
+    }
+    let (busy, _) = open(&mut life, "busy");
+    let mut number = 0;
+    let mut most = 0;
+    for n in 0..400 {
+        // A sheet of its own, with something small that is needed for long.
+        if n < RESTING * 4 {
+            insert(&mut life, resting[n % RESTING], 61 + (n / RESTING) as u64, "rests");
+        }
+        number += 1;
+        insert(&mut life, busy, number, &long);
+        settle(&mut life);
+        let sessions = &life.engine.client_sessions;
+        let (live, bytes) = (sessions.bytes(), sessions.sheets.bytes());
+        // Beside what is needed as much again, and what one turn brought.
+        assert!(bytes <= 2 * live.max(256 << 10) + (64 << 10), "{bytes} for {live} at {n}");
+        most = most.max(bytes.saturating_sub(live));
+    }
+    assert!(most > 256 << 10, "{most}: nothing was to be copied");
+    for (at, conn) in resting.iter().enumerate() {
+        assert!(insert(&mut life, *conn, 64, "rests").contains("repeated"), "{at}");
+    }
+}
