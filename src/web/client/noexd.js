@@ -28,12 +28,12 @@ export class NoexdError extends Error {
 /** What the client itself has to say, where nobody else said something. */
 const TEXTS = {
   CLOSED: "The client is closed",
-  OFFLINE: "Not connected, and this is not kept for later",
+  OFFLINE: "Not connected",
   UNKNOWN_OUTCOME: "The connection ended before the answer",
   TIMEOUT: "No answer in time",
-  QUEUE_FULL: "Too many changes wait for the connection",
+  QUEUE_FULL: "Too many changes wait",
   TOO_LARGE: "Longer than the server takes",
-  PARSE_ERROR: "Unreadable message from the server",
+  PARSE_ERROR: "Unreadable message",
 };
 
 /** An error about an operation. */
@@ -163,7 +163,7 @@ const addressOf = (url) => {
   try {
     return new URL(url ?? "/", /^http/.test(here) ? here : undefined).href.replace(/^http/, "ws").split("#")[0];
   } catch {
-    throw fault("NO_URL", undefined, "connect() needs the server's URL: this file was not loaded from a server");
+    throw fault("NO_URL", undefined, "connect() needs the server's URL");
   }
 };
 
@@ -208,10 +208,17 @@ export function connect(url, given = {}) {
   // Of each: `id` while it is under way on this connection, `sent` if it ever was.
 
   const store = queueing.load && queueing;
-  let queue = [], session = newId(), isKnown = false, counter = 0;
+  const queue = new Set();
+  /** Of those with a number: how many there are, and what they take. */
+  let numbered = 0, bytes = 0;
+  let session = newId(), isKnown = false, counter = 0;
+  const enqueue = (w) => {
+    queue.add(w);
+    if (w.n) numbered++, (bytes += w.size);
+  };
   let restoring = store?.load(session).then((old) => {
     ({ session, isKnown } = old);
-    for (const w of old.writes) queue.push(w), (counter = w.n);
+    for (const w of old.writes) enqueue(w), (counter = w.n);
   }).catch(report).then(() => { restoring = undefined; });
 
   const unknown = (w) => fault("UNKNOWN_OUTCOME", w.type);
@@ -241,9 +248,8 @@ export function connect(url, given = {}) {
       const size = new Blob([JSON.stringify(fields)]).size + 64;
       const isRead = READ.test(type);
       const isQueued = queueing && QUEUEABLE.test(type);
-      const waiting = queue.filter((w) => w.n);
       const refusal = !level ? "CLOSED" : size > maxMessageBytes ? "TOO_LARGE"
-        : isQueued ? (waiting.length >= 1000 || waiting.reduce((sum, w) => sum + w.size, size) > 1048576) && "QUEUE_FULL"
+        : isQueued ? (numbered >= 1000 || bytes + size > 1048576) && "QUEUE_FULL"
         : !isRead && level == WAITING && "OFFLINE";
       if (refusal) throw fault(refusal, type);
       wake();
@@ -257,7 +263,7 @@ export function connect(url, given = {}) {
       };
       /** Who has waited long enough may not know what becomes of it, but the change itself goes on. */
       const cut = (code) => (w.sent && !isRead ? settle(w, unknown(w)) : finish(w, fault(code, type)));
-      queue.push(w);
+      enqueue(w);
       const ms = o.timeoutMs ?? (!isQueued && timeoutMs);
       const timer = ms && later(() => cut("TIMEOUT"), ms);
       if (o.signal?.aborted) return abort();
@@ -279,9 +285,11 @@ export function connect(url, given = {}) {
   const userId = () => (user ? user.userId : level == ONLINE ? null : undefined);
 
   const pump = () => {
-    let out = queue.filter((w) => w.n && w.id).length, isBlocked;
+    if (level < ONLINE) return;
+    let out = 0, isBlocked;
+    for (const w of unanswered.values()) out += !!w.n;
     for (const w of queue) {
-      if (level < ONLINE || w.id) continue;
+      if (w.id) continue;
       if (w.n) {
         if (w.user === undefined) w.user = userId();
         w.parked = w.user !== userId();
@@ -290,7 +298,11 @@ export function connect(url, given = {}) {
         if (w.stored == 1) keep(w, true);
         isBlocked ||= w.stored < 2;
         if (isBlocked) continue;
-      } else if (unanswered.size >= 256) continue;
+      } else if (unanswered.size >= 256) {
+        // Behind reads that have to wait there may be changes that need not.
+        if (out < numbered) continue;
+        break;
+      }
       transmit(w);
     }
   };
@@ -311,8 +323,7 @@ export function connect(url, given = {}) {
   };
 
   const finish = (w, why, value, message) => {
-    queue = queue.filter((one) => one != w);
-    if (w.n) store?.delete(w.n);
+    if (queue.delete(w) && w.n) numbered--, (bytes -= w.size), store?.delete(w.n);
     settle(w, why, value, message);
     pump();
   };
@@ -566,7 +577,7 @@ export function connect(url, given = {}) {
     clearTimeout(staleTimer);
     stop.abort();
     for (const w of queue) settle(w, w.sent && !w.isRead ? unknown(w) : error);
-    queue = [];
+    queue.clear();
     store?.close();
     lives.forEach((it) => it.close());
     notReady(error);
@@ -974,7 +985,7 @@ export function connect(url, given = {}) {
     call: (name, input, o) => request("procedures.call", { name, input }, o).then((answer) => answer?.result),
     transaction: (operations, o) =>
       request("store.transaction", { operations }, o).then((answer) => answer?.results.map((one) => one.data)),
-    pending: () => queue.filter((w) => w.n).map(({ n, type, fields, sent, parked }) => ({ n, type, fields, sent: !!sent, parked: !!parked })),
+    pending: () => [...queue].filter((w) => w.n).map(({ n, type, fields, sent, parked }) => ({ n, type, fields, sent: !!sent, parked: !!parked })),
     on(...handler) {
       handlers.add(handler);
       return () => handlers.delete(handler);
