@@ -90,14 +90,14 @@ impl RuleEngine {
         execution: &Execution,
         conditions: &[Condition],
     ) -> Result<bool, String> {
+        // Not by the method: the regular expressions are lent beside it.
+        let scope = Scope {
+            cause: &execution.cause,
+            facts: &self.facts,
+            vars: &execution.vars,
+            lookups: &execution.lookups,
+        };
         for condition in conditions {
-            // Not by the method: the regular expressions are lent beside it.
-            let scope = Scope {
-                cause: &execution.cause,
-                facts: &self.facts,
-                vars: &execution.vars,
-                lookups: &execution.lookups,
-            };
             if !condition.holds(scope, &mut self.regexes)? {
                 return Ok(false);
             }

@@ -11,6 +11,9 @@ use crate::engine::presence::Stay;
 use crate::engine::{Engine, Timer};
 use crate::protocol::{ErrorCode, OpError};
 
+/// Sessions that are forgotten in one turn, each with up to a window of receipts.
+pub(super) const FORGOTTEN_PER_TURN: usize = 256;
+
 /// What is asked of `session.open`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Wanted {
@@ -243,14 +246,18 @@ impl Engine {
         }
     }
 
-    /// Sessions that have been without connection for too long are forgotten.
+    /// Sessions that have been without connection for too long are forgotten: some in
+    /// this turn, the rest in the following ones. After a restart all are due at once.
     pub(in crate::engine) fn client_sessions_due(&mut self) {
         self.client_sessions.look = None;
         let keep = self.options.continuity.as_ref().map_or(0, |limits| limits.keep_ms);
-        while let Some((no, at)) = self.client_sessions.first_left()
-            && at.saturating_add(keep) <= self.now.mono
-        {
-            self.forget_client_session(no);
+        for _ in 0..FORGOTTEN_PER_TURN {
+            match self.client_sessions.first_left() {
+                Some((no, at)) if at.saturating_add(keep) <= self.now.mono => {
+                    self.forget_client_session(no);
+                }
+                _ => break,
+            }
         }
         self.arm_client_sessions();
     }
@@ -260,7 +267,9 @@ impl Engine {
         if self.client_sessions.look.is_none()
             && let Some((_, at)) = self.client_sessions.first_left()
         {
-            let timer = self.wheel.insert(at.saturating_add(keep), Timer::ClientSessions);
+            // What is due by now waits for the next turn.
+            let next = at.saturating_add(keep).max(self.now.mono.saturating_add(1));
+            let timer = self.wheel.insert(next, Timer::ClientSessions);
             self.client_sessions.look = Some(timer);
         }
     }

@@ -47,6 +47,9 @@ pub(crate) struct Sheets {
     bytes: u64,
     /// What may be copied.
     credit: u64,
+    /// Sheets that were copied because a test wanted that soon.
+    #[cfg(test)]
+    copied_soon: Option<usize>,
 }
 
 impl Sheets {
@@ -118,10 +121,19 @@ impl Sheets {
         self.credit = self.credit.saturating_add(bytes.saturating_mul(2)).min(MOST_CREDIT);
     }
 
+    /// So much may be stored in vain beside what is needed.
+    fn most_in_vain(&self, live: u64) -> u64 {
+        #[cfg(test)]
+        if self.copied_soon.is_some() {
+            return 0;
+        }
+        live.max(SLACK)
+    }
+
     /// Which sheet is to be copied next, and whose receipts are there, while more is
     /// stored in vain than what `live` receipts take.
     pub fn take_wasteful(&mut self, live: u64) -> Option<(CommitSeq, Vec<SessionNo>)> {
-        if self.bytes.saturating_sub(live) <= live.max(SLACK) {
+        if self.bytes.saturating_sub(live) <= self.most_in_vain(live) {
             return None;
         }
         // The newest may still be open: nothing is copied into itself.
@@ -129,6 +141,10 @@ impl Sheets {
         let (_, number) = self.gains.iter().rev().find(|(_, number)| number != newest)?;
         let sheet = self.table.get(number)?;
         self.credit = self.credit.checked_sub(sheet.live_bytes.max(1))?;
+        #[cfg(test)]
+        {
+            self.copied_soon = self.copied_soon.map(|copied| copied + 1);
+        }
         Some((*number, sheet.sessions.clone()))
     }
 
@@ -147,5 +163,16 @@ impl Sheets {
     #[cfg(test)]
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// From now on copies as soon as anything is stored in vain.
+    #[cfg(test)]
+    pub fn copy_soon(&mut self) {
+        self.copied_soon = Some(0);
+    }
+
+    #[cfg(test)]
+    pub fn copied_soon(&self) -> usize {
+        self.copied_soon.unwrap_or_default()
     }
 }

@@ -1,6 +1,8 @@
 //! Sessions over the engine: what opens, takes over, leaves and ends them, and
 //! random lives beside a naive model.
 
+use super::life::FORGOTTEN_PER_TURN;
+use super::table;
 use crate::app::ConnId;
 use crate::config::Continuity;
 use crate::engine::EngineOptions;
@@ -206,6 +208,29 @@ fn at_a_limit_the_one_that_was_left_longest_ago_goes() {
     assert_eq!(open(&mut rig, other, "e", ""), refused);
     leave(&mut rig, again);
     assert_eq!(open(&mut rig, other, "e", ""), "\"new\" false");
+}
+
+#[test]
+fn of_many_that_are_due_at_once_some_are_forgotten_in_each_turn() {
+    use crate::app::App as _;
+    const ALL: usize = 3 * FORGOTTEN_PER_TURN + 5;
+    let mut rig = rig();
+    for at in 0..ALL {
+        let conn = rig.connect();
+        open(&mut rig, conn, &format!("s{at}"), "");
+        leave(&mut rig, conn);
+    }
+    let kept = |rig: &Rig| rig.engine.client_sessions.bytes() / table::SESSION_BYTES;
+    assert_eq!(kept(&rig), ALL as u64);
+    (rig.now.mono, rig.now.wall) = (rig.now.mono + KEEP_MS + 1, rig.now.wall + KEEP_MS + 1);
+    for left in [ALL - FORGOTTEN_PER_TURN, ALL - 2 * FORGOTTEN_PER_TURN, 5, 0] {
+        let unread = rig.unread.clone();
+        rig.engine.timers(rig.now, &unread);
+        assert_eq!(kept(&rig), left as u64);
+        let next = rig.engine.next_deadline();
+        assert!(left == 0 || next.is_some_and(|at| at <= rig.now.mono + 1), "{next:?}");
+        rig.now.mono += 1;
+    }
 }
 
 #[test]

@@ -17,11 +17,28 @@ use crate::storage::{Disk, Faults, Journal, Policy};
 
 const SEEDS: u64 = 150;
 const LIVES: u64 = 4;
-const STEPS: u64 = 50;
 /// Unanswered requests of one client.
 const UNANSWERED: usize = 5;
 
 const BUCKET: &str = r#"{"id":1,"type":"store.defineBucket","name":"b","config":{"key":"id","schema":{"id":{"type":"number","generated":"autoincrement"},"who":{"type":"string"}}}}"#;
+
+/// What lives are like.
+#[derive(Clone, Copy)]
+struct Shape {
+    clients: usize,
+    /// Of one life, at most.
+    steps: u64,
+    /// Of a turn, about.
+    turn: u64,
+    /// The first client acts so much more seldom than the others.
+    rest: u64,
+}
+
+const SHORT: Shape = Shape { clients: 3, steps: 50, turn: 3, rest: 1 };
+/// Long enough that receipts leave the windows of one client, and stand beside those
+/// that are needed of another, so that they have to be copied.
+const LONG: Shape = Shape { clients: 2, steps: 600, turn: 8, rest: 3 };
+const LONG_SEEDS: u64 = 8;
 
 /// A client that does what the contract asks of clients.
 struct Client {
@@ -217,10 +234,13 @@ fn check(seed: u64, engine: &Engine, clients: &mut [Client], loses: bool) {
     }
 }
 
-fn step(life: &mut Life, clients: &mut [Client], ids: &mut IdSource) {
+fn step(life: &mut Life, clients: &mut [Client], ids: &mut IdSource, shape: Shape) {
     life.now.mono += ids.next_u64() % 90;
     life.now.wall = 1_800_000_000_000 + life.now.mono;
-    let at = (ids.next_u64() % clients.len() as u64) as usize;
+    let mut at = (ids.next_u64() % clients.len() as u64) as usize;
+    if at == 0 && shape.rest > 1 && !ids.next_u64().is_multiple_of(shape.rest) {
+        at = 1;
+    }
     let client = &mut clients[at];
     match client.conn {
         None => {
@@ -245,18 +265,18 @@ fn step(life: &mut Life, clients: &mut [Client], ids: &mut IdSource) {
             life.send(conn, &text);
         }
     }
-    if ids.next_u64().is_multiple_of(3) {
+    if ids.next_u64().is_multiple_of(shape.turn) {
         life.engine.turn_ended(life.now);
     }
 }
 
 /// Nothing fails any more: every client gets all of its answers.
-fn finish(life: &mut Life, clients: &mut [Client], ids: &mut IdSource) {
+fn finish(life: &mut Life, clients: &mut [Client], ids: &mut IdSource, shape: Shape) {
     for _ in 0..10_000 {
         if clients.iter().all(|client| client.unanswered.is_empty() && client.next > 0) {
             return;
         }
-        step(life, clients, ids);
+        step(life, clients, ids, shape);
         life.engine.turn_ended(life.now);
         assert!(life.write(ids), "the disk works");
         life.release(clients, ids);
@@ -264,60 +284,90 @@ fn finish(life: &mut Life, clients: &mut [Client], ids: &mut IdSource) {
     panic!("the clients did not get their answers");
 }
 
+/// What random lives came to.
+#[derive(Default)]
+struct Figures {
+    repeated: u64,
+    lost: usize,
+    copied: usize,
+}
+
+impl Figures {
+    fn take(&mut self, life: &Life) {
+        self.repeated += life.engine.client_sessions.once.repeated;
+        self.copied += life.engine.client_sessions.sheets.copied_soon();
+    }
+}
+
 #[test]
 fn after_every_crash_a_receipt_is_there_if_the_effect_is() {
-    let (mut repeated, mut lost) = (0, 0);
+    let mut figures = Figures::default();
     for seed in 0..SEEDS {
-        let mut ids = dice(seed);
-        let disk = Disk::new();
-        let policy = if seed % 2 == 0 { Policy::Always } else { Policy::Interval(200) };
-        let mut clients: Vec<Client> = (0..3).map(Client::new).collect();
-        let mut now = Now { mono: 1000, wall: 1_800_000_001_000 };
-        let mut loses = false;
-        for round in 0..LIVES {
-            let mut life = Life::begin(&disk, policy, now);
-            clients.iter_mut().for_each(|client| client.conn = None);
-            check(seed, &life.engine, &mut clients, loses);
-            if ids.next_u64().is_multiple_of(3) {
-                let at = Some(ids.next_u64() % 20 + 1);
-                disk.set_faults(Faults { fail_write: at, ..Faults::default() });
-            }
-            for _ in 0..ids.next_u64() % STEPS {
-                step(&mut life, &mut clients, &mut ids);
-                if !life.write(&mut ids) {
-                    break;
-                }
-                life.release(&mut clients, &mut ids);
-            }
-            repeated += life.engine.client_sessions.once.repeated;
-            now = life.now;
-            // With `interval` a loss of power loses what was answered, but never an
-            // effect without its receipt or the other way round.
-            let cuts_power = ids.next_u64().is_multiple_of(2);
-            loses = cuts_power && policy != Policy::Always;
-            match cuts_power {
-                true => disk.cut_power(seed * 16 + round),
-                false => disk.kill(),
-            }
-        }
+        live(seed, SHORT, &mut figures);
+    }
+    assert!(figures.repeated > 100, "{}: requests were repeated", figures.repeated);
+    assert!(figures.lost > 20, "{}: answered, and lost with the power", figures.lost);
+}
+
+#[test]
+fn what_is_copied_of_a_sheet_is_there_after_every_crash_too() {
+    let mut figures = Figures::default();
+    for seed in 1000..1000 + LONG_SEEDS {
+        live(seed, LONG, &mut figures);
+    }
+    assert!(figures.copied > 20, "{}: sheets were copied", figures.copied);
+}
+
+fn live(seed: u64, shape: Shape, figures: &mut Figures) {
+    let mut ids = dice(seed);
+    let disk = Disk::new();
+    let policy = if seed.is_multiple_of(2) { Policy::Always } else { Policy::Interval(200) };
+    let mut clients: Vec<Client> = (0..shape.clients).map(Client::new).collect();
+    let mut now = Now { mono: 1000, wall: 1_800_000_001_000 };
+    let mut loses = false;
+    for round in 0..LIVES {
         let mut life = Life::begin(&disk, policy, now);
+        life.engine.client_sessions.sheets.copy_soon();
         clients.iter_mut().for_each(|client| client.conn = None);
         check(seed, &life.engine, &mut clients, loses);
-        finish(&mut life, &mut clients, &mut ids);
-        repeated += life.engine.client_sessions.once.repeated;
-        check(seed, &life.engine, &mut clients, false);
-        for client in &clients {
-            lost += client.lost.len();
-            let who = |n: &u64| format!("{}/{n}", client.name);
-            let bucket = life.engine.store.bucket_named("b").expect("the bucket");
-            let all: Vec<String> = bucket
-                .iter()
-                .filter_map(|(_, row)| Some(row.raw().get("who")?.as_str()?.into_owned()))
-                .collect();
-            let is_there = |n: &u64| all.contains(&who(n)) != client.lost.contains(n);
-            assert!((1..=client.next).all(|n| is_there(&n)), "seed {seed}");
+        if ids.next_u64().is_multiple_of(3) {
+            let at = Some(ids.next_u64() % 20 + 1);
+            disk.set_faults(Faults { fail_write: at, ..Faults::default() });
+        }
+        for _ in 0..ids.next_u64() % shape.steps {
+            step(&mut life, &mut clients, &mut ids, shape);
+            if !life.write(&mut ids) {
+                break;
+            }
+            life.release(&mut clients, &mut ids);
+        }
+        figures.take(&life);
+        now = life.now;
+        // With `interval` a loss of power loses what was answered, but never an
+        // effect without its receipt or the other way round.
+        let cuts_power = ids.next_u64().is_multiple_of(2);
+        loses = cuts_power && policy != Policy::Always;
+        match cuts_power {
+            true => disk.cut_power(seed * 16 + round),
+            false => disk.kill(),
         }
     }
-    assert!(repeated > 100, "{repeated}: requests were repeated");
-    assert!(lost > 20, "{lost}: answered, and lost with the power");
+    let mut life = Life::begin(&disk, policy, now);
+    life.engine.client_sessions.sheets.copy_soon();
+    clients.iter_mut().for_each(|client| client.conn = None);
+    check(seed, &life.engine, &mut clients, loses);
+    finish(&mut life, &mut clients, &mut ids, shape);
+    figures.take(&life);
+    check(seed, &life.engine, &mut clients, false);
+    for client in &clients {
+        figures.lost += client.lost.len();
+        let who = |n: &u64| format!("{}/{n}", client.name);
+        let bucket = life.engine.store.bucket_named("b").expect("the bucket");
+        let all: Vec<String> = bucket
+            .iter()
+            .filter_map(|(_, row)| Some(row.raw().get("who")?.as_str()?.into_owned()))
+            .collect();
+        let is_there = |n: &u64| all.contains(&who(n)) != client.lost.contains(n);
+        assert!((1..=client.next).all(|n| is_there(&n)), "seed {seed}");
+    }
 }
