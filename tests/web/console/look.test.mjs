@@ -54,6 +54,8 @@ async function tabTo(page, wanted, most = 60) {
   assert.fail(`no way with Tab to ${wanted}; at ${await page.evaluate(() => document.activeElement?.outerHTML.slice(0, 120))}`);
 }
 const focused = (page) => page.evaluate(() => document.activeElement && document.activeElement != document.body ? `${document.activeElement.tagName}.${document.activeElement.className}` : null);
+/** What the next key is for: while a drawer is there, a letter may be typed into it. */
+const closed = (page) => until("the drawer is closed", async () => !(await page.locator(".drawer").count()));
 const keepsFocus = (page, when) => until(`something has the focus ${when}`, () => focused(page));
 
 test("with the keyboard alone: a record is found, changed, deleted; the focus is never lost", { skip }, async (t) => {
@@ -108,6 +110,7 @@ test("with the keyboard alone: each other tab is reached and does its work", { s
   await shows(page, ".notes", "The rule is saved");
   await keepsFocus(page, "behind saving");
   await page.keyboard.press("Escape");
+  await closed(page);
   await to("v", "Live views");
   await shows(page, "table", "low-stock");
   await tabTo(page, "tbody tr");
@@ -121,6 +124,7 @@ test("with the keyboard alone: each other tab is reached and does its work", { s
   await page.keyboard.press("t");
   await shows(page, ".drawer", "TRACE");
   await page.keyboard.press("Escape");
+  await closed(page);
   await to("p", "Procedures & logic");
   await shows(page, "table", "take-stock");
   await tabTo(page, "tbody tr");
@@ -134,12 +138,14 @@ test("with the keyboard alone: each other tab is reached and does its work", { s
   await until("called", async () => /ms/.test(await texts(page, ".drawer .bar")));
   await keepsFocus(page, "behind the call");
   await page.keyboard.press("Escape");
+  await closed(page);
   await to("a", "Audit");
   await shows(page, "table", "rules.registerRule");
   await tabTo(page, "tbody tr");
   await page.keyboard.press("Enter");
   await shows(page, ".drawer .json", "remoteAddress");
   await page.keyboard.press("Escape");
+  await closed(page);
   await to("y", "Playground");
   await tabTo(page, "input[list]");
   await page.keyboard.press("Control+a");
@@ -226,7 +232,7 @@ test("with the keyboard alone: log in, sign somebody up, give a role, ask what h
   await shows(page, ".drawer .chip", "reader");
   await keepsFocus(page, "behind giving the role");
   await page.keyboard.press("Escape");
-  await until("the drawer is closed", async () => !(await page.locator(".drawer").count()));
+  await closed(page);
   await keepsFocus(page, "behind the drawer");
   const { users: [{ id }] } = await db.identity.listUsers();
   await tabTo(page, ".tabs button:last-child");
