@@ -119,7 +119,7 @@ impl AdHoc {
         budget.check()?;
         let members = rows.iter().enumerate();
         let members = members.map(|(at, row)| plan.look(Member { place: at as u64, row }));
-        write(&plan, members, out)
+        write(&plan, (0, members), out)
     }
 }
 
@@ -137,11 +137,17 @@ fn of_query(error: OpError) -> OpError {
 
 /// Appends the result over what a bucket shows.
 fn answer(plan: &Plan, bucket: &Bucket, out: &mut Vec<u8>) -> Result<(), OpError> {
-    let Some(way) = by_index(plan, bucket) else { return write(plan, plan.shown(bucket), out) };
+    let Window { offset, .. } = plan.window;
+    let Some(mut way) = by_index(plan, bucket) else {
+        let is_in_order = plan.sort.is_none() && plan.aggregate.is_none();
+        let pass = if is_in_order { offset } else { 0 };
+        return write(plan, plan.shown(bucket, pass), out);
+    };
     plan.budget.reply(out.len())?;
-    let members = plan.first_on((bucket, &way), false, plan.window.end());
+    let passed = way.pass(offset, bucket);
+    let members = plan.first_on((bucket, &way), false, plan.window.end().saturating_sub(passed));
     plan.budget.check()?;
-    let shown = members.into_iter().skip(plan.window.offset);
+    let shown = members.into_iter().skip(offset.saturating_sub(passed));
     let pieces: Vec<Piece> = shown.map(|member| Piece::Row(member.row.clone())).collect();
     write_list(pieces.iter(), &plan.projection, out);
     Ok(plan.budget.reply(out.len() + 1)?)
@@ -155,11 +161,12 @@ fn by_index(plan: &Plan, bucket: &Bucket) -> Option<InOrder> {
     (way.is_covered() || way.len() <= bucket.count_candidates(&plan.filter)).then_some(way)
 }
 
-/// Appends the result of these members. One that is undefined is null, as that
-/// of `store.min` is.
+/// Appends the result of these members, before which so many of the window's
+/// offset are left out already. One that is undefined is null, as that of
+/// `store.min` is.
 fn write<'r>(
     plan: &Plan,
-    members: impl Iterator<Item = Member<'r>>,
+    (passed, members): (usize, impl Iterator<Item = Member<'r>>),
     out: &mut Vec<u8>,
 ) -> Result<(), OpError> {
     // Only what this adds is paid for.
@@ -168,7 +175,7 @@ fn write<'r>(
         (_, Some(_)) => plan.evaluate_over(members, plan.projection.text_bytes),
         (Some(sort), None) => Evaluated::List(sorted(plan, sort, members)?),
         (None, None) => {
-            let shown = members.skip(plan.window.offset);
+            let shown = members.skip(plan.window.offset.saturating_sub(passed));
             let shown = shown.take(plan.window.limit.unwrap_or(usize::MAX));
             Evaluated::List(shown.map(|member| Piece::Row(member.row.clone())).collect())
         }

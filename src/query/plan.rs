@@ -118,10 +118,17 @@ impl Plan {
         rows.map(|(place, row)| self.look(Member { place, row }))
     }
 
-    /// The same without records whose time is over: what a read shows.
-    pub fn shown<'s>(&'s self, bucket: &'s Bucket) -> impl Iterator<Item = Member<'s>> + Clone {
-        let rows = bucket.select(Some(&self.filter), &self.budget);
-        rows.map(|(place, row)| self.look(Member { place, row }))
+    /// The same without records whose time is over, which is what a read shows.
+    /// At most `pass` of the first ones are left out where that needs no look at
+    /// them; how many are. The caller leaves out the others.
+    pub fn shown<'s>(
+        &'s self,
+        bucket: &'s Bucket,
+        pass: usize,
+    ) -> (usize, impl Iterator<Item = Member<'s>> + Clone) {
+        let mut rows = bucket.select(Some(&self.filter), &self.budget);
+        let passed = rows.pass(pass);
+        (passed, rows.map(|(place, row)| self.look(Member { place, row })))
     }
 
     /// A way to the rows in the order of the query, if an ordered index has it.

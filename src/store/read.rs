@@ -308,6 +308,23 @@ fn owned(texts: &[&str]) -> Vec<Box<str>> {
 }
 
 impl<'b> Selection<'b> {
+    /// Leaves out at most so many of the first records, where all are shown and
+    /// nothing has to be known of them; how many. Following the links of the
+    /// table takes an eighth of a look.
+    pub fn pass(&mut self, most: usize) -> usize {
+        let is_all = self.filter.is_none_or(Filter::is_empty) && self.bucket.over_until.is_none();
+        let Walk::Table(slot) = &mut self.walk else { return 0 };
+        if !is_all || *slot != self.bucket.table.first() {
+            return 0;
+        }
+        let passed = most.min(self.bucket.len());
+        let steps = passed.min(self.bucket.len() - passed) as u64;
+        // Used up, the walk ends at its next step.
+        let _ = self.budget.spend(steps / 8);
+        *slot = self.bucket.table.behind(passed);
+        passed
+    }
+
     /// Records looked at so far.
     pub fn looked_at(&self) -> usize {
         self.looked_at

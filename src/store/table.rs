@@ -90,6 +90,18 @@ impl Table {
         self.entry(slot).map_or(NIL, |entry| entry.prev)
     }
 
+    /// The slot behind so many of the first ones, by links from the nearer end.
+    pub fn behind(&self, count: usize) -> Slot {
+        let rest = self.len().saturating_sub(count);
+        if rest == 0 {
+            return NIL;
+        }
+        match count <= rest {
+            true => (0..count).fold(self.head, |slot, _| self.next(slot)),
+            false => (1..rest).fold(self.tail, |slot, _| self.prev(slot)),
+        }
+    }
+
     /// The text of a row's key in storage form.
     pub fn key_text<'r>(&self, row: &'r Row) -> &'r str {
         row.field(&self.key).map_or("null", |key| key.text())

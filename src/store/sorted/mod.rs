@@ -56,6 +56,13 @@ impl Place {
         bytes
     }
 
+    /// Whether the first fields are these. No encoding of a field is the
+    /// beginning of another one.
+    fn begins(&self, prefix: &[u8]) -> bool {
+        let (head, rest) = prefix.split_at(prefix.len().min(8));
+        self.head.to_be_bytes().starts_with(head) && self.rest.starts_with(rest)
+    }
+
     pub(super) fn heap(&self) -> usize {
         if self.rest.is_empty() { 0 } else { self.rest.len() + ALLOCATION }
     }

@@ -1,14 +1,20 @@
 //! Records in the order of a query, from an ordered index: as many as are
 //! wanted, and no others are looked at.
 
+use std::cell::Cell;
 use std::ops::Range;
 
-use super::{Kinds, SortedIndex};
+use super::{Kinds, Place, SortedIndex};
 use crate::budget::Budget;
 use crate::store::filter::Wanted;
 use crate::store::read::Access;
 use crate::store::table::Slot;
 use crate::store::{Bounds, Bucket, Filter, Row};
+use crate::tree::Entry;
+
+/// Where a group of equal values ends is looked for among so many neighbours,
+/// before the tree is asked. Few in tests, so that groups reach beyond them.
+const NEIGHBOURS: usize = if cfg!(test) { 4 } else { 64 };
 
 /// A way through an ordered index that yields the records of a query in its
 /// order.
@@ -29,6 +35,8 @@ pub struct InOrder {
     is_covered: bool,
     /// Every record on the way matches.
     is_exact: bool,
+    /// How many of the first records are left out.
+    passed: usize,
 }
 
 /// A conjunction as an ordered index sees it.
@@ -145,6 +153,7 @@ impl Bucket {
                 && !filter.is_narrowed()
                 && filter.conditions() == fixed
                 && filter.is_only_about(&known),
+            passed: 0,
         }
     }
 
@@ -212,6 +221,7 @@ impl Bucket {
             fixed: way.fixed,
             ways: &way.ways,
             ties: (way.is_partial || way.order.is_some()).then_some(&place),
+            passing: Cell::new(way.passed),
             budget,
         };
         walk.go(way.range.clone(), 0, &mut visit);
@@ -238,6 +248,15 @@ impl InOrder {
         self.is_covered
     }
 
+    /// Leaves out at most so many of the first records, without looking at
+    /// them, where all on the way match and are shown. How many it leaves out.
+    pub fn pass(&mut self, most: usize, bucket: &Bucket) -> usize {
+        if self.is_exact && bucket.over_until.is_none() {
+            self.passed = most.min(self.range.len());
+        }
+        self.passed
+    }
+
     /// What kinds of values the records on the way have in the one field of
     /// the sort, if all of them match.
     pub fn kinds(&self, bucket: &Bucket) -> Option<Kinds> {
@@ -253,49 +272,143 @@ struct Walk<'a> {
     ways: &'a [bool],
     /// The place among the candidates, where ties do not stand in its order.
     ties: Option<&'a dyn Fn(Slot) -> u64>,
+    /// How many records are still to be left out.
+    passing: Cell<usize>,
     budget: &'a Budget,
+}
+
+/// Entries that stand side by side, and the rank of the first one.
+struct Neighbours<'a> {
+    start: usize,
+    entries: Vec<&'a Entry<Place, Slot>>,
 }
 
 impl Walk<'_> {
     /// Visits the records of a range that agree in everything before the field
     /// `at` of the sort. False: enough.
     fn go(&self, range: Range<usize>, at: usize, visit: &mut dyn FnMut(Slot) -> bool) -> bool {
+        if self.passes(&range) {
+            return true;
+        }
         let rest = self.ways.get(at..).unwrap_or_default();
         let Some(descends) = rest.first() else { return self.tied(range, visit) };
         if self.ties.is_none() && rest.iter().all(|descends| !descends) {
-            return self.index.slots(range).all(visit);
+            return self.plain(range, visit);
         }
         if !descends {
-            let mut start = range.start;
-            while start < range.end {
-                let Some(group) = self.prefix_at(start, at) else { return true };
-                let end = self.index.rank_behind(&group).clamp(start + 1, range.end);
-                if !self.go(start..end, at + 1, visit) {
-                    return false;
-                }
-                start = end;
-            }
-            return true;
+            return self.ascending(range, at, visit);
         }
         // Nothing comes last in both directions.
-        let Some(first) = self.prefix_before(range.start, at) else { return true };
+        let Some(first) = self.prefix_at(range.start, at) else { return true };
         let nothing = self.index.rank_of_nothing(&first).clamp(range.start, range.end);
-        let mut end = nothing;
-        while end > range.start {
-            let Some(group) = self.prefix_at(end - 1, at) else { return true };
-            let start = self.index.rank(&group, &[]).clamp(range.start, end - 1);
-            if !self.go(start..end, at + 1, visit) {
-                return false;
-            }
-            end = start;
+        self.descending(range.start..nothing, at, visit)
+            && self.go(nothing..range.end, at + 1, visit)
+    }
+
+    /// Whether a whole range is left out; where it is not, it is longer than
+    /// what is.
+    fn passes(&self, range: &Range<usize>) -> bool {
+        let left = self.passing.get().checked_sub(range.len());
+        left.inspect(|left| self.passing.set(*left)).is_some()
+    }
+
+    /// Visits a range as it stands.
+    fn plain(&self, range: Range<usize>, visit: &mut dyn FnMut(Slot) -> bool) -> bool {
+        self.index.slots(range.start + self.passing.take()..range.end).all(visit)
+    }
+
+    /// Visits a range group by group.
+    fn ascending(
+        &self,
+        range: Range<usize>,
+        at: usize,
+        visit: &mut dyn FnMut(Slot) -> bool,
+    ) -> bool {
+        let mut start = range.start;
+        let target = start + self.passing.get();
+        if target > start {
+            let Some(group) = self.prefix_at(target, at + 1) else { return true };
+            start = self.index.rank(&group, &[]).clamp(range.start, target);
+            self.passing.set(target - start);
         }
-        nothing == range.end || self.go(nothing..range.end, at + 1, visit)
+        while start < range.end {
+            let beside = self.neighbours(start..range.end.min(start + NEIGHBOURS));
+            let mut from = 0;
+            while let Some(entry) = beside.entries.get(from) {
+                let group = self.prefix_of(entry, at + 1);
+                let behind = beside.entries.get(from + 1..).unwrap_or_default().iter();
+                let to = from + 1 + behind.take_while(|entry| entry.key.begins(&group)).count();
+                let mut end = start + to;
+                if to == beside.entries.len() && end < range.end {
+                    end = self.index.rank_behind(&group).clamp(end, range.end);
+                }
+                if !self.group((beside.start + from..end, entry), at + 1, visit) {
+                    return false;
+                }
+                from = end - beside.start;
+            }
+            start = beside.start + from.max(1);
+        }
+        true
+    }
+
+    /// Visits a range group by group, the last one first.
+    fn descending(
+        &self,
+        range: Range<usize>,
+        at: usize,
+        visit: &mut dyn FnMut(Slot) -> bool,
+    ) -> bool {
+        if self.passes(&range) {
+            return true;
+        }
+        let mut end = range.end;
+        // The last record that is visited, if any is left out.
+        let target = end - 1 - self.passing.get();
+        if target + 1 < end {
+            let Some(group) = self.prefix_at(target, at + 1) else { return true };
+            end = self.index.rank_behind(&group).clamp(target + 1, range.end);
+            self.passing.set(end - 1 - target);
+        }
+        while end > range.start {
+            let start = end.saturating_sub(NEIGHBOURS).max(range.start);
+            let beside = self.neighbours(start..end);
+            while let Some(entry) = end.checked_sub(start + 1).and_then(|at| beside.entries.get(at))
+            {
+                let group = self.prefix_of(entry, at + 1);
+                let before = beside.entries.get(..end - 1 - start).unwrap_or_default().iter();
+                let equal = before.rev().take_while(|entry| entry.key.begins(&group)).count();
+                let mut first = end - 1 - equal;
+                if first == start && start > range.start {
+                    first = self.index.rank(&group, &[]).clamp(range.start, start);
+                }
+                if !self.group((first..end, entry), at + 1, visit) {
+                    return false;
+                }
+                end = first;
+            }
+        }
+        true
+    }
+
+    /// Visits a group, one of whose entries this is.
+    fn group(
+        &self,
+        (range, entry): (Range<usize>, &Entry<Place, Slot>),
+        at: usize,
+        visit: &mut dyn FnMut(Slot) -> bool,
+    ) -> bool {
+        // Most groups have one record, which is at hand.
+        if range.len() == 1 && self.passing.get() == 0 {
+            return visit(entry.value);
+        }
+        self.go(range, at, visit)
     }
 
     /// Visits records that tie.
     fn tied(&self, range: Range<usize>, visit: &mut dyn FnMut(Slot) -> bool) -> bool {
         let Some(place) = self.ties.filter(|_| range.len() > 1) else {
-            return self.index.slots(range).all(visit);
+            return self.plain(range, visit);
         };
         if self.budget.spend_sort(range.len()).is_err() {
             return false;
@@ -303,16 +416,21 @@ impl Walk<'_> {
         let mut slots: Vec<(u64, Slot)> =
             self.index.slots(range).map(|slot| (place(slot), slot)).collect();
         slots.sort_unstable();
-        slots.into_iter().all(|(_, slot)| visit(slot))
+        slots.into_iter().skip(self.passing.take()).all(|(_, slot)| visit(slot))
     }
 
-    /// The key of the record at a rank, up to the field `at` of the sort.
-    fn prefix_at(&self, rank: usize, at: usize) -> Option<Vec<u8>> {
-        Some(self.index.tree.at(rank)?.key.prefix(self.fixed + at + 1))
+    fn neighbours(&self, range: Range<usize>) -> Neighbours<'_> {
+        let entries = self.index.tree.iter_from(range.start).take(range.len()).collect();
+        Neighbours { start: range.start, entries }
     }
 
-    /// The same without that field.
-    fn prefix_before(&self, rank: usize, at: usize) -> Option<Vec<u8>> {
-        Some(self.index.tree.at(rank)?.key.prefix(self.fixed + at))
+    /// A key up to what is fixed and so many fields of the sort.
+    fn prefix_of(&self, entry: &Entry<Place, Slot>, fields: usize) -> Vec<u8> {
+        entry.key.prefix(self.fixed + fields)
+    }
+
+    /// That of the record at a rank.
+    fn prefix_at(&self, rank: usize, fields: usize) -> Option<Vec<u8>> {
+        Some(self.prefix_of(self.index.tree.at(rank)?, fields))
     }
 }

@@ -90,7 +90,10 @@ fn order(dice: &mut Dice) -> String {
         .split(',')
         .map(|name| format!(r#""{name}":"{}""#, dice.one(&["asc", "desc"])))
         .collect();
-    let offset = if dice.likely(30) { r#","offset":2"# } else { "" };
+    let offset = match dice.likely(60) {
+        true => format!(r#","offset":{}"#, dice.below(50)),
+        false => String::new(),
+    };
     format!(r#""sort":{{{}}},"limit":{}{offset}"#, sort.join(","), dice.below(9))
 }
 
@@ -171,7 +174,8 @@ impl Pair {
     fn ask(&mut self, dice: &mut Dice) {
         let (filter, order) = (filter(dice), order(dice));
         self.both(&format!(r#""type":"store.find","bucket":"b","filter":{filter},{order}"#));
-        self.both(&format!(r#""type":"store.where","bucket":"b","filter":{filter}"#));
+        let all = self.both(&format!(r#""type":"store.where","bucket":"b","filter":{filter}"#));
+        self.window(dice, &filter, &all);
         self.both(&format!(r#""type":"store.findOne","bucket":"b","filter":{filter}"#));
         self.both(&format!(r#""type":"store.count","bucket":"b","filter":{filter}"#));
         // Every change of a live query is compared with an evaluation.
@@ -181,6 +185,28 @@ impl Pair {
             let answer = ask(&mut self.rig, self.conn, &request);
             assert!(answer.starts_with('{'), "{request}: {answer}");
         }
+    }
+    /// A window of what no `sort` orders is a piece of the whole.
+    fn window(&mut self, dice: &mut Dice, filter: &str, all: &str) {
+        let Ok(all) = serde_json::from_str::<Vec<serde_json::Value>>(all) else { return };
+        let (offset, limit) = (dice.below(70), 1 + dice.below(9));
+        let filter = match dice.likely(50) {
+            true => format!(r#""filter":{filter},"#),
+            false => String::new(),
+        };
+        let all = match filter.is_empty() {
+            false => all,
+            true => {
+                let all = self.both(r#""type":"store.all","bucket":"b""#);
+                serde_json::from_str(&all).expect("a list")
+            }
+        };
+        let answer = self.both(&format!(
+            r#""type":"store.find","bucket":"b",{filter}"offset":{offset},"limit":{limit}"#
+        ));
+        let found: Vec<serde_json::Value> = serde_json::from_str(&answer).expect("a list");
+        let expected: Vec<_> = all.into_iter().skip(offset).take(limit).collect();
+        assert_eq!(found, expected, "{filter} {offset} {limit}");
     }
 }
 
@@ -244,30 +270,39 @@ fn the_first_of_very_many_are_cheap() {
             assert!(answer.contains(r#""inserted":500"#), "{answer}");
         }
     }
+    let cost = |rig: &mut Rig, name: &str, query: &str| {
+        let text = format!(r#"{{"bucket":"{name}",{query}}}"#);
+        let query = crate::json::parse(&text, 9).expect("JSON").to_json();
+        let query = crate::query::AdHoc::parse(|name| query.get(name).cloned());
+        let (budget, mut out) = (crate::budget::Budget::unlimited(), Vec::new());
+        let bucket = rig.engine.store.bucket_named(name).expect("a bucket");
+        let query = query.expect("a query");
+        query.answer(bucket, None, (&budget, usize::MAX), &mut out).expect("an answer");
+        (String::from_utf8(out).expect("text"), budget.spent())
+    };
     for query in [
         r#""sort":{"score":"asc"},"limit":3"#,
         r#""sort":{"score":"desc"},"limit":3"#,
         r#""filter":{"score":{"$gt":1500}},"sort":{"score":"asc"},"limit":1"#,
+        r#""sort":{"score":"asc"},"limit":3,"offset":1500"#,
+        r#""sort":{"score":"desc"},"limit":3,"offset":2900"#,
         r#""filter":{"room":"r1"},"sort":{"at":"desc"},"limit":5,"offset":2"#,
+        r#""filter":{"room":"r1"},"sort":{"at":"desc"},"limit":5,"offset":140"#,
         r#""filter":{"room":"r1","at":{"$between":[2000,2100]}}"#,
     ] {
-        let cost = |rig: &mut Rig, name: &str| {
-            let text = format!(r#"{{"bucket":"{name}",{query}}}"#);
-            let query = crate::json::parse(&text, 9).expect("JSON").to_json();
-            let query = crate::query::AdHoc::parse(|name| query.get(name).cloned());
-            let (budget, mut out) = (crate::budget::Budget::unlimited(), Vec::new());
-            let bucket = rig.engine.store.bucket_named(name).expect("a bucket");
-            let query = query.expect("a query");
-            query.answer(bucket, None, (&budget, usize::MAX), &mut out).expect("an answer");
-            (String::from_utf8(out).expect("text"), budget.spent())
-        };
-        let (found, spent) = cost(&mut rig, "b");
-        let (same, scanned) = cost(&mut rig, "plain");
+        let (found, spent) = cost(&mut rig, "b", query);
+        let (same, scanned) = cost(&mut rig, "plain", query);
         assert_eq!(found, same, "{query}");
         assert!(found.len() > 30, "{query}: {found}");
         assert!(spent < 60, "{query}: {spent}");
         assert!(scanned > 150, "{query}: {scanned}");
     }
+    // What no `sort` orders is passed by from the nearer end.
+    let (last, spent) = cost(&mut rig, "plain", r#""limit":3,"offset":2996"#);
+    assert!(last.starts_with(r#"[{"id":2996,"#) && last.contains(r#"{"id":2998,"#), "{last}");
+    assert!(spent < 10, "{spent}");
+    let (_, spent) = cost(&mut rig, "plain", r#""limit":3,"offset":1500"#);
+    assert!((150..250).contains(&spent), "{spent}");
     let explain = |rig: &mut Rig, filter: &str| {
         ask(rig, conn, &format!(r#""type":"store.explain","bucket":"b","filter":{filter}"#))
     };
