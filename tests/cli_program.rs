@@ -208,6 +208,24 @@ fn every_mistake_has_a_line() {
         );
         assert!(second.starts_with("Error: buckets.c: Key field \"x\" does not exist"), "{second}");
     }
+    let step = |bucket: &str| {
+        format!(r#"{{"action":"store.get","bucket":"{bucket}","key":"x","as":"a"}}"#)
+    };
+    let steps = TempFile::new(
+        "steps.json",
+        &format!(
+            r#"{{"auth":{{"builtIn":true,"adminSecret":"a secret of some length"}},"procedures":{{"definitions":[
+                {{"name":"a","steps":[{}]}},{{"name":"b","steps":[{}]}},{{"name":"c","steps":[]}}]}}}}"#,
+            step("b"),
+            step("_users")
+        ),
+    );
+    for flags in [&["--check", "-c", steps.path()] as &[&str], &["-c", steps.path()]] {
+        let Output { status, stderr, .. } = output(flags);
+        assert_eq!(status.code(), Some(78));
+        let said = text(&stderr);
+        assert!(said.starts_with("Error: procedures.definitions[1]: \"b\": Cannot access system bucket \"_users\" directly\nError: procedures.definitions[2]: \"c\": "), "{said}");
+    }
 }
 
 #[test]

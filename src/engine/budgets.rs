@@ -143,7 +143,7 @@ impl Engine {
     }
 
     /// The last look at a request that ran: whether what it found out can be
-    /// trusted and may be sent. `commits`: how many there were before it.
+    /// trusted and may be sent. `commits`: how many were seen before it.
     pub(super) fn hold_budget(
         &mut self,
         commits: u64,
@@ -151,7 +151,7 @@ impl Engine {
         reply: &Reply,
         result: Result<Outcome, OpError>,
     ) -> Result<Outcome, OpError> {
-        let untouched = self.metrics.commits == commits;
+        let untouched = self.metrics.seen_commits() == commits;
         match result {
             // What changes something has looked before it did: now it is too
             // late to say no.
@@ -170,6 +170,10 @@ impl Engine {
                 Err(error)
             }
             Err(_) if untouched && self.budget.is_over() => Err(self.too_costly()),
+            // Something was done before; the budget's own error says what helps.
+            Err(error) if self.budget.check().is_err_and(|over| OpError::from(over) == error) => {
+                Err(self.too_costly())
+            }
             Err(error) => {
                 if self.budget.is_over() {
                     self.count_over_budget();

@@ -10,7 +10,7 @@ use crate::access::{Roles, Session, highest_tier};
 use crate::app::ConnId;
 use crate::identity::{SUPERADMIN, VIRTUAL_ADMIN};
 use crate::json::{Json, Object, Raw};
-use crate::protocol::{ErrorCode, OpError, Operation, Request, Tier};
+use crate::protocol::{ErrorCode, Family, OpError, Operation, Request, Tier};
 
 const TTL_MS: std::ops::RangeInclusive<u64> = 1_000..=900_000;
 const DEFAULT_TTL_MS: u64 = 300_000;
@@ -53,10 +53,7 @@ fn is_of_oneself(operation: Operation) -> bool {
     match operation {
         Operation::AuthLogin | Operation::SessionOpen => true,
         Operation::IdentityWhoami | Operation::IdentityMyAccess => false,
-        _ => {
-            operation.tier() == Some(Tier::Admin)
-                || operation.family() == crate::protocol::Family::Identity
-        }
+        _ => operation.tier() == Some(Tier::Admin) || operation.family() == Family::Identity,
     }
 }
 
@@ -88,10 +85,15 @@ impl Engine {
             return Ok(true);
         }
         let beneath = self.conns.get(conn).and_then(|conn| conn.beneath.as_ref());
-        let (Some(beneath), Some(operation)) = (beneath, request.known) else { return Ok(false) };
-        if is_of_oneself(operation) {
+        let Some(beneath) = beneath else { return Ok(false) };
+        let is_of_oneself = match request.known {
+            Some(operation) => is_of_oneself(operation),
+            None => request.family() == Some(Family::Identity),
+        };
+        if is_of_oneself {
             return Err(forbidden("Not while impersonating"));
         }
+        let Some(operation) = request.known else { return Ok(false) };
         if beneath.read_only && !only_reads(operation) {
             return Err(forbidden("Impersonation is read-only"));
         }
@@ -176,8 +178,7 @@ impl Engine {
         match &self.sessions.mode {
             Mode::Open => Err(OpError::internal()),
             Mode::BuiltIn(identity) => {
-                let known = user_id == VIRTUAL_ADMIN || self.users(conn).user_row(user_id).is_ok();
-                if !known {
+                if !self.users(conn).user_exists(user_id) {
                     return Err(OpError::not_found(format!("User \"{user_id}\" not found")));
                 }
                 let roles: Roles = identity.directory.role_names(user_id).into();

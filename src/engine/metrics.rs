@@ -17,6 +17,9 @@ pub struct Metrics {
     /// Event pushes dropped because the connection does not read.
     pub pushes_dropped: u64,
     pub commits: u64,
+    /// Those among them of counters alone, which nobody sees: an insert that is
+    /// refused uses one up.
+    pub silent_commits: u64,
     /// Requests refused because they would have taken too many steps.
     pub request_steps_reached: u64,
     /// Requests refused because their answer would have been too long.
@@ -37,10 +40,16 @@ impl Metrics {
             pushes: 0,
             pushes_dropped: 0,
             commits: 0,
+            silent_commits: 0,
             request_steps_reached: 0,
             reply_bytes_reached: 0,
             data_bytes_reached: 0,
             panics: 0,
         }
+    }
+
+    /// Commits that others can see something of.
+    pub(crate) fn seen_commits(&self) -> u64 {
+        self.commits.saturating_sub(self.silent_commits)
     }
 }

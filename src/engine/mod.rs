@@ -288,6 +288,7 @@ impl Engine {
         }
         self.commits.in_commit = false;
         self.arm_release();
+        self.metrics.silent_commits += u64::from(commit.is_silent());
         self.log_commit(&commit);
         self.trace_commit(&commit, self.log.newest());
         self.forget_logic(&commit);

@@ -12,7 +12,7 @@ use super::Engine;
 use super::commit_log::Log;
 use crate::app::ConnId;
 use crate::json::Json;
-use crate::protocol::OpError;
+use crate::protocol::{OpError, Operation};
 use crate::storage::Origin;
 use crate::store::{Commit, DefinitionChange, Store};
 
@@ -78,6 +78,30 @@ impl Engine {
     /// See [`Deriving::require_read`].
     pub(super) fn require_read_of_view(&mut self, conn: ConnId, view: &str) -> Result<(), OpError> {
         self.deriving(conn).require_read(view)
+    }
+
+    /// The buckets that who reads an orphan must be allowed to read.
+    pub(super) fn buckets_of_orphan(
+        &self,
+        operation: Option<Operation>,
+        name: Option<&str>,
+    ) -> Vec<String> {
+        let Some(name) = name else { return Vec::new() };
+        let buckets: Vec<String> = match operation {
+            Some(Operation::StoreSubscribe | Operation::StoreQuery)
+                if self.orphans.contains(name) =>
+            {
+                self.query_source(name).into_iter().collect()
+            }
+            Some(Operation::LogicSubscribeView | Operation::LogicQueryView)
+                if self.orphans.contains(&*view(name)) =>
+            {
+                let view = self.logic.as_ref().and_then(|logic| logic.view(name));
+                view.into_iter().flat_map(|view| view.buckets()).map(str::to_owned).collect()
+            }
+            _ => Vec::new(),
+        };
+        buckets.into_iter().filter(|name| self.store.bucket_id(name).is_some()).collect()
     }
 
     /// Built-in mode: who reads an orphan must be allowed to read the bucket.

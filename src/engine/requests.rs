@@ -65,7 +65,7 @@ impl Engine {
         let before = self.begin_answer();
         let result = catch_unwind(AssertUnwindSafe(|| {
             audited?;
-            let commits = self.metrics.commits;
+            let commits = self.metrics.seen_commits();
             let result = self.run_request(conn, &request, &mut reply);
             self.hold_budget(commits, request.known, &reply, result)
         }));
@@ -151,7 +151,7 @@ impl Engine {
                 format!("Unknown operation \"{name}\""),
             ));
         };
-        self.family_available(family, request.known)?;
+        self.family_available(family)?;
         let trusted = self.conns.get(conn).is_some_and(|conn| conn.trusted);
         let Some(operation) = request.known else {
             if !trusted {

@@ -14,9 +14,9 @@ use crate::access::{
 };
 use crate::app::ConnId;
 use crate::audit::Who;
-use crate::identity::{Directory, Id, Identity, RESERVED};
+use crate::identity::{Directory, Id, Identity, RESERVED, refused_system_bucket};
 use crate::json::write_string;
-use crate::protocol::{ErrorCode, OpError};
+use crate::protocol::OpError;
 use crate::wheel::TimerId;
 
 /// Time between looks for forgotten budgets and failures, ms.
@@ -48,8 +48,7 @@ impl Mode {
         if !self.is_system_bucket(bucket) {
             return Ok(());
         }
-        let text = format!("Cannot access system bucket \"{bucket}\" directly");
-        Err(OpError::new(ErrorCode::Forbidden, text))
+        Err(refused_system_bucket(bucket))
     }
 
     /// The state of built-in mode.

@@ -19,5 +19,5 @@ pub use directory::{
     ADMIN, AclEntry, Buckets, Directory, Id, Resource, Role, SUPERADMIN, SessionRecord, Subject,
     Touched, VIRTUAL_ADMIN, operation,
 };
-pub use schema::{RESERVED, ROLES, SYSTEM_ROLES, SystemRole, buckets};
+pub use schema::{RESERVED, ROLES, SYSTEM_ROLES, SystemRole, buckets, refused_system_bucket};
 pub use state::{HashSlot, Identity, TOKEN_BYTES, token_id, token_text};

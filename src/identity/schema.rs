@@ -1,9 +1,16 @@
 //! The system buckets and the system roles (identity.md sections 2 and 3).
 
 use crate::json::{DEFAULT_MAX_DEPTH, Json, Object, parse};
+use crate::protocol::{ErrorCode, OpError};
 
 /// Names that start like this are the server's own.
 pub const RESERVED: char = '_';
+
+/// What who reaches for one of them is told.
+pub fn refused_system_bucket(bucket: &str) -> OpError {
+    let text = format!("Cannot access system bucket \"{bucket}\" directly");
+    OpError::new(ErrorCode::Forbidden, text)
+}
 
 pub const USERS: &str = "_users";
 pub const ROLES: &str = "_roles";

@@ -244,7 +244,7 @@ macro_rules! operation_table {
             AccessDefineSet "access.defineSet" Some(Admin), None, once => whole access_define_set(request);
             AccessDropSet "access.dropSet" Some(Admin), None, once => whole access_drop_set(request);
             AccessListSets "access.listSets" Some(Admin), None => looking access_list_sets(out);
-            AccessExplain "access.explain" Some(Admin), None => whole access_explain(request);
+            AccessExplain "access.explain" Some(Admin), None => whole access_explain(conn, request);
             LogicEvaluateExpr "logic.evaluateExpr" Some(Read), None => deriving evaluate_expr(request);
         }
     };

@@ -1,8 +1,9 @@
 //! From the configuration of procedures to their registry.
 
 use super::definitions::{self, Met};
-use crate::config::{Config, ConfigError, Problem};
+use crate::config::{Auth, Config, ConfigError, Problem};
 use crate::engine::Engine;
+use crate::identity::{RESERVED, refused_system_bucket};
 use crate::json::{Json, Object};
 use crate::procedures::{Limits, Procedures};
 use crate::storage::Document;
@@ -25,6 +26,7 @@ fn configured(config: &Config) -> Result<Object, ConfigError> {
     let (Some(settings), Some(limits)) = (&config.procedures, limits(config)) else {
         return Ok(by_name);
     };
+    let is_built_in = matches!(config.auth, Some(Auth::BuiltIn(_)));
     let mut registry = Procedures::new(limits);
     let mut problems = Vec::new();
     for (at, definition) in settings.definitions.iter().enumerate() {
@@ -32,7 +34,11 @@ fn configured(config: &Config) -> Result<Object, ConfigError> {
         let supplied = definition.as_object().cloned().unwrap_or_default();
         let checked = registry.check(&supplied).and_then(|definition| {
             registry.require_free(&definition.name)?;
-            Ok(definition)
+            let mut buckets = definition.buckets().into_iter();
+            match buckets.find(|bucket| is_built_in && bucket.starts_with(RESERVED)) {
+                Some(bucket) => Err(refused_system_bucket(bucket)),
+                None => Ok(definition),
+            }
         });
         match checked {
             Ok(definition) => {

@@ -97,3 +97,11 @@ pub struct Commit {
     /// New values of `autoincrement` counters.
     pub counters: Vec<(BucketId, u64)>,
 }
+
+impl Commit {
+    /// Whether nobody sees anything of it: the counter that an insert uses up
+    /// also when it is refused.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.definitions.is_empty() && self.cleared.is_empty() && self.changes.is_empty()
+    }
+}

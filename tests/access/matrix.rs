@@ -271,6 +271,47 @@ fn passes(answer: &Result<Value, super::client::Refusal>) -> bool {
         && !refusal.message.starts_with("Invalid "))
 }
 
+/// What a request names, as `access.explain` is asked about it.
+fn resource(request: &Value) -> &str {
+    let places = [
+        "/bucket",
+        "/query",
+        "/name",
+        "/key",
+        "/operations/0/bucket",
+        "/procedure/name",
+        "/definition/name",
+        "/constraint/on",
+    ];
+    places.iter().find_map(|place| request.pointer(place)?.as_str()).unwrap_or("*")
+}
+
+/// Whether whoever is asked about may do it, as the server explains it. `None`:
+/// it depends on more than who he is.
+fn explained(admin: &mut Client, operation: &str, who: &Value) -> Option<bool> {
+    let depends = [
+        "identity.changePassword",
+        "identity.updateUser",
+        "identity.grant",
+        "identity.revoke",
+        "identity.transferOwner",
+    ];
+    if depends.contains(&operation) {
+        return None;
+    }
+    let request = request(operation);
+    let mut asked = who.clone();
+    asked["operation"] = json!(operation);
+    asked["resource"] = json!(resource(&request));
+    let answer = admin.ok("access.explain", asked);
+    let allowed = answer["allowed"].as_bool();
+    assert_eq!(allowed, Some(answer["error"].is_null()), "{operation}: {answer}");
+    let last = answer["steps"].as_array().and_then(|steps| steps.last()).expect("a step");
+    assert_eq!(answer["decidedBy"], last["step"], "{operation}: {answer}");
+    assert_eq!(last["result"], if allowed == Some(true) { "allow" } else { "deny" }, "{answer}");
+    allowed
+}
+
 struct World {
     admin: Client,
     owner: String,
@@ -350,8 +391,17 @@ fn built_in_mode() {
             name => login(&server, name).0,
         };
         let mut client = connect();
+        let who = match *name {
+            "anonymous" => json!({"anonymous": true}),
+            "superadmin" => json!({"userId": client.ok("identity.whoami", json!({}))["userId"]}),
+            name => json!({"userId": users[name]}),
+        };
         for row in table() {
             let expected = row.allowed[column];
+            let why = explained(&mut world.admin, row.operation, &who);
+            if why.is_some_and(|allowed| allowed != expected) {
+                wrong.push(format!("{name}: {} is explained as {why:?}", row.operation));
+            }
             let answer = client.call(row.operation, request(row.operation));
             let passed = passes(&answer);
             if passed != expected {
@@ -383,6 +433,14 @@ fn external_mode() {
         }},
     }));
     let mut wrong = Vec::new();
+    let mut root = Client::connect(&server);
+    root.ok("auth.login", json!({"token": "t-admin"}));
+    let roles = |name: &str| match name {
+        "custom" => json!(["billing"]),
+        "mixed" => json!(["billing", "reader", "superadmin"]),
+        "none" => json!([]),
+        name => json!([name]),
+    };
     for (name, tiers) in [
         ("anonymous", ""),
         ("reader", "r"),
@@ -403,6 +461,15 @@ fn external_mode() {
                 'o' | '-' => true,
                 tier => tiers.contains(tier),
             };
+            let who = match name {
+                "anonymous" => json!({"anonymous": true}),
+                name => json!({"userId": name, "roles": roles(name)}),
+            };
+            let family = row.operation.split('.').next();
+            let why = explained(&mut root, row.operation, &who);
+            if family != Some("identity") && why.is_some_and(|allowed| allowed != expected) {
+                wrong.push(format!("{name}: {} is explained as {why:?}", row.operation));
+            }
             let answer = client.call(row.operation, request(row.operation));
             if passes(&answer) != expected {
                 wrong.push(format!("{name}: {} {answer:?}", row.operation));

@@ -13,7 +13,7 @@ use super::receipts::{Fingerprint, Kept, Known, MAX_NUMBER, Receipt};
 use crate::app::{CommitSeq, ConnId};
 use crate::engine::{Engine, Outcome};
 use crate::json::{Json, Object};
-use crate::protocol::{ErrorCode, Family, OpError, Operation, Reply, Request};
+use crate::protocol::{ErrorCode, OpError, Operation, Reply, Request};
 use crate::store::BucketId;
 
 /// The numbered request that is being answered.
@@ -43,13 +43,25 @@ pub(in crate::engine) struct Runs {
 struct Done {
     commits: u64,
     newest: CommitSeq,
+    /// Those that nobody sees, each of which has a number.
+    silent: u64,
     events: u64,
+}
+
+impl Done {
+    /// Whether others can see something new.
+    fn differs(&self, before: &Done) -> bool {
+        let numbers = |it: &Done| it.newest.saturating_sub(it.silent);
+        self.commits != before.commits
+            || self.events != before.events
+            || numbers(self) != numbers(before)
+    }
 }
 
 impl Runs {
     /// Takes in what was done since it began or went on.
     fn note_done(&mut self, now: Done) {
-        self.has_changed |= now != self.before;
+        self.has_changed |= now.differs(&self.before);
         self.commit = Some(now.newest).filter(|it| *it > self.before.newest).or(self.commit);
     }
 }
@@ -84,7 +96,7 @@ impl Engine {
         reply: &mut Reply,
     ) -> Result<Option<Outcome>, OpError> {
         // `session.open` has an option of that name.
-        let raw = request.present("once").filter(|_| operation.family() != Family::Session);
+        let raw = request.present("once").filter(|_| operation != Operation::SessionOpen);
         let Some(raw) = raw else { return Ok(None) };
         let number = raw.as_number().filter(|n| n.fract() == 0.0 && *n >= 1.0);
         let n = number
@@ -160,8 +172,9 @@ impl Engine {
 
     fn done(&self) -> Done {
         Done {
-            commits: self.metrics.commits,
+            commits: self.metrics.seen_commits(),
             newest: self.newest_commit(),
+            silent: self.metrics.silent_commits,
             events: self.rule_engine().map_or(0, |rules| rules.stats().events),
         }
     }

@@ -204,21 +204,19 @@ impl Engine {
 
     /// Traces of a connection that may look no more.
     pub(in crate::engine) fn reauthorise_traces(&mut self, conn: ConnId) {
-        if self.traces.count(conn) == 0 || self.may_trace(conn) {
+        if self.traces.count(conn) == 0 {
             return;
         }
+        let Err(refused) = self.may_trace(conn) else { return };
         let own = self.traces.all.iter().filter(|trace| trace.conn == conn);
         for number in own.map(|trace| trace.number).collect::<Vec<_>>() {
             let id = subscription_id(number, &mut [0; 24]).to_owned();
             self.end_traces(None, |trace| trace.number == number);
-            let text = format!(
-                "{{\"type\":\"system\",\"event\":\"subscription_cancelled\",\"subscriptionId\":\"{id}\",\"reason\":\"No permission for server.trace on *\"}}"
-            );
-            self.send(conn, text.as_bytes(), None, b"");
+            self.tell_cancelled(conn, &id, &refused.message);
         }
     }
 
-    fn may_trace(&mut self, conn: ConnId) -> bool {
+    fn may_trace(&mut self, conn: ConnId) -> Result<(), OpError> {
         let session = self.session(conn).cloned();
         let tier = Operation::ServerTrace.tier();
         let question = Question {
@@ -230,7 +228,7 @@ impl Engine {
             source: None,
             record: None,
         };
-        self.decide(session.as_ref(), &question).is_ok()
+        self.decide(session.as_ref(), &question)
     }
 
     /// Ends those that are meant, with a last entry where there is a reason.

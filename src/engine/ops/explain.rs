@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::access::{Principal, Question, ResourceKind, Roles, Trace};
+use crate::app::ConnId;
 use crate::engine::Engine;
 use crate::engine::rows::{NOBODY, Who};
 use crate::engine::sessions::Mode;
-use crate::identity::{SUPERADMIN, VIRTUAL_ADMIN};
+use crate::identity::{ADMIN, SUPERADMIN, VIRTUAL_ADMIN};
 use crate::json::{Json, Object};
 use crate::protocol::{ErrorCode, Family, OpError, Operation, Request, Resource, Tier};
 use crate::store::Lookup;
@@ -27,8 +28,22 @@ fn strings(value: &Json) -> Option<Roles> {
     names.map(Roles::from)
 }
 
+fn expected_one() -> OpError {
+    OpError::validation("Expected one of \"userId\", \"roles\", \"connectionId\", \"anonymous\"")
+}
+
+fn told(error: &OpError) -> Json {
+    let members =
+        [("code", Json::from(error.code.as_str())), ("message", Json::from(&*error.message))];
+    Json::Object(members.into_iter().collect())
+}
+
 impl Engine {
-    pub(super) fn access_explain(&mut self, request: &Request<'_>) -> Result<Json, OpError> {
+    pub(super) fn access_explain(
+        &mut self,
+        conn: ConnId,
+        request: &Request<'_>,
+    ) -> Result<Json, OpError> {
         let name = request.require_string("operation")?;
         let resource = match request.present("resource").map(|raw| raw.as_str()) {
             None => Cow::Borrowed("*"),
@@ -37,7 +52,7 @@ impl Engine {
                 return Err(OpError::validation("Invalid \"resource\": expected string"));
             }
         };
-        let asked = self.asked_about(request)?;
+        let asked = self.asked_about(conn, request)?;
         let operation = Operation::from_name(&name);
         let kind = operation.and_then(kind_of_resource);
         let tier = operation.and_then(Operation::tier);
@@ -61,17 +76,7 @@ impl Engine {
             decided = self.explain_row(&asked, rows, &mut trace)?;
         }
         let (by, steps) = trace.finish();
-        let error = match &decided {
-            Ok(()) => Json::Null,
-            Err(error) => Json::Object(
-                [
-                    ("code", Json::from(error.code.as_str())),
-                    ("message", Json::from(&*error.message)),
-                ]
-                .into_iter()
-                .collect(),
-            ),
-        };
+        let error = decided.as_ref().err().map_or(Json::Null, told);
         let mode = match &self.sessions.mode {
             Mode::Open => "open",
             Mode::External(_) => "external",
@@ -97,14 +102,23 @@ impl Engine {
         Ok(Json::Object(answer))
     }
 
-    fn asked_about(&self, request: &Request<'_>) -> Result<Asked, OpError> {
+    fn asked_about(&self, conn: ConnId, request: &Request<'_>) -> Result<Asked, OpError> {
         let roles = request.present("roles").map(|raw| {
             let invalid = || OpError::validation("Invalid \"roles\": expected array of strings");
             strings(&raw.to_json()).ok_or_else(invalid)
         });
         let roles = roles.transpose()?;
+        let is_there = |field: &&str| request.present(field).is_some();
+        let asked = ["userId", "connectionId", "anonymous"].iter().filter(|field| is_there(field));
+        if asked.count() + usize::from(roles.is_some() && !is_there(&"userId")) > 1 {
+            return Err(expected_one());
+        }
         if request.present("userId").is_some() {
             let user_id = request.require_string("userId")?;
+            let is_built_in = matches!(self.sessions.mode, Mode::BuiltIn(_));
+            if is_built_in && !self.users(conn).user_exists(&user_id) {
+                return Err(OpError::not_found(format!("User \"{user_id}\" not found")));
+            }
             let roles = match (&self.sessions.mode, roles) {
                 (Mode::BuiltIn(identity), _) => identity.directory.role_names(&user_id).into(),
                 (_, Some(roles)) => roles,
@@ -141,9 +155,7 @@ impl Engine {
             let roles = self.sessions.mode.anonymous_roles();
             return Ok(Asked { user_id: None, roles, metadata: None, is_logged_in: false });
         }
-        Err(OpError::validation(
-            "Expected one of \"userId\", \"roles\", \"connectionId\", \"anonymous\"",
-        ))
+        Err(expected_one())
     }
 
     /// What the gate says, written down by what decides about requests.
@@ -153,17 +165,12 @@ impl Engine {
         question: &Question<'_>,
         trace: &mut Trace,
     ) -> Result<(), OpError> {
-        let family = Family::of(&question.operation);
-        let passes = matches!(family, Some(Family::Auth))
-            || matches!(
-                &*question.operation,
-                "identity.login" | "identity.loginWithSecret" | "identity.signup"
-            );
         if matches!(self.sessions.mode, Mode::Open) {
             trace.plain("open", "allow");
             return Ok(());
         }
-        if passes {
+        let operation = Operation::from_name(&question.operation);
+        if is_free(operation, Family::of(&question.operation)) {
             trace.plain("authentication", "allow");
             return Ok(());
         }
@@ -171,26 +178,13 @@ impl Engine {
             trace.plain("authentication", "deny");
             return Err(OpError::new(ErrorCode::Unauthorized, "Authentication required"));
         }
-        let own = Operation::from_name(&question.operation)
-            .map(Operation::resource)
-            .is_some_and(Resource::is_own);
-        let is_identity = family == Some(Family::Identity);
+        if operation.map(Operation::resource).is_some_and(Resource::is_own) {
+            trace.plain("authentication", "allow");
+            return Ok(());
+        }
         match &mut self.sessions.mode {
             Mode::Open => {}
-            Mode::BuiltIn(_) if is_identity || own => {
-                trace.plain("authentication", "allow");
-                return Ok(());
-            }
-            Mode::BuiltIn(identity) => {
-                trace.plain("authentication", "pass");
-                let user = asked.user_id.as_deref();
-                let who = (user, &*asked.roles);
-                identity.directory.decide_traced(who, question, trace)?;
-            }
-            Mode::External(_) if own => {
-                trace.plain("authentication", "allow");
-                return Ok(());
-            }
+            Mode::BuiltIn(_) => self.explain_built_in(asked, (operation, question), trace)?,
             Mode::External(external) => {
                 let as_roles = asked.is_logged_in || external.anonymous_roles.is_some();
                 trace.plain("authentication", if as_roles { "pass" } else { "allow" });
@@ -204,12 +198,65 @@ impl Engine {
                 }
             }
         }
-        if question.kind == Some(ResourceKind::Bucket)
-            && let Some(name) = &question.name
+        if let Some(name) = &question.name
+            && names_a_bucket(operation, question.kind)
             && let Err(error) = self.refuse_system_bucket(name)
         {
             trace.plain("systemBucket", "deny");
             return Err(error);
+        }
+        Ok(())
+    }
+
+    /// The same with built-in users, among whom `identity.*` and
+    /// `auth.impersonate` ask for a role.
+    fn explain_built_in(
+        &self,
+        asked: &Asked,
+        (operation, question): (Option<Operation>, &Question<'_>),
+        trace: &mut Trace,
+    ) -> Result<(), OpError> {
+        let has = |role: &str| asked.roles.iter().any(|have| **have == *role);
+        let is_superadmin = asked.user_id.as_deref() == Some(VIRTUAL_ADMIN) || has(SUPERADMIN);
+        let forbidden = |text| Err(OpError::new(ErrorCode::Forbidden, text));
+        match operation.and_then(role_needed) {
+            None if Family::of(&question.operation) == Some(Family::Identity) => {
+                trace.plain("authentication", "allow");
+                return Ok(());
+            }
+            None => {}
+            Some(SUPERADMIN) => {
+                trace.plain("authentication", "pass");
+                trace.plain("superadmin", if is_superadmin { "allow" } else { "deny" });
+                return if is_superadmin { Ok(()) } else { forbidden("Superadmin role required") };
+            }
+            Some(_) => {
+                let is_admin = is_superadmin || has(ADMIN);
+                trace.plain("authentication", "pass");
+                trace.note("tier", if is_admin { "allow" } else { "deny" }, || {
+                    let has = if is_admin { Json::from(ADMIN) } else { Json::Null };
+                    vec![("needs", Json::from(ADMIN)), ("has", has)]
+                });
+                return if is_admin { Ok(()) } else { forbidden("Admin role required") };
+            }
+        }
+        trace.plain("authentication", "pass");
+        let directory = &self.sessions.mode.identity()?.directory;
+        let who = (asked.user_id.as_deref(), &*asked.roles);
+        directory.decide_traced(who, question, trace)?;
+        // What it was allowed on was dropped and defined anew.
+        for bucket in self.buckets_of_orphan(operation, question.name.as_deref()) {
+            let tier = Operation::StoreAll.tier();
+            let read = Question {
+                operation: Cow::Borrowed(Operation::StoreAll.name()),
+                tier,
+                class: tier,
+                kind: Some(ResourceKind::Bucket),
+                name: Some(Cow::Owned(bucket)),
+                source: None,
+                record: None,
+            };
+            directory.decide_traced(who, &read, trace)?;
         }
         Ok(())
     }
@@ -284,6 +331,53 @@ impl Engine {
             return Ok(Err(OpError::new(code, text)));
         }
         Ok(Ok(()))
+    }
+}
+
+/// Whether the gate lets everybody through.
+fn is_free(operation: Option<Operation>, family: Option<Family>) -> bool {
+    match operation {
+        Some(Operation::AuthImpersonate) => false,
+        Some(
+            Operation::IdentityLogin
+            | Operation::IdentityLoginWithSecret
+            | Operation::IdentitySignup,
+        ) => true,
+        _ => family == Some(Family::Auth),
+    }
+}
+
+/// The role that an operation asks for by itself (identity.md, classes A and S).
+fn role_needed(operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::AuthImpersonate
+        | Operation::IdentityCreateRole
+        | Operation::IdentityUpdateRole
+        | Operation::IdentityDeleteRole => Some(SUPERADMIN),
+        Operation::IdentityCreateUser
+        | Operation::IdentityGetUser
+        | Operation::IdentityDeleteUser
+        | Operation::IdentityListUsers
+        | Operation::IdentityEnableUser
+        | Operation::IdentityDisableUser
+        | Operation::IdentityResetPassword
+        | Operation::IdentityListRoles
+        | Operation::IdentityAssignRole
+        | Operation::IdentityRemoveRole
+        | Operation::IdentityGetUserRoles => Some(ADMIN),
+        _ => None,
+    }
+}
+
+/// Whether the name of what is touched may be that of a system bucket; queries
+/// are defined under the same rule.
+fn names_a_bucket(operation: Option<Operation>, kind: Option<ResourceKind>) -> bool {
+    match kind {
+        Some(ResourceKind::Bucket) => true,
+        Some(ResourceKind::Query) => {
+            matches!(operation, Some(Operation::StoreDefineQuery | Operation::StoreUndefineQuery))
+        }
+        _ => false,
     }
 }
 

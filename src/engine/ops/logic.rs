@@ -95,6 +95,9 @@ impl Defining<'_> {
 
     pub(super) fn drop_computed(&mut self, request: &Request<'_>) -> Result<Json, OpError> {
         let bucket = request.require_string("bucket")?;
+        if !self.is_trusted() {
+            self.mode().refuse_system_bucket(&bucket)?;
+        }
         let dropped = self.drop_logic(COMPUTED, &bucket)?;
         Ok(answer("bucket", &bucket, "dropped", dropped))
     }

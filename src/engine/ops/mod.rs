@@ -36,11 +36,7 @@ use crate::protocol::{ErrorCode, Family, OpError, Operation, Reply, Request, ope
 
 impl Engine {
     /// Whether the subsystem behind a family is there, known operation or not.
-    pub(super) fn family_available(
-        &self,
-        family: Family,
-        operation: Option<Operation>,
-    ) -> Result<(), OpError> {
+    pub(super) fn family_available(&self, family: Family) -> Result<(), OpError> {
         let unknown = |text| Err(OpError::new(ErrorCode::UnknownOperation, text));
         match family {
             Family::Store | Family::Server | Family::Access => Ok(()),
@@ -60,9 +56,7 @@ impl Engine {
             Family::Auth => unknown("Authentication is not configured"),
             Family::Audit if self.audit.is_some() => Ok(()),
             Family::Audit => unknown("Audit log is not configured"),
-            // Unknown names are reported as such even without the engine: in
-            // noex-server it is always there.
-            Family::Procedures if operation.is_none() || self.procedures.is_some() => Ok(()),
+            Family::Procedures if self.procedures.is_some() => Ok(()),
             Family::Procedures => unknown("Procedures engine is not configured"),
         }
     }

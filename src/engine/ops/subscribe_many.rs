@@ -82,7 +82,7 @@ impl Engine {
         if !self.conns.get(conn).is_some_and(|conn| conn.trusted) {
             self.authorise(conn, &request)?;
         }
-        self.family_available(operation.family(), Some(operation))?;
+        self.family_available(operation.family())?;
         if !self.conns.get(conn).is_some_and(|conn| conn.trusted) {
             self.guard(conn, operation, &request)?;
         }

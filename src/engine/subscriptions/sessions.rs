@@ -60,13 +60,13 @@ impl Engine {
             owner.remember_ended(number, subscription.is_logic);
         }
         self.push_end(&subscription, EndReason::AccessRevoked);
-        self.tell_cancelled(conn, number, reason);
+        self.tell_cancelled(conn, &format!("sub-{number}"), reason);
     }
 
-    fn tell_cancelled(&mut self, conn: ConnId, number: u64, reason: &str) {
+    pub(in crate::engine) fn tell_cancelled(&mut self, conn: ConnId, id: &str, reason: &str) {
         let mut text =
             br#"{"type":"system","event":"subscription_cancelled","subscriptionId":"#.to_vec();
-        write_string(&mut text, &format!("sub-{number}"));
+        write_string(&mut text, id);
         text.extend_from_slice(b",\"reason\":");
         write_string(&mut text, reason);
         text.push(b'}');
@@ -92,7 +92,9 @@ impl Engine {
                 Mode::Full if subscription.is_live => {
                     self.push_end(&subscription, EndReason::TooLarge)
                 }
-                Mode::Full => self.tell_cancelled(conn, number, "Result is too large"),
+                Mode::Full => {
+                    self.tell_cancelled(conn, &format!("sub-{number}"), "Result is too large")
+                }
             }
         }
     }

@@ -196,6 +196,33 @@ fn pushed(rig: &mut Rig, conn: ConnId) -> Vec<f64> {
     received.iter().filter_map(value).collect()
 }
 
+/// What was done before does not take the hint from who asked for too much.
+#[test]
+fn a_call_that_is_too_costly_says_what_would_help() {
+    let (mut rig, conn) = rig(EngineOptions { request_steps: 4_000, ..options() });
+    rig.engine.set_procedures(crate::procedures::Limits::default());
+    let count = r#"{"action":"store.count","bucket":"b","filter":{"n":{"$lt":0}},"as":"n"}"#;
+    let insert = r#"{"action":"store.insert","bucket":"b","data":{"id":"{{ input.id }}"}}"#;
+    for (id, name, transaction) in [(RECORDS, "whole", true), (RECORDS, "parts", false)] {
+        let steps = [insert, count, count, count].join(",");
+        ok(
+            &mut rig,
+            conn,
+            &format!(
+                r#""type":"procedures.register","procedure":{{"name":"{name}","transaction":{transaction},"steps":[{steps}]}}"#
+            ),
+        );
+        let reached = rig.engine.metrics.request_steps_reached;
+        let call = format!(r#""type":"procedures.call","name":"{name}","input":{{"id":{id}}}"#);
+        let (_, details) = refused(&mut rig, conn, &call);
+        let hint = r#"{"limit":4000,"hint":"no index serves this filter on bucket \"b\""}"#;
+        assert_eq!(details, hint, "{name}");
+        assert_eq!(rig.engine.metrics.request_steps_reached, reached + 1);
+    }
+    let stayed = ok(&mut rig, conn, r#""type":"store.count","bucket":"b""#);
+    assert_eq!(stayed, Json::Number(RECORDS as f64 + 1.0));
+}
+
 #[test]
 fn a_costly_query_lags_and_never_shows_a_wrong_last_state() {
     let limits = EngineOptions { view_steps: 50, costly_view_ms: 250, ..options() };

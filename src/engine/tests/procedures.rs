@@ -252,6 +252,18 @@ fn the_registry() {
 }
 
 #[test]
+fn without_procedures_every_request_says_so() {
+    let mut rig = Rig::new(options());
+    let conn = rig.connect();
+    for request in ["list", "nothing"] {
+        assert_eq!(
+            ask(&mut rig, conn, &format!(r#""type":"procedures.{request}""#)),
+            "UNKNOWN_OPERATION Procedures engine is not configured"
+        );
+    }
+}
+
+#[test]
 fn without_rules_the_steps_say_so() {
     let mut rig = Rig::new(options());
     rig.engine.set_procedures(Limits::default());

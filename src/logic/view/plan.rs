@@ -342,8 +342,12 @@ fn order_by(
             Some(_) => None,
         };
         let field = entry.get("field").and_then(Json::as_str).filter(|field| !field.is_empty());
+        let wrong_direction = || format!("orderBy[{at}].direction: expected one of: asc, desc");
         let Some(field) = field else {
             issues.add(format!("orderBy[{at}].field: expected non-empty string"));
+            if descending.is_none() {
+                issues.add(wrong_direction());
+            }
             continue;
         };
         let column = columns.iter().position(|column| *column.name == *field);
@@ -353,7 +357,7 @@ fn order_by(
             None => paths.place(field).ok().filter(|_| !is_grouped).map(Key::Path),
         };
         if descending.is_none() {
-            issues.add(format!("orderBy[{at}].direction: expected one of: asc, desc"));
+            issues.add(wrong_direction());
         }
         match key {
             Some(key) => order.push((key, descending.unwrap_or_default())),

@@ -80,6 +80,10 @@ fn the_checks_in_their_order() {
     }
     let got = ask(&mut rig, plain, r#""type":"store.all","bucket":"b","once":1"#, &[]);
     assert_eq!(got, "VALIDATION_ERROR \"once\" is not possible with store.all");
+    for name in ["session.sync", "session.close"] {
+        let got = ask(&mut rig, conn, &format!(r#""type":"{name}","once":1"#), &[]);
+        assert_eq!(got, format!("VALIDATION_ERROR \"once\" is not possible with {name}"));
+    }
     let needs = "CONFLICT \"once\" needs a session opened with \"once\"";
     assert_eq!(ask(&mut rig, plain, &insert(1, "x"), &[]), needs);
     open(&mut rig, plain, "plain", "");
@@ -136,6 +140,22 @@ fn an_error_that_did_nothing_is_decided_anew() {
     whole(&mut rig, conn, &insert(2, "x"));
     assert_eq!(ask(&mut rig, conn, update, &["t"]), "\"y\"");
     assert!(whole(&mut rig, conn, update).contains("\"repeated\":true"));
+    // An insert that is refused uses up a number of the bucket's, which nobody
+    // sees.
+    let before = rig.engine.newest_commit();
+    for operation in ["insert", "upsert"] {
+        let wrong = format!(r#""type":"store.{operation}","bucket":"b","data":{{"t":1}},"once":3"#);
+        for _ in 0..2 {
+            let refused = whole(&mut rig, conn, &wrong);
+            assert!(
+                refused.starts_with("\"type\":\"error\",\"code\":\"VALIDATION_ERROR\""),
+                "{refused}"
+            );
+        }
+    }
+    assert!(rig.engine.newest_commit() > before, "the counter moves");
+    assert!(!whole(&mut rig, conn, &insert(3, "right")).contains("repeated"));
+    assert!(whole(&mut rig, conn, &insert(3, "right")).contains("\"repeated\":true"));
 }
 
 #[test]

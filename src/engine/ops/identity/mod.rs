@@ -115,7 +115,7 @@ impl<'e> Users<'e> {
     }
 
     /// Whether there is such a user, the virtual one included.
-    fn user_exists(&self, user_id: &str) -> bool {
+    pub(in crate::engine) fn user_exists(&self, user_id: &str) -> bool {
         user_id == VIRTUAL_ADMIN || self.user_row(user_id).is_ok()
     }
 

@@ -119,6 +119,15 @@ fn what_was_not_touched_is_kept_in_every_shape() {
             world.write(r#""store.insert","bucket":"b","data":{"id":1}"#);
         };
         assert_eq!(world.come_back(shape, elsewhere), "resumed", "{shape}");
+        // What was refused has changed nothing, though it has a commit.
+        let refused = |world: &mut World| {
+            let insert = r#"{"id":1,"type":"store.insert","bucket":"a","data":{"id":9,"n":"x"}}"#;
+            let before = world.rig.engine.newest_commit();
+            let answer = world.rig.call(world.writer, insert);
+            assert_eq!(answer.get("type").and_then(Json::as_str), Some("error"), "{answer}");
+            assert!(world.rig.engine.newest_commit() > before);
+        };
+        assert_eq!(world.come_back(shape, refused), "resumed", "{shape}");
     }
 }
 

@@ -65,6 +65,7 @@ fn a_superadmin_sees_what_somebody_else_sees_and_is_himself_again() {
         (r#""type":"auth.login","token":"x""#, "Not while impersonating"),
         (r#""type":"session.open""#, "Not while impersonating"),
         (r#""type":"identity.listUsers""#, "Not while impersonating"),
+        (r#""type":"identity.nothing""#, "Not while impersonating"),
         (r#""type":"identity.loginWithSecret","secret":"x""#, "Not while impersonating"),
         (&*begin, "Not while impersonating"),
     ] {

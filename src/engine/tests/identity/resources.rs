@@ -61,6 +61,17 @@ fn a_query_does_not_show_the_next_bucket_of_its_name() {
         assert_eq!(users.ask(conn, subscribe), refused);
         assert_eq!(users.ask(conn, once), refused);
     }
+    let explain = |users: &mut Users, who: &str| {
+        users.admin(&format!(
+            r#""type":"access.explain","operation":"store.query","resource":"q","userId":"{who}""#
+        ))
+    };
+    let why = explain(&mut users, eve_id);
+    assert!(why.starts_with(r#"{"allowed":false,"#), "{why}");
+    assert!(
+        why.ends_with(r#""error":{"code":"FORBIDDEN","message":"No access to store.all on b"}}"#)
+    );
+    assert_eq!(explain(&mut users, "zz"), "NOT_FOUND User \"zz\" not found");
     assert!(users.ask(bob, once).starts_with(r#"[{"id":1"#));
     // Who may read the new bucket may use the query on it.
     assert!(users.ask(bob, subscribe).contains("subscriptionId"));
@@ -79,6 +90,27 @@ fn a_query_does_not_show_the_next_bucket_of_its_name() {
     users.ask(bob, r#""type":"store.defineQuery","name":"q","config":{"bucket":"b"}"#);
     users.admin(&grant);
     assert!(users.ask(eve, subscribe).contains("subscriptionId"));
+}
+
+#[test]
+fn a_trace_ends_with_the_right_to_it() {
+    let mut users = users(settings());
+    let ann = users.create("ann");
+    let role = |users: &mut Users, operation: &str| {
+        users
+            .admin(&format!(r#""type":"identity.{operation}","userId":"{ann}","roleName":"admin""#))
+    };
+    role(&mut users, "assignRole");
+    let (conn, _) = users.login("ann");
+    users.admin(r#""type":"store.defineBucket","name":"b","config":{"key":"id","schema":{"id":{"type":"number"}}}"#);
+    let trace = users.data(conn, r#""type":"server.trace","bucket":"b""#);
+    let id = trace.get("subscriptionId").and_then(Json::as_str).expect("an id").to_owned();
+    assert_eq!(role(&mut users, "removeRole"), r#"{"removed":true}"#);
+    let told: Vec<String> = users.rig.received(conn).iter().map(Json::to_text).collect();
+    let cancelled = format!(
+        r#"{{"type":"system","event":"subscription_cancelled","subscriptionId":"{id}","reason":"No access to server.trace on *"}}"#
+    );
+    assert!(told.contains(&cancelled), "{told:?}");
 }
 
 /// Who finds a bucket or a query as he wants it does not become its owner.
@@ -149,6 +181,7 @@ fn logic_is_no_way_around_rights() {
         users.admin(r#""type":"logic.defineComputed","bucket":"_users","fields":{"x":{"depends":[],"expr":1}}"#),
         system
     );
+    assert_eq!(users.admin(r#""type":"logic.dropComputed","bucket":"_users""#), system);
     // The issues come first.
     assert!(
         users

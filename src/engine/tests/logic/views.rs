@@ -292,9 +292,9 @@ fn everything_that_is_wrong_with_a_view_is_said() {
         (r#""where":{"$like":1}"#, "where: unknown operator \"$like\""),
         (r#""where":{"$sum":"v"}"#, "where: \"$sum\" is an aggregate and not allowed here"),
         (
-            r#""orderBy":[1,{"field":""},{"field":"n","direction":"up"},{"field":"v"}]"#,
+            r#""orderBy":[1,{"field":"","direction":1},{"field":"n","direction":"up"},{"field":"v"}]"#,
             "orderBy[0]: expected object; orderBy[1].field: expected non-empty string; \
-             orderBy[2].direction: expected one of: asc, desc; orderBy[3].field: unknown column \"v\"",
+             orderBy[1].direction: expected one of: asc, desc; orderBy[2].direction: expected one of: asc, desc; orderBy[3].field: unknown column \"v\"",
         ),
     ] {
         assert_eq!(ask(&mut client, &format!("{one},{members}")), text, "{members}");

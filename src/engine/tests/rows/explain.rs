@@ -22,6 +22,17 @@ fn a_decision_is_told_step_by_step() {
     }
     let mut explain =
         |rest: &str| ask(&mut rig, moderator, &format!(r#""type":"access.explain",{rest}"#));
+    for both in [
+        r#""userId":"ann","roles":[],"anonymous":true"#,
+        r#""roles":[],"connectionId":"conn-1""#,
+        r#""connectionId":"conn-1","anonymous":true"#,
+        "\"resource\":\"b\"",
+    ] {
+        assert_eq!(
+            explain(&format!(r#""operation":"store.get",{both}"#)),
+            "VALIDATION_ERROR Expected one of \"userId\", \"roles\", \"connectionId\", \"anonymous\""
+        );
+    }
     let ann_is = r#""userId":"ann","roles":["writer"]"#;
     let head = |allowed: bool, operation: &str, by: &str| {
         let tier = if operation == "store.get" { "read" } else { "write" };
