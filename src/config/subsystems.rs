@@ -86,6 +86,17 @@ pub enum Durability {
     None,
 }
 
+impl Durability {
+    /// As the configuration has it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Durability::Always => "always",
+            Durability::Interval => "interval",
+            Durability::None => "none",
+        }
+    }
+}
+
 /// Who copies the write-ahead log into the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WalCheckpoint {

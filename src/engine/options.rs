@@ -56,6 +56,9 @@ pub struct EngineOptions {
     pub ad_hoc_queries: bool,
     /// With less room on the disk writes are refused; 0: never.
     pub min_free_bytes: u64,
+    /// What a response to a write waits for, in the word of the configuration;
+    /// `None`: the data is in memory.
+    pub durability: Option<&'static str>,
     /// Requests and views that take longer are logged; 0: none.
     pub slow_request_ms: u64,
     pub slow_view_ms: u64,
@@ -104,6 +107,7 @@ impl Default for EngineOptions {
             coalesce_pushes: false,
             ad_hoc_queries: true,
             min_free_bytes: 0,
+            durability: None,
             slow_request_ms: 0,
             slow_view_ms: 0,
             exposure: super::Exposure::default(),

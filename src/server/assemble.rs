@@ -419,6 +419,7 @@ fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
         max_subscriptions_per_connection: config.connection_limits.max_subscriptions_per_connection,
         max_total_subscriptions: config.connection_limits.max_total_subscriptions,
         rate_limit: config.rate_limit.as_ref().map(|limit| (limit.max_requests, limit.window_ms)),
+        durability: config.persistence.is_enabled().then(|| config.persistence.durability.word()),
         request_steps: config.limits.request_steps,
         expiry_batch: config.limits.expiry_batch,
         max_reply_bytes: config.limits.max_reply_bytes,

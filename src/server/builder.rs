@@ -126,12 +126,7 @@ impl Builder {
     /// is not called. Says nothing without a directory for the data.
     #[must_use]
     pub fn durability(self, durability: Durability) -> Self {
-        let word = match durability {
-            Durability::Always => "always",
-            Durability::Interval => "interval",
-            Durability::None => "none",
-        };
-        self.set("durability", word)
+        self.set("durability", durability.word())
     }
 
     /// Defines a bucket, as `store.defineBucket` does, behind those of the

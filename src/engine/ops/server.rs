@@ -34,6 +34,8 @@ impl Engine {
             self.write_limits(out)?;
             out.extend_from_slice(b",\"continuity\":");
             self.continuity_stats().write(out);
+            out.extend_from_slice(b",\"durability\":");
+            self.options.durability.map_or(Json::Null, Json::from).write(out);
             out.push(b'}');
         }
         Ok(())

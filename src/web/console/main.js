@@ -1,17 +1,18 @@
 // The shell: connection, login, routes, lock, theme, keys, palette. A tab is
 // imported when it is first opened and gets nothing but the page's state.
-import { connect, NoexdError } from "./noexd.js";
+import { NoexdError } from "./noexd.js";
 import {
-  Why, app, ask, change, copy, count, endActing, fail, go, html, isTyping, may, readRoute, render, report, span, tier, token, unlock, unnote, useApp, useEffect, useLayoutEffect, useRef, useState,
+  Left, Why, app, ask, change, copy, count, dial, endActing, fail, go, html, isTyping, readRoute, render, report, seems, span, token, undecided, unlock, unnote, untilOf, useApp, useEffect, useLayoutEffect, useRef, useState,
 } from "./ui.js";
 
 // Served in one file with it.
 export * from "./ui.js";
 
+/** With the tier that a label says, and the operation whose answer knows better. */
 const TABS = [
-  ["now", "Now", "n", "read"], ["data", "Data", "d", "read"], ["views", "Live views", "v", "admin"], ["slow", "Who is slow", "w", "admin"],
-  ["rules", "Rules", "r", "read"], ["logic", "Procedures & logic", "p", "read"], ["people", "People", "u", "read"], ["audit", "Audit", "a", "admin"],
-  ["play", "Playground", "y", "read"], ["backups", "Backups", "b", "admin"],
+  ["now", "Now", "n"], ["data", "Data", "d", "read", "store.buckets"], ["views", "Live views", "v", "admin", "server.views"], ["slow", "Who is slow", "w", "admin", "server.top"],
+  ["rules", "Rules", "r", "read", "rules.stats"], ["logic", "Procedures & logic", "p"], ["people", "People", "u"], ["audit", "Audit", "a", "admin", "audit.query"],
+  ["play", "Playground", "y"], ["backups", "Backups", "b", "admin", "store.backups"],
 ];
 
 // Connection
@@ -29,22 +30,25 @@ async function start() {
   open();
 }
 
-export const socketUrl = () => new URL(app.config.path, location.href.split(/[?#]/)[0]).href.replace(/^http/, "ws");
-
+/** As the server says it, with the name that was typed; what it let somebody else do is forgotten. */
+function become(user, username = app.user?.userId == user?.userId ? app.user?.username : undefined) {
+  if (app.user?.userId != user?.userId) undecided(), change({ behind: 0 });
+  change({ user: user && { ...user, username } });
+}
 function open() {
   // A person's write never fires later by itself.
-  const db = connect(socketUrl(), { queue: false, staleAfterMs: 1000, tokenStore: token });
+  const db = dial({ staleAfterMs: 1000, tokenStore: token });
   change({ db });
   const told = () => {
     const status = db.status == "online" ? "online" : db.status == "closed" ? "closed" : app.since ? "lost" : "connecting";
-    if (status == "online") change({ status, since: Date.now(), user: db.user, wasUp: true }), measure();
+    if (status == "online") become(db.user), change({ status, since: Date.now(), wasUp: true }), measure();
     else if (app.status != status) change({ status, lostAt: Date.now() });
     if (status == "closed") leave(db.reason);
   };
   db.on("status", told);
   db.on("user", (user) => {
-    if (app.user && !user && app.config.auth != "open") change({ user, reason: app.reason ?? "The session ended" });
-    else change({ user }), measure();
+    if (app.user && !user && app.config.auth != "open") become(user), change({ reason: app.reason ?? "The session ended" });
+    else become(user), measure();
   });
   db.ready.then(() => { told(); load(); }, () => {});
   told();
@@ -58,7 +62,8 @@ function leave(reason) {
   app.db.close();
   endActing();
   token.delete();
-  change({ user: null, reason, status: "connecting", since: 0, locked: true });
+  become(null);
+  change({ reason, status: "connecting", since: 0, locked: true });
   open();
 }
 
@@ -70,7 +75,7 @@ function measure() {
   db.request("session.sync").then(({ commit }) => change({ commit }), () => {}).then(() => change({ ping: Math.round(performance.now() - at) }));
   if (config.auth != "open" && !user) return;
   if (app.name == null) db.request("store.stats").then(({ name }) => change({ name: name == "noex-server" ? "" : name }), () => change({ name: "" }));
-  if (may("admin") && !frozen) db.request("server.top", { limit: 1 }).then(({ slow }) => change({ behind: slow }), () => change({ behind: 0 }));
+  if (seems("admin", "server.top") && !frozen) ask("server.top", { limit: 1 }).then(({ slow }) => change({ behind: slow }), () => change({ behind: 0 }));
 }
 setInterval(measure, 5000);
 
@@ -93,9 +98,10 @@ function Login() {
       const user = await app.db.login(given);
       // What somebody looks at again and again is recorded as that: a login ends what was opened before.
       await app.db.request("session.open", { commits: true, events: true });
-      change({ user, reason: null });
+      become(user, given.username);
+      change({ reason: null });
     } catch (why) {
-      setError(why);
+      setError(Object.assign(why, { until: untilOf(why) }));
     }
     setBusy(false);
   };
@@ -105,7 +111,7 @@ function Login() {
     ${config.auth == "external" ? html`<label>Token<textarea ref=${first} name="token" rows="4" required spellcheck=${false} autocomplete="off" aria-invalid=${error ? "true" : undefined} aria-describedby="why"></textarea></label>`
       : html`${way == "user" && html`<label>User<input ref=${first} name="username" autocomplete="username" required /></label>`}
       <label>${way == "secret" ? "Admin secret" : "Password"}<input ref=${way == "secret" ? first : null} name="password" type="password" autocomplete="current-password" required aria-invalid=${error ? "true" : undefined} aria-describedby="why" /></label>`}
-    <p id="why" class="bad" role="alert">${error && `${error.message}${error.retryAfterMs ? ` (again in ${span(error.retryAfterMs)})` : ""}`}</p>
+    <p id="why" class="bad" role="alert">${error && html`${error.message}<${Left} until=${error.until} />`}</p>
     <p class="bar"><button class="primary" disabled=${busy}>Log in</button>
     ${config.auth == "builtIn" && html`<button type="button" class="plain" onClick=${() => setWay(way == "user" ? "secret" : "user")}>${way == "user" ? "Use the admin secret" : "Use a password"}</button>`}</p>
     <p class="muted small">The token stays in this page's memory: a reload asks again.</p>
@@ -147,19 +153,19 @@ function UserMenu() {
   const theme = document.documentElement.dataset.theme ?? "system";
   const density = document.documentElement.dataset.density ?? "dense";
   return html`<details class="menu" onKeyDown=${(event) => { if (event.key == "Escape") event.currentTarget.open = false, event.currentTarget.firstChild.focus(), event.preventDefault(); }}>
-    <summary title=${user?.userId}>${user?.userId ?? (config.auth == "open" ? "open" : "nobody")} <span aria-hidden="true">▾</span></summary>
-    <div><p class="muted small">${config.auth == "open" ? "No login: everybody may do everything" : `${tier()}: ${(user?.roles ?? []).join(", ") || "no roles"}`}</p>
+    <summary title=${user?.userId}>${user?.username ?? user?.userId ?? (config.auth == "open" ? "open" : "nobody")} <span aria-hidden="true">▾</span></summary>
+    <div><p class="muted small">${config.auth == "open" ? "No login: everybody may do everything" : (user?.roles ?? []).join(", ") || "no roles"}</p>
     <label>Theme<select value=${theme} onChange=${(event) => { keep("theme", event.target.value); again((n) => n + 1); }}>${Object.entries(themes).map(([id, name]) => html`<option value=${id}>${name}</option>`)}</select></label>
     <label>Rows<select value=${density} onChange=${(event) => { keep("density", event.target.value); again((n) => n + 1); }}><option value="dense">Dense</option><option value="comfortable">Comfortable</option></select></label>
     <label class="check"><input type="checkbox" checked=${document.documentElement.dataset.keys != "off"} onChange=${(event) => { document.documentElement.dataset.keys = event.target.checked ? "on" : "off"; again((n) => n + 1); }} /> Single-letter keys</label>
     <button type="button" onClick=${() => change({ help: true })}>Keys and help</button>
-    ${config.auth != "open" && html`<button type="button" onClick=${async () => { await app.db.logout(); change({ user: null, reason: "You logged out", locked: true }); }}>Log out</button>`}</div></details>`;
+    ${config.auth != "open" && html`<button type="button" onClick=${async () => { await app.db.logout(); become(null); change({ reason: "You logged out", locked: true }); }}>Log out</button>`}</div></details>`;
 }
 
 function Notes() {
   const { notes } = useApp();
   return html`<div class="notes" aria-live="polite">${notes.map((one) => html`<div key=${one.id} class=${`note ${one.kind}`} role=${one.kind == "bad" ? "alert" : "status"}>
-    <span>${one.text}${one.times > 1 ? html` <b>×${one.times}</b>` : ""}${one.operation && html` <span class="muted small">${one.operation}${one.resource ? ` on ${one.resource}` : ""}</span>`}</span>
+    <span>${one.text}<${Left} until=${one.until} />${one.times > 1 ? html` <b>×${one.times}</b>` : ""}${one.operation && html` <span class="muted small">${one.operation}${one.resource ? ` on ${one.resource}` : ""}</span>`}</span>
     ${one.undo && html`<button type="button" onClick=${() => { unnote(one.id); one.undo(); }}>Undo</button>`}
     ${one.code == "INTERNAL_ERROR" && html`<button type="button" onClick=${() => copy(report(one))}>Copy report</button>`}<${Why} ...${one} />
     <button type="button" class="plain" aria-label="Dismiss" onClick=${() => unnote(one.id)}>✕</button></div>`)}</div>`;
@@ -185,7 +191,7 @@ function Help() {
     <form method="dialog" class="bar"><button>Close</button></form><//>`;
 }
 
-/** What admins may list, and where it leads. */
+/** What may be listed, and where it leads. */
 const LISTS = {
   "store.listQueries": ({ queries }) => queries.map(({ name }) => ["query", name, () => go(["views", name])]),
   "rules.getRules": ({ rules }) => rules.map(({ id, name }) => ["rule", `${id} ${name}`, () => go(["rules", "rules", id])]),
@@ -198,8 +204,7 @@ function Palette() {
   const [names, load] = useState({ buckets: [], more: [] });
   useEffect(() => {
     ask("store.buckets").then((answer) => load((old) => ({ ...old, buckets: answer.names })), () => {});
-    if (!may("admin")) return;
-    for (const [type, take] of Object.entries(LISTS)) ask(type).then((answer) => load((old) => ({ ...old, more: [...old.more, ...take(answer)] })), () => {});
+    for (const [type, take] of Object.entries(LISTS)) if (seems("admin", type)) ask(type).then((answer) => load((old) => ({ ...old, more: [...old.more, ...take(answer)] })), () => {});
   }, []);
   const close = () => change({ palette: false });
   const all = [
@@ -249,15 +254,15 @@ function Shell() {
   if (!config.auth || (status == "connecting" && !wasUp && !app.slow)) return html`<div class="skeleton" aria-busy="true"></div>`;
   if (config.auth != "open" && !user && status == "online") return html`<${Login} />`;
   const id = TABS.some(([one]) => one == route[0]) ? route[0] : "now";
-  const [, title, , needs] = TABS.find(([one]) => one == id);
+  const [, title] = TABS.find(([one]) => one == id);
   document.title = `${title} · ${called || "noexd"}`;
   return html`<div class=${`shell ${acting ? "acting" : ""}`}>
     <header class="top"><button type="button" class="burger" aria-expanded=${menu ? "true" : "false"} aria-label="Menu" onClick=${() => setMenu(!menu)}>☰</button>
       <b class="name">noexd</b>${called && html`<span class="called" title="name of this server">${called}</span>`}<${Connection} /><span class="grow"></span><${Lock} />
       ${acting && html`<${Acting} ...${acting} />`}
       <${UserMenu} /><button type="button" class="find" onClick=${() => change({ palette: true })} aria-label="Ctrl K: palette"><kbd>Ctrl K</kbd></button></header>
-    <nav class=${`rail ${menu ? "open" : ""}`} aria-label="Tabs">${TABS.map(([one, name, key, wanted]) => html`<a key=${one} href=${`#/${one}`} aria-current=${one == id ? "page" : undefined} onClick=${() => setMenu(false)} title=${may(wanted) ? `g ${key}` : `needs ${wanted}`}>${name}${!may(wanted) && html` <span class="muted small"><${Closed} /> needs ${wanted}</span>`}${one == "slow" && behind > 0 && may(wanted) && html` <span class="state warn" title=${`${behind} behind`}><span aria-hidden="true">▲</span> ${count(behind)}</span>`}</a>`)}</nav>
-    <main id="tab" tabindex="-1"><${Strip} />${may(needs) ? html`<${Tab} id=${id} key=${`${id} ${acting?.userId ?? ""}`} />` : html`<div class="empty"><p>${title} needs the tier <b>${needs}</b>; you have <b>${tier()}</b>.</p></div>`}</main>
+    <nav class=${`rail ${menu ? "open" : ""}`} aria-label="Tabs">${TABS.map(([one, name, key, needs, operation]) => { const isOpen = !needs || seems(needs, operation); return html`<a key=${one} href=${`#/${one}`} aria-current=${one == id ? "page" : undefined} onClick=${() => setMenu(false)} title=${isOpen ? `g ${key}` : `needs ${needs}`}>${name}${!isOpen && html` <span class="muted small"><${Closed} /> needs ${needs}</span>`}${one == "slow" && behind > 0 && html` <span class="state warn" title=${`${behind} behind`}><span aria-hidden="true">▲</span> ${count(behind)}</span>`}</a>`; })}</nav>
+    <main id="tab" tabindex="-1"><${Strip} /><${Tab} id=${id} key=${`${id} ${acting?.userId ?? ""}`} /></main>
     ${over && id != "play" && html`<section class="over" aria-label="Playground"><${Tab} id="play" /></section>`}
     <${Notes} />${help && html`<${Help} />`}${palette && html`<${Palette} />`}</div>`;
 }

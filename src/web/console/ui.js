@@ -5,7 +5,7 @@
 import { Fragment, h, render } from "./vendor/preact.js";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor/hooks.js";
 import htm from "./vendor/htm.js";
-import { NoexdError, version } from "./noexd.js";
+import { NoexdError, connect, version } from "./noexd.js";
 
 export const html = htm.bind(h);
 export { Fragment, render, useEffect, useLayoutEffect, useMemo, useRef, useState, NoexdError };
@@ -32,14 +32,24 @@ export function useApp() {
   return app;
 }
 
-const ROLES = { superadmin: "admin", admin: "admin", writer: "write", reader: "read" };
-const ORDER = ["none", "read", "write", "admin"];
-/** For labels only: the server decides. */
-export function tier() {
-  if (app.config.auth == "open") return "admin";
-  return (app.user?.roles ?? []).map((role) => ROLES[role] ?? "read").sort((a, b) => ORDER.indexOf(b) - ORDER.indexOf(a))[0] ?? "none";
+const ROLES = { superadmin: 4, admin: 3, writer: 2, reader: 1 };
+const ORDER = ["none", "read", "write", "admin", "super"];
+/** What the server let this user do last, and what it refused, by operation. */
+const decided = new Map();
+export const undecided = () => decided.clear();
+/** For labels, and for what a tab shows first: the server decides, and what it
+    said of an operation counts more than the names of roles. What a role of
+    somebody's own may do is not known here, nor any of a token from elsewhere. */
+export function seems(wanted, operation) {
+  if (decided.has(operation)) return decided.get(operation);
+  const roles = app.user?.roles ?? [];
+  return app.config.auth != "builtIn" || wanted == "none" || roles.some((role) => (ROLES[role] ?? 3) >= ORDER.indexOf(wanted));
 }
-export const may = (wanted) => ORDER.indexOf(tier()) >= ORDER.indexOf(wanted);
+function learn(type, isLet) {
+  if (decided.get(type) === isLet) return;
+  decided.set(type, isLet);
+  change();
+}
 
 // Routes: all that may be shared is in the fragment
 
@@ -67,6 +77,17 @@ export function changes(type, fields) {
     else has it, too. */
 let kept;
 export const token = { get: () => kept, set: (value) => { kept = value; }, delete: () => { kept = undefined; } };
+/** Who wants to see each message as it came: `[db, fn]`. */
+const hearing = new Set();
+export function dial(options) {
+  const db = connect(new URL(app.config.path, location.href.split(/[?#]/)[0]).href.replace(/^http/, "ws"), { queue: false, ...options, WebSocket: class extends WebSocket {
+    constructor(url) {
+      super(url);
+      this.addEventListener("message", ({ data }) => { for (const [from, fn] of hearing) if (from == db) fn(JSON.parse(data)); });
+    }
+  } });
+  return db;
+}
 /** The connection of whoever this page is now. */
 export const dbNow = () => app.acting?.db ?? app.db;
 export function endActing() {
@@ -78,22 +99,76 @@ export function endActing() {
 /** Whether the server takes this field of an operation. */
 export const takes = (type, field) => (app.ops?.[type]?.[2] ?? "").split(" ").includes(field);
 
-/** The one place that sends: what changes something does not leave a locked page. */
+/** What an operation works on: a refusal says it, or it is the field that the server looks at. */
+function locate(error, type, fields = {}) {
+  const [, operation, resource] = /^No (?:permission for|access to) (\S+) on ([^]+)$/.exec(error.message) ?? [];
+  if (operation) error.operation = operation;
+  const { bucket, query, topic, key, pattern, name } = fields;
+  const field = /^rules/.test(type) ? topic ?? key ?? pattern : /\.(un)?define/.test(type) ? name ?? bucket : bucket ?? query ?? name;
+  error.resource ??= resource == "*" ? undefined : resource ?? field ?? fields.procedure?.name ?? fields.definition?.name ?? fields.constraint?.on;
+  return error;
+}
+
+/** The one place that sends: what changes something does not leave a locked page.
+    `db`: another connection than one's own, `acting`: that of whoever this page is now. */
 export async function ask(type, fields = {}, o = {}) {
   if (app.locked && changes(type, fields)) throw new NoexdError("LOCKED", "The console is locked: unlock it to change something", undefined, type);
   if (app.status != "online" && changes(type, fields)) throw new NoexdError("OFFLINE", "Not connected: nothing was sent", undefined, type);
-  const db = o.acting ? dbNow() : app.db;
+  const db = o.db ?? (o.acting ? dbNow() : app.db);
   try {
     const answer = await db.request(type, fields, { timeoutMs: o.timeoutMs });
+    if (db == app.db) learn(type, true);
     if (app.pressure && changes(type, fields)) change({ pressure: null });
     return answer;
   } catch (error) {
     // All writes meet it until it is over: it stands above everything.
     if (error.code == "BACKPRESSURE") change({ pressure: error.message });
-    error.resource = fields.bucket ?? fields.query ?? fields.name;
+    if (error.code == "FORBIDDEN" && db == app.db) learn(type, false);
+    throw locate(error, type, fields);
+  }
+}
+/** As whoever this page is now. */
+export const asks = (type, fields, o) => ask(type, fields, { ...o, acting: true });
+/** What makes subscriptions, and what ends one, by its family. A tail ends with its connection. */
+export const STREAMS = /\.(subscribe\w*|live|trace|tail)$/;
+const ENDS = { store: "store.unsubscribe", rules: "rules.unsubscribe", logic: "logic.unsubscribeView", server: "server.untrace" };
+/** Sends it and hands on what is pushed for it, from the first push on, which may stand right behind the answer. */
+export async function streamed(type, sent, show) {
+  const db = dbNow();
+  const [now, early] = [{ type, n: 0, pushes: [] }, []];
+  let ids;
+  const told = (part) => { Object.assign(now, part); if (now.stop) show({ ...now }); };
+  const take = ({ subscriptionId, data, event, reason }) => {
+    if (!ids.has(subscriptionId)) return;
+    const what = event ? { event, reason } : data;
+    if (event == "subscription_cancelled" || data?.closed || data?.kind == "end") ids.delete(subscriptionId);
+    told({ n: now.n + 1, pushes: [now.isMany ? { subscriptionId, data: what } : what, ...now.pushes].slice(0, 100), ended: !ids.size && "ended" });
+  };
+  const heard = [db, (message) => { if (message.subscriptionId != null) ids ? take(message) : early.push(message); }];
+  hearing.add(heard);
+  const off = db.on("status", () => { ids?.clear(); told({ ended: "ended with the connection" }); });
+  const silence = () => { hearing.delete(heard); off(); };
+  try {
+    const answer = await ask(type, sent, { db });
+    const made = [[type, answer], ...(answer?.results ?? []).map((one, i) => [sent.subscriptions?.[i]?.type ?? type, one])].map(([of, one]) => [one?.subscriptionId ?? one?.tailId, of]).filter(([id]) => id);
+    ids = new Map(made);
+    if (!ids.size) return silence(), answer;
+    now.isMany = ids.size > 1;
+    now.stop = () => {
+      silence();
+      // One that is over already is refused, which is what was wanted.
+      for (const [id, of] of ids) if (!/\.tail$/.test(of)) db.request(ENDS[of.split(".")[0]], { subscriptionId: id }).catch(() => {});
+      ids.clear();
+    };
+    told({});
+    early.forEach(take);
+    return answer;
+  } catch (error) {
+    silence();
     throw error;
   }
 }
+
 /** As `ask`, with what happened said on the page. Undefined where it failed. */
 export async function act(type, fields, done, o) {
   try {
@@ -121,16 +196,30 @@ export function note(kind, text, more) {
 }
 export const unnote = (id) => change({ notes: app.notes.filter((one) => one.id != id) });
 export function fail(error, type, fields) {
+  locate(error, type ?? "", fields);
   const operation = error.operation ?? type;
   const issues = Array.isArray(error.issues) && error.issues.length ? `: ${error.issues.map((one) => `${one.field ?? one.path ?? ""} ${one.message ?? ""}`).join("; ")}` : "";
   if (error.code == "BACKPRESSURE") return;
-  note("bad", `${error.code ?? "ERROR"}: ${error.message}${error.message?.includes(error.issues?.[0]?.message) ? "" : issues}`, { operation, resource: error.resource, code: error.code, message: error.message });
+  note("bad", `${error.code ?? "ERROR"}: ${error.message}${error.message?.includes(error.issues?.[0]?.message) ? "" : issues}`, { operation, resource: error.resource, code: error.code, message: error.message, until: untilOf(error) });
 }
 /** What helps whoever looks into an error of the server: no data. */
 export const report = (one) => `operation: ${one.operation}\ncode: ${one.code}\nmessage: ${one.message}\nversion: ${version}`;
-/** Why somebody may not, for those who may ask: `access.explain` in People. */
-export const Why = ({ code, operation, resource }) => code == "FORBIDDEN" && may("admin") && app.config.auth != "open"
-  && html`<button type="button" onClick=${() => go(["people", "may"], { operation, resource, user: app.acting?.id ?? app.user?.userId })}>Why?</button>`;
+/** Why somebody may not, for those who may ask: `access.explain` in People. Tokens
+    from elsewhere bring roles of which the server knows nothing but what they say. */
+export const Why = ({ code, operation, resource }) => code == "FORBIDDEN" && seems("admin", "access.explain") && app.config.auth != "open"
+  && html`<button type="button" onClick=${() => { const who = app.acting ?? app.user; go(["people", "may"], { operation, resource, user: who.id ?? who.userId, roles: app.config.auth == "external" ? JSON.stringify(who.roles ?? []) : "" }); }}>Why?</button>`;
+
+/** Until when a server that was asked too often wants nothing more. */
+export const untilOf = ({ code, retryAfterMs }) => (code == "RATE_LIMITED" && retryAfterMs ? Date.now() + retryAfterMs : 0);
+/** The time that is left, second by second. */
+export function Left({ until }) {
+  const [now, tick] = useState(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => tick(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, [until]);
+  return until > now ? html` (again in ${Math.ceil((until - now) / 1000)} s)` : until ? " (again now)" : null;
+}
 
 // Keys
 
@@ -294,12 +383,13 @@ const SWITCHES = {
   rules: `{ "rules": true }`, procedures: `{ "procedures": true }`, logic: `{ "logic": true }`, audit: `{ "audit": true }`,
   identity: `{ "auth": { "builtIn": true, "adminSecretFile": "secret" } }`, store: `noexd --data-dir DIR`,
 };
+export const isOff = (error) => /UNKNOWN_OPERATION|NOT_AVAILABLE/.test(error?.code);
 /** What a request of the whole tab answered, where that was an error. */
 export function Trouble({ error, family }) {
   if (!error) return null;
-  const isOff = /UNKNOWN_OPERATION|NOT_AVAILABLE/.test(error.code);
-  if (isOff && family) return html`<${Empty} snippet=${SWITCHES[family]}>Switched off on this server (${error.message}). It is switched on with:<//>`;
-  return html`<p class="trouble" role="alert"><b>${error.code}</b> ${error.message}${error.details?.hint ? html` ${text(error.details.hint)}` : ""}${error.code == "FORBIDDEN" && html` <span class="muted">${error.operation}${error.resource ? ` on ${error.resource}` : ""}</span> <${Why} code=${error.code} operation=${error.operation} resource=${error.resource} />`}
+  if (isOff(error) && family) return html`<${Empty} snippet=${SWITCHES[family]}>Switched off on this server (${error.message}). It is switched on with:<//>`;
+  locate(error, error.operation ?? "");
+  return html`<p class="trouble" role="alert"><b>${error.code}</b> ${error.message}${error.code == "RATE_LIMITED" && html`<${Left} until=${(error.until ??= untilOf(error))} />`}${error.details?.hint ? html` ${text(error.details.hint)}` : ""}${error.code == "FORBIDDEN" && html` <span class="muted">${error.operation}${error.resource ? ` on ${error.resource}` : ""}</span> <${Why} code=${error.code} operation=${error.operation} resource=${error.resource} />`}
     ${error.code == "INTERNAL_ERROR" && html` <button type="button" onClick=${() => copy(report(error))}>Copy report</button>`}</p>`;
 }
 

@@ -67,22 +67,27 @@ test("login: a user, his error, tiers, the lock; nothing of it stays", { skip },
   await login(page, "vera");
   await shows(page, "[role=grid]", "hello");
   assert.match(page.url(), /#\/data\/notes$/);
-  assert.equal(await page.locator("button:text-is('New')").count(), 0);
-  assert.equal(await page.locator("button:text-is('Schema')").count(), 0);
-  for (const route of ["views", "slow", "audit", "backups"]) {
+  await shows(page, "header.top", "vera");
+  // A label says what her role will not do; whether it may is said by the server, where it happened.
+  for (const [route, operation] of [["views", "server.views"], ["slow", "server.top"], ["audit", "audit.query"], ["backups", "store.backups"]]) {
+    await shows(page, `nav.rail a[href='#/${route}']`, "needs admin");
     await go(page, route);
-    await shows(page, "main", "needs the tier admin");
+    await shows(page, "main .trouble >> nth=0", `FORBIDDEN No access to ${operation} on *`);
   }
   await go(page, "now");
-  await shows(page, "main", "Your connection");
+  await shows(page, "main .panel", /Your connection[^]*vera[^]*reader[^]*1.0 MiB at most[^]*64 without an answer/);
+  await shows(page, "main .trouble >> nth=0", "FORBIDDEN");
   await go(page, "people");
   await shows(page, "main", "What you may do");
+  await go(page, "people/users");
+  await shows(page, "main .trouble", "FORBIDDEN Admin role required");
   await go(page, "rules");
-  await shows(page, "nav.tabs", "Facts");
-  assert.doesNotMatch(await texts(page, "nav.tabs"), /Timers/);
-  await play(page, "store.insert");
-  await shows(page, "main", "needs write");
-  assert.ok(await page.locator("button:text-is('Run')").isDisabled());
+  await shows(page, "nav.tabs [aria-current=true]", "Facts");
+  await play(page, "store.listQueries");
+  await shows(page, "main", "needs admin");
+  await page.click("button:text-is('Run')");
+  await shows(page, ".panel .trouble", "FORBIDDEN No access to store.listQueries");
+  assert.equal(await page.locator("text=Why?").count(), 0, "who may not ask is offered no answer");
   await keepsNoSecret(page, PASSWORD);
   // Out, and somebody else in: the route stays.
   await go(page, "data/notes");
@@ -135,11 +140,42 @@ test("acting as somebody else: her rights, the time that is left, and oneself ag
   const { vera } = await people(db, { vera: "writer" });
   await db.store.defineBucket({ name: "notes", config: { key: "id", schema: { id: { type: "string" }, for: { type: "string" } }, rows: { read: { for: "{{ session.userId }}" } } } });
   await db.store.insertMany({ bucket: "notes", data: [{ id: "hers", for: vera }, { id: "not-hers", for: "x" }] });
+  await db.procedures.register({ procedure: { name: "mine", steps: [{ action: "store.find", bucket: "notes", as: "all" }] } });
+  await db.logic.defineView({ definition: { name: "all-notes", from: { n: "notes" }, select: { id: "n.id", for: "n.for" }, reactive: true } });
   const page = await open(t, server, "people");
+  const sockets = [];
+  page.on("websocket", (socket) => {
+    const sent = [];
+    sockets.push(sent);
+    socket.on("framesent", ({ payload }) => sent.push(JSON.parse(payload).type));
+  });
+  await page.reload();
   await loginAsAdmin(page);
+  // Locked, nobody is another and nobody gets a role.
   await page.click("tr:has-text('vera')");
+  assert.ok(await page.locator("text=Act as vera").isDisabled());
+  assert.ok(await page.getByLabel("Give a role").isDisabled());
+  assert.ok(!sockets.flat().includes("auth.impersonate"));
+  await unlock(page);
   await page.click("text=Act as vera");
   await shows(page, "header.top", "acting as vera");
+  // Views and procedures are hers, too, live or not.
+  const hers = async () => {
+    await shows(page, ".drawer .json >> nth=0", "hers");
+    assert.doesNotMatch(await texts(page, ".drawer .json >> nth=0"), /not-hers/);
+  };
+  await go(page, "logic/views/all-notes");
+  await shows(page, "main > .tab > .trouble", "FORBIDDEN");
+  await hers();
+  await go(page, "logic/procedures/mine");
+  await shows(page, ".drawer .json", "store.find");
+  await go(page, "logic/expression");
+  await shows(page, "main .json", "12");
+  const [own, acting] = [sockets.filter((sent) => !sent.includes("auth.impersonate")).flat(), sockets.find((sent) => sent.includes("auth.impersonate"))];
+  for (const type of ["logic.queryView", "procedures.get", "logic.evaluateExpr"]) {
+    assert.ok(acting.includes(type), `${type} of her`);
+    assert.ok(!own.includes(type), `${type} of the superadmin`);
+  }
   await go(page, "data/notes");
   await shows(page, "[role=grid]", "hers");
   assert.doesNotMatch(await texts(page, "[role=grid]"), /not-hers/);
@@ -150,7 +186,6 @@ test("acting as somebody else: her rights, the time that is left, and oneself ag
   await page.locator("textarea").press("Control+Enter");
   await shows(page, ".panel .json", "1");
   await play(page, "store.dropBucket");
-  await unlock(page);
   await page.fill("textarea", '{"name":"notes"}');
   await page.click("button:text-is('Run')");
   await shows(page, ".panel", "FORBIDDEN");
@@ -190,6 +225,7 @@ test("acting as somebody else needs the audit log, and says so", { skip }, async
   await people(db, { vera: "writer" });
   const page = await open(t, server, "people");
   await loginAsAdmin(page);
+  await unlock(page);
   await page.click("tr:has-text('vera')");
   await page.click("text=Act as vera");
   await shows(page, ".notes", "Impersonation needs the audit log");

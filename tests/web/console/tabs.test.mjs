@@ -283,9 +283,9 @@ test("People: somebody is signed up, given a role, explained, renewed and disabl
   await go(page, "people/roles");
   await page.click("text=New role");
   await page.fill(".drawer input >> nth=0", "counter");
-  await page.fill(".drawer textarea", '[{"allow": ["store.c*"]}]');
+  await page.fill(".drawer textarea", '[{"allow": ["store.count"]}]');
   await page.fill(".drawer input[list=operations]", "store.count");
-  await shows(page, ".drawer", "allow store.c*");
+  await shows(page, ".drawer p[role=status]", "store.count");
   await page.fill(".drawer input[list=operations]", "store.get");
   await shows(page, ".drawer", "no pattern matches");
   await page.click(".drawer >> button:text-is('Save')");
@@ -318,12 +318,15 @@ test("Logic: who may only read asks for a view and a procedure by name", { skip 
   await page.fill("[aria-label='Name of a view']", "owed");
   await page.click("button:text-is('Open')");
   await shows(page, ".drawer .json", "acme");
-  assert.equal(await page.locator(".drawer >> text=Drop").count(), 0);
+  await shows(page, ".drawer .trouble", "FORBIDDEN No access to logic.explainView on owed");
   await go(page, "logic");
   await page.fill("[aria-label='Name of a procedure']", "count");
   await page.click("button:text-is('Open')");
   await shows(page, ".drawer .json", "store.count");
-  assert.equal(await page.locator(".drawer >> button:text-is('Call')").count(), 0);
+  await unlock(page);
+  await page.click(".drawer >> button:text-is('Call')");
+  await page.click("dialog >> button:text-is('Call')");
+  await shows(page, ".drawer .trouble", "FORBIDDEN No access to procedures.call on count");
   const other = await open(t, server, "logic/procedures/count");
   await login(other, "wim");
   await unlock(other);
@@ -332,12 +335,9 @@ test("Logic: who may only read asks for a view and a procedure by name", { skip 
   await until("called", async () => /ms/.test(await texts(other, ".drawer .bar")));
 });
 
-test("People: an admin who is none of the superadmins is told so at the button; a reader changes his password", { skip }, async (t) => {
+test("People: a reader changes his password", { skip }, async (t) => {
   const { server, db } = await start(t, { console: true, auth });
-  await people(db, { ada: "admin", vera: "reader" });
-  const page = await open(t, server, "people/roles");
-  await login(page, "ada");
-  await shows(page, "main", "Superadmin role required");
+  await people(db, { vera: "reader" });
   const other = await open(t, server, "people");
   await login(other, "vera");
   await unlock(other);
@@ -429,6 +429,34 @@ test("Playground: completed, run, copied, remembered without what is secret; a s
   await shows(page, ".panel", "1 pushes");
   await page.click("button:text-is('Stop')");
   await hides(page, "main", "1 pushes");
+  // So do several of one request, each under its id, whatever they are of.
+  await db.store.defineQuery({ name: "few", config: { bucket: "parts", filter: { qty: { $lt: 5 } } } });
+  await db.logic.defineView({ definition: { name: "all-parts", from: { p: "parts" }, select: { sku: "p.sku" }, reactive: true } });
+  await play(page, "store.subscribeMany");
+  await page.fill("textarea", '{"subscriptions":[{"type":"store.subscribe","query":"few","mode":"delta"},{"type":"store.live","bucket":"nothing"},{"type":"store.live","bucket":"parts"}]}');
+  await page.locator("textarea").press("Control+Enter");
+  await shows(page, ".panel", '"code": "BUCKET_NOT_DEFINED"');
+  await shows(page, ".panel", "0 pushes");
+  const subscriptions = async () => (await db.server.top({ limit: 50 })).rows.reduce((sum, row) => sum + row.subscriptions, 0);
+  const before = await subscriptions();
+  await db.bucket("parts").insert({ sku: "M6", qty: 1 });
+  await shows(page, ".panel", "2 pushes");
+  await shows(page, ".panel", '"subscriptionId": "sub-');
+  await page.click("button:text-is('Stop')");
+  await until("both are over", async () => (await subscriptions()) == before - 2);
+  for (const [operation, fields, wanted] of [["logic.subscribeView", '{"name":"all-parts"}', "M7"], ["rules.subscribe", '{"pattern":"*"}', "kiln.reading"], ["server.trace", '{"bucket":"parts"}', "commit"]]) {
+    await play(page, operation);
+    await page.fill("textarea", fields);
+    await page.locator("textarea").press("Control+Enter");
+    await shows(page, ".panel", "0 pushes");
+    await db.store.upsert({ bucket: "parts", data: { sku: "M7", qty: Math.random() } });
+    await db.rules.emit({ topic: "kiln.reading", data: {} });
+    await shows(page, ".panel", /[1-9]\d* pushes/);
+    await shows(page, ".panel .json >> nth=0", wanted);
+    await page.click("button:text-is('Stop')");
+    await hides(page, "main", "pushes");
+  }
+  await until("none is left", async () => (await subscriptions()) == before - 2);
 });
 
 test("Backups: made, one bucket of two put back, deleted; without a folder it says how", { skip }, async (t) => {

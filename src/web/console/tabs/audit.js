@@ -22,8 +22,10 @@ export default function Audit() {
   const save = async () => {
     const lines = [];
     try {
-      for (let offset = 0; ; offset += 1000) {
-        const { entries } = await ask("audit.query", { ...fields, limit: 1000, offset });
+      // The log grows meanwhile, at the end from which it is counted: what is newer is left out.
+      const { entries: [newest] } = await ask("audit.query", { ...fields, limit: 1 });
+      for (let offset = 0; newest; offset += 1000) {
+        const { entries } = await ask("audit.query", { ...fields, to: newest.timestamp, limit: 1000, offset });
         lines.push(...entries.map((one) => JSON.stringify(one) + "\n"));
         if (entries.length < 1000) break;
       }

@@ -1,7 +1,7 @@
 // Data: the records of a bucket, live, and a form that never overwrites what
 // somebody else changed meanwhile (console.md section 4).
 import {
-  Ago, Confirm, Do, Drawer, Editor, Empty, State, Table, Trouble, act, app, ask, copy, count, dbNow, fail, go, html, isTyping, may, note, parse, plural, pretty, takes, text, useApp, useEffect, useKeys, useLive, useMemo, usePoll, useRef, useState,
+  Ago, Confirm, Do, Drawer, Editor, Empty, State, Table, Trouble, act, app, asks, copy, count, dbNow, fail, go, html, isTyping, note, parse, plural, pretty, takes, text, useApp, useEffect, useKeys, useLive, useMemo, usePoll, useRef, useState,
 } from "../ui.js";
 import Field from "./field.js";
 import Schema from "./schema.js";
@@ -15,8 +15,6 @@ const CARD = 56;
 const TALLEST = 8e6;
 const META = /^_(version|createdAt|updatedAt|expiresAt)$/;
 const isTime = (name) => /^_(createdAt|updatedAt|expiresAt)$/.test(name);
-/** As whoever this page is now. */
-const asks = (type, fields, o) => ask(type, fields, { ...o, acting: true });
 /** Column widths, by bucket. */
 function widthsOf(bucket, next) {
   try {
@@ -25,6 +23,7 @@ function widthsOf(bucket, next) {
     return all[bucket] ?? {};
   } catch { return {}; }
 }
+const ACTING = { acting: true };
 const equal = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 // The list of buckets
@@ -37,7 +36,7 @@ function Buckets() {
   }, 5000);
   const [isNew, setNew] = useState(false);
   if (!data) return html`<div class="tab"><h1>Data</h1><${Trouble} error=${error} /></div>`;
-  return html`<div class="tab"><header><h1>Data</h1><span class="grow"></span>${may("admin") && html`<${Do} change onClick=${() => setNew(true)}>Define a bucket<//>`}</header>
+  return html`<div class="tab"><header><h1>Data</h1><span class="grow"></span><${Do} change onClick=${() => setNew(true)}>Define a bucket<//></header>
     <div class="split"><div class="main">${data.length ? html`<${Table} label="Buckets" rows=${data} keyOf=${(row) => row.name} onOpen=${(row) => go(["data", row.name])}
       columns=${[["bucket", (row) => html`<a href=${`#/data/${encodeURIComponent(row.name)}`}>${row.name}</a>`], ["records", (row) => count(row.records), { right: true }]]} />`
       : html`<${Empty} action=${html`<a href="#/now">Create a sample</a>`} snippet=${`{"type":"store.defineBucket","name":"parts","config":{"key":"sku","schema":{"sku":{"type":"string"}}}}`}>No bucket yet.<//>`}</div>
@@ -50,7 +49,7 @@ function Define({ onClose }) {
   const { value, issue } = parse(source);
   const save = async () => {
     if (issue || !name) return;
-    if (await act("store.defineBucket", { name, config: value }, `Bucket ${name} is defined`)) onClose(), go(["data", name]);
+    if (await act("store.defineBucket", { name, config: value }, `Bucket ${name} is defined`, ACTING)) onClose(), go(["data", name]);
   };
   return html`<${Drawer} title="Define a bucket" onClose=${onClose}><label>Name<input value=${name} onInput=${(event) => setName(event.target.value)} /></label>
     <${Editor} label="Definition" rows=${14} value=${source} onInput=${set} issues=${issue ? [issue] : []} onRun=${save} />
@@ -329,11 +328,11 @@ function Record({ bucket, keyField, schema, record, field, onClose, onDelete }) 
     ${isGone && html`<p class="trouble" role="status">This record is gone.</p>`}
     ${review ? html`<${Review} rows=${review.rows} was=${review.was} onTake=${(name, take) => setReview({ ...review, rows: review.rows.map((row) => (row.name == name ? { ...row, take } : row)) })} />`
       : html`<div class="fields">${names.map((name) => { const [type, value] = [schema?.[name], name in mine ? mine[name] : base[name]]; const other = theirs && !equal(theirs[name], base[name]);
-        return html`<label key=${name} for=${`field-${name}`}><span class="muted">${name}${type?.ref ? html` <a href=${`#/data/${encodeURIComponent(type.ref)}?key=${encodeURIComponent(JSON.stringify(value))}`} title="Follow the reference">→ ${type.ref}</a>` : ""}${/^https?:\/\//.test(value) ? html`<${Leave} to=${value} />` : ""}</span><${Field} name=${name} type=${type} value=${value} isKey=${name == keyField || !may("write")} onInput=${(next) => set(name, next)} />
+        return html`<label key=${name} for=${`field-${name}`}><span class="muted">${name}${type?.ref ? html` <a href=${`#/data/${encodeURIComponent(type.ref)}?key=${encodeURIComponent(JSON.stringify(value))}`} title="Follow the reference">→ ${type.ref}</a>` : ""}${/^https?:\/\//.test(value) ? html`<${Leave} to=${value} />` : ""}</span><${Field} name=${name} type=${type} value=${value} isKey=${name == keyField} onInput=${(next) => set(name, next)} />
           ${other && html`<span class="theirs">▲ theirs: ${text(theirs[name])}</span>`}${issues.filter((one) => one.field == name).map((one) => html`<span class="issue">${one.message}</span>`)}</label>`; })}</div>`}</div>
     <p class="muted small">version ${base._version} · changed <${Ago} at=${base._updatedAt} /> · made <${Ago} at=${base._createdAt} /></p>
-    ${may("write") && html`<p class="bar"><${Do} change primary disabled=${!isDirty && !review} onClick=${save}>Save<//>${(isDirty || review) && html`<button type="button" onClick=${() => { setMine({}); setReview(null); setBase(theirs ?? base); }}>Discard</button>`}
-      <span class="grow"></span><button type="button" onClick=${() => copy(pretty(base))}>Copy JSON</button><${Do} change danger onClick=${() => onDelete(theirs ?? base)}>Delete<//></p>`}<//>`;
+    <p class="bar"><${Do} change primary disabled=${!isDirty && !review} onClick=${save}>Save<//>${(isDirty || review) && html`<button type="button" onClick=${() => { setMine({}); setReview(null); setBase(theirs ?? base); }}>Discard</button>`}
+      <span class="grow"></span><button type="button" onClick=${() => copy(pretty(base))}>Copy JSON</button><${Do} change danger onClick=${() => onDelete(theirs ?? base)}>Delete<//></p><//>`;
 }
 
 function New({ bucket, keyField, schema, onClose }) {
@@ -433,7 +432,7 @@ function Bucket({ bucket }) {
   const [picked, pick] = useState(null);
   const [widths, setWidths] = useState(() => widthsOf(bucket));
   const onWidth = (name, px) => setWidths((old) => { const next = { ...old, [name]: px }; if (!px) delete next[name]; widthsOf(bucket, next); return next; });
-  const schema = usePoll(() => (may("admin") ? asks("store.getBucketSchema", { name: bucket }) : Promise.resolve(null)), 30000, [bucket]);
+  const schema = usePoll(() => asks("store.getBucketSchema", { name: bucket }), 30000, [bucket]);
   const first = usePoll(() => asks("store.count", Object.keys(filter).length ? { bucket, filter } : { bucket }), 1e9, [bucket, JSON.stringify(filter)]);
   const isSmall = first.data == null ? null : first.data <= LIVE_ROWS;
   const isLive = wantsLive ?? isSmall;
@@ -469,12 +468,12 @@ function Bucket({ bucket }) {
       else was = (await asks("store.transaction", { operations: [{ op: "get", bucket, key }, { op: "delete", bucket, key }] })).results[0].data;
       show(null);
       const { _version, _createdAt, _updatedAt, ...data } = was;
-      note("good", `Record ${text(key)} is deleted${_version == record._version ? "" : ", as somebody else had changed it in the last instant"}`, { ms: 10000, undo: () => act("store.insertMany", { bucket, data: [data] }, "It is back, as version 1") });
+      note("good", `Record ${text(key)} is deleted${_version == record._version ? "" : ", as somebody else had changed it in the last instant"}`, { ms: 10000, undo: () => act("store.insertMany", { bucket, data: [data] }, "It is back, as version 1", ACTING) });
     } catch (why) {
       fail(why, "store.delete", { bucket });
     }
   };
-  useKeys({ n: () => { if (may("write") && !app.locked) show({ isNew: true }); return true; }, Escape: () => { if (picked) pick(null); } });
+  useKeys({ n: () => { if (!app.locked) show({ isNew: true }); return true; }, Escape: () => { if (picked) pick(null); } });
   useEffect(() => {
     const { value } = parse(query.get("key") || "null");
     if (value != null) asks("store.get", { bucket, key: value }).then((record) => (record ? show({ record }) : note("bad", `No record ${text(value)} in ${bucket}`)), (why) => fail(why, "store.get", { bucket }));
@@ -485,17 +484,16 @@ function Bucket({ bucket }) {
       ${isLive ? html`<${State} kind=${status == "live" ? "good" : "warn"}>${status == "live" ? "live" : status}<//>` : isLive === false && html`<${State} kind="off">pages<//><button type="button" onClick=${() => { first.again(); again(); }}>Ask again</button><button type="button" title="Costs the server memory for the order" onClick=${() => setWants(true)}>Go live</button>`}
       <span class="grow"></span><${Plan} bucket=${bucket} filter=${filter} /></header>
     <div class="bar"><${Filter} fields=${{ ...types, _version: { type: "number" }, _updatedAt: { type: "number" } }} filter=${filter} onFilter=${(next) => move({ filter: next })} /><span class="grow"></span>
-      ${may("write") && html`<${Do} change primary onClick=${() => show({ isNew: true })}>New<//>`}
-      ${may("write") && html`<button type="button" onClick=${() => show({ isImport: true })}>Import</button>`}<button type="button" onClick=${() => show({ isExport: true })}>Export</button>
-      ${may("admin") && html`<button type="button" onClick=${() => show({ isSchema: true })}>Schema</button>`}
+      <${Do} change primary onClick=${() => show({ isNew: true })}>New<//><button type="button" onClick=${() => show({ isImport: true })}>Import</button><button type="button" onClick=${() => show({ isExport: true })}>Export</button>
+      <button type="button" onClick=${() => show({ isSchema: true })}>Schema</button>
       <${Columns} all=${all} columns=${columns} widths=${widths} onWidth=${onWidth} onColumns=${(next) => move({ columns: next })} /></div>
-    ${picked && may("write") && html`<${Bulk} bucket=${bucket} keyField=${keyField} names=${all.filter((name) => name != keyField && !META.test(name))} count=${picked.to + 1 - picked.from} rows=${rows.slice(Math.max(0, picked.from - start), Math.max(0, picked.to + 1 - start))} onClose=${() => pick(null)} />`}
+    ${picked && html`<${Bulk} bucket=${bucket} keyField=${keyField} names=${all.filter((name) => name != keyField && !META.test(name))} count=${picked.to + 1 - picked.from} rows=${rows.slice(Math.max(0, picked.from - start), Math.max(0, picked.to + 1 - start))} onClose=${() => pick(null)} />`}
     <${Trouble} error=${broken} />
     <div class="split"><div class="main">${!broken && (total == 0 && first.data != null ? html`<${Empty} action=${Object.keys(filter).length ? html`<button type="button" onClick=${() => move({ filter: {} })}>Clear filter</button>` : null} snippet=${Object.keys(filter).length ? null : `await db.bucket(${JSON.stringify(bucket)}).insert({ … });`}>${Object.keys(filter).length ? "No record matches." : "No record yet."}<//>`
-      : html`<${Grid} bucket=${bucket} keyField=${keyField} columns=${columns} types=${types} total=${total} rows=${rows} from=${start} onWindow=${onWindow} sort=${sort} onSort=${order} selected=${shown?.record?.[keyField]} widths=${widths} onWidth=${onWidth} picked=${picked} onPick=${pick} onOpen=${(record, field) => show({ record, field })} onDelete=${(record) => !locked && may("write") && remove(record)} />`)}</div>
+      : html`<${Grid} bucket=${bucket} keyField=${keyField} columns=${columns} types=${types} total=${total} rows=${rows} from=${start} onWindow=${onWindow} sort=${sort} onSort=${order} selected=${shown?.record?.[keyField]} widths=${widths} onWidth=${onWidth} picked=${picked} onPick=${pick} onOpen=${(record, field) => show({ record, field })} onDelete=${(record) => !locked && remove(record)} />`)}</div>
     ${shown?.record && html`<${Record} key=${text(shown.record[keyField])} bucket=${bucket} keyField=${keyField} schema=${fields} record=${shown.record} field=${shown.field} onClose=${() => show(null)} onDelete=${remove} />`}
     ${shown?.isNew && html`<${New} bucket=${bucket} keyField=${keyField} schema=${fields} onClose=${() => show(null)} />`}
-    ${shown?.isSchema && html`<${Schema} bucket=${bucket} config=${schema.data?.config} again=${schema.again} onClose=${() => show(null)} />`}
+    ${shown?.isSchema && html`<${Schema} bucket=${bucket} config=${schema.data?.config} error=${schema.error} again=${schema.again} onClose=${() => show(null)} />`}
     ${(shown?.isImport || shown?.isExport) && html`<${Transfer} bucket=${bucket} keyField=${keyField} schema=${fields} filter=${filter} sort=${sort} total=${total} isImport=${!!shown.isImport} onClose=${() => show(null)} />`}</div></div>`;
 }
 

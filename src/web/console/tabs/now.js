@@ -1,7 +1,7 @@
 // Now: what the server does at this moment, and what needs attention. Others
 // than admins see their own connection.
 import {
-  Ago, Chart, Code, Confirm, Do, Json, State, Trouble, act, app, ask, bytes, change, copy, count, go, html, may, parse, plural, span, useApp, useEffect, useLive, usePoll, useRef, useSeries, useState,
+  Ago, Chart, Code, Confirm, Do, Json, State, Trouble, act, app, ask, bytes, copy, count, go, html, parse, plural, span, useApp, useEffect, useLive, usePoll, useRef, useSeries, useState,
 } from "../ui.js";
 import { version } from "../noexd.js";
 
@@ -66,12 +66,22 @@ function Figures() {
     <${Figure} label="memory of data" value=${bytes(m.noexd_data_bytes)} />
     ${m.noexd_storage_file_bytes != null ? html`<${Figure} label=${m.noexd_storage_free_bytes != null ? `file, ${bytes(m.noexd_storage_free_bytes)} free` : "file"} value=${bytes(m.noexd_storage_file_bytes)} />` : html`<${Figure} label="version" value=${build ?? "–"} />`}
     <${Figure} label="last backup" value=${backup ? html`<${Ago} at=${backup} />` : "none"} /></section>
-    ${started && html`<p class="muted small">noexd ${build}, up ${span(Date.now() - started * 1000)}</p>`}${others.map(([name, value]) => html`<section class="panel" key=${name}><h2>${name}</h2><${Json} value=${value} /></section>`)}`;
+    ${started && html`<p class="muted small">noexd ${build}, ${stats.data ? (stats.data.durability ? `durability ${stats.data.durability}, ` : "in memory, ") : ""}up ${span(Date.now() - started * 1000)}</p>`}${others.map(([name, value]) => html`<section class="panel" key=${name}><h2>${name}</h2><${Json} value=${value} /></section>`)}`;
 }
 
-/** Where the subject of an insight is looked at. */
-const VIEWS = { scan: "data", nullOwner: "data", rerun: "views", costly: "views", wholeResults: "views", behind: "slow", loopBusy: "slow", limitNear: "slow" };
-const open = ({ kind, subject }) => (VIEWS[kind] ? go([VIEWS[kind], ...(VIEWS[kind] == "slow" ? [] : [subject])]) : go(["play"], { operation: kind == "openSet" ? "access.listSets" : "server.stats" }));
+/** Where the subject of an insight is looked at: a tab with what of it, or figures
+    in the playground. A test compares it with what the server tells of. */
+const figures = (...names) => () => [["play"], { operation: "server.metrics", fields: JSON.stringify({ names: names.map((name) => `noexd_${name}`) }) }];
+const at = (...path) => (subject) => [[...path, subject]];
+const tab = (...path) => () => [path];
+const LIMITS = { "limits.maxDataBytes": tab("data"), "connectionLimits.maxTotalSubscriptions": tab("views") };
+export const SUBJECTS = {
+  open: tab("people", "sessions"), noRateLimit: tab("slow"), plain: tab("slow"), behind: at("slow"), loopBusy: tab("slow"), limitNear: (subject) => (LIMITS[subject] ?? tab("slow"))(),
+  scan: at("data"), nullOwner: at("data"), rerun: at("views"), costly: at("views"), wholeResults: at("views"), ruleFails: at("rules", "rules"), noBackup: tab("backups"),
+  openSet: () => [["play"], { operation: "access.listSets" }], certificate: figures("tls_certificate_not_after_timestamp_seconds", "tls_handshakes_total"), logsDropped: figures("log_lines_dropped_total", "log_lines_total"),
+  disk: figures("storage_free_bytes", "storage_file_bytes", "storage_log_bytes", "storage_read_only"), storageSlow: figures("storage_sync_duration_seconds", "storage_batch_duration_seconds", "storage_backlog_bytes"), logGrows: figures("storage_log_bytes", "storage_file_bytes"),
+};
+const open = ({ kind, subject }) => go(...(SUBJECTS[kind]?.(subject) ?? [["play"], { operation: "server.stats" }]));
 
 /** A cure that is a message can be sent as it stands, after it was looked at. */
 function Apply({ cure, again }) {
@@ -82,8 +92,7 @@ function Apply({ cure, again }) {
   return html`<${Do} change onClick=${() => open(true)}>Apply…<//>${isOpen && html`<${Confirm} title=${`Change bucket ${fields.name}`} yes="Apply" onClose=${() => open(false)} onYes=${async () => { await act(type, fields, `Bucket ${fields.name} is changed`); again(); }}><p>This is sent:</p><${Json} value=${value} /><//>`}`;
 }
 
-function Insights() {
-  const { data, error, again } = usePoll(() => ask("server.insights"), 5000);
+function Insights({ data, error, again }) {
   if (!data) return error ? html`<${Trouble} error=${error} />` : null;
   const all = data.insights;
   if (!all.length) return html`<section class="panel"><h2>Nothing needs attention</h2></section>`;
@@ -140,16 +149,19 @@ function Mine() {
   const { ping, user } = useApp();
   const who = usePoll(() => ask("auth.whoami"), 5000);
   const access = usePoll(() => ask("identity.myAccess").catch(() => null), 60000);
+  // What may be sent is what it answers; it was opened so before.
+  const limits = usePoll(() => ask("session.open", { commits: true, events: true }), 1e9);
   return html`<section class="panel"><h2>Your connection</h2><dl class="keys"><dt>Version</dt><dd>noexd ${version}</dd><dt>Latency</dt><dd>${ping == null ? "–" : `${ping} ms`}</dd>
-    <dt>User</dt><dd>${user?.userId ?? "nobody"}</dd><dt>Roles</dt><dd>${(user?.roles ?? []).join(", ") || "none"}</dd>
-    <dt>Session ends</dt><dd>${user?.expiresAt ? html`<${Ago} at=${user.expiresAt} />` : "not by itself"}</dd>${access.data && html`<dt>Own access</dt><dd>${access.data.resources?.length ? plural(access.data.resources.length, "resource") : "by roles alone"}, see <a href="#/people">People</a></dd>`}</dl><${Trouble} error=${who.error} /></section>`;
+    <dt>User</dt><dd>${user?.username ?? who.data?.userId ?? "nobody"}</dd><dt>Roles</dt><dd>${(who.data?.roles ?? []).join(", ") || "none"}</dd>
+    <dt>Session ends</dt><dd>${user?.expiresAt ? html`<${Ago} at=${user.expiresAt} />` : "not by itself"}</dd>${limits.data && html`<dt>A message</dt><dd>${bytes(limits.data.maxPayloadBytes)} at most</dd><dt>Changes at a time</dt><dd>${count(limits.data.window)} without an answer</dd><dt>Heartbeat</dt><dd>every ${span(limits.data.heartbeatMs)}</dd>`}${access.data && html`<dt>Own access</dt><dd>${access.data.resources?.length ? plural(access.data.resources.length, "resource") : "by roles alone"}, see <a href="#/people/own">People</a></dd>`}</dl><${Trouble} error=${who.error} /></section>`;
 }
 
 export default function Now() {
   const buckets = usePoll(() => ask("store.buckets"), 5000);
+  const insights = usePoll(() => ask("server.insights"), 5000);
   const [started, set] = useState(false);
   const names = buckets.data?.names;
+  const isMine = insights.error?.code == "FORBIDDEN";
   useEffect(() => { if (names && !names.length) set(true); }, [names?.length]);
-  if (!may("admin")) return html`<div class="tab"><h1>Now</h1><${Mine} /></div>`;
-  return html`<div class="tab"><h1>Now</h1>${names && (started || names.length == 0) && html`<${Start} buckets=${names} again=${buckets.again} />`}<${Insights} /><${Figures} /></div>`;
+  return html`<div class="tab"><h1>Now</h1>${isMine && html`<${Mine} />`}${names && !isMine && (started || names.length == 0) && html`<${Start} buckets=${names} again=${buckets.again} />`}<${Insights} ...${insights} /><${Figures} /></div>`;
 }

@@ -1,13 +1,13 @@
 // People: users, roles, access lists, sessions, and why somebody may or may not.
 import {
-  Ago, Code, Confirm, Do, Drawer, Editor, Empty, Id, Json, State, Table, Tabs, Trouble, act, app, ask, change, count, endActing, fail, go, html, may, note, parse, pretty, text, token, useApp, useEffect, usePoll, useState,
+  Ago, Code, Confirm, Do, Drawer, Editor, Empty, Id, Json, State, Table, Tabs, Trouble, act, app, ask, change, count, dial, endActing, fail, go, html, note, parse, pretty, seems, text, token, useApp, useEffect, usePoll, useState,
 } from "../ui.js";
-import { connect } from "../noexd.js";
 
 const PAGE = 50;
 const newPassword = () => Array.from(crypto.getRandomValues(new Uint8Array(15)), (byte) => "abcdefghjkmnpqrstuvwxyzABCDEFGHJKMNPQRSTUVWXYZ23456789"[byte % 54]).join("");
 
 function User({ user, roles, again, onClose }) {
+  const { locked, status } = useApp();
   const mine = usePoll(() => ask("identity.getUserRoles", { userId: user.id }), 5000, [user.id]);
   const [shown, show] = useState(null);
   const [sure, sureOf] = useState(null);
@@ -19,7 +19,7 @@ function User({ user, roles, again, onClose }) {
   };
   return html`<${Drawer} title=${user.username} onClose=${onClose}><dl class="keys"><dt>id</dt><dd class="mono"><${Id} id=${user.id} /></dd><dt>name</dt><dd>${user.displayName ?? "–"}</dd><dt>mail</dt><dd>${user.email ?? "–"}</dd><dt>made</dt><dd><${Ago} at=${user._createdAt} /></dd></dl>
     <h2>Roles</h2><div class="chips">${has.map((name) => html`<span class="chip" key=${name}>${name}<${Do} change aria-label=${`Take ${name} away`} onClick=${() => change("identity.removeRole", { userId: user.id, roleName: name }, `${user.username} is no ${name} any more`)}>✕<//></span>`)}
-      <select aria-label="Give a role" value="" onChange=${(event) => change("identity.assignRole", { userId: user.id, roleName: event.target.value }, `${user.username} is ${event.target.value}`)}><option value="">+ role</option>${roles.filter((role) => !has.includes(role.name)).map((role) => html`<option>${role.name}</option>`)}</select></div>
+      <select aria-label="Give a role" value="" disabled=${locked || status != "online"} title=${locked ? "unlock to change" : undefined} onChange=${(event) => change("identity.assignRole", { userId: user.id, roleName: event.target.value }, `${user.username} is ${event.target.value}`)}><option value="">+ role</option>${roles.filter((role) => !has.includes(role.name)).map((role) => html`<option>${role.name}</option>`)}</select></div>
     ${shown && html`<p>The new password, shown once:</p><${Code}>${shown}<//>`}
     <p class="bar"><${Do} change onClick=${() => change(user.enabled ? "identity.disableUser" : "identity.enableUser", { userId: user.id }, `${user.username} is ${user.enabled ? "disabled" : "enabled"}`)}>${user.enabled ? "Disable" : "Enable"}<//><${Do} change onClick=${reset}>Reset password<//><${Do} change onClick=${() => act("server.revokeSessions", { userId: user.id }, "The sessions ended")}>Revoke sessions<//></p>
     <p class="bar"><button type="button" onClick=${() => go(["people", "may"], { user: user.id })}>May ${user.username}…?</button>${app.ops?.["auth.impersonate"] && html`<${ActAs} userId=${user.id} name=${user.username} />`}<span class="grow"></span><${Do} change danger onClick=${() => sureOf(true)}>Delete…<//></p>
@@ -31,11 +31,11 @@ function ActAs({ userId, name }) {
   const [mayWrite, set] = useState(false);
   const start = async () => {
     endActing();
-    const db = connect(new URL(app.config.path, location.href.split(/[?#]/)[0]).href.replace(/^http/, "ws"), { queue: false, tokenStore: { ...token, set() {}, delete() {} } });
+    const db = dial({ tokenStore: { ...token, set() {}, delete() {} } });
     try {
       await db.ready;
-      const answer = await db.request("auth.impersonate", { userId, readOnly: !mayWrite });
-      change({ acting: { db, id: userId, userId: name, until: answer.until } });
+      const answer = await ask("auth.impersonate", { userId, readOnly: !mayWrite }, { db });
+      change({ acting: { db, id: userId, userId: name, roles: answer.roles, until: answer.until } });
       // One that came back, or whose time is over, would be whoever logged in here.
       const over = () => { if (app.acting?.db == db) endActing(), note("bad", `You no longer act as ${name}`); };
       db.on("status", over);
@@ -45,7 +45,7 @@ function ActAs({ userId, name }) {
       fail(error, "auth.impersonate");
     }
   };
-  return html`<${Do} onClick=${start}>Act as ${name}<//><label class="check"><input type="checkbox" checked=${mayWrite} onChange=${(event) => set(event.target.checked)} />with writes</label>`;
+  return html`<${Do} change onClick=${start}>Act as ${name}<//><label class="check"><input type="checkbox" checked=${mayWrite} onChange=${(event) => set(event.target.checked)} />with writes</label>`;
 }
 
 function Create({ again, onClose }) {
@@ -75,11 +75,20 @@ function Users() {
     ${isNew ? html`<${Create} again=${again} onClose=${() => setNew(false)} />` : user && html`<${User} key=${id} user=${user} roles=${roles.data?.roles ?? []} again=${() => { again(); given.again(); }} onClose=${() => open(null)} />`}</div>`;
 }
 
-/** Patterns of a role that an operation meets. */
-export const matching = (permissions, operation) => (Array.isArray(permissions) ? permissions : []).flatMap((one) => ["allow", "deny"].flatMap((kind) => [one?.[kind] ?? []].flat()
-  .filter((pattern) => new RegExp(`^${String(pattern).replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*")}$`).test(operation)).map((pattern) => `${kind} ${pattern}`)));
+const isMatch = (pattern, operation) => pattern == "*" || (/\.\*$/.test(pattern) ? operation.startsWith(pattern.slice(0, -1)) : pattern == operation);
+const areTexts = (list) => Array.isArray(list) && list.every((one) => typeof one == "string");
+/** Patterns of a role that an operation meets, and to what of it each is limited; what is malformed allows nothing. */
+export function matching(permissions, operation) {
+  const limit = /^store\.|^logic\.(?!list|evaluate)/.test(operation) ? "buckets" : /^rules\./.test(operation) ? "topics" : "";
+  return (Array.isArray(permissions) ? permissions : []).flatMap((one) => {
+    const allow = [one?.allow].flat();
+    if (!areTexts(allow) || !Object.entries(one).every(([name, value]) => name == "allow" || (/^(buckets|topics)$/.test(name) && areTexts(value)))) return [];
+    const pattern = allow.find((each) => isMatch(each, operation));
+    return pattern === undefined ? [] : [`${pattern}${one[limit] ? ` on ${limit} ${one[limit].join(", ") || "none"}` : ""}`];
+  });
+}
+const ForSuper = () => seems("super") || html`<span class="muted">Superadmin role required</span>`;
 function Role({ role, again, onClose }) {
-  const mayEdit = app.config.auth == "builtIn" && app.user?.roles.includes("superadmin") && !role.system;
   const [name, setName] = useState(role.name ?? "");
   const [source, set] = useState(pretty(role.permissions ?? [{ allow: ["store.get", "store.find"] }]));
   const [tried, attempt] = useState("store.get");
@@ -91,9 +100,9 @@ function Role({ role, again, onClose }) {
     if (isDone) again(), onClose();
   };
   return html`<${Drawer} title=${role.name ?? "New role"} onClose=${onClose}>${role.description && html`<p class="muted">${role.description}</p>`}${!role.id && html`<label>Name<input value=${name} onInput=${(event) => setName(event.target.value)} /></label>`}
-    ${mayEdit ? html`<${Editor} label="Permissions" rows=${8} value=${source} onInput=${set} issues=${issue ? [issue] : []} onRun=${save} />` : html`<${Json} value=${role.permissions} /><p class="muted small">${role.system ? "Built in: it cannot be changed." : "Superadmin role required to change it."}</p>`}
-    <label>Try an operation<input class="mono" list="operations" value=${tried} onInput=${(event) => attempt(event.target.value)} /></label><${Operations} /><p role="status">${found.length ? html`<${State} kind=${found.some((one) => one.startsWith("deny")) ? "bad" : "good"}>${found.join(", ")}<//>` : html`<${State} kind="off">no pattern matches: denied<//>`}</p>
-    ${mayEdit && html`<p class="bar"><${Do} change primary disabled=${!!issue || (!role.id && !name)} onClick=${save}>Save<//><span class="grow"></span>${role.id && html`<${Do} change danger onClick=${() => sureOf(true)}>Delete…<//>`}</p>`}
+    <${Editor} label="Permissions" rows=${8} value=${source} onInput=${set} issues=${issue ? [issue] : []} onRun=${() => issue || save()} />
+    <label>Try an operation<input class="mono" list="operations" value=${tried} onInput=${(event) => attempt(event.target.value)} /></label><${Operations} /><p role="status">${found.length ? html`<${State} kind="good">${found.join("; ")}<//>` : html`<${State} kind="off">no pattern matches<//>`}</p>
+    <p class="bar"><${Do} change primary disabled=${!!issue || (!role.id && !name)} onClick=${save}>Save<//><${ForSuper} /><span class="grow"></span>${role.id && !role.system && html`<${Do} change danger onClick=${() => sureOf(true)}>Delete…<//>`}</p>
     ${sure && html`<${Confirm} title=${`Delete ${role.name}`} word=${role.name} yes="Delete" onClose=${() => sureOf(false)} onYes=${async () => { if (await act("identity.deleteRole", { roleId: role.id }, `Role ${role.name} is gone`)) again(), onClose(); }}><p>Role <b>${role.name}</b> is taken from everybody who has it.</p><//>`}<//>`;
 }
 
@@ -102,8 +111,7 @@ function Roles() {
   const { data, error, again } = usePoll(() => ask("identity.listRoles"), 5000);
   const rows = data?.roles ?? [];
   const role = chosen == "" ? {} : rows.find((one) => one.name == chosen);
-  const isSuper = app.user?.roles.includes("superadmin");
-  return html`<div class="bar"><${Do} change primary disabled=${!isSuper} title=${isSuper ? undefined : "Superadmin role required"} onClick=${() => open("")}>New role<//>${!isSuper && html`<span class="muted">Superadmin role required</span>`}</div><${Trouble} error=${error} family="identity" /><div class="split"><div class="main"><${Table} label="Roles" rows=${rows} keyOf=${(row) => row.name} selected=${chosen} onOpen=${(row) => open(row.name)} columns=${[["role", (row) => row.name], ["for", (row) => row.description ?? ""], ["permissions", (row) => count((row.permissions ?? []).length), { right: true }], ["", (row) => (row.system ? html`<span class="muted">built in</span>` : "")]]} /></div>${role && html`<${Role} key=${chosen} role=${role} again=${again} onClose=${() => open(null)} />`}</div>`;
+  return html`<div class="bar"><${Do} change primary onClick=${() => open("")}>New role<//><${ForSuper} /></div><${Trouble} error=${error} family="identity" /><div class="split"><div class="main"><${Table} label="Roles" rows=${rows} keyOf=${(row) => row.name} selected=${chosen} onOpen=${(row) => open(row.name)} columns=${[["role", (row) => row.name], ["for", (row) => row.description ?? ""], ["permissions", (row) => count((row.permissions ?? []).length), { right: true }], ["", (row) => (row.system ? html`<span class="muted">built in</span>` : "")]]} /></div>${role && html`<${Role} key=${chosen} role=${role} again=${again} onClose=${() => open(null)} />`}</div>`;
 }
 
 function Lists() {
@@ -127,44 +135,49 @@ function Sessions() {
   return html`<${Trouble} error=${error} />${data && html`<${Table} label="Sessions" rows=${data} keyOf=${(row) => row.connectionId} columns=${[["connection", (row) => row.connectionId, { mono: true }], ["user", (row) => (row.userId ? html`<${Id} id=${row.userId} />` : html`<span class="muted">nobody</span>`)], ["roles", (row) => row.roles.join(", ")], ["address", (row) => row.remoteAddress, { mono: true }], ["since", (row) => html`<${Ago} at=${row.connectedAt} />`], ["subscriptions", (row) => count(row.storeSubscriptionCount + row.rulesSubscriptionCount), { right: true }], ["", (row) => row.userId && html`<${Do} change danger onClick=${async () => { await act("server.revokeSessions", { userId: row.userId }, `The sessions of ${row.userId} ended`); again(); }}>Revoke<//>`, { act: true }]]} />`}`;
 }
 
+/** Names of roles, as JSON or with commas between. */
+const listOf = (source) => { const { value } = parse(source); return areTexts(value) ? value : source.split(",").map((one) => one.trim()).filter(Boolean); };
 const said = ({ step, result, ...more }) => `${step}${Object.keys(more).length ? ` ${text(more)}` : ""}`;
 const Operations = () => html`<datalist id="operations">${Object.keys(useApp().ops ?? {}).map((one) => html`<option value=${one} />`)}</datalist>`;
 function May() {
   const { query } = useApp();
   const [answer, show] = useState(null);
   const [given, give] = useState({});
+  const isExternal = app.config.auth == "external";
   const users = usePoll(() => (app.config.auth == "builtIn" ? ask("identity.listUsers", { pageSize: PAGE }) : Promise.resolve(null)), 30000);
-  const now = { as: query.get("user") || !query.get("as") ? "userId" : query.get("as"), who: query.get("user") ?? "", operation: query.get("operation") ?? "", resource: query.get("resource") ?? "", key: "", ...given };
+  const now = { as: query.get("user") || !query.get("as") ? "userId" : query.get("as"), who: query.get("user") ?? "", roles: query.get("roles") ?? "", operation: query.get("operation") ?? "", resource: query.get("resource") ?? "", key: "", ...given };
   const field = (name) => ({ name, value: now[name], onInput: (event) => give({ ...given, [name]: event.target.value }) });
   const submit = async () => {
-    const { as, who, operation, resource, key } = now;
-    const subject = as == "anonymous" ? { anonymous: true } : as == "roles" ? { roles: who.split(/[\s,]+/).filter(Boolean) } : { userId: who };
+    const { as, who, roles, operation, resource, key } = now;
+    const subject = as == "anonymous" ? { anonymous: true } : as == "roles" ? { roles: listOf(who) } : { userId: who, ...(isExternal && { roles: listOf(roles) }) };
     const { value, issue } = parse(key || "null");
     try { show({ data: await ask("access.explain", { operation, ...(resource && { resource }), ...(key && { key: issue ? key : value }), ...subject }) }); } catch (error) { show({ error }); }
   };
   // Asked from where something was refused.
   useEffect(() => { give({}); if (query.get("operation") && query.get("user") && app.status == "online") submit(); }, [query.toString()]);
   const { data, error } = answer ?? {};
-  return html`<form class="bar end" onSubmit=${(event) => { event.preventDefault(); submit(); }}><label>May<select ...${field("as")}><option value="userId">user</option><option value="roles">roles</option><option value="anonymous">nobody</option></select></label>${now.as != "anonymous" && html`<label>${now.as == "roles" ? "Roles" : "User id"}<input class="mono" list=${now.as == "roles" ? undefined : "people"} ...${field("who")} /></label>`}<datalist id="people">${(users.data?.users ?? []).map((one) => html`<option value=${one.id}>${one.username}</option>`)}</datalist><label>do<input class="mono" required list="operations" ...${field("operation")} /></label><${Operations} /><label>on<input ...${field("resource")} placeholder="bucket, …" /></label><label>record<input ...${field("key")} placeholder="any" /></label><button class="primary">Ask</button></form>
+  return html`<form class="bar end" onSubmit=${(event) => { event.preventDefault(); submit(); }}><label>May<select ...${field("as")}><option value="userId">user</option><option value="roles">roles</option><option value="anonymous">nobody</option></select></label>${now.as != "anonymous" && html`<label>${now.as == "roles" ? "Roles" : "User id"}<input class="mono" list=${now.as == "roles" ? undefined : "people"} ...${field("who")} /></label>`}${now.as == "userId" && isExternal && html`<label>with roles<input class="mono" placeholder="reader, …" ...${field("roles")} /></label>`}<datalist id="people">${(users.data?.users ?? []).map((one) => html`<option value=${one.id}>${one.username}</option>`)}</datalist><label>do<input class="mono" required list="operations" ...${field("operation")} /></label><${Operations} /><label>on<input ...${field("resource")} placeholder="bucket, …" /></label><label>record<input ...${field("key")} placeholder="any" /></label><button class="primary">Ask</button></form>
     <${Trouble} error=${error} />${data && html`<section class="panel" role="status"><p>${data.allowed ? html`<${State} kind="good">Yes<//>` : html`<${State} kind="bad">No<//>`} <span class="muted">decided by ${data.decidedBy}</span> ${data.error && html`<span>${data.error.code}: ${data.error.message}</span>`}</p>
       <${Table} label="Steps" rows=${data.steps} keyOf=${(row) => said(row)} columns=${[["step", said, { mono: true }], ["result", (row) => html`<${State} kind=${{ allow: "good", deny: "bad" }[row.result] ?? "off"}>${row.result}<//>`]]} /></section>`}`;
 }
 
+/** Of users that are made here; of all others what the server knows of the login. */
 function Own() {
-  const { data, error } = usePoll(() => ask("identity.myAccess"), 30000);
+  const isMade = app.config.auth == "builtIn" && app.user?.userId != "__superadmin__";
+  const { data, error } = usePoll(() => (isMade ? ask("identity.myAccess") : ask("auth.whoami")), 30000);
   const save = async (event) => {
     event.preventDefault();
     const form = new FormData(event.target);
     if (await act("identity.changePassword", { userId: app.user?.userId, currentPassword: form.get("current"), newPassword: form.get("next") }, "The password is another one")) event.target.reset();
   };
-  return html`<section class="panel"><h2>What you may do</h2><${Trouble} error=${error} />${data && html`<${Json} value=${data} />`}</section>${app.config.auth == "builtIn" && html`<section class="panel"><h2>Your password</h2><form class="bar end" onSubmit=${save}><label>Now<input name="current" type="password" autocomplete="current-password" required /></label><label>New<input name="next" type="password" autocomplete="new-password" required /></label><${Do} change type="submit">Change<//></form></section>`}`;
+  return html`<section class="panel"><h2>What you may do</h2><${Trouble} error=${error} />${data && html`<${Json} value=${data} />`}</section>${isMade && html`<section class="panel"><h2>Your password</h2><form class="bar end" onSubmit=${save}><label>Now<input name="current" type="password" autocomplete="current-password" required /></label><label>New<input name="next" type="password" autocomplete="new-password" required /></label><${Do} change type="submit">Change<//></form></section>`}`;
 }
 
 const PARTS = { users: Users, roles: Roles, lists: Lists, sessions: Sessions, may: May, own: Own };
 export default function People() {
   const { route, config } = useApp();
   const builtIn = [["users", "Users"], ["roles", "Roles"], ["lists", "Access lists"]];
-  const tabs = !may("admin") ? [["own", "You"]] : [...(config.auth == "builtIn" ? builtIn : []), ["sessions", "Sessions"], ["may", "May I?"]];
-  const part = tabs.some(([id]) => id == route[1]) ? route[1] : tabs[0][0];
+  const tabs = [...(config.auth == "builtIn" ? builtIn : []), ["sessions", "Sessions"], ["may", "May I?"], ...(config.auth == "open" ? [] : [["own", "You"]])];
+  const part = tabs.some(([id]) => id == route[1]) ? route[1] : seems("admin", config.auth == "builtIn" ? "identity.listUsers" : "server.connections") ? tabs[0][0] : "own";
   return html`<div class="tab"><header><h1>People</h1></header>${config.auth == "open" && html`<section class="panel"><p>This server asks nobody who he is. Built-in users are switched on with:</p><${Code}>noexd --auth    # and NOEXD_ADMIN_SECRET<//></section>`}<${Tabs} label="Parts" all=${tabs} now=${part} onPick=${(id) => go(["people", id])} /><${PARTS[part]} /></div>`;
 }

@@ -1,6 +1,6 @@
 // Rules, facts, timers and events as they are; what a rule did and why not.
 import {
-  Ago, Confirm, Do, Drawer, Editor, Empty, State, Table, Tabs, Trouble, act, app, ask, clock, count, go, html, may, parse, plural, pretty, rowAt, text, useApp, useEffect, useKeys, usePoll, useRef, useState,
+  Ago, Confirm, Do, Drawer, Editor, Empty, State, Table, Tabs, Trouble, act, app, ask, clock, count, go, html, parse, plural, pretty, isOff, rowAt, seems, text, useApp, useEffect, useKeys, usePoll, useRef, useState,
 } from "../ui.js";
 import { Trace } from "./slow.js";
 
@@ -89,8 +89,8 @@ function Facts() {
   const { data, error, again } = usePoll(() => (pattern ? ask("rules.queryFacts", { pattern }) : ask("rules.getAllFacts")), 2000, [pattern]);
   const save = async (event) => { event.preventDefault(); const { value, issue } = parse(typed); if (await act("rules.setFact", { key, value: issue ? typed : value }, `Fact ${key} is set`)) again(); };
   return html`<div class="bar end"><label>Pattern<input data-filter class="mono" placeholder="tank:*:level" value=${pattern} onInput=${(event) => set(event.target.value)} /></label><span class="grow"></span>
-      ${may("write") && html`<form class="bar end" onSubmit=${save}><label>Fact<input class="mono" required value=${key} onInput=${(event) => setKey(event.target.value)} /></label><label>Value<input class="mono" value=${typed} onInput=${(event) => type(event.target.value)} /></label><${Do} change type="submit">Set<//></form>`}</div>
-    <${Trouble} error=${error} family="rules" />${data?.length ? html`<${Table} label="Facts" rows=${data} keyOf=${(row) => row.key} columns=${[["fact", (row) => row.key, { mono: true }], ["value", (row) => text(row.value), { mono: true }], ["since", (row) => html`<${Ago} at=${row.timestamp} />`], ["by", (row) => row.source], ["version", (row) => row.version, { right: true }], ["", (row) => may("write") && html`<${Do} change danger onClick=${async () => { await act("rules.deleteFact", { key: row.key }, `Fact ${row.key} is gone`); again(); }}>Delete<//>`, { act: true }]]} />` : data && html`<${Empty} action=${pattern && html`<button type="button" onClick=${() => set("")}>Clear pattern</button>`} snippet=${`await db.rules.setFact({ key: "tank:1:level", value: 42 });`}>${pattern ? "No fact matches." : "No fact yet."}<//>`}`;
+      <form class="bar end" onSubmit=${save}><label>Fact<input class="mono" required value=${key} onInput=${(event) => setKey(event.target.value)} /></label><label>Value<input class="mono" value=${typed} onInput=${(event) => type(event.target.value)} /></label><${Do} change type="submit">Set<//></form></div>
+    <${Trouble} error=${error} family="rules" />${data?.length ? html`<${Table} label="Facts" rows=${data} keyOf=${(row) => row.key} columns=${[["fact", (row) => row.key, { mono: true }], ["value", (row) => text(row.value), { mono: true }], ["since", (row) => html`<${Ago} at=${row.timestamp} />`], ["by", (row) => row.source], ["version", (row) => row.version, { right: true }], ["", (row) => html`<${Do} change danger onClick=${async () => { await act("rules.deleteFact", { key: row.key }, `Fact ${row.key} is gone`); again(); }}>Delete<//>`, { act: true }]]} />` : data && html`<${Empty} action=${pattern && html`<button type="button" onClick=${() => set("")}>Clear pattern</button>`} snippet=${`await db.rules.setFact({ key: "tank:1:level", value: 42 });`}>${pattern ? "No fact matches." : "No fact yet."}<//>`}`;
 }
 
 function Timers() {
@@ -111,17 +111,17 @@ function Events() {
   }, [pattern]);
   const emit = (event) => { event.preventDefault(); if (!issue) act("rules.emit", { topic, data: value }, `${topic} was emitted`); };
   return html`<div class="bar end"><label>Pattern<input data-filter class="mono" value=${pattern} onChange=${(event) => set(event.target.value)} /></label><span class="grow"></span>
-      ${may("write") && html`<form class="bar end" onSubmit=${emit}><label>Topic<input class="mono" value=${topic} onInput=${(event) => setTopic(event.target.value)} /></label><label>Data<input class="mono" value=${typed} aria-invalid=${issue ? "true" : undefined} onInput=${(event) => type(event.target.value)} /></label><${Do} change type="submit" disabled=${!!issue}>Emit<//></form>`}</div>
+      <form class="bar end" onSubmit=${emit}><label>Topic<input class="mono" value=${topic} onInput=${(event) => setTopic(event.target.value)} /></label><label>Data<input class="mono" value=${typed} aria-invalid=${issue ? "true" : undefined} onInput=${(event) => type(event.target.value)} /></label><${Do} change type="submit" disabled=${!!issue}>Emit<//></form></div>
     ${events.length ? html`<${Table} label="Events" rows=${events} keyOf=${(row) => row.n} columns=${[["time", (row) => (row.gap === undefined ? clock(row.timestamp) : "–")], ["topic", (row) => (row.gap === undefined ? row.topic : html`<${State} kind="warn">${row.gap ? `${count(row.gap)} were lost` : "some were missed while away"}<//>`), { mono: true }], ["data", (row) => text(row.data), { mono: true }], ["by", (row) => row.source ?? ""]]} />` : html`<${Empty} snippet=${`await db.rules.emit({ topic: ${JSON.stringify(topic)}, data: ${typed} });`}>No event since this tab was opened.<//>`}`;
 }
 
 const PARTS = { rules: Rules, facts: Facts, timers: Timers, events: Events };
 export default function All() {
   const { route } = useApp();
-  const part = PARTS[route[1]] ? route[1] : may("admin") ? "rules" : "facts";
+  const part = PARTS[route[1]] ? route[1] : seems("admin", "rules.getRules") ? "rules" : "facts";
   const stats = usePoll(() => ask("rules.stats"), 5000);
   const n = stats.data ?? {};
-  const tabs = [["rules", `Rules ${count(n.rulesCount)}`], ["facts", `Facts ${count(n.factsCount)}`], ["timers", `Timers ${count(n.timersCount)}`], ["events", "Events"]].filter(([id]) => may("admin") || !/rules|timers/.test(id));
+  const tabs = [["rules", `Rules ${count(n.rulesCount)}`], ["facts", `Facts ${count(n.factsCount)}`], ["timers", `Timers ${count(n.timersCount)}`], ["events", "Events"]];
   return html`<div class="tab"><header><h1>Rules</h1><span class="muted">${plural(n.eventsProcessed ?? 0, "event")}, ${plural(n.rulesExecuted ?? 0, "execution")}</span></header>
-    <${Tabs} label="Parts" all=${tabs} now=${part} onPick=${(id) => go(["rules", id])} />${stats.error ? html`<${Trouble} error=${stats.error} family="rules" />` : html`<${PARTS[part]} />`}</div>`;
+    <${Tabs} label="Parts" all=${tabs} now=${part} onPick=${(id) => go(["rules", id])} /><${Trouble} error=${stats.error} family="rules" />${!isOff(stats.error) && html`<${PARTS[part]} />`}</div>`;
 }

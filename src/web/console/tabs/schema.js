@@ -1,14 +1,15 @@
 // The schema of a bucket: fields, indexes, expiry; add to it, empty it, drop it.
-import { Confirm, Do, Drawer, Editor, Json, Table, act, ask as send, bytes, count, go, html, parse, pretty, text, usePoll, useState } from "../ui.js";
+import { Confirm, Do, Drawer, Editor, Json, Table, Trouble, act as send, asks, bytes, count, go, html, parse, pretty, text, usePoll, useState } from "../ui.js";
 
 /** What may be done to a bucket, to begin with. */
 const SAMPLES = {
   "a field": { addFields: { colour: { type: "string" } } }, "an index": { addIndexes: ["colour"] }, "expiry": { ttl: "30d" }, "row rules": { rows: { read: { owner: "{{ session.userId }}" } } },
 };
 
-export default function Schema({ bucket, config, again, onClose }) {
+const act = (type, fields, done) => send(type, fields, done, { acting: true });
+export default function Schema({ bucket, config, error, again, onClose }) {
   const [source, set] = useState(pretty({ addIndexes: [] }));
-  const { data: stats } = usePoll(() => send("server.stats", { details: true }), 5000);
+  const { data: stats } = usePoll(() => asks("server.stats", { details: true }), 5000);
   const size = stats?.data?.buckets?.[bucket];
   const [sure, ask] = useState(null);
   const { value, issue } = parse(source);
@@ -19,7 +20,7 @@ export default function Schema({ bucket, config, again, onClose }) {
   };
   const { schema, ...others } = config ?? {};
   return html`<${Drawer} title=${`Schema of ${bucket}`} wide onClose=${onClose}>
-    <${Table} label="Fields" rows=${fields} keyOf=${(row) => row.name} columns=${[["field", (row) => html`${row.name}${row.name == config.key ? html` <span class="muted">key</span>` : ""}`], ["type", (row) => row.type], ["rules", rest]]} />
+    ${error && !config && html`<${Trouble} error=${error} />`}<${Table} label="Fields" rows=${fields} keyOf=${(row) => row.name} columns=${[["field", (row) => html`${row.name}${row.name == config.key ? html` <span class="muted">key</span>` : ""}`], ["type", (row) => row.type], ["rules", rest]]} />
     ${size && html`<p class="muted">${count(size.records)} records, ${bytes(size.rowBytes)}; indexes ${bytes(size.indexBytes)}, views ${bytes(size.viewBytes)}</p>`}
     <h2>Beside the fields</h2><${Json} value=${others} />
     <h2>Change</h2><${Editor} label="Updates" rows=${5} value=${source} onInput=${set} issues=${issue ? [issue] : []} onRun=${apply} />

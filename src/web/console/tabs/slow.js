@@ -1,6 +1,6 @@
 // Who is slow: what each connection costs and whether it keeps up.
 import {
-  Ago, Confirm, Do, Drawer, Id, State, Table, Trouble, act, app, ask, bytes, clock, count, html, rowAt, short, span, text, useEffect, useKeys, usePoll, useRef, useState,
+  Ago, Confirm, Do, Drawer, Id, State, Table, Trouble, act, app, ask, bytes, clock, count, go, html, rowAt, short, span, text, useApp, useEffect, useKeys, usePoll, useRef, useState,
 } from "../ui.js";
 
 const MOST_LINES = 200;
@@ -42,7 +42,8 @@ const told = (entry) => entry.kind == "request" ? `${entry.type} ${entry.resourc
 
 export default function Slow() {
   const [sort, setSort] = useState("behind");
-  const [id, open] = useState(null);
+  const id = useApp().route[1];
+  const open = (next) => go(["slow", ...(next ? [next] : [])]);
   const [sure, ask2] = useState(null);
   const { data, error, again } = usePoll(() => ask("server.top", { sort, limit: 200 }), 1000, [sort]);
   const rows = data?.rows ?? [];

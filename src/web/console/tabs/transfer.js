@@ -1,9 +1,10 @@
 // Import and export of records: JSON Lines, exact, or CSV for spreadsheets.
-import { Do, Drawer, Table, ask, bytes, count, download, fail, html, plural, text, useMemo, useState } from "../ui.js";
+import { Do, Drawer, State, Table, asks, bytes, count, download, fail, html, plural, text, useMemo, useState } from "../ui.js";
 
 const MOST_FILTERED = 50000;
 const MOST_BYTES = 256 * 2 ** 20;
 const BATCH = 200;
+const PAGE = 1000;
 
 /** What a spreadsheet would take for a formula gets a sign in front. */
 const guarded = (value) => (/^'*[=+\-@]/.test(value) ? `'${value}` : value);
@@ -15,9 +16,43 @@ function cell(value) {
   return quoted(guarded(value), value === "" || isJson(value));
 }
 const quoted = (plain, must) => (must || /[",\n\r]/.test(plain) || plain != plain.trim() ? `"${plain.replaceAll('"', '""')}"` : plain);
-export function csvOf(rows) {
-  const names = [...new Set(rows.flatMap(Object.keys))];
-  return [names.map((name) => quoted(name)).join(","), ...rows.map((row) => names.map((name) => cell(row[name])).join(","))].join("\r\n") + "\r\n";
+const utf8 = new TextEncoder();
+const bytesOf = (source) => utf8.encode(source).length;
+/**
+ * What is exported, piece by piece and at most so many bytes: `take` says
+ * whether all of a piece had room. In CSV a column that a later record brings
+ * stands behind the others; lines from before it end with empty cells.
+ */
+export function sheet(form, most) {
+  const isCsv = form == "csv";
+  const [names, runs, end] = [new Set(), [], isCsv ? "\r\n" : "\n"];
+  const head = () => (isCsv ? [...names].map((name) => quoted(name)).join(",") + end : "");
+  let [size, n, cells, headSize] = [0, 0, 0, bytesOf(head())];
+  return {
+    get n() { return n; },
+    take(rows) {
+      let run;
+      for (const row of rows) {
+        const news = isCsv ? Object.keys(row).filter((name) => !names.has(name)) : [];
+        for (const name of news) names.add(name);
+        const line = isCsv ? [...names].map((name) => cell(row[name])).join(",") : JSON.stringify(row);
+        const [lineSize, nextHead] = [bytesOf(line) + end.length, news.length ? bytesOf(head()) : headSize];
+        // With the commas that lines from before are short of.
+        if (size + lineSize + nextHead + names.size * n - cells > most) {
+          for (const name of news) names.delete(name);
+          return false;
+        }
+        if (!run || news.length) runs.push((run = { lines: [], width: names.size }));
+        run.lines.push(line);
+        headSize = nextHead;
+        size += lineSize;
+        cells += names.size;
+        n++;
+      }
+      return true;
+    },
+    parts: () => [head(), ...runs.map(({ lines, width }) => lines.map((line) => line + ",".repeat(names.size - width) + end).join(""))],
+  };
 }
 /** Fields of each line; one that stood in quotes is an array with it. */
 export function rowsOfCsv(source) {
@@ -123,7 +158,7 @@ function Import({ bucket, schema }) {
       let batch = good.slice(at, at + BATCH);
       while (batch.length) {
         try {
-          const answer = await ask("store.insertMany", { bucket, data: batch.map((one) => one.record), onConflict: way, answer: "counts" }, { acting: true });
+          const answer = await asks("store.insertMany", { bucket, data: batch.map((one) => one.record), onConflict: way, answer: "counts" });
           done += answer.inserted + answer.replaced;
           skipped += answer.skipped;
           break;
@@ -154,36 +189,31 @@ function Export({ bucket, filter, sort, total }) {
   const [state, set] = useState(null);
   const isFiltered = Object.keys(filter).length > 0;
   const run = async (form) => {
-    const [parts, rows] = [[], []];
-    let [size, n, after] = [0, 0, undefined];
-    const take = (piece) => {
-      n += piece.length;
-      if (form == "csv") rows.push(...piece);
-      else { const lines = piece.map((row) => JSON.stringify(row) + "\n").join(""); size += lines.length; parts.push(lines); }
-      set({ n });
-    };
+    const out = sheet(form, MOST_BYTES);
+    let [after, hasRoom, isCut] = [undefined, true, false];
+    const take = (piece) => { hasRoom = out.take(piece); set({ n: out.n }); return piece.length; };
     try {
       if (isFiltered) {
-        for (let offset = 0; offset < MOST_FILTERED; offset += 1000) {
-          const piece = await ask("store.find", { bucket, filter, ...(sort && { sort }), limit: 1000, offset }, { acting: true });
-          take(piece);
-          if (piece.length < 1000) break;
-        }
+        const find = (offset, limit) => asks("store.find", { bucket, filter, ...(sort && { sort }), limit, offset });
+        let offset = 0;
+        while (hasRoom && offset < MOST_FILTERED && take(await find(offset, PAGE)) == PAGE) offset += PAGE;
+        isCut = !hasRoom || (offset == MOST_FILTERED && (await find(offset, 1)).length > 0);
       } else {
-        for (let more = true; more && size < MOST_BYTES; ) {
-          const page = await ask("store.paginate", { bucket, limit: 1000, ...(after !== undefined && { after }) }, { acting: true });
+        for (let more = true; more && hasRoom; ) {
+          const page = await asks("store.paginate", { bucket, limit: PAGE, ...(after !== undefined && { after }) });
           take(page.records);
           [after, more] = [page.nextCursor, page.hasMore];
         }
+        isCut = !hasRoom;
       }
-    } catch (error) { return fail(error, "store.find", { bucket }); }
-    download(`${bucket}.${form == "csv" ? "csv" : "jsonl"}`, form == "csv" ? [csvOf(rows)] : parts, form == "csv" ? "text/csv" : "application/x-ndjson");
-    set({ n, isOver: true });
+    } catch (error) { return fail(error, isFiltered ? "store.find" : "store.paginate", { bucket }); }
+    download(`${bucket}.${form == "csv" ? "csv" : "jsonl"}`, out.parts(), form == "csv" ? "text/csv" : "application/x-ndjson");
+    set({ n: out.n, isOver: true, isCut });
   };
   return html`<p>${isFiltered ? `The ${plural(Math.min(total, MOST_FILTERED), "record")} of this filter` : `All ${plural(total, "record")} of ${bucket}`}.</p>
     <p class="bar"><button type="button" class="primary" onClick=${() => run("jsonl")}>JSON Lines</button><button type="button" onClick=${() => run("csv")}>CSV</button></p>
     <p class="muted small">JSON Lines is exact. More than ${bytes(MOST_BYTES)}: <code>noexd export --output FILE</code></p>
-    ${state && html`<p role="status">${plural(state.n, "record")}${state.isOver ? " exported" : "…"}</p>`}`;
+    ${state && html`<p role="status">${state.isCut && html`<${State} kind="warn">cut:<//> `}${plural(state.n, "record")}${state.isOver ? " exported" : "…"}${state.isCut ? `, and that is not all: the bound is ${bytes(MOST_BYTES)}${isFiltered ? ` and ${count(MOST_FILTERED)} records of a filter` : ""}` : ""}</p>`}`;
 }
 
 export default function Transfer({ isImport, onClose, ...rest }) {
