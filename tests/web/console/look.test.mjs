@@ -235,7 +235,7 @@ test("with the keyboard alone: log in, sign somebody up, give a role, ask what h
   await closed(page);
   await keepsFocus(page, "behind the drawer");
   const { users: [{ id }] } = await db.identity.listUsers();
-  await tabTo(page, ".tabs button:last-child");
+  await tabTo(page, ".tabs button:nth-last-child(2)");
   await page.keyboard.press("Enter");
   await tabTo(page, "input[name=who]");
   await page.keyboard.type(id);

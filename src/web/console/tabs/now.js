@@ -5,7 +5,7 @@ import {
 } from "../ui.js";
 import { version } from "../noexd.js";
 
-const NAMES = ["noexd_connections", "noexd_pushes_total", "noexd_subscriptions", "noexd_storage_file_bytes", "noexd_storage_free_bytes", "noexd_last_commit", "noexd_last_durable_commit", "noexd_storage_sync_duration_seconds", "process_start_time_seconds", "noexd_requests_total", "noexd_data_bytes", "noexd_build_info", "noexd_records", "noexd_subscriptions_stale"];
+const NAMES = ["noexd_connections", "noexd_pushes_total", "noexd_subscriptions", "noexd_storage_file_bytes", "noexd_storage_free_bytes", "noexd_last_commit", "noexd_last_durable_commit", "noexd_storage_sync_duration_seconds", "noexd_requests_total", "noexd_data_bytes", "noexd_build_info", "noexd_records", "noexd_subscriptions_stale"];
 const SEVERITY = { critical: "bad", warn: "warn", info: "off" };
 
 const total = (value) => (Array.isArray(value) ? value.reduce((sum, one) => sum + (typeof one.value == "number" ? one.value : 0), 0) : value ?? null);
@@ -23,7 +23,7 @@ function Figure({ label, value, points, format, title }) {
   return html`<div class="figure" title=${title}><span>${label}</span><b>${value}</b>${points && html`<${Chart} label=${label} points=${points} format=${format} />`}</div>`;
 }
 
-function Figures() {
+function Figures({ stats }) {
   const before = useRef(null);
   const latest = useRef(null);
   // The second answer soon: rates are differences of two.
@@ -33,7 +33,6 @@ function Figures() {
     return (latest.current = { metrics, top, at: Date.now() });
   }, () => (before.current ? 5000 : 1000));
   const copies = usePoll(() => ask("store.backups"), 60000);
-  const stats = usePoll(() => ask("server.stats", { details: true }), 5000);
   const others = ["standbys", "replication", "group"].flatMap((name) => (stats.data?.[name] ? [[name, stats.data[name]]] : []));
   const backup = Array.isArray(copies.data) && Math.max(0, ...copies.data.map((one) => one.createdAt));
   const { data, error } = state;
@@ -50,7 +49,6 @@ function Figures() {
   const busy = useSeries(data && (data.top.loop?.busy ?? 0) * 100, state.at);
   if (!data) return error ? html`<${Trouble} error=${error} />` : html`<div class="skeleton" aria-busy="true"></div>`;
   const p99 = quantile(m.noexd_storage_sync_duration_seconds, old?.metrics.noexd_storage_sync_duration_seconds);
-  const started = m.process_start_time_seconds;
   const [commit, durable] = [m.noexd_last_commit, m.noexd_last_durable_commit];
   const build = m.noexd_build_info?.[0]?.labels?.version;
   return html`<section aria-label="Figures" class="figures">
@@ -66,7 +64,7 @@ function Figures() {
     <${Figure} label="memory of data" value=${bytes(m.noexd_data_bytes)} />
     ${m.noexd_storage_file_bytes != null ? html`<${Figure} label=${m.noexd_storage_free_bytes != null ? `file, ${bytes(m.noexd_storage_free_bytes)} free` : "file"} value=${bytes(m.noexd_storage_file_bytes)} />` : html`<${Figure} label="version" value=${build ?? "–"} />`}
     <${Figure} label="last backup" value=${backup ? html`<${Ago} at=${backup} />` : "none"} /></section>
-    ${started && html`<p class="muted small">noexd ${build}, ${stats.data ? (stats.data.durability ? `durability ${stats.data.durability}, ` : "in memory, ") : ""}up ${span(Date.now() - started * 1000)}</p>`}${others.map(([name, value]) => html`<section class="panel" key=${name}><h2>${name}</h2><${Json} value=${value} /></section>`)}`;
+    ${others.map(([name, value]) => html`<section class="panel" key=${name}><h2>${name}</h2><${Json} value=${value} /></section>`)}`;
 }
 
 /** Where the subject of an insight is looked at: a tab with what of it, or figures
@@ -156,12 +154,20 @@ function Mine() {
     <dt>Session ends</dt><dd>${user?.expiresAt ? html`<${Ago} at=${user.expiresAt} />` : "not by itself"}</dd>${limits.data && html`<dt>A message</dt><dd>${bytes(limits.data.maxPayloadBytes)} at most</dd><dt>Changes at a time</dt><dd>${count(limits.data.window)} without an answer</dd><dt>Heartbeat</dt><dd>every ${span(limits.data.heartbeatMs)}</dd>`}${access.data && html`<dt>Own access</dt><dd>${access.data.resources?.length ? plural(access.data.resources.length, "resource") : "by roles alone"}, see <a href="#/people/own">People</a></dd>`}</dl><${Trouble} error=${who.error} /></section>`;
 }
 
+/** What runs, what a write waits for, and since when: that is known a little later. */
+function About({ durability }) {
+  const { data } = usePoll(() => ask("server.metrics", { names: ["noexd_build_info", "process_start_time_seconds"] }), 5000);
+  const started = data?.process_start_time_seconds;
+  return data && html`<span class="muted">noexd ${data.noexd_build_info?.[0]?.labels?.version}${durability !== undefined && ` · ${durability ? `durability ${durability}` : "in memory"}`}${started && ` · up ${span(Date.now() - started * 1000)}`}</span>`;
+}
+
 export default function Now() {
+  const stats = usePoll(() => ask("server.stats", { details: true }), 5000);
   const buckets = usePoll(() => ask("store.buckets"), 5000);
   const insights = usePoll(() => ask("server.insights"), 5000);
   const [started, set] = useState(false);
   const names = buckets.data?.names;
   const isMine = insights.error?.code == "FORBIDDEN";
   useEffect(() => { if (names && !names.length) set(true); }, [names?.length]);
-  return html`<div class="tab"><h1>Now</h1>${isMine && html`<${Mine} />`}${names && !isMine && (started || names.length == 0) && html`<${Start} buckets=${names} again=${buckets.again} />`}<${Insights} ...${insights} /><${Figures} /></div>`;
+  return html`<div class="tab"><header><h1>Now</h1><${About} durability=${stats.data?.durability} /></header>${isMine && html`<${Mine} />`}${names && !isMine && (started || names.length == 0) && html`<${Start} buckets=${names} again=${buckets.again} />`}<${Insights} ...${insights} /><${Figures} stats=${stats} /></div>`;
 }
