@@ -393,6 +393,12 @@ export function Trouble({ error, family }) {
     ${error.code == "INTERNAL_ERROR" && html` <button type="button" onClick=${() => copy(report(error))}>Copy report</button>`}</p>`;
 }
 
+/** Who may not list them says which. */
+export function ByName({ path, what }) {
+  const open = (event) => { event.preventDefault(); go([...path, event.target.elements.name.value]); };
+  return html`<form class="bar" onSubmit=${open}><input name="name" required aria-label=${`Name of ${what}`} placeholder="name" /><button>Open</button></form>`;
+}
+
 export function Drawer({ title, onClose, children, wide }) {
   const box = useRef();
   const close = useRef();

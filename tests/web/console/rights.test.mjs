@@ -11,8 +11,12 @@ test("an entry in an access list is enough: what the roles of an account do not 
   await db.store.insert({ bucket: "parts", data: { sku: "M1", qty: 1 } });
   const { nora } = await people(db, { nora: null });
   await db.identity.grant({ subjectType: "user", subjectId: nora, resourceType: "bucket", resourceName: "parts", operations: ["read", "write"] });
-  const page = await open(t, server, "data/parts");
+  const page = await open(t, server, "data");
   await login(page, "nora");
+  // Who may not list the buckets knows the name of his.
+  await shows(page, "main .trouble", "FORBIDDEN No access to store.buckets");
+  await page.getByLabel("Name of a bucket").fill("parts");
+  await page.click("button:text-is('Open')");
   await shows(page, "[role=grid]", "M1");
   await shows(page, "header.top summary", "nora");
   await unlock(page);

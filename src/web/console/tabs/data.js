@@ -1,7 +1,7 @@
 // Data: the records of a bucket, live, and a form that never overwrites what
 // somebody else changed meanwhile (console.md section 4).
 import {
-  Ago, Confirm, Do, Drawer, Editor, Empty, State, Table, Trouble, act, app, asks, copy, count, dbNow, fail, go, html, isTyping, note, parse, plural, pretty, takes, text, useApp, useEffect, useKeys, useLive, useMemo, usePoll, useRef, useState,
+  Ago, ByName, Confirm, Do, Drawer, Editor, Empty, State, Table, Trouble, act, app, asks, copy, count, dbNow, fail, go, html, isTyping, note, parse, plural, pretty, takes, text, useApp, useEffect, useKeys, useLive, useMemo, usePoll, useRef, useState,
 } from "../ui.js";
 import Field from "./field.js";
 import Schema from "./schema.js";
@@ -35,7 +35,7 @@ function Buckets() {
     return names.map((name) => ({ name, records: records[name] }));
   }, 5000);
   const [isNew, setNew] = useState(false);
-  if (!data) return html`<div class="tab"><h1>Data</h1><${Trouble} error=${error} /></div>`;
+  if (!data) return html`<div class="tab"><h1>Data</h1><${Trouble} error=${error} />${error && html`<${ByName} path=${["data"]} what="a bucket" />`}</div>`;
   return html`<div class="tab"><header><h1>Data</h1><span class="grow"></span><${Do} change onClick=${() => setNew(true)}>Define a bucket<//></header>
     <div class="split"><div class="main">${data.length ? html`<${Table} label="Buckets" rows=${data} keyOf=${(row) => row.name} onOpen=${(row) => go(["data", row.name])}
       columns=${[["bucket", (row) => html`<a href=${`#/data/${encodeURIComponent(row.name)}`}>${row.name}</a>`], ["records", (row) => count(row.records), { right: true }]]} />`

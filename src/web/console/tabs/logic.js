@@ -1,7 +1,7 @@
 // Procedures and logic: stored programs, derived views, computed fields,
 // constraints, and a place to try an expression.
 import {
-  Confirm, Do, Drawer, Editor, Empty, Json, State, Table, Tabs, Trouble, act as send, app, asks, count, dbNow, fail, go, html, parse, pretty, span, text, useApp, useEffect, useLive, usePoll, useState,
+  ByName, Confirm, Do, Drawer, Editor, Empty, Json, State, Table, Tabs, Trouble, act as send, app, asks, count, dbNow, fail, go, html, parse, pretty, span, text, useApp, useEffect, useLive, usePoll, useState,
 } from "../ui.js";
 import Field from "./field.js";
 
@@ -54,11 +54,6 @@ function Define({ title, sample, send, again, onClose }) {
   return html`<${Drawer} title=${title} wide onClose=${onClose}><${Editor} label="Definition" rows=${16} value=${source} onInput=${set} issues=${issue ? [issue] : []} onRun=${save} /><p class="bar"><${Do} change primary disabled=${!!issue} onClick=${save}>Define<//></p><//>`;
 }
 
-/** Who may not list them says which. */
-function ByName({ part, what }) {
-  const open = (event) => { event.preventDefault(); go(["logic", part, event.target.elements.name.value]); };
-  return html`<form class="bar" onSubmit=${open}><input name="name" required aria-label=${`Name of ${what}`} placeholder="name" /><button>Open</button></form>`;
-}
 function Procedures() {
   const { route } = useApp();
   const [isNew, setNew] = useState(false);
@@ -66,7 +61,7 @@ function Procedures() {
   const rows = data?.procedures;
   const name = route[2];
   if (error && !isRefused(error)) return html`<${Trouble} error=${error} family="procedures" />`;
-  return html`<div class="bar"><${Do} change primary onClick=${() => setNew(true)}>Register<//>${error && html`<${ByName} part="procedures" what="a procedure" />`}</div><${Trouble} error=${error} />
+  return html`<div class="bar"><${Do} change primary onClick=${() => setNew(true)}>Register<//>${error && html`<${ByName} path=${["logic", "procedures"]} what="a procedure" />`}</div><${Trouble} error=${error} />
     <div class="split"><div class="main">${rows?.length ? html`<${Table} label="Procedures" rows=${rows} keyOf=${(row) => row.name} selected=${name} onOpen=${(row) => { setNew(false); go(["logic", "procedures", row.name]); }} columns=${[["procedure", (row) => row.name, { mono: true }], ["steps", (row) => row.stepsCount, { right: true }], ["for", (row) => row.description ?? ""]]} />` : rows && html`<${Empty} snippet=${pretty(PROCEDURE)}>No procedure yet.<//>`}</div>
     ${isNew ? html`<${Define} title="Register a procedure" sample=${PROCEDURE} again=${again} onClose=${() => setNew(false)} send=${(procedure) => act("procedures.register", { procedure }, "The procedure is registered")} />` : name && html`<${Procedure} key=${name} name=${name} again=${again} onClose=${() => go(["logic"])} />`}</div>`;
 }
@@ -96,7 +91,7 @@ function List({ part }) {
   const { data, error, again } = usePoll(() => asks(operation), 5000, [part]);
   const rows = Array.isArray(data) ? data : [];
   if (error && !isRefused(error)) return html`<${Trouble} error=${error} family="logic" />`;
-  return html`<div class="bar"><${Do} change primary onClick=${() => setNew(true)}>Define a ${what}<//>${error && part == "views" && html`<${ByName} part="views" what="a view" />`}</div><${Trouble} error=${error} /><div class="split"><div class="main">${rows.length ? html`<${Table} label=${part} rows=${rows} keyOf=${(row) => row.name ?? row.bucket} selected=${route[2]} onOpen=${part == "views" ? (row) => { setNew(false); go(["logic", "views", row.name]); } : undefined} columns=${columns.map(([title, cell, o]) => [title, (row) => cell(row, again), o])} />` : data && html`<${Empty} snippet=${pretty(sample)}>No ${what} yet.<//>`}</div>
+  return html`<div class="bar"><${Do} change primary onClick=${() => setNew(true)}>Define a ${what}<//>${error && part == "views" && html`<${ByName} path=${["logic", "views"]} what="a view" />`}</div><${Trouble} error=${error} /><div class="split"><div class="main">${rows.length ? html`<${Table} label=${part} rows=${rows} keyOf=${(row) => row.name ?? row.bucket} selected=${route[2]} onOpen=${part == "views" ? (row) => { setNew(false); go(["logic", "views", row.name]); } : undefined} columns=${columns.map(([title, cell, o]) => [title, (row) => cell(row, again), o])} />` : data && html`<${Empty} snippet=${pretty(sample)}>No ${what} yet.<//>`}</div>
     ${isNew ? html`<${Define} title=${`Define a ${what}`} sample=${sample} send=${send} again=${again} onClose=${() => setNew(false)} />` : part == "views" && route[2] && html`<${ViewRows} key=${route[2]} name=${route[2]} row=${rows.find((row) => row.name == route[2])} again=${again} onClose=${() => go(["logic", "views"])} />`}</div>`;
 }
 
