@@ -141,7 +141,7 @@ test("acting as somebody else: her rights, the time that is left, and oneself ag
   await db.store.defineBucket({ name: "notes", config: { key: "id", schema: { id: { type: "string" }, for: { type: "string" } }, rows: { read: { for: "{{ session.userId }}" } } } });
   await db.store.insertMany({ bucket: "notes", data: [{ id: "hers", for: vera }, { id: "not-hers", for: "x" }] });
   await db.procedures.register({ procedure: { name: "mine", steps: [{ action: "store.find", bucket: "notes", as: "all" }] } });
-  await db.logic.defineView({ definition: { name: "all-notes", from: { n: "notes" }, select: { id: "n.id", for: "n.for" }, reactive: true } });
+  for (const [name, reactive] of [["all-notes", true], ["asked-notes", false]]) await db.logic.defineView({ definition: { name, from: { n: "notes" }, select: { id: "n.id", for: "n.for" }, reactive } });
   const page = await open(t, server, "people");
   const sockets = [];
   page.on("websocket", (socket) => {
@@ -159,20 +159,19 @@ test("acting as somebody else: her rights, the time that is left, and oneself ag
   await unlock(page);
   await page.click("text=Act as vera");
   await shows(page, "header.top", "acting as vera");
-  // Views and procedures are hers, too, live or not.
-  const hers = async () => {
-    await shows(page, ".drawer .json >> nth=0", "hers");
+  // Views are hers, too, live or not.
+  for (const [name, state] of [["all-notes", /live\s+1 rows/], ["asked-notes", /asked every 5 s\s+1 rows/]]) {
+    await go(page, `logic/views/${name}`);
+    await shows(page, ".drawer", state);
+    await shows(page, ".drawer .json >> nth=0", '"hers"');
     assert.doesNotMatch(await texts(page, ".drawer .json >> nth=0"), /not-hers/);
-  };
-  await go(page, "logic/views/all-notes");
-  await shows(page, "main > .tab > .trouble", "FORBIDDEN");
-  await hers();
+  }
   await go(page, "logic/procedures/mine");
   await shows(page, ".drawer .json", "store.find");
   await go(page, "logic/expression");
   await shows(page, "main .json", "12");
   const [own, acting] = [sockets.filter((sent) => !sent.includes("auth.impersonate")).flat(), sockets.find((sent) => sent.includes("auth.impersonate"))];
-  for (const type of ["logic.queryView", "procedures.get", "logic.evaluateExpr"]) {
+  for (const type of ["logic.subscribeView", "logic.queryView", "procedures.get", "logic.evaluateExpr"]) {
     assert.ok(acting.includes(type), `${type} of her`);
     assert.ok(!own.includes(type), `${type} of the superadmin`);
   }

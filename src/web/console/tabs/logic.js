@@ -1,11 +1,11 @@
 // Procedures and logic: stored programs, derived views, computed fields,
 // constraints, and a place to try an expression.
 import {
-  ByName, Confirm, Do, Drawer, Editor, Empty, Json, State, Table, Tabs, Trouble, act as send, app, asks, count, dbNow, fail, go, html, parse, pretty, span, text, useApp, useEffect, useLive, usePoll, useState,
+  ByName, Confirm, Do, Drawer, Editor, Empty, Json, State, Table, Tabs, Trouble, act as send, app, ask, asks, count, dbNow, fail, go, html, parse, pretty, span, text, useApp, useEffect, useLive, usePoll, useState,
 } from "../ui.js";
 import Field from "./field.js";
 
-/** All of it is done as whoever this page is now. */
+/** Lists and plans are one's own to see; all else is done as whoever this page is now. */
 const act = (type, fields, done) => send(type, fields, done, { acting: true });
 /** Lists are for admins; who is refused one asks by name. */
 const isRefused = (error) => error?.code == "FORBIDDEN";
@@ -57,7 +57,7 @@ function Define({ title, sample, send, again, onClose }) {
 function Procedures() {
   const { route } = useApp();
   const [isNew, setNew] = useState(false);
-  const { data, error, again } = usePoll(() => asks("procedures.list"), 5000);
+  const { data, error, again } = usePoll(() => ask("procedures.list"), 5000);
   const rows = data?.procedures;
   const name = route[2];
   if (error && !isRefused(error)) return html`<${Trouble} error=${error} family="procedures" />`;
@@ -69,7 +69,7 @@ function Procedures() {
 function ViewRows({ row, name, again, onClose }) {
   const live = useLive(row?.reactive ? () => dbNow().view(name) : null, [name, row?.reactive]);
   const once = usePoll(() => (row?.reactive ? Promise.resolve(null) : asks("logic.queryView", { name })), 5000, [name, row?.reactive]);
-  const plan = usePoll(() => asks("logic.explainView", { name }), 30000, [name]);
+  const plan = usePoll(() => ask("logic.explainView", { name }), 30000, [name]);
   const data = row?.reactive ? live.data : once.data;
   return html`<${Drawer} title=${name} wide onClose=${onClose}><p>${row?.reactive ? html`<${State} kind=${live.status == "live" ? "good" : "warn"}>${live.status}<//>` : html`<${State} kind="off">asked every 5 s<//>`} <span class="muted">${Array.isArray(data) ? `${count(data.length)} rows` : ""}</span></p><${Trouble} error=${live.error ?? once.error} />${data && html`<${Json} value=${data.slice(0, 100)} />`}
     <h2>Plan</h2>${plan.data ? html`<${Json} value=${plan.data} />` : html`<${Trouble} error=${plan.error} />`}<p class="bar"><${Do} change danger onClick=${async () => { if (await act("logic.dropView", { name }, `View ${name} is gone`)) again?.(), onClose(); }}>Drop ${name}<//></p><//>`;
@@ -88,7 +88,7 @@ function List({ part }) {
   const { route } = useApp();
   const [operation, what, sample, send, columns] = LISTS[part];
   const [isNew, setNew] = useState(false);
-  const { data, error, again } = usePoll(() => asks(operation), 5000, [part]);
+  const { data, error, again } = usePoll(() => ask(operation), 5000, [part]);
   const rows = Array.isArray(data) ? data : [];
   if (error && !isRefused(error)) return html`<${Trouble} error=${error} family="logic" />`;
   return html`<div class="bar"><${Do} change primary onClick=${() => setNew(true)}>Define a ${what}<//>${error && part == "views" && html`<${ByName} path=${["logic", "views"]} what="a view" />`}</div><${Trouble} error=${error} /><div class="split"><div class="main">${rows.length ? html`<${Table} label=${part} rows=${rows} keyOf=${(row) => row.name ?? row.bucket} selected=${route[2]} onOpen=${part == "views" ? (row) => { setNew(false); go(["logic", "views", row.name]); } : undefined} columns=${columns.map(([title, cell, o]) => [title, (row) => cell(row, again), o])} />` : data && html`<${Empty} snippet=${pretty(sample)}>No ${what} yet.<//>`}</div>

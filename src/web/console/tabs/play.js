@@ -1,6 +1,6 @@
 // Playground: any operation, with its answer as it came.
 import {
-  Do, Editor, Json, State, Table, Trouble, app, STREAMS, asks, bytes, changes, copy, count, html, parse, pretty, seems, streamed, text, useApp, useEffect, useLayoutEffect, useRef, useState,
+  Do, Editor, Json, State, Table, Trouble, STREAMS, app, ask, asks, bytes, changes, copy, count, html, parse, pretty, seems, streamed, text, useApp, useEffect, useLayoutEffect, useRef, useState,
 } from "../ui.js";
 
 const SECRET = /^(password|secret|token|newPassword|currentPassword)$/;
@@ -15,7 +15,7 @@ function useNames() {
   useEffect(() => {
     asks("store.buckets").then((answer) => set((old) => ({ ...old, bucket: answer.names })), () => {});
     for (const [type, name, take] of [["store.listQueries", "query", (answer) => answer.queries.map((one) => one.name)], ["rules.getRules", "ruleId", (answer) => answer.rules.map((one) => one.id)], ["procedures.list", "procedure", (answer) => answer.procedures.map((one) => one.name)]])
-      if (seems("admin", type)) asks(type).then((answer) => set((old) => ({ ...old, [name]: take(answer) })), () => {});
+      if (seems("admin", type)) ask(type).then((answer) => set((old) => ({ ...old, [name]: take(answer) })), () => {});
   }, []);
   return names;
 }
@@ -94,7 +94,7 @@ export default function Play() {
   };
   const [schema, setSchema] = useState([]);
   const bucket = value?.bucket;
-  useEffect(() => { if (bucket && seems("admin", "store.getBucketSchema")) asks("store.getBucketSchema", { name: bucket }).then((answer) => setSchema(Object.keys(answer.config?.schema ?? {})), () => setSchema([])); }, [bucket]);
+  useEffect(() => { if (bucket && seems("admin", "store.getBucketSchema")) ask("store.getBucketSchema", { name: bucket }).then((answer) => setSchema(Object.keys(answer.config?.schema ?? {})), () => setSchema([])); }, [bucket]);
   const [offer, setOffer] = useState(null);
   const complete = (area) => setOffer({ at: 0, area, ...completions(source, area.selectionStart, [...fields, ...schema, ...Object.values(names).flat(), ...OPERATORS]) });
   const put = useRef();
