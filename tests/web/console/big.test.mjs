@@ -105,11 +105,11 @@ test("a quarter of a million rows: paged, to the end, the middle and the top, wi
   await page.locator("[role=grid]").evaluate((grid) => { grid.scrollTop = 0; });
   await right("the top again", (rows) => rows[0][0] == 0);
   // More of a filter than is saved: it says that it is cut.
-  await page.goto(`${server.http}/console/#/data/many?filter=${encodeURIComponent('{"n":{"$gte":100000}}')}`);
+  await page.goto(`${server.http}/console/#/data/many?filter=${encodeURIComponent('{"n":{"$lt":150000}}')}`);
   await shows(page, ".tab > header", "150,000 rows");
   await page.click("button:text-is('Export')");
   const lines = (await saved(page, ".drawer >> button:text-is('CSV')")).trimEnd().split("\r\n");
-  assert.deepEqual([lines.length, lines[1].split(",")[0], lines.at(-1).split(",")[0]], [50001, key(100000), key(149999)]);
+  assert.deepEqual([lines.length, lines[1].split(",")[0], lines.at(-1).split(",")[0]], [50001, key(0), key(49999)]);
   await shows(page, ".drawer", /cut:\s+50,000 records exported, and that is not all: the bound is 256 MiB and 50,000 records of a filter/);
   await page.goto(`${server.http}/console/#/data/many`);
   await shows(page, ".tab > header", "250,000 rows");

@@ -492,7 +492,7 @@ function Bucket({ bucket }) {
     <div class="split"><div class="main">${!broken && (total == 0 && first.data != null ? html`<${Empty} action=${Object.keys(filter).length ? html`<button type="button" onClick=${() => move({ filter: {} })}>Clear filter</button>` : null} snippet=${Object.keys(filter).length ? null : `await db.bucket(${JSON.stringify(bucket)}).insert({ … });`}>${Object.keys(filter).length ? "No record matches." : "No record yet."}<//>`
       : html`<${Grid} bucket=${bucket} keyField=${keyField} columns=${columns} types=${types} total=${total} rows=${rows} from=${start} onWindow=${onWindow} sort=${sort} onSort=${order} selected=${shown?.record?.[keyField]} widths=${widths} onWidth=${onWidth} picked=${picked} onPick=${pick} onOpen=${(record, field) => show({ record, field })} onDelete=${(record) => !locked && remove(record)} />`)}</div>
     ${shown?.record && html`<${Record} key=${text(shown.record[keyField])} bucket=${bucket} keyField=${keyField} schema=${fields} record=${shown.record} field=${shown.field} onClose=${() => show(null)} onDelete=${remove} />`}
-    ${shown?.isNew && html`<${New} bucket=${bucket} keyField=${keyField} schema=${fields} onClose=${() => show(null)} />`}
+    ${shown?.isNew && (schema.data || schema.error) && html`<${New} bucket=${bucket} keyField=${keyField} schema=${fields} onClose=${() => show(null)} />`}
     ${shown?.isSchema && html`<${Schema} bucket=${bucket} config=${schema.data?.config} error=${schema.error} again=${schema.again} onClose=${() => show(null)} />`}
     ${(shown?.isImport || shown?.isExport) && html`<${Transfer} bucket=${bucket} keyField=${keyField} schema=${fields} filter=${filter} sort=${sort} total=${total} isImport=${!!shown.isImport} onClose=${() => show(null)} />`}</div></div>`;
 }
