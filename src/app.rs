@@ -168,6 +168,18 @@ impl Effects {
         self.bytes.truncate(mark.bytes);
     }
 
+    /// Queues one message that is a buffer of its own, without a copy where
+    /// nothing was queued before it; returns its length in bytes.
+    pub fn send_whole(&mut self, conn: ConnId, text: &mut Vec<u8>, needs: CommitSeq) -> usize {
+        if !self.bytes.is_empty() {
+            return self.send(conn, text, None, b"", needs);
+        }
+        std::mem::swap(&mut self.bytes, text);
+        let end = self.bytes.len();
+        self.list.push(Effect::Send { conn, head: 0..end, body: None, tail: end..end, needs });
+        end
+    }
+
     /// Queues one message; returns its length in bytes.
     pub fn send(
         &mut self,

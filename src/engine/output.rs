@@ -62,6 +62,19 @@ impl Engine {
         conn.note_queued(payload + frame_header_len(payload), self.now.mono);
     }
 
+    /// Queues a message that is a buffer of its own; what is left there is to be
+    /// written over.
+    pub(in crate::engine) fn send_whole(
+        &mut self,
+        id: ConnId,
+        text: &mut Vec<u8>,
+        needs: CommitSeq,
+    ) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let payload = self.effects.send_whole(id, text, needs);
+        conn.note_queued(payload + frame_header_len(payload), self.now.mono);
+    }
+
     /// Queues a pushed result, unless the connection takes none; whether it was
     /// queued. One look at the connection: this is what a push to thousands
     /// consists of.

@@ -203,8 +203,11 @@ impl Engine {
                     return Outcome::Pending;
                 }
                 self.figures.count_outcome(operation, None);
-                let response = reply.finish();
-                self.send_response(conn, &response, None, needs);
+                let mut response = reply.finish();
+                match self.is_call(conn) {
+                    true => self.send_response(conn, &response, None, needs),
+                    false => self.send_whole(conn, &mut response, needs),
+                }
                 self.current.scratch = response;
             }
             Ok(Ok(Outcome::Pending)) => {

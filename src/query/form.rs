@@ -1,6 +1,7 @@
 //! How a view keeps its result, one way per form of query, and when it gives
 //! up and evaluates afresh.
 
+use super::digest::{Digest, write_set};
 use super::groups::GroupsForm;
 use super::list::{List, ListChange, Op, Window, write_keys, write_list};
 use super::order::{Columns, SortKey, SortSpec};
@@ -64,10 +65,10 @@ pub(crate) enum Form {
     /// Rows in candidate order.
     Rows(List<u64>),
     Sorted(Box<Sorted>),
-    /// All matching rows as a set. Keeps nothing: a change says by itself what
-    /// enters, leaves and looks different. Serves subscribers that do not ask
-    /// for positions.
-    Set,
+    /// All matching rows as a set. Keeps none of them: a change says by itself
+    /// what enters, leaves and looks different. Serves subscribers that do not
+    /// ask for positions. `None`: nobody was sent the whole.
+    Set(Option<Digest>),
     Rerun(Fallback, Evaluated),
 }
 
@@ -92,7 +93,7 @@ impl Form {
                 let members = plan.members(bucket);
                 Form::Groups(Box::new(GroupsForm::new(by, measure, members, &plan.projection)))
             }
-            (None, None) if as_set && plan.is_plain() => Form::Set,
+            (None, None) if as_set && plan.is_plain() => Form::Set(None),
             (None, None) => {
                 let members = plan.members(bucket).count();
                 let first = first_rows(plan, bucket, plan.window.held());
@@ -155,7 +156,13 @@ impl Form {
                 }
                 listed(sorted.apply(plan, sort, bucket, (changes, spans)))
             }
-            Form::Set => listed(ListChange::of_set(changes, &plan.projection).map(whole)),
+            Form::Set(digest) => {
+                let change = ListChange::of_set(changes, &plan.projection);
+                if let (Some(digest), Some(change)) = (digest, &change) {
+                    digest.follow(change, &plan.projection);
+                }
+                listed(change.map(whole))
+            }
             Form::Rerun(Fallback::MixedColumn, _) if plan.is_ordered(bucket) => {
                 return Err(Rebuild);
             }
@@ -176,7 +183,7 @@ impl Form {
             Form::Groups(form) => Box::new(form.window().cloned()),
             Form::Rows(list) => Box::new(list.window().cloned()),
             Form::Sorted(sorted) => Box::new(sorted.list.window().cloned()),
-            Form::Set => {
+            Form::Set(_) => {
                 Box::new(plan.members(bucket).map(|member| Piece::Row(member.row.clone())))
             }
             Form::Rerun(_, Evaluated::List(pieces)) => Box::new(pieces.iter().cloned()),
@@ -191,9 +198,10 @@ impl Form {
             Form::Sorted(sorted) => Box::new(sorted.list.span(span)),
             Form::Rerun(_, Evaluated::List(pieces)) => Box::new(span_of(pieces, span).iter()),
             // Nobody looks at these through a window.
-            Form::Set | Form::Groups(_) | Form::Value(_) | Form::Rerun(_, Evaluated::Value(_)) => {
-                Box::new(std::iter::empty())
-            }
+            Form::Set(_)
+            | Form::Groups(_)
+            | Form::Value(_)
+            | Form::Rerun(_, Evaluated::Value(_)) => Box::new(std::iter::empty()),
         }
     }
 
@@ -223,17 +231,7 @@ impl Form {
                 write_list(sorted.list.window(), projection, out);
             }
             Form::Rerun(_, Evaluated::List(pieces)) => write_list(pieces.iter(), projection, out),
-            Form::Set => {
-                let start = out.len();
-                for member in plan.members(bucket) {
-                    if out.len() > projection.text_bytes {
-                        break;
-                    }
-                    out.push(if out.len() == start { b'[' } else { b',' });
-                    projection.write_row(member.row, out);
-                }
-                out.extend_from_slice(if out.len() == start { b"[]" } else { b"]" });
-            }
+            Form::Set(_) => drop(write_set(plan, bucket, out)),
             Form::Value(_) | Form::Rerun(_, Evaluated::Value(_)) => {
                 if let Some(Some(value)) = self.value() {
                     write_number(out, value);
@@ -262,7 +260,7 @@ impl Form {
             Form::Groups(form) => form.memory(),
             Form::Rows(list) => list.memory(),
             Form::Sorted(sorted) => sorted.list.memory(),
-            Form::Set => 0,
+            Form::Set(_) => 0,
             Form::Rerun(_, Evaluated::Value(_)) => 0,
             Form::Rerun(_, Evaluated::List(pieces)) => pieces.len() * size_of::<Piece>(),
         }
@@ -275,7 +273,7 @@ impl Form {
             Form::Rows(list) => Some(list.rows()),
             Form::Sorted(sorted) => Some(sorted.list.rows()),
             Form::Rerun(_, Evaluated::List(pieces)) => Some(pieces.len()),
-            Form::Set | Form::Value(_) | Form::Rerun(_, Evaluated::Value(_)) => None,
+            Form::Set(_) | Form::Value(_) | Form::Rerun(_, Evaluated::Value(_)) => None,
         }
     }
 
@@ -285,7 +283,7 @@ impl Form {
             Form::Groups(form) => Some(form.text_len()),
             Form::Rows(list) => Some(list.text_len()),
             Form::Sorted(sorted) => Some(sorted.list.text_len()),
-            Form::Set | Form::Value(_) | Form::Rerun(..) => None,
+            Form::Set(_) | Form::Value(_) | Form::Rerun(..) => None,
         }
     }
 
@@ -297,7 +295,7 @@ impl Form {
             Form::Rows(list) if list.is_complete() => "orderedList",
             Form::Sorted(sorted) if sorted.list.is_complete() => "orderedList",
             Form::Rows(_) | Form::Sorted(_) => "orderedPrefix",
-            Form::Set => "none",
+            Form::Set(_) => "none",
             Form::Rerun(..) => "rerun",
         }
     }

@@ -147,6 +147,13 @@ impl Live {
         }
     }
 
+    /// The same for the first time; see [`View::write_first_state`].
+    pub fn write_first_state(&mut self, store: &Store, value_name: &str, out: &mut Vec<u8>) {
+        if let (Some(bucket), Live::Declared(view)) = (self.bucket(store), &mut *self) {
+            view.write_first_state(bucket, value_name, out);
+        }
+    }
+
     /// What follows `"seq":n,` in a reset; of what a window shows.
     pub fn reset_text(&mut self, store: &Store, window: Option<Span>) -> Option<Arc<[u8]>> {
         let bucket = self.bucket(store)?;

@@ -26,6 +26,7 @@ mod ad_hoc;
 mod costly;
 mod definition;
 mod derived;
+mod digest;
 mod entry;
 mod explain;
 mod form;

@@ -57,12 +57,13 @@ impl Projection {
     /// Appends the identity of an element: for a row the value of the key.
     pub fn write_key(&self, piece: &Piece, out: &mut Vec<u8>) {
         match piece {
-            Piece::Row(row) => {
-                let key = row.field(&self.key_field).unwrap_or(Raw::NULL);
-                write_value(row, key, out);
-            }
+            Piece::Row(row) => self.write_key_of(row, out),
             Piece::Group(group) => out.extend_from_slice(group.identity.as_bytes()),
         }
+    }
+
+    pub fn write_key_of(&self, row: &Row, out: &mut Vec<u8>) {
+        write_value(row, row.field(&self.key_field).unwrap_or(Raw::NULL), out);
     }
 
     /// Appends the element as clients see it.

@@ -112,7 +112,7 @@ impl View {
     fn is_told_by_row(&self) -> bool {
         let plan = &self.plan;
         let is_whole = plan.window.offset == 0 && plan.window.limit.is_none();
-        is_whole && matches!(self.form(), Form::Rows(_) | Form::Sorted(_) | Form::Set)
+        is_whole && matches!(self.form(), Form::Rows(_) | Form::Sorted(_) | Form::Set(_))
     }
 
     fn count_rows(&self, bucket: &Bucket, most: usize) -> usize {

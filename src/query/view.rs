@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::definition::Definition;
+use super::digest::write_set;
 use super::form::{Effect, Fallback, Form, Rebuild, difference};
 use super::list::{ListChange, patch};
 use super::params::Params;
@@ -235,7 +236,7 @@ impl View {
     /// Counts a subscriber.
     pub fn join(&mut self, bucket: &Bucket, want: Want) {
         self.wanted.join(want);
-        if want != (Want::Delta { positions: false }) && matches!(self.form, Form::Set) {
+        if want != (Want::Delta { positions: false }) && matches!(self.form, Form::Set(_)) {
             self.form = Form::build(&self.plan, bucket, false);
         }
     }
@@ -285,6 +286,18 @@ impl View {
         }
     }
 
+    /// The same for the first time that somebody is told: a set remembers what
+    /// that was.
+    pub fn write_first_state(&mut self, bucket: &Bucket, value_name: &str, out: &mut Vec<u8>) {
+        if !matches!(self.form, Form::Set(None)) || self.body.is_some() {
+            return self.write_state(bucket, value_name, out);
+        }
+        out.extend_from_slice(b"\"keys\":");
+        self.form.write_keys(&self.plan, bucket, out);
+        out.extend_from_slice(b",\"data\":");
+        self.form = Form::Set(write_set(&self.plan, bucket, out));
+    }
+
     /// What follows `"seq":n,` in a reset.
     pub fn reset_text(&mut self, bucket: &Bucket) -> Arc<[u8]> {
         let mut out = b"\"reset\":true,".to_vec();
@@ -327,22 +340,12 @@ impl View {
         let upkeep = &self.plan.budget;
         let plan = Plan::new(bucket, &self.definition, &self.params, read_filter, upkeep);
         let before = self.snapshot(bucket);
-        let was_set = matches!(self.form, Form::Set);
         // What the new definition does not allow stays as it was.
         if let Ok(mut plan) = plan {
             plan.projection.text_bytes = limits.text_bytes;
             self.plan = plan;
         }
-        self.form = Form::build(&self.plan, bucket, was_set);
-        self.stats.reruns += 1;
-        let effect = match before {
-            Some(before) => {
-                let after = self.snapshot(bucket).unwrap_or(Evaluated::Value(None));
-                difference(before, &after, &self.plan.projection)
-            }
-            // A set does not know what it was.
-            None => Effect::Reset(None),
-        };
+        let effect = self.build_anew(bucket, before);
         let changed = self.publish(bucket, effect);
         if limits.check {
             self.check(bucket);
@@ -364,7 +367,7 @@ impl View {
     /// The result as it is kept; `None` if it is not kept.
     fn snapshot(&self, bucket: &Bucket) -> Option<Evaluated> {
         match &self.form {
-            Form::Set => None,
+            Form::Set(_) => None,
             form => Some(match form.value() {
                 Some(value) => Evaluated::Value(value),
                 None => Evaluated::List(form.pieces(&self.plan, bucket).collect()),
@@ -374,9 +377,29 @@ impl View {
 
     /// Builds the state from the records and compares the results.
     fn rebuild(&mut self, bucket: &Bucket) -> Effect {
-        self.stats.reruns += 1;
         let before = self.snapshot(bucket);
-        self.form = Form::build(&self.plan, bucket, matches!(self.form, Form::Set));
+        self.build_anew(bucket, before)
+    }
+
+    /// Builds the state from the records, and compares the result with what it
+    /// was.
+    fn build_anew(&mut self, bucket: &Bucket, before: Option<Evaluated>) -> Effect {
+        self.stats.reruns += 1;
+        let digest = match &self.form {
+            Form::Set(before) => {
+                Some(before.as_ref().map(|it| (it.renewed(&self.plan, bucket), it)))
+            }
+            _ => None,
+        };
+        if let Some(digest) = digest {
+            let is_same = digest.as_ref().is_some_and(|(after, before)| after.is_same(before));
+            self.form = match Form::build(&self.plan, bucket, true) {
+                Form::Set(_) => Form::Set(digest.map(|(after, _)| after)),
+                other => other,
+            };
+            return if is_same { Effect::Unchanged } else { Effect::Reset(None) };
+        }
+        self.form = Form::build(&self.plan, bucket, false);
         match (before, self.snapshot(bucket)) {
             (Some(before), Some(after)) => difference(before, &after, &self.plan.projection),
             _ => Effect::Reset(None),
@@ -385,7 +408,7 @@ impl View {
 
     /// From now on the view is evaluated afresh at every change.
     pub fn give_up(&mut self, bucket: &Bucket, reason: Fallback) {
-        if matches!(self.form, Form::Rerun(..) | Form::Set) {
+        if matches!(self.form, Form::Rerun(..) | Form::Set(_)) {
             return;
         }
         log::warn!("a view is evaluated afresh at every change from now on: {}", reason.as_str());
@@ -403,7 +426,7 @@ impl View {
             let old = changed.previous.as_ref().and_then(Option::as_ref);
             let body = match (&effect, old) {
                 (Effect::List(change, _), Some(old))
-                    if !matches!(self.form, Form::Set)
+                    if !matches!(self.form, Form::Set(_))
                         && old.len() <= self.plan.projection.text_bytes =>
                 {
                     let mut text = Vec::with_capacity(old.len() + 256);
@@ -476,6 +499,9 @@ impl View {
         let mut expected = Vec::new();
         let fresh = Form::Rerun(Fallback::Inconsistent, free.evaluate(bucket));
         fresh.write(&free, bucket, &mut expected);
+        if let Form::Set(Some(digest)) = &self.form {
+            assert!(digest.is_same(&digest.renewed(&free, bucket)), "the digest of a set");
+        }
         let show = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
         assert_eq!(show(&kept), show(&expected), "a maintained result ({})", self.describe());
         if let Some(body) = &self.body {

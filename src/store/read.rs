@@ -60,6 +60,8 @@ pub struct Selection<'b> {
     walk: Walk,
     /// Records that are over are among them.
     all: bool,
+    /// The filter asks for nothing but the value that the index has them for.
+    is_exact: bool,
     /// Records looked at so far.
     looked_at: usize,
 }
@@ -277,7 +279,10 @@ impl Bucket {
             }
             _ => Walk::List(slots.into_iter()),
         };
-        (access, Selection { bucket: self, filter, budget, walk, all: false, looked_at: 0 })
+        let is_exact = matches!(access, Access::Index(..))
+            && filter.is_some_and(|filter| filter.conditions() == 1 && !filter.is_narrowed());
+        let all = false;
+        (access, Selection { bucket: self, filter, budget, walk, all, is_exact, looked_at: 0 })
     }
 
     /// The records that match, with their places, in table order whatever index
@@ -350,13 +355,29 @@ impl<'b> Selection<'b> {
             if !self.all && self.bucket.is_over(row) {
                 continue;
             }
-            if self.filter.is_none_or(|filter| filter.matches(row, self.budget)) {
+            if self.holds(row) {
                 if matches!(self.walk, Walk::Table(_)) {
                     self.budget.note_found();
                 }
                 return Some((slot, row));
             }
         }
+    }
+}
+
+impl<'b> Selection<'b> {
+    /// Whether a candidate matches. What an index has decided is not decided
+    /// again, and costs the same.
+    fn holds(&self, row: &Row) -> bool {
+        match self.is_exact {
+            true => self.budget.spend(1).is_ok(),
+            false => self.filter.is_none_or(|filter| filter.matches(row, self.budget)),
+        }
+    }
+
+    /// The records alone: nobody looks for their places.
+    pub fn rows(mut self) -> impl Iterator<Item = &'b Row> {
+        std::iter::from_fn(move || self.step().map(|(_, row)| row))
     }
 }
 

@@ -197,7 +197,7 @@ impl Engine {
                     out.push(b',');
                     match mode {
                         Mode::Window(span) => view.write_window(span, out),
-                        _ => view.write_state(&self.store, "data", out),
+                        _ => view.write_first_state(&self.store, "data", out),
                     }
                 }
             }

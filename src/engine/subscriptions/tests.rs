@@ -1,5 +1,7 @@
 //! Subscriptions through the whole engine, over simulated time.
 
+mod unchanged;
+
 use crate::app::{App as _, ConnId};
 use crate::engine::EngineOptions;
 use crate::engine::tests::Rig;

@@ -303,7 +303,7 @@ impl<'c> QueryBucket<'c> {
     ) -> Result<Option<f64>, OpError> {
         let bucket = self.all_of_it();
         let filter = self.filter_or_seen(filter)?;
-        let rows = bucket.select(filter.as_ref(), self.budget).map(|(_, row)| row);
+        let rows = bucket.select(filter.as_ref(), self.budget).rows();
         Ok(function.over(rows, &bucket.layout().field(field)))
     }
 

@@ -59,8 +59,8 @@ impl Reading<'_> {
     ) -> Result<(), OpError> {
         let read = self.read_rule(request)?;
         let (bucket, filter) = filtered(self.store, &read, request)?;
-        let rows = bucket.select(Some(&filter), self.budget);
-        Ok(write_rows(out, rows.map(|(_, row)| row), self.budget)?)
+        let rows = bucket.select(Some(&filter), self.budget).rows();
+        Ok(write_rows(out, rows, self.budget)?)
     }
 
     pub(in crate::engine::ops) fn store_find_one(
@@ -70,9 +70,9 @@ impl Reading<'_> {
     ) -> Result<(), OpError> {
         let read = self.read_rule(request)?;
         let (bucket, filter) = filtered(self.store, &read, request)?;
-        let first = bucket.select(Some(&filter), self.budget).next();
+        let first = bucket.select(Some(&filter), self.budget).rows().next();
         self.budget.check()?;
-        write_row(out, first.map(|(_, row)| row));
+        write_row(out, first);
         Ok(())
     }
 
@@ -179,7 +179,7 @@ fn count(
     let bucket = store.require(&name)?;
     let filter = narrowed(bucket, filter, read)?;
     let count = match filter.filter(|filter| !filter.is_empty()) {
-        Some(filter) => bucket.select(Some(&filter), budget).count(),
+        Some(filter) => bucket.select(Some(&filter), budget).rows().count(),
         None => bucket.visible_len(budget),
     };
     budget.check()?;
@@ -264,7 +264,7 @@ fn aggregate(
     let bucket = store.require(&name)?;
     let filter = narrowed(bucket, filter, read)?;
     let field = bucket.layout().field(&field);
-    let rows = bucket.select(filter.as_ref(), budget).map(|(_, row)| row);
+    let rows = bucket.select(filter.as_ref(), budget).rows();
     let rows = rows.take_while(|row| budget.spend_text(row.look_at(&field).1).is_ok());
     let number = function.over(rows, &field);
     budget.check()?;
