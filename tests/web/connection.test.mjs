@@ -338,3 +338,92 @@ test("stale is who waits for an answer when the time has passed, each time anew"
   await db.close();
   await server.end();
 });
+
+test("1011: the subscription that breaks the connection twice is found among many, and not asked for again", async () => {
+  let poisoned = 0;
+  const rows = (n) => ({ subscriptionId: `s${n}`, mode: "delta", shape: "rows", seq: 0, key: "id", keys: [1], data: [{ id: 1 }] });
+  const server = await script((message, peer) => {
+    if (message.type == "session.open") return peer.answer(message, { ...none, features: ["many"] });
+    const list = message.subscriptions ?? [message];
+    if (list.some((one) => one.query == "poison" || one.pattern == "poison.*")) return poisoned++, peer.close(1011, "internal_error");
+    if (message.subscriptions) return peer.answer(message, { results: list.map((_, i) => rows(i)) });
+    peer.answer(message, message.pattern ? { subscriptionId: "e" } : rows(message.id));
+  });
+  const db = connect(server.url, { WebSocket, ...fast });
+  const errors = [];
+  db.on("error", ({ code, operation }) => errors.push([code, operation]));
+  const [bad, ...good] = ["poison", "a", "b"].map((query) => db.live(query));
+  for (const live of [bad, ...good]) live.subscribe(() => {});
+  await until("found", () => bad.error?.code == "INTERNAL_ERROR" && db.status == "online");
+  await until("the others", () => good.every((live) => live.status == "live"));
+  assert.deepEqual([poisoned, server.peers.length], [2, 3]);
+  // A break does not bring it back; a person does.
+  server.peers[2].close(1012);
+  await until("back", () => db.status == "online" && good.every((live) => live.status == "live"));
+  await db.bucket("b").count();
+  assert.equal(poisoned, 2);
+  bad.retry();
+  await until("asked again, and again refused", () => poisoned == 4 && db.status == "online");
+  db.events("poison.*", () => {});
+  await until("an event", () => errors.length == 1 && db.status == "online");
+  await db.bucket("b").count();
+  assert.deepEqual([poisoned, errors], [6, [["INTERNAL_ERROR", "rules.subscribe"]]]);
+  await db.close();
+  await server.end();
+});
+
+test("the first burst asks for many at once, before the server has said what it has", async () => {
+  for (const hasMany of [true, false]) {
+    const heard = [];
+    let open;
+    const server = await script((message, peer) => {
+      heard.push(message.type);
+      const rows = { subscriptionId: `s${message.id}`, mode: "delta", shape: "rows", seq: 0, key: "id", keys: [1], data: [{ id: 1 }] };
+      if (message.type == "session.open") open = () => peer.answer(message, { ...none, features: ["many"] });
+      else if (message.type != "store.subscribeMany") peer.answer(message, rows);
+      else if (hasMany) peer.answer(message, { results: message.subscriptions.map((_, i) => ({ ...rows, subscriptionId: `m${i}` })) });
+      else peer.fail(message, "UNKNOWN_OPERATION");
+    });
+    const db = connect(server.url, { WebSocket, ...fast });
+    const lives = ["a", "b"].map((query) => db.live(query));
+    await Promise.all(lives.map((live) => live.loaded()));
+    assert.deepEqual(heard, ["session.open", "store.subscribeMany", ...(hasMany ? [] : ["store.subscribe", "store.subscribe"])]);
+    open();
+    await db.ready;
+    await db.close();
+    await server.end();
+  }
+});
+
+test("events that are refused are told of, and asked for again; so are those that end with a login", async () => {
+  const asked = [];
+  const server = await script((message, peer) => {
+    if (message.type == "session.open") return peer.answer(message, none);
+    if (message.type == "auth.login") return peer.answer(message, { userId: message.token, roles: [] });
+    if (message.type == "auth.logout") {
+      peer.answer(message, {});
+      return peer.send({ type: "system", event: "subscription_cancelled", subscriptionId: "e", reason: "Authentication required" });
+    }
+    asked.push(message.type);
+    if (asked.length == 1) return peer.fail(message, "RATE_LIMITED", "Rate limit exceeded", { retryAfterMs: 20 });
+    peer.answer(message, { subscriptionId: "e" });
+  });
+  const db = connect(server.url, { WebSocket, ...fast, auth: { token: "ada" } });
+  const errors = [], heard = [];
+  db.on("error", (error) => errors.push(error.code));
+  db.events("a.*", (event) => heard.push(event), (lost) => heard.push(lost));
+  const event = (data) => server.peers[0].send({ type: "push", channel: "event", subscriptionId: "e", data: { event: data, topic: "a.b" } });
+  await until("asked again", () => asked.length == 2);
+  event(1);
+  await until("heard", () => heard.length == 1);
+  await db.logout();
+  await until("ended", () => errors.length == 2);
+  await db.login({ token: "ada" });
+  await until("once more", () => asked.length == 3);
+  await until("told that something is missing", () => heard.length == 2);
+  event(2);
+  await until("heard", () => heard.length == 3);
+  assert.deepEqual([errors, heard], [["RATE_LIMITED", "subscription_cancelled"], [1, null, 2]]);
+  await db.close();
+  await server.end();
+});

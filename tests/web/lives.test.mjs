@@ -12,6 +12,7 @@ const push = (peer, data, more) => peer.send({ type: "push", channel: "subscript
 const serving = (features, on) => script((message, peer, n) => {
   if (message.type == "session.open") return peer.answer(message, { ...opened, features });
   if (message.type == "session.sync") return peer.answer(message, { commit: 0, complete: false });
+  if (message.type == "store.subscribeMany" && !features.includes("many")) return peer.fail(message, "UNKNOWN_OPERATION");
   return on(message, peer, n);
 });
 
@@ -231,5 +232,68 @@ test("a deep-equal row stays the same object over resets, whatever the order of 
   await until("one more", () => view.data.length == 3);
   assert.deepEqual([view.data[0] == before[0], view.data[1] == before[1]], [true, true]);
   await db.close();
+  await server.end();
+});
+
+test("reached: a commit that changes nothing of the Live is asked after, also behind a question that is under way", async () => {
+  const syncs = [];
+  const server = await script((message, peer) => {
+    if (message.type == "session.open") return peer.answer(message, { ...opened, features: [] });
+    if (message.type == "session.sync") return syncs.push((commit) => peer.answer(message, { commit, complete: true }));
+    // Over a bucket that is not stored no answer has a number.
+    peer.answer(message, rows([1], { subscriptionId: message.bucket }), message.bucket == "b" ? { commit: 1 } : {});
+  });
+  const db = connect(server.url, { WebSocket, ...fast });
+  const [live, volatile] = ["b", "c"].map((bucket) => db.bucket(bucket).live());
+  for (const one of [live, volatile]) one.subscribe(() => {});
+  await Promise.all([live.loaded(), volatile.loaded(), db.ready]);
+  await live.reached(1);
+  const both = [live.reached(2), live.reached(3), volatile.reached(3)];
+  await until("asked", () => syncs.length == 1);
+  syncs[0](2);
+  await both[0];
+  await until("asked again", () => syncs.length == 2);
+  syncs[1](3);
+  await Promise.all(both);
+  assert.deepEqual([live.commit, syncs.length], [3, 2]);
+  await db.close();
+  await server.end();
+});
+
+test("what a server has read goes on where it was: its window, and the keys where they are wanted", async () => {
+  const asked = [];
+  const server = await serving(["resume", "window"], (message, peer) => {
+    asked.push(message);
+    if (message.type == "store.live") peer.answer(message, rows([3, 4], { window: message.window, total: 9, resume: { token: "t", commit: 5, keys: true } }), { commit: 5 });
+  });
+  const first = connect(server.url, { WebSocket, ...fast });
+  await first.bucket("b").live().move({ offset: 2, limit: 2 });
+  const hydrate = JSON.parse(JSON.stringify(first.snapshot()));
+  await first.close();
+  const db = connect(server.url, { WebSocket, ...fast, hydrate });
+  const live = db.bucket("b").live();
+  assert.deepEqual([live.status, live.window, ids(live)], ["stale", { offset: 2, limit: 2 }, [3, 4]]);
+  await live.loaded();
+  assert.deepEqual([asked.at(-1).window, asked.at(-1).resume], [{ offset: 2, limit: 2 }, { token: "t", commit: 5, keys: [3, 4] }]);
+  await db.close();
+  await server.end();
+});
+
+test("a stored queue that is closed keeps its changes, and reports nothing of them", async () => {
+  const kept = new Map();
+  const queue = {
+    load: async (session) => ({ session, counter: 0, writes: [] }), put: async (w, wasSent) => { kept.set(w.n, wasSent); },
+    delete: (n) => kept.delete(n), session() {}, adopt: async () => {}, close() {},
+  };
+  const server = await serving(["once"], () => {});
+  const db = connect(server.url, { WebSocket, ...fast, queue });
+  const told = [];
+  db.on("write", (write) => told.push(write));
+  await db.ready;
+  const all = Promise.allSettled(Array.from({ length: 33 }, (_, n) => db.bucket("b").insert({ n })));
+  await until("sent", () => db.pending().filter((one) => one.sent).length == 32);
+  await db.close();
+  assert.deepEqual((await all).map((one) => one.reason.code), [...Array(32).fill("UNKNOWN_OUTCOME"), "CLOSED"]);
+  assert.deepEqual([told, kept.size], [[], 33]);
   await server.end();
 });

@@ -193,7 +193,7 @@ export interface PendingWrite {
   readonly fields: object;
   /** It may have reached the server. */
   readonly sent: boolean;
-  /** Made by another user than the one who is logged in; waits for him. */
+  /** Made by another user than the one who is logged in, and waits for him; or for whoever logs in next, where a login is missing. */
   readonly parked: boolean;
 }
 

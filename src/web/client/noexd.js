@@ -43,6 +43,9 @@ const fault = (code, operation, text, details) => new NoexdError(code, text ?? T
 const CLOSED = 0, IDLE = 1, WAITING = 2, CONNECTING = 3, WELCOMED = 4, SIGNED = 5, ONLINE = 6;
 const STATUS = ["closed", "idle", "waiting", "connecting", "connecting", "connecting", "online"];
 
+/** What is known of `session.sync`: under way, to be asked once more behind that, after the next push. */
+const ASKED = 1, AGAIN = 2, OWED = 3;
+
 const FAMILIES = "store rules auth identity access procedures logic audit server".split(" ");
 
 /** The operations of a bucket with their arguments; `*` has the fields in it. */
@@ -177,10 +180,14 @@ export function connect(url, given = {}) {
   /** Live queries by their question, topics by pattern, what hears pushes by subscription, requests by id. */
   const lives = new Map(), topics = new Map(), subs = new Map(), unanswered = new Map();
   const handlers = new Set();
-  const watchdog = alarm(), reconnect = alarm(), refresh = alarm(), hidden = alarm();
-  let level = IDLE, reason, user = null, socket, epoch, features = [], isOnce, isSyncing;
+  const watchdog = alarm(), reconnect = alarm(), refresh = alarm(), expiry = alarm(), hidden = alarm();
+  let level = IDLE, reason, user = null, socket, epoch, features, isOnce, syncing;
+  /** A login failed or is over, so that nobody knows whose the changes are; how many logins succeeded, and how many are under way. */
+  let isLost, logins = 0, moves = 0;
+  /** Whose session the connection has, and whether it is being opened. */
+  let bound, isOpening;
   let lastId = 0, attempt = 0, full = 0, bugs = [], onlineSince, heard, hastened = 0, heartbeatMs, lastPing;
-  let retryAfter, revoked, staleTimer, isReady, notReady;
+  let retryAfter, revoked, staleTimer, isReady, notReady, skew = 0;
   const ready = new Promise((...both) => { [isReady, notReady] = both; });
   ready.catch(() => {});
 
@@ -211,14 +218,16 @@ export function connect(url, given = {}) {
   const queue = new Set();
   /** Of those with a number: how many there are, and what they take. */
   let numbered = 0, bytes = 0;
-  let session = newId(), isKnown = false, counter = 0;
+  /** One id, which is another session for each user; those of whom the server knows it. */
+  const known = new Set();
+  let session = newId(), counter = 0;
   const enqueue = (w) => {
     queue.add(w);
     if (w.n) numbered++, (bytes += w.size);
   };
   let restoring = store?.load(session).then((old) => {
-    ({ session, isKnown } = old);
-    for (const w of old.writes) enqueue(w), (counter = w.n);
+    ({ session, counter } = old);
+    for (const w of old.writes) enqueue(w), w.sent && known.add(w.user);
   }).catch(report).then(() => { restoring = undefined; });
 
   const unknown = (w) => fault("UNKNOWN_OUTCOME", w.type);
@@ -230,9 +239,9 @@ export function connect(url, given = {}) {
     socket.send(JSON.stringify({ once: isRepeated(w) || undefined, ...w.fields, id: w.id, type: w.type }));
   };
 
-  /** On this connection or not at all. */
-  const send = (type, fields, done = () => {}) => {
-    if (level >= WELCOMED) transmit({ type, fields, done });
+  /** On this connection or not at all; `of`: the subscriptions that are asked for. */
+  const send = (type, fields, done = () => {}, of) => {
+    if (level >= WELCOMED) transmit({ type, fields, done, of });
     else done(fault("OFFLINE", type));
   };
   const ask = (type, fields) =>
@@ -253,7 +262,7 @@ export function connect(url, given = {}) {
         : !isRead && level == WAITING && "OFFLINE";
       if (refusal) throw fault(refusal, type);
       wake();
-      const w = { n: isQueued && ++counter, type, fields, size, isRead, once: o.once != false, user: userId(), optimistic: o.optimistic };
+      const w = { n: isQueued && ++counter, type, fields, size, isRead, once: o.once != false, user: user || level == ONLINE ? userId() : undefined, optimistic: o.optimistic };
       const abort = () => cut("ABORTED");
       w.end = (why, value, message) => {
         clearTimeout(timer);
@@ -282,19 +291,26 @@ export function connect(url, given = {}) {
     store.put(w, isSent).then(() => ((w.stored = isSent ? 2 : 1), pump()), (why) => finish(w, why));
   };
 
-  const userId = () => (user ? user.userId : level == ONLINE ? null : undefined);
+  /** Whose changes are made now: of nobody, or of who will log in. */
+  const userId = () => (user ? user.userId : isLost ? undefined : null);
 
+  /** Sends what may be sent: changes under the session of who made them, at most 32, and none whose number is too far from the oldest. */
   const pump = () => {
     if (level < ONLINE) return;
-    let out = 0, isBlocked;
+    const me = userId();
+    let out = 0, oldest, isBlocked;
     for (const w of unanswered.values()) out += !!w.n;
     for (const w of queue) {
+      if (w.n) {
+        if (w.user === undefined) w.user = me;
+        w.parked = me === undefined || w.user !== me;
+        if (w.parked || moves || bound !== me) continue;
+        oldest ??= w.n;
+      }
       if (w.id) continue;
       if (w.n) {
-        if (w.user === undefined) w.user = userId();
-        w.parked = w.user !== userId();
         if (w.isHeld) out = 32;
-        if (w.parked || out++ >= 32) continue;
+        if (out++ >= 32 || w.n - oldest > 63) continue;
         if (w.stored == 1) keep(w, true);
         isBlocked ||= w.stored < 2;
         if (isBlocked) continue;
@@ -312,6 +328,8 @@ export function connect(url, given = {}) {
     unanswered.delete(w.id);
     w.id = 0;
     if (w.done) return w.done(why, value, message);
+    // The login was over before the change came: it waits for the next one.
+    if (w.n && isLost && why?.code == "UNAUTHORIZED") return;
     if (why?.code == "UNAVAILABLE" && !w.isRead) {
       if (isRepeated(w)) {
         w.isHeld = true;
@@ -331,7 +349,8 @@ export function connect(url, given = {}) {
   /** The end of a promise: the change itself may go on. */
   const settle = (w, why, value, message) => {
     w.end?.(why, value, message);
-    if (w.n) tell("write", { n: w.n, type: w.type, state: why ? "rejected" : "done", error: why });
+    // What is stored when the client is closed will be sent by another one.
+    if (w.n && (level || !store)) tell("write", { n: w.n, type: w.type, state: why ? "rejected" : "done", error: why });
     if (!w.optimistic) return;
     Object.assign(w, { isOver: true, why, commit: message?.commit, epoch });
     const settleAll = () => lives.forEach((it) => it.settle());
@@ -348,7 +367,7 @@ export function connect(url, given = {}) {
   const renew = () => {
     giveUp();
     session = newId();
-    isKnown = false;
+    known.clear();
     counter = 0;
     store?.session(session);
     for (const w of queue) if (w.n) (w.n = ++counter), keep(w);
@@ -368,14 +387,17 @@ export function connect(url, given = {}) {
     }
   };
 
-  /** Asks how far the pushes have come, for layers on Lives that nothing changes. */
+  /** Asks how far the pushes have come, for who waits at a Live that nothing changes. */
   const sync = () => {
-    if (isSyncing) return;
-    isSyncing = 1;
+    if (syncing == ASKED) syncing = AGAIN;
+    if (syncing) return;
+    syncing = ASKED;
     send("session.sync", {}, (why, answer) => {
+      const isAgain = answer && syncing == AGAIN;
       // What is owed comes with a push, after which it is asked again.
-      isSyncing = answer && !answer.complete ? 2 : 0;
+      syncing = answer && !answer.complete ? OWED : 0;
       if (answer?.complete) lives.forEach((it) => it.bookmark(answer.commit));
+      if (isAgain) sync();
     });
   };
 
@@ -390,7 +412,8 @@ export function connect(url, given = {}) {
 
   const open = () => {
     become(CONNECTING);
-    heartbeatMs = lastPing = undefined;
+    heartbeatMs = lastPing = bound = isOpening = undefined;
+    moves = 0;
     const mine = (socket = new Socket(address));
     mine.onmessage = (event) => mine == socket && received(event.data);
     mine.onclose = (event) => mine == socket && closed(event.code, event.reason);
@@ -409,7 +432,7 @@ export function connect(url, given = {}) {
     heard = Date.now();
     let message;
     try { message = JSON.parse(text); } catch { return tell("error", fault("PARSE_ERROR")); }
-    const { type, id, event, subscriptionId, timestamp, commit, data } = message;
+    const { type, id, event, subscriptionId, timestamp, commit, data, serverTime } = message;
     if (type == "result" || type == "error") {
       const w = unanswered.get(id);
       const why = type == "error" ? fault(message.code, w?.type, message.message, message.details) : undefined;
@@ -419,7 +442,7 @@ export function connect(url, given = {}) {
       pump();
     }
     subs.get(subscriptionId)?.(message);
-    if (type == "push" && isSyncing == 2) (isSyncing = 0), sync();
+    if (type == "push" && syncing == OWED) (syncing = 0), sync();
     if (type == "ping") {
       socket.send(JSON.stringify({ type: "pong", timestamp }));
       if (lastPing && !heartbeatMs) (heartbeatMs = timestamp - lastPing), watch();
@@ -429,6 +452,7 @@ export function connect(url, given = {}) {
     if (type == "welcome") {
       const mine = socket;
       level = WELCOMED;
+      skew = serverTime - Date.now() || 0;
       watch();
       signIn().then(() => {
         if (mine != socket) return;
@@ -450,25 +474,36 @@ export function connect(url, given = {}) {
     watchdog(() => (left > 0 ? watch() : drop()), Math.max(left, 50));
   };
 
+  /** Opens the session of who is logged in, which is once for each of them on a connection. */
   const openSession = () => {
-    const wasKnown = isKnown, mine = socket;
-    send("session.open", { commits: true, events: true, ...(queueing && { session, once: true, resume: isKnown }) }, (why, answer) => {
+    const mine = socket, id = userId(), isKnown = known.has(id);
+    if (moves || isOpening || level < SIGNED || (level == ONLINE && (isLost || bound === id))) return pump();
+    isOpening = true;
+    // Who is not logged in and should be changes nothing.
+    const numbered = queueing && !isLost && { session, once: true, resume: isKnown };
+    send("session.open", { commits: true, events: true, ...numbered }, (why, answer) => {
       const code = why?.code;
       if (mine != socket) return;
+      isOpening = false;
       if (code == "UNAVAILABLE") return later(() => mine == socket && openSession(), why.retryAfterMs ?? 1000);
-      if (code == "NOT_FOUND" && wasKnown) return renew(), openSession();
-      isOnce = answer && queueing;
-      features = answer?.features ?? [];
-      epoch = answer?.epoch;
+      if (code == "NOT_FOUND" && isKnown) return renew(), openSession();
+      if (code == "UNAUTHORIZED") isLost = true;
+      else {
+        bound = id;
+        isOnce = answer && numbered;
+        features = answer?.features ?? [];
+        epoch = answer?.epoch;
+        if (answer) known.add(id);
+        else if (numbered) giveUp();
+      }
       if (answer?.heartbeatMs) (heartbeatMs = answer.heartbeatMs), watch();
-      if (isOnce) (isKnown = true), store?.session(session, true);
-      else giveUp();
       staleTimer = clearTimeout(staleTimer);
-      onlineSince = Date.now();
+      onlineSince ??= Date.now();
       full = 0;
       become(ONLINE);
       isReady();
-      pump();
+      // Somebody may have logged in meanwhile.
+      openSession();
     });
   };
 
@@ -476,17 +511,20 @@ export function connect(url, given = {}) {
   const subscribeAll = () => {
     topics.forEach(hear);
     const all = [...lives.values()].filter((it) => it.isAsking());
-    if (!features.includes("many")) return all.forEach((it) => it.start());
-    while (all.length) {
-      const part = all.splice(0, 100), answered = part.map((it) => it.answered());
+    // A server that has not said what it has answers at least that it does not know.
+    const hasMany = features ? features.includes("many") : all.length > 1;
+    // What may have broken the connection is asked for singly, to tell which it was.
+    const many = all.filter((it) => hasMany && !it.strikes || it.start());
+    while (many.length) {
+      const part = many.splice(0, 100), answered = part.map((it) => it.renew());
       send("store.subscribeMany", { subscriptions: part.map((it) => it.question()) }, (why, answer, message) => {
         part.forEach((it, i) => {
-          const { error, ...one } = answer?.results[i] ?? {};
+          const { error, ...one } = answer?.results?.[i] ?? {};
           // What was too much together, or is unknown here, is asked for singly.
-          if (why || /costly|too large/.test(error?.message)) it.start();
+          if (!answer?.results || /costly|too large/.test(error?.message)) it.start();
           else answered[i](error && fault(error.code, it.operation, error.message, error.details), one, message);
         });
-      });
+      }, part);
     }
   };
 
@@ -496,9 +534,9 @@ export function connect(url, given = {}) {
     const [first] = unanswered.values();
     let final;
     level &&= CONNECTING;
-    socket = isSyncing = undefined;
+    socket = syncing = undefined;
     watchdog();
-    refresh();
+    stopTimers();
     if (Date.now() - onlineSince > 30000) attempt = 0;
     onlineSince = undefined;
     let [from, to] = retryAfter ? [0, retryAfter] : [minMs, Math.max(minMs, Math.min(maxMs, baseMs * 2 ** attempt++))];
@@ -507,8 +545,9 @@ export function connect(url, given = {}) {
       from = to = 0;
       if (first) answer(first, fault("TOO_LARGE", first.type));
     } else if (code == 1011 && text == "internal_error") {
-      if (first?.strikes) answer(first, fault("INTERNAL_ERROR", first.type));
-      else if (first) first.strikes = 1;
+      const of = first && (first.of ?? [first]);
+      of?.forEach((one) => { one.strikes = (one.strikes ?? 0) + 1; });
+      if (of?.[0].strikes > 1) answer(first, fault("INTERNAL_ERROR", first.type));
     } else if (code == 1011 || code == 1013) (from = 5000), (to += from);
     else if (code == 4003) from = to = Math.min(60000, 5000 * 2 ** full++);
     else if (code == 4002) {
@@ -566,7 +605,7 @@ export function connect(url, given = {}) {
     else if (hiddenMs) hidden(rest, hiddenMs);
   }, page ?? null);
   listen("storage", ({ key, newValue }) => {
-    if (tokenStore == "local" && key == tokenName && level >= WELCOMED) newValue ? login({ token: newValue }).catch(() => {}) : logout(true);
+    if (tokenStore == "local" && key == tokenName && level >= WELCOMED) newValue ? login({ token: newValue }).catch(() => {}) : (forgetLogin(), drop());
   });
 
   const end = (why) => {
@@ -600,59 +639,101 @@ export function connect(url, given = {}) {
     } catch { return memory; }
   };
 
+  /** A session stays with a connection only as long as its user is the same. */
+  const unbind = (id) => { if (bound !== id) bound = undefined; };
+  const stopTimers = () => (refresh(), expiry());
+
   const forgetLogin = () => {
     auth = {};
-    refresh();
+    isLost = false;
+    unbind(null);
+    stopTimers();
     setUser(null);
     return kept(null);
   };
 
   const adopt = async ({ user: who, userId = who.id, roles = who?.roles ?? [], expiresAt = null, token }) => {
+    logins++;
+    isLost = false;
+    unbind(userId);
     setUser({ userId, roles, expiresAt });
+    const left = expiresAt - Date.now() - skew, most = 2 ** 31 - 1;
+    refresh(expiresAt && renewLogin, Math.min(Math.max(auth.getToken ? left - 30000 : left * random(0.75, 0.85), 1000), most));
+    // What ends after longer than a timer can wait is renewed before.
+    expiry(expiresAt && left < most && expired, Math.max(left, 1000));
     if (token) await kept(token);
-    const left = expiresAt - Date.now();
-    if (expiresAt) refresh(renewLogin, Math.min(Math.max(auth.getToken ? left - 30000 : left * random(0.75, 0.85), 1000), 2 ** 31 - 1));
     return user;
   };
 
-  const renewLogin = async () => {
+  /** While the user of the connection may change no change leaves, and then none without a session of his. */
+  const move = async (type, fields, then) => {
+    const mine = socket;
+    moves++;
     try {
-      if (auth.getToken) await tryLogin({ token: await auth.getToken() });
-      else if (await kept()) await adopt(await ask("identity.refreshSession", {}));
-    } catch (error) { tell("error", error); }
+      return await ask(type, fields).then(then);
+    } finally {
+      if (mine == socket) moves--, openSession();
+    }
   };
 
   const tryLogin = (who) =>
-    ask(who.token ? "auth.login" : who.secret ? "identity.loginWithSecret" : "identity.login", who).then(adopt);
+    move(who.token ? "auth.login" : who.secret ? "identity.loginWithSecret" : "identity.login", who, adopt);
+
+  /** A refusal that need not last. */
+  const loginFailed = (error, again) => {
+    tell("error", error);
+    if (error.retryable ?? true) refresh(again, error.retryAfterMs ?? 5000);
+  };
+
+  const renewLogin = async () => {
+    const mine = socket;
+    try {
+      const token = await (auth.getToken ? auth.getToken() : kept());
+      if (token) await (auth.getToken ? tryLogin({ token }) : ask("identity.refreshSession", {}).then(adopt));
+    } catch (error) {
+      if (mine == socket) loginFailed(error, renewLogin);
+    }
+  };
 
   /** With what there is: the kept token first. */
   const signIn = async () => {
-    const mine = socket;
+    const mine = socket, before = logins;
     const token = await kept();
+    let hasFailed;
     for (const who of [{ token }, auth]) {
       try {
         const one = who.getToken ? { token: await who.getToken() } : who;
-        if (!(one.token || one.secret || one.password)) continue;
+        if (logins != before || !(one.token || one.secret || one.password)) continue;
         await tryLogin(one);
         // Used once and not kept.
         if (one.password) auth = {};
         return;
       } catch (error) {
         if (mine != socket) return;
+        hasFailed = true;
         if (who != auth && /UNAUTHORIZED|REVOKED/.test(error.code)) await kept(null);
-        tell("error", error);
+        loginFailed(error, signInAgain);
       }
     }
+    // Unless somebody logged in meanwhile.
+    if (logins != before) return;
+    isLost ||= hasFailed;
     setUser(null);
+  };
+
+  const signInAgain = async () => {
+    await signIn();
+    if (user) subscribeAll();
   };
 
   const staleAll = () => lives.forEach((it) => it.stale());
 
-  const expired = async () => {
+  const expired = () => {
+    isLost = true;
+    stopTimers();
     setUser(null);
     staleAll();
-    await signIn();
-    if (user) subscribeAll();
+    signInAgain();
   };
 
   const login = async (who) => {
@@ -665,10 +746,11 @@ export function connect(url, given = {}) {
     return one;
   };
 
-  const logout = async (isElsewhere) => {
-    const forgotten = forgetLogin();
+  const logout = async () => {
+    const forgotten = forgetLogin(), mine = socket;
     staleAll();
-    if (level >= WELCOMED && isElsewhere !== true) await ask("auth.logout", {}).catch(() => {});
+    // A login may have been under way; and who cannot log out is not left logged in.
+    if (level >= WELCOMED) await move("auth.logout", {}, forgetLogin).catch(() => mine == socket && drop());
     await forgotten;
   };
 
@@ -740,7 +822,7 @@ export function connect(url, given = {}) {
         subs.set(answer.subscriptionId, push);
         if (isLate || !listeners.size) return unsubscribe(operation, answer.subscriptionId);
         sub = answer.subscriptionId;
-        tries = 0;
+        tries = it.strikes = 0;
         since = Date.now();
         keyField = answer.key;
         window = token = undefined;
@@ -785,12 +867,18 @@ export function connect(url, given = {}) {
       else if (data.seq > seq) resync();
     };
 
-    /** Subscribes, or will when there is a connection; if nobody listens, ends. */
-    const start = () => {
+    /** For another subscription; what is to be done with its answer. */
+    const renew = () => {
       unsubscribe(operation, sub);
       forget();
+      return answered();
+    };
+
+    /** Subscribes, or will when there is a connection; if nobody listens, ends. */
+    const start = () => {
+      const done = renew();
       if (!listeners.size) lives.get(name) == it && lives.delete(name);
-      else if (level >= SIGNED) send(operation, it.question(), answered());
+      else if (level >= SIGNED) send(operation, it.question(), done, [it]);
       else wake();
     };
 
@@ -833,16 +921,18 @@ export function connect(url, given = {}) {
         // Without numbers: the pushes of a request stand before the next answer, but
         // for a subscription that is so young that its first one is held back.
         if (at == null) send("ping", {}, () => later(() => ((isSure = true), call()), since + 2200 - Date.now()));
-        return until(() => isSure || (at != null && itsEpoch != at) || commit >= to).then(() => {});
+        const done = until(() => isSure || (at != null && itsEpoch != at) || commit >= to).then(() => {});
+        if (at != null && !(commit >= to)) sync();
+        return done;
       },
-      retry() { tries = 0; if (!sub) start(); },
+      retry() { tries = it.strikes = 0; if (!sub) start(); },
       async move(to) {
         const isAnswered = () => status == "live" && sub;
         // An answer that is under way is waited for. Who has not asked yet asks for
         // the window at once.
         if (listeners.size && level >= SIGNED && status != "error") await until(isAnswered);
         const next = { offset: 0, limit: 50, ...window, ...to };
-        if (sub && features.includes("window") && keyField && window) {
+        if (sub && features?.includes("window") && keyField && window) {
           return new Promise((resolve, reject) =>
             send("store.moveWindow", { subscriptionId: sub, ...next }, (why, answer, message) => {
               if (why) return reject(why);
@@ -851,7 +941,7 @@ export function connect(url, given = {}) {
               resolve();
             }));
         }
-        if (!sub || (features.includes("window") && keyField)) {
+        if (!sub || (features?.includes("window") && keyField)) {
           window = next;
           token = undefined;
           if (status == "error") become(shown.data === undefined ? "loading" : "stale");
@@ -882,23 +972,23 @@ export function connect(url, given = {}) {
     for (const member in live.snapshot()) Object.defineProperty(live, member, { get: () => live.snapshot()[member], enumerable: true });
 
     const it = {
-      live, operation, bucket, takes: {}, start, settle, answered,
+      live, operation, bucket, takes: {}, start, settle, renew,
       question: () => ({
         type: operation, ...fields, ...(/^store/.test(operation) && { mode: "delta", positions: true }), window,
         resume: token ? { token, commit, keys: wantsKeys ? state.map((one) => one.key) : undefined } : {},
       }),
-      isAsking: () => listeners.size && (status == "error" ? retryOf(error) : !sub || status == "stale"),
+      isAsking: () => listeners.size && !(it.strikes > 1) && (status == "error" ? retryOf(error) : !sub || status == "stale"),
       lost: forget,
       // Who was away is not, if it has been answered before the client calls itself online.
       stale(wasAway) { if (status == "live" && !(wasAway && sub)) become("stale"); },
-      bookmark(to) { if (sub && !isResyncing && to > commit) settle(to, true); },
+      bookmark(to) { if (sub && !isResyncing && to > (commit ?? -1)) settle(to, true); },
       close() { ending(); it.stale(); call(); },
       lay(w, put) { if (layers.length < 100) layers.push({ w, put }), settle(); },
-      dump: () => ({ state, token, commit, keyField, isKeyed }),
+      dump: () => ({ state, token, commit, keyField, isKeyed, wantsKeys, window }),
     };
     const old = hydrate?.[name];
     if (old?.state !== undefined) {
-      ({ state, token, commit, keyField, isKeyed } = old);
+      ({ state, token, commit, keyField, isKeyed, wantsKeys, window } = old);
       status = "stale";
       settle();
     }
@@ -917,18 +1007,30 @@ export function connect(url, given = {}) {
   // Events: one subscription per pattern, shared by its listeners
 
   const hear = (topic, pattern) => {
-    if (topic.sub != null || level < SIGNED) return;
+    if (topic.sub != null || topic.strikes > 1 || level < SIGNED) return;
     topic.sub = 0;
     const each = (which, ...args) => topic.listeners.forEach((listener) => safely(listener[which], ...args));
     send("rules.subscribe", { pattern }, (why, answer) => {
       topic.sub = answer?.subscriptionId;
-      if (why) return;
-      subs.set(topic.sub, ({ data, event, count = null }) =>
-        event ? each(1, count) : "gap" in data ? each(1, data.gap) : each(0, data.event, data.topic));
+      if (why) {
+        if (why.code == "OFFLINE") return;
+        if (why.retryable) later(() => topics.get(pattern) == topic && hear(topic, pattern), why.retryAfterMs ?? 5000);
+        return tell("error", why);
+      }
+      topic.strikes = 0;
+      subs.set(topic.sub, ({ data, event, count = null, reason }) => {
+        if (/cancel/.test(event)) {
+          // For want of a login: the next one asks again.
+          subs.delete(topic.sub);
+          topic.sub = undefined;
+          tell("error", fault(event, "rules.subscribe", reason));
+        } else if (event || "gap" in data) each(1, event ? count : data.gap);
+        else each(0, data.event, data.topic);
+      });
       if (topics.get(pattern) != topic) unsubscribe("rules.subscribe", topic.sub);
       if (topic.wasHeard) each(1, null);
       topic.wasHeard = true;
-    });
+    }, [topic]);
   };
 
   const events = (pattern, ...listener) => {

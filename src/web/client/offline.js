@@ -35,7 +35,7 @@ const restored = ({ n, type, fields, user, wasSent }) =>
 export function offlineQueue(name, gone) {
   const db = database(name);
   db.catch(() => {});
-  let own, release, isClosed = false, last = Promise.resolve();
+  let own, release, counter = 0, isClosed = false, last = Promise.resolve();
 
   /** Durable when it resolves; in order. */
   const write = (fn) => (last = last.catch(() => {}).then(async () => {
@@ -69,26 +69,32 @@ export function offlineQueue(name, gone) {
       const found = gone ?? (await find());
       if (!found) {
         release = await lock(name, (own = session));
-        await write((queues) => queues.put({ session, known: false }));
-        return { session, isKnown: false, writes: [] };
+        await write((queues) => queues.put({ session, counter }));
+        return { session, counter, writes: [] };
       }
       own = found.queue.session;
       release = found.free;
-      return { session: own, isKnown: found.queue.known, writes: found.writes.map(restored) };
+      // Numbers that were used are not used again, whoever's changes they are.
+      counter = Math.max(found.queue.counter ?? 0, found.writes.at(-1).n);
+      return { session: own, counter, writes: found.writes.map(restored) };
     },
     /** That it may have been sent is stored before it is. */
-    put: ({ n, type, fields, user }, wasSent = false) => write((_, writes) => writes.put({ session: own, n, type, fields, user, wasSent })),
+    put: ({ n, type, fields, user }, wasSent = false) => write((queues, writes) => {
+      counter = Math.max(counter, n);
+      queues.put({ session: own, counter });
+      writes.put({ session: own, n, type, fields, user, wasSent });
+    }),
     delete(n) { write((_, writes) => writes.delete([own, n])).catch(() => {}); },
-    /** The session changed, or the server knows it now. */
-    session(id, known = false) {
+    /** Another session, whose numbers begin anew. */
+    session(id) {
       const old = own;
       own = id;
-      const done = write((queues, writes) => {
-        if (old != id) queues.delete(old), writes.delete(range(old));
-        queues.put({ session: id, known });
-      });
-      done.catch(() => {});
-      if (old == id) return;
+      counter = 0;
+      write((queues, writes) => {
+        queues.delete(old);
+        writes.delete(range(old));
+        queues.put({ session: id, counter });
+      }).catch(() => {});
       release?.();
       lock(name, id).then((free) => { release = free; }, () => {});
     },

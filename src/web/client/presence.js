@@ -7,14 +7,29 @@ function randomKey() {
 }
 
 export function joinPresence(db, { bucket, query, params, key = randomKey(), data = {}, keyField = "id" }) {
-  let own = data, isHere = true;
+  let own = data, isHere = true, user;
   const records = db.bucket(bucket);
   // A record of the past is worth nothing: not numbered, and made anew at each connect.
-  const put = () => records.upsert({ ...own, [keyField]: key }, { once: false }).catch((error) => {
-    if (!/^(UNKNOWN_OUTCOME|CLOSED)$/.test(error.code)) throw error;
-  });
+  const o = { once: false };
+  /** The record is made to be what it should be. What a break leaves open is done at the next connect. */
+  const put = async () => {
+    user = db.user?.userId;
+    try {
+      if (isHere) await records.upsert({ ...own, [keyField]: key }, o);
+      else await records.delete(key, o), stop();
+    } catch (error) {
+      if (/^(UNKNOWN_OUTCOME|OFFLINE|CLOSED)$/.test(error.code)) return;
+      if (!isHere) stop();
+      throw error;
+    }
+  };
   const report = (error) => (globalThis.reportError ? reportError(error) : console.error(error));
-  const stop = db.on("status", (status) => { if (status == "online" && isHere) put().catch(report); });
+  const onStatus = db.on("status", (status) => { if (status == "online") put().catch(report); });
+  // The record of somebody else goes with his login; who is nobody may have no right to one.
+  const onUser = db.on("user", (now) => {
+    if (db.status == "online" && now?.userId !== user) put().catch((error) => now && report(error));
+  });
+  const stop = () => (onStatus(), onUser());
   const first = db.status == "online" ? put() : db.ready;
   first.catch(report);
   return {
@@ -27,8 +42,8 @@ export function joinPresence(db, { bucket, query, params, key = randomKey(), dat
     async leave() {
       if (!isHere) return;
       isHere = false;
-      stop();
-      if (db.status == "online") await records.delete(key, { once: false });
+      // Away, the record may outlast the break: it goes at the next connect.
+      if (db.status == "online") await put();
     },
   };
 }

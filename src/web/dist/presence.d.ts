@@ -20,6 +20,7 @@ export interface Presence<T = any> {
   readonly live: Live<T[]>;
   /** Merged into the own record. */
   update(change: object): Promise<unknown>;
+  /** Deletes the own record; during a break, at the next connect. */
   leave(): Promise<void>;
 }
 
