@@ -133,3 +133,62 @@ test("a killed tab's stored queue is sent by the next one", { skip }, async () =
   assert.deepEqual(await second.evaluate(() => db.pending()), []);
   await context.close();
 });
+
+test("a stored queue of two users: the next tab uses no number again, and each one's changes wait for him", { skip }, async (t) => {
+  const users = Object.fromEntries(["ada", "bob"].map((userId) => [userId, { userId, roles: ["admin"] }]));
+  const own = await serve({ buckets, allowedOrigins: [origin], auth: { tokens: users, required: false } });
+  t.after(() => own.end());
+  const context = await browser.newContext();
+  const start = async ([http, ws]) => {
+    const { connect } = await import(`${http}/client.js`);
+    const { offlineQueue } = await import(`${http}/client/offline.js`);
+    globalThis.db = connect(ws, { retry: { minMs: 5, baseMs: 20, maxMs: 100 }, queue: offlineQueue("two") });
+    await db.ready;
+  };
+  const visit = async () => {
+    const page = await context.newPage();
+    await page.goto(origin);
+    await page.evaluate(start, [own.http, own.url]);
+    return page;
+  };
+  const first = await visit();
+  await first.evaluate(() => db.login({ token: "ada" }));
+  await own.stop("SIGKILL");
+  await until("offline", () => first.evaluate(() => db.status != "online"));
+  await first.evaluate(async () => { db.bucket("kilns").insert({ id: "of ada", heat: 1 }).catch(() => {}); await db.logout(); });
+  await own.start();
+  await first.evaluate(() => db.bucket("kilns").insert({ id: "of nobody", heat: 2 }));
+  assert.deepEqual(await first.evaluate(() => db.pending().map((one) => [one.n, one.parked])), [[1, true]]);
+  await first.close();
+  const second = await visit();
+  await second.evaluate(() => db.bucket("kilns").insert({ id: "next", heat: 3 }));
+  assert.deepEqual(await second.evaluate(() => db.pending().map((one) => [one.n, one.parked])), [[1, true]]);
+  await second.evaluate(() => db.login({ token: "ada" }));
+  await until("all is done", () => second.evaluate(async () => !db.pending().length && (await db.bucket("kilns").count()) == 3));
+  await context.close();
+});
+
+test("a login kept for all tabs goes with one of them: the others are nobody on a connection of their own", { skip }, async (t) => {
+  const own = await serve({ buckets, allowedOrigins: [origin], auth: { tokens: { ada: { userId: "ada", roles: ["admin"] } }, required: false } });
+  t.after(() => own.end());
+  const context = await browser.newContext();
+  const visit = async () => {
+    const page = await context.newPage();
+    await page.goto(origin);
+    await page.evaluate(async ([http, ws]) => {
+      const { connect } = await import(`${http}/client.js`);
+      globalThis.db = connect(ws, { retry: { minMs: 5, baseMs: 20, maxMs: 100 }, tokenStore: "local" });
+      await db.ready;
+    }, [own.http, own.url]);
+    return page;
+  };
+  const [one, two] = [await visit(), await visit()];
+  const user = (page) => page.evaluate(() => (db.status == "online" ? db.user?.userId ?? "nobody" : db.status));
+  await one.evaluate(() => db.login({ token: "ada" }));
+  await until("the other too", async () => (await user(two)) == "ada");
+  await one.evaluate(() => db.logout());
+  await until("the other not any more", async () => (await user(two)) == "nobody");
+  assert.equal(await two.evaluate(() => db.request("auth.whoami").then((who) => who.authenticated)), false);
+  await two.evaluate(() => db.bucket("kilns").insert({ heat: 4 }));
+  await context.close();
+});
