@@ -77,6 +77,80 @@ fn the_environment_names_a_file_where_no_flag_does() {
 }
 
 #[test]
+fn null_makes_a_key_absent_and_no_key_of_what_is_none() {
+    let file = r#"{"port":null,"heartbeat":{"intervalMs":null},"tls":null,"adminSecret":null,"persistence":null}"#;
+    assert_eq!(config(file, &[]), Config::default());
+    let file = r#"{"prot":null,"heartbeat":{"interval":null},"audit":{"file":{"path":"a","x":null}},"listen":[{"address":"127.0.0.1:1","tsl":null}]}"#;
+    assert_eq!(
+        problems(file, &[]),
+        [
+            "prot: unknown key (did you mean \"port\"?)",
+            "heartbeat.interval: unknown key (did you mean \"intervalMs\"?)",
+            "listen[0].tsl: unknown key (did you mean \"tls\"?)",
+            "audit.file.x: unknown key",
+        ]
+    );
+}
+
+/// config.md 5.4, each over the file and below its flag.
+#[test]
+fn every_variable_overrides_the_file_and_no_flag() {
+    let file = r#"{"listen":["127.0.0.1:1"],"dataDir":"/file","logFormat":"text",
+        "metrics":{"token":"file-file-file"},"auth":{"builtIn":true,"adminSecret":"file-file-file"}}"#;
+    let secret = r#""(secret)""#;
+    for (name, text, key, flag, shown, flagged) in [
+        (
+            "NOEXD_LISTEN",
+            "127.0.0.1:2, unix:/s",
+            "listen",
+            "--listen=127.0.0.1:3",
+            r#"["127.0.0.1:2","unix:/s"]"#,
+            r#"["127.0.0.1:3"]"#,
+        ),
+        ("NOEXD_DATA_DIR", "/env", "dataDir", "--data-dir=/flag", r#""/env""#, r#""/flag""#),
+        (
+            "NOEXD_LOG_FORMAT",
+            "json",
+            "logFormat",
+            "--log-format=journal",
+            r#""json""#,
+            r#""journal""#,
+        ),
+        ("NOEXD_METRICS_TOKEN", "of-the-environment", "metrics.token", "", secret, secret),
+        (
+            "NOEXD_ADMIN_SECRET",
+            "of-the-environment",
+            "auth.adminSecret",
+            "--admin-secret=of-the-flag",
+            secret,
+            secret,
+        ),
+    ] {
+        let file = TempFile::new(file);
+        let path = file.0.to_str().expect("a plain path");
+        for (flags, expected) in [(vec![], shown), (vec![flag], flagged)] {
+            let flags = flags.into_iter().filter(|flag| !flag.is_empty());
+            let args = ["--config", path].into_iter().chain(flags);
+            let Ok(Command::Run(arguments)) = command_line::parse(args.map(Into::into)) else {
+                panic!("{flag} is not a start");
+            };
+            let env = |asked: &str| (asked == name).then(|| text.to_owned());
+            let config = command_line::load(&arguments, env).expect(name).config;
+            let printed: serde_json::Value = serde_json::from_str(&config.printed()).expect("JSON");
+            let value = key.split('.').fold(&printed, |value, member| &value[member]);
+            let expected: serde_json::Value = serde_json::from_str(expected).expect("JSON");
+            assert_eq!(value, &expected, "{name} {flag}");
+            if let Some(token) = config.metrics.as_ref().filter(|_| name == "NOEXD_METRICS_TOKEN") {
+                assert_eq!(token.token.as_ref().map(|token| token.expose()), Some(text));
+            }
+        }
+        assert!(command_line::help().contains(name), "{name} in --help");
+        assert!(noexd::config::manual::man().contains(name), "{name} in the manual");
+        assert!(noexd::config::docs::page().contains(name), "{name} in the page");
+    }
+}
+
+#[test]
 fn a_flag_overrides_the_file_and_only_its_own_key() {
     let file = r#"{"port":1,"name":"file","path":"/file","allowedOrigins":["https://a.example"],
         "shutdownGraceMs":5,"maxConnectionsPerIp":3,"exposeErrorDetails":true,"host":"::1"}"#;
@@ -113,6 +187,8 @@ fn flags_are_checked_like_the_file() {
         (["--port", "-1"], "Invalid port: -1 (must be integer 0-65535)"),
         (["--port", "65536"], "Invalid port: 65536 (must be integer 0-65535)"),
         (["--port", ""], "Invalid port:  (must be integer 0-65535)"),
+        // Nobody who writes a flag has put quotes around it.
+        (["--port", "+80"], "Invalid port: +80 (must be integer 0-65535)"),
         (
             ["--max-connections-per-ip", "abc"],
             "--max-connections-per-ip: expected integer >= 1, got \"abc\"",
@@ -236,7 +312,7 @@ fn the_admin_secret_flag_over_environment_over_file() {
     let flag: &[&str] = &["--admin-secret", "from-the-flag-0"];
     let file_flag: &[&str] = &["--admin-secret-file", "/flag"];
     let short: &[&str] = &["--auth"];
-    let required = "--admin-secret is required when --auth is enabled (better --admin-secret-file FILE, auth.adminSecretFile or NOEXD_ADMIN_SECRET: others see a flag)";
+    let required = "--admin-secret is required when --auth is enabled\n  better use --admin-secret-file FILE, auth.adminSecretFile or NOEXD_ADMIN_SECRET: others see a flag";
     let tokens = r#"{"auth":{"tokens":{}}}"#;
     for (file, env, flags, expected) in [
         (built_in, None, &[] as &[&str], Ok("from-the-file-0")),
@@ -289,7 +365,7 @@ fn the_admin_secret_flag_over_environment_over_file() {
 #[test]
 fn the_spellings_of_noex_servers_tool() {
     // What noex-server's tool takes, row by row.
-    let required = "--admin-secret is required when --auth is enabled (better --admin-secret-file FILE, auth.adminSecretFile or NOEXD_ADMIN_SECRET: others see a flag)";
+    let required = "--admin-secret is required when --auth is enabled\n  better use --admin-secret-file FILE, auth.adminSecretFile or NOEXD_ADMIN_SECRET: others see a flag";
     assert_eq!(secret(r#"{"auth":true}"#, None, &[]), Err(vec![required.to_owned()]));
     let found = secret(r#"{"auth":true,"adminSecret":"0123456789abcdef"}"#, None, &[]);
     assert_eq!(found.as_deref(), Ok("0123456789abcdef"));

@@ -129,6 +129,21 @@ fn flags_and_the_environment_are_in_force() {
     assert!(!printed.contains("hunter2"), "{printed}");
 }
 
+/// What has no number of its own has one in force.
+#[test]
+fn the_input_that_all_connections_may_hold_is_a_number() {
+    let folder = Folder::new("input");
+    for (file, bytes) in [
+        ("{}", 268_435_456_u64),
+        (r#"{"maxPayloadBytes":1073741824}"#, 1_073_741_824),
+        (r#"{"limits":{"maxInputBytes":2097152}}"#, 2_097_152),
+    ] {
+        let once = printed(&folder.file("file.json", file)).expect(file);
+        let value: serde_json::Value = serde_json::from_str(&once).expect("JSON");
+        assert_eq!(value["limits"]["maxInputBytes"], bytes, "{file}");
+    }
+}
+
 #[test]
 fn it_opens_nothing() {
     let folder = Folder::new("nothing");

@@ -284,19 +284,19 @@ pub fn help() -> String {
     let _ = write!(
         text,
         "\nCommands, each with --help: {}.\n\
-         Flags override the environment (NOEXD_ADMIN_SECRET), which overrides the file.\n\
+         Flags override the environment, which overrides the file. Its variables:\n  {}.\n\
          RUST_LOG sets what is logged: error, warn, info (default), debug, trace.\n",
-        command_names()
+        listed(28, COMMANDS.iter().map(|(name, _)| *name)),
+        listed(2, [CONFIG_FILE].into_iter().chain(rows().filter_map(|row| row.env)))
     );
     text
 }
 
-/// The subcommands behind each other, in lines for a terminal of 80 columns.
-fn command_names() -> String {
+/// Names behind each other, in lines for a terminal of 80 columns; the first
+/// begins at this column.
+fn listed(mut column: usize, names: impl Iterator<Item = &'static str>) -> String {
     let mut text = String::new();
-    // Behind "Commands, each with --help: ".
-    let mut column = 28;
-    for (at, (name, _)) in COMMANDS.iter().enumerate() {
+    for (at, name) in names.enumerate() {
         if at > 0 {
             text.push(',');
             column += 2;

@@ -236,6 +236,12 @@ impl Config {
         self.allowed_origins.as_deref().is_some_and(|list| list.iter().any(|one| one == "*"))
     }
 
+    /// Bytes of messages received in part; the longest message has room.
+    pub(crate) fn max_input_bytes(&self) -> usize {
+        let least = Limits::MAX_INPUT_BYTES.max(self.max_payload_bytes);
+        self.limits.max_input_bytes.unwrap_or(least)
+    }
+
     /// The host to listen on: the configured one, else every interface for a
     /// server with authentication and only loopback for one without. An open
     /// database belongs on no other interface unless somebody says so.

@@ -68,13 +68,14 @@ impl Options {
     }
 
     fn read_members(&mut self, section: &'static str, object: &Object) {
-        for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
+        for (name, value) in object.iter() {
             let found = rows().find(|row| row.section() == section && row.name() == name);
+            let is_legacy = section.is_empty() && LEGACY.contains(&name);
             match found {
+                // As good as absent; a name that nobody knows is wrong all the same.
+                _ if value.is_null() && (found.is_some() || is_legacy) => {}
                 Some(row) => self.read_value(row, value),
-                None if section.is_empty() && LEGACY.contains(&name) => {
-                    self.read_legacy(name, value)
-                }
+                None if is_legacy => self.read_legacy(name, value),
                 None => {
                     let text = unknown_key(name, names_in(section));
                     self.reader.at(section, |reader| reader.problem_at(name, text));

@@ -88,6 +88,7 @@ fn value(config: &mut Config, row: &'static Row) -> Option<Json> {
         "auth.builtIn" => {
             return matches!(config.auth, Some(Auth::BuiltIn(_))).then_some(Json::Bool(true));
         }
+        "limits.maxInputBytes" => return Some(Json::Number(config.max_input_bytes() as f64)),
         // Nothing asks for these.
         "durability" | "durabilityIntervalMs" if !config.persistence.is_enabled() => {
             return Some(Json::Null);

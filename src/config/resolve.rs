@@ -18,7 +18,8 @@ const SECRET: &str = "auth.adminSecret";
 const SECRET_FILE: &str = "auth.adminSecretFile";
 
 /// What the reference's tool says; noexd keeps it for its spellings.
-const SECRET_REQUIRED: &str = "--admin-secret is required when --auth is enabled (better --admin-secret-file FILE, auth.adminSecretFile or NOEXD_ADMIN_SECRET: others see a flag)";
+/// The second line is about the first.
+const SECRET_REQUIRED: &str = "--admin-secret is required when --auth is enabled\n  better use --admin-secret-file FILE, auth.adminSecretFile or NOEXD_ADMIN_SECRET: others see a flag";
 
 /// A configuration with what should be said about it.
 #[derive(Debug)]

@@ -13,8 +13,8 @@ use crate::json::{Json, Object};
 /// `"file": "x"` is short for `"file": {"path": "x"}`.
 impl Setting for Option<AuditFile> {
     fn read(&mut self, value: &Json, reader: &mut Reader) {
-        if let Some(path) = value.as_str() {
-            *self = Some(AuditFile::new(path));
+        if value.as_str().is_some() {
+            *self = non_empty(reader, value).map(AuditFile::new);
             return;
         }
         if value.as_object().is_none() {
@@ -23,7 +23,7 @@ impl Setting for Option<AuditFile> {
         }
         let known = ["path", "sync", "maxBytes", "maxFiles", "restore"];
         let Some(members) = reader.object(value, &known) else { return };
-        let path = members.require(reader, "path", Reader::text);
+        let path = members.require(reader, "path", non_empty);
         let mut file = AuditFile::new(path.unwrap_or_default());
         set(&members, reader, "sync", &mut file.sync);
         file.max_bytes = members.read(reader, "maxBytes", |r, value| integer(r, value, 4096));

@@ -65,6 +65,11 @@ impl Default for DataLimit {
     }
 }
 
+impl Limits {
+    /// `max_input_bytes`, where it is `None` and messages are not longer.
+    pub(super) const MAX_INPUT_BYTES: usize = 256 << 20;
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -311,9 +311,7 @@ fn net_options(config: &Config, max_connections: Option<usize>, gate_output: boo
         high_water_mark: config.backpressure.high_water_mark,
         allowed_origins: config.allowed_origins.clone().filter(|_| !config.allows_all_origins()),
         max_output_bytes: config.limits.max_output_bytes,
-        max_input_bytes: config.limits.max_input_bytes.unwrap_or_else(|| {
-            config.max_payload_bytes.max(net::Options::default().max_input_bytes)
-        }),
+        max_input_bytes: config.max_input_bytes(),
         max_connections,
         max_connections_per_ip: config
             .max_connections_per_ip
@@ -340,14 +338,17 @@ fn authentication(
     if let Some(external) = external {
         engine.set_external_auth(external, config.revocation.blacklist_ttl_ms);
     }
-    match &config.auth {
-        Some(Auth::BuiltIn(settings)) => engine
-            .set_built_in_auth(settings.clone(), config.revocation.blacklist_ttl_ms)
-            .map_err(|error| StartError::Failed {
-                step: "auth.builtIn".into(),
-                reason: error.message.into_owned(),
-            }),
-        Some(Auth::External(_)) | None => Ok(()),
+    let Some(Auth::BuiltIn(settings)) = &config.auth else { return Ok(()) };
+    engine
+        .set_built_in_auth(settings.clone(), config.revocation.blacklist_ttl_ms)
+        .map_err(|error| failed("auth.builtIn", &error.message))?;
+    // Only the data know which roles there are.
+    match engine.missing_signup_role() {
+        Some(name) => {
+            let text = format!("there is no role \"{name}\"");
+            Err(ConfigError::one("auth.signup.roles", text).into())
+        }
+        None => Ok(()),
     }
 }
 
@@ -379,12 +380,20 @@ fn audit(
             log.restore(lines.iter().map(String::as_str));
         }
         let holds = settings.sync == AuditSync::Always;
+        let reopened = remote.clone();
+        let on_reopened = Box::new(move |good| {
+            let counted =
+                reopened.run(move |app: &mut Hosted, _| app.engine.count_reload("audit", good));
+            if counted.is_err() {
+                log::debug!("nobody counts reloads any more");
+            }
+        });
         let on_synced = Box::new(move |entries| {
             if holds && remote.run(move |app, now| app.audit_synced(entries, now)).is_err() {
                 log::debug!("nobody waits for the audit file any more");
             }
         });
-        let opened = AuditFile::open(settings, on_synced).map_err(failed)?;
+        let opened = AuditFile::open(settings, on_synced, on_reopened).map_err(failed)?;
         if holds {
             log.hold_responses(opened.watch());
         }

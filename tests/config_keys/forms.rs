@@ -295,7 +295,7 @@ pub const FORMS: &[Forms] = &[
             ("{\"required\":false}", "{path}: expected \"builtIn\": true, \"tokens\" or \"jwt\""),
             (
                 "true",
-                "--admin-secret is required when --auth is enabled (better --admin-secret-file FILE, auth.adminSecretFile or NOEXD_ADMIN_SECRET: others see a flag)",
+                "--admin-secret is required when --auth is enabled\n  better use --admin-secret-file FILE, auth.adminSecretFile or NOEXD_ADMIN_SECRET: others see a flag",
             ),
             (
                 "{\"builtIn\":true}",
@@ -617,6 +617,8 @@ pub const FORMS: &[Forms] = &[
         &[
             ("5", "{path}: expected string or object, got 5"),
             ("{}", "{path}.path: required"),
+            ("\"\"", "{path}: expected non-empty string, got \"\""),
+            ("{\"path\":\"\"}", "{path}.path: expected non-empty string, got \"\""),
             (
                 "{\"path\":\"a\",\"sync\":\"often\"}",
                 "{path}.sync: expected \"never\", \"interval\" or \"always\", got \"often\"",

@@ -336,8 +336,9 @@ fn check_port(value: &Json, reader: &mut Reader) {
         return;
     }
     let given = value.as_str().map_or_else(|| shown(value), str::to_owned);
-    // The number is right: it is the quotes that are not.
-    let is_quoted = value.as_str().is_some_and(|text| text.parse::<u16>().is_ok());
+    // The number is right: it is the quotes that are not. A flag has none.
+    let is_quoted =
+        reader.path() == "port" && value.as_str().is_some_and(|text| text.parse::<u16>().is_ok());
     let text = match is_quoted {
         true => format!(
             "Invalid port: \"{given}\" is a string (must be integer 0-65535, without quotes)"

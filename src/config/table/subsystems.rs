@@ -28,7 +28,7 @@ pub(super) const ROWS: &[Row] = &[
         "Recent commits that the database keeps, as far back as they have so many bytes: from them clients resume after a restart."),
     Row::new("dataDir", Kind::Text(non_empty), |c| Some(&mut c.persistence.data_dir),
         "Directory for the data. Absent (and without `db`), everything lives in memory only.")
-        .flag("", "data-dir", "DIR", "keep data in this directory"),
+        .flag("", "data-dir", "DIR", "keep data in this directory").env("NOEXD_DATA_DIR"),
     Row::new("db", Kind::Text(database_path), |c| Some(&mut c.persistence.db),
         "Name of the database file instead of the default one in `dataDir`.")
         .flag("", "db", "FILE", "keep data in this database file"),
