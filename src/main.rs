@@ -63,7 +63,8 @@ fn healthcheck(args: &[OsString]) -> ExitCode {
     }
     let done = match healthcheck::run(args) {
         Ok(line) => print(&format!("{}\n", logging::printable(&line))),
-        Err(Unhealthy::Usage(reasons)) => Err(Failure { reasons, code: exit::CONFIG }),
+        Err(Unhealthy::Usage(reasons)) => return misused("healthcheck", &reasons),
+        Err(Unhealthy::Config(reasons)) => Err(Failure { reasons, code: exit::CONFIG }),
         Err(Unhealthy::NotReady(reason)) => Err(Failure::of(reason)),
     };
     done.map_or_else(|failure| failure.complain(), |()| ExitCode::SUCCESS)
@@ -85,6 +86,9 @@ fn remote(args: &[OsString]) -> Option<ExitCode> {
         "types" => types::run(rest),
         _ => return None,
     };
+    if let Err(Ended::Usage(reasons)) = &done {
+        return Some(misused(verb.to_str()?, reasons));
+    }
     let done = done.or_else(|ended| match ended {
         Ended::Usage(reasons) => Err(Failure { reasons, code: exit::CONFIG }),
         Ended::Unreachable(reasons) => Err(Failure { reasons, code: exit::UNAVAILABLE }),
@@ -103,7 +107,7 @@ fn subcommand(args: &[OsString]) -> Option<ExitCode> {
     let done = match cli::help(args) {
         Some(help) => print(help),
         None => match cli::parse(args)? {
-            Ok(tool) => tool.run().map_err(Failure::of).and_then(|done| match done {
+            Ok(tool) => tool.run().map_err(Failure::from).and_then(|done| match done {
                 Done::Text(text) => print(&text),
                 Done::Quiet => Ok(()),
                 Done::Ended { out, errors, code } => {
@@ -111,12 +115,8 @@ fn subcommand(args: &[OsString]) -> Option<ExitCode> {
                 }
             }),
             Err(error) => {
-                complain(&error);
-                logging::say(&format!(
-                    "Run \"noexd {} --help\" for usage information.\n",
-                    args.first().map_or("".into(), |verb| verb.to_string_lossy())
-                ));
-                return Some(ExitCode::from(exit::CONFIG));
+                let verb = args.first().map_or("".into(), |verb| verb.to_string_lossy());
+                return Some(misused(&verb, &error));
             }
         },
     };
@@ -144,6 +144,13 @@ impl Failure {
     }
 }
 
+#[cfg(feature = "sqlite")]
+impl From<noexd::cli::Failed> for Failure {
+    fn from(failed: noexd::cli::Failed) -> Self {
+        Failure { reasons: failed.reason, code: failed.code }
+    }
+}
+
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Failure { reasons: error.to_string(), code: exit::CONFIG }
@@ -158,8 +165,17 @@ impl From<StartError> for Failure {
 
 fn complain(error: &dyn std::fmt::Display) {
     for line in error.to_string().lines() {
-        logging::say(&format!("Error: {}\n", logging::printable(line)));
+        // An indented line is about the one before.
+        let word = if line.starts_with("  ") { "" } else { "Error: " };
+        logging::say(&format!("{word}{}\n", logging::printable(line)));
     }
+}
+
+/// A subcommand has got a command line that it does not understand.
+fn misused(verb: &str, reasons: &str) -> ExitCode {
+    complain(&reasons);
+    logging::say(&format!("Run \"noexd {verb} --help\" for usage information.\n"));
+    ExitCode::from(exit::CONFIG)
 }
 
 /// Prints to standard output at once, whatever is behind it.

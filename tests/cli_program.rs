@@ -133,6 +133,31 @@ fn flags_that_are_not_understood() {
     }
 }
 
+#[test]
+fn subcommands_that_are_not_understood() {
+    let all: &[(&str, &[&str])] = &[
+        ("healthcheck", &["--bogus"]),
+        ("healthcheck", &["--url", "ftp://h"]),
+        ("healthcheck", &["--insecure"]),
+        #[cfg(feature = "tools")]
+        ("shell", &["--bogus"]),
+        #[cfg(feature = "tools")]
+        ("top", &["--interval", "never"]),
+        #[cfg(feature = "tools")]
+        ("types", &["--bogus"]),
+        #[cfg(feature = "sqlite")]
+        ("backup", &["--bogus"]),
+    ];
+    for (verb, args) in all {
+        let Output { status, stdout, stderr } =
+            noexd(&[verb]).args(*args).stdin(Stdio::null()).output().expect("run noexd");
+        let said = text(&stderr);
+        assert_eq!((status.code(), text(&stdout)), (Some(78), String::new()), "{verb}: {said}");
+        let hint = format!("\nRun \"noexd {verb} --help\" for usage information.\n");
+        assert!(said.starts_with("Error: ") && said.ends_with(&hint), "{verb}: {said}");
+    }
+}
+
 /// A file in the system's place for such, removed at the end.
 struct TempFile(std::path::PathBuf);
 
@@ -314,6 +339,12 @@ fn a_host_that_is_not_this_machine() {
     assert_eq!(status.code(), Some(1));
     let said = text(&stderr);
     assert!(said.ends_with("Error: host: 192.0.2.1:0 is no address of this machine\n"), "{said}");
+    // With the key that somebody has written.
+    let Output { status, stderr, .. } = output(&["--listen", "127.0.0.1:0,192.0.2.1:0"]);
+    assert_eq!(status.code(), Some(1));
+    let said = text(&stderr);
+    let end = "Error: listen[1].address: 192.0.2.1:0 is no address of this machine\n";
+    assert!(said.ends_with(end), "{said}");
 }
 
 #[test]
@@ -399,9 +430,17 @@ fn the_admin_secret_from_a_file() {
         let last = refused(&[&args[..], &[path]].concat());
         assert_eq!(last, format!("Error: auth.adminSecretFile: {path}: {said}"));
     }
+    // The text of noex-server, and on a line of its own what to do about it.
+    let Output { status, stderr, .. } = output(&["-p", "0", "--auth"]);
+    assert_eq!(status.code(), Some(78));
+    let said = text(&stderr);
+    let lines: Vec<&str> = said.lines().collect();
     assert_eq!(
-        refused(&["-p", "0", "--auth"]),
-        "Error: --admin-secret is required when --auth is enabled (better --admin-secret-file FILE, auth.adminSecretFile or NOEXD_ADMIN_SECRET: others see a flag)"
+        lines,
+        [
+            "Error: --admin-secret is required when --auth is enabled",
+            "  better use --admin-secret-file FILE, auth.adminSecretFile or NOEXD_ADMIN_SECRET: others see a flag"
+        ]
     );
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::files::location;
-use super::{Done, Tool};
+use super::{Done, Failed, Tool};
 use crate::json::{Json, Object, Raw, parse};
 use crate::query::{ViewLimits, Views};
 use crate::server::exit;
@@ -35,11 +35,11 @@ struct Report {
     unread: Vec<String>,
 }
 
-pub(super) fn check(tool: &Tool) -> Result<Done, String> {
+pub(super) fn check(tool: &Tool) -> Result<Done, Failed> {
     let location = match location(&tool.persistence) {
         Ok(location) if location.file.exists() => location,
         Ok(location) => return Ok(no_data(&location)),
-        Err(errors) => return Ok(Done::Ended { out: String::new(), errors, code: exit::CONFIG }),
+        Err(failed) => return Err(Failed { code: exit::CONFIG, ..failed }),
     };
     let mut report = Report::default();
     let mut data = Contents::default();

@@ -3,14 +3,19 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Done, Tool};
+use super::{Done, Failed, Tool};
 use crate::config::Persistence;
+use crate::server::{claim, exit};
 use crate::storage::{Backups, Location, check_backup_name, copy_file, install_file};
 
-pub(super) fn location(persistence: &Persistence) -> Result<Location, String> {
-    Location::find(persistence.data_dir.as_deref(), persistence.db.as_deref())
-        .map_err(|error| error.message)?
-        .ok_or_else(|| "where is the data? Give --data-dir DIR or --db FILE".to_owned())
+pub(super) fn location(persistence: &Persistence) -> Result<Location, Failed> {
+    Location::find(persistence.data_dir.as_deref(), persistence.db.as_deref())?
+        .ok_or_else(|| wrong("where is the data? Give --data-dir DIR or --db FILE"))
+}
+
+/// Of a command line that asks for what is not there.
+fn wrong(reason: impl Into<String>) -> Failed {
+    Failed { reason: reason.into(), code: exit::CONFIG }
 }
 
 pub(super) fn now() -> u64 {
@@ -19,7 +24,7 @@ pub(super) fn now() -> u64 {
 }
 
 /// Copies the data as it is now, beside a running server or not.
-pub(super) fn backup(tool: &Tool) -> Result<Done, String> {
+pub(super) fn backup(tool: &Tool) -> Result<Done, Failed> {
     let location = location(&tool.persistence)?;
     let (path, info) = match &tool.output {
         Some(output) => {
@@ -30,16 +35,15 @@ pub(super) fn backup(tool: &Tool) -> Result<Done, String> {
             let backups = Backups::new(&location);
             let name = tool.name.clone().unwrap_or_else(|| format!("backup-{}", now()));
             if !check_backup_name(&name) {
-                return Err(
+                return Err(wrong(
                     "--name: expected 1 to 64 characters of A-Z, a-z, 0-9, \".\", \"_\" and \
-                     \"-\", not beginning with \".\""
-                        .into(),
-                );
+                     \"-\", not beginning with \".\"",
+                ));
             }
             (backups.path(&name), backups.create(&name, now()))
         }
     };
-    let info = info.map_err(|error| error.message)?;
+    let info = info?;
     Ok(Done::Text(format!(
         "{}: {} buckets, {} records, {} bytes\n",
         path.display(),
@@ -50,7 +54,7 @@ pub(super) fn backup(tool: &Tool) -> Result<Done, String> {
 }
 
 /// Puts a backup in the place of the data; the server must not run.
-pub(super) fn restore(tool: &Tool) -> Result<Done, String> {
+pub(super) fn restore(tool: &Tool) -> Result<Done, Failed> {
     let mut location = location(&tool.persistence)?;
     let subject = tool.subject.as_deref().unwrap_or_default();
     let named = Backups::new(&location).path(subject);
@@ -59,11 +63,11 @@ pub(super) fn restore(tool: &Tool) -> Result<Done, String> {
     } else if Path::new(subject).exists() {
         Path::new(subject).to_owned()
     } else {
-        return Err(format!("Backup \"{subject}\" not found"));
+        return Err(wrong(format!("Backup \"{subject}\" not found")));
     };
     // Held until the file is in place.
-    let _lock = location.claim().map_err(|error| error.message)?;
-    let installed = install_file(&source, &location.file, now()).map_err(|error| error.message)?;
+    let _lock = claim(&tool.persistence, &mut location)?;
+    let installed = install_file(&source, &location.file, now())?;
     let kept = installed.kept.map_or_else(String::new, |kept| {
         format!("The data that was there before is now {}\n", kept.display())
     });

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::files::{location, now};
-use super::{Done, Tool, noex};
+use super::{Done, Failed, Tool, noex};
 use crate::json::{Json, Object, Raw, parse, write_string};
 use crate::private;
 use crate::server::Offline;
@@ -20,9 +20,9 @@ use crate::store::Content;
 /// Levels of nesting of a line: those of a record, and the line itself.
 const MAX_DEPTH: u32 = 1026;
 
-pub(super) fn export(tool: &Tool) -> Result<Done, String> {
+pub(super) fn export(tool: &Tool) -> Result<Done, Failed> {
     let location = location(&tool.persistence)?;
-    let mut reader = Sqlite::open_to_read(&location.file).map_err(|error| error.message)?;
+    let mut reader = Sqlite::open_to_read(&location.file)?;
     let mut out: Box<dyn Write> = match &tool.output {
         // Other people's data, perhaps their passwords.
         Some(path) => {
@@ -34,38 +34,36 @@ pub(super) fn export(tool: &Tool) -> Result<Done, String> {
     let mut left = tool.buckets.clone();
     let mut open: Option<String> = None;
     let mut line = Vec::new();
-    reader
-        .load(&mut |stored| {
-            line.clear();
-            match stored {
-                Stored::Bucket(entry) => {
-                    open = None;
-                    if tool.buckets.is_empty() || tool.buckets.contains(&entry.name) {
-                        left.retain(|name| *name != entry.name);
-                        begin(&mut line, &entry.name);
-                        line.extend_from_slice(b"\"definition\":");
-                        line.extend_from_slice(entry.definition.as_bytes());
-                        let counter = format!(",\"counter\":{}}}\n", entry.counter);
-                        line.extend_from_slice(counter.as_bytes());
-                        open = Some(entry.name);
-                    }
+    reader.load(&mut |stored| {
+        line.clear();
+        match stored {
+            Stored::Bucket(entry) => {
+                open = None;
+                if tool.buckets.is_empty() || tool.buckets.contains(&entry.name) {
+                    left.retain(|name| *name != entry.name);
+                    begin(&mut line, &entry.name);
+                    line.extend_from_slice(b"\"definition\":");
+                    line.extend_from_slice(entry.definition.as_bytes());
+                    let counter = format!(",\"counter\":{}}}\n", entry.counter);
+                    line.extend_from_slice(counter.as_bytes());
+                    open = Some(entry.name);
                 }
-                Stored::Record { row, .. } => {
-                    if let Some(bucket) = &open {
-                        begin(&mut line, bucket);
-                        line.extend_from_slice(b"\"record\":");
-                        line.extend_from_slice(row.as_bytes());
-                        line.extend_from_slice(b"}\n");
-                    }
-                }
-                Stored::Document(_) => {}
             }
-            out.write_all(&line).map_err(|error| format!("writing failed: {error}"))
-        })
-        .map_err(|error| error.message)?;
+            Stored::Record { row, .. } => {
+                if let Some(bucket) = &open {
+                    begin(&mut line, bucket);
+                    line.extend_from_slice(b"\"record\":");
+                    line.extend_from_slice(row.as_bytes());
+                    line.extend_from_slice(b"}\n");
+                }
+            }
+            Stored::Document(_) => {}
+        }
+        out.write_all(&line).map_err(|error| format!("writing failed: {error}"))
+    })?;
     out.flush().map_err(|error| format!("writing failed: {error}"))?;
     match left.first() {
-        Some(missing) => Err(format!("there is no bucket \"{missing}\"")),
+        Some(missing) => Err(format!("there is no bucket \"{missing}\"").into()),
         None => Ok(Done::Quiet),
     }
 }
@@ -76,7 +74,7 @@ fn begin(line: &mut Vec<u8>, bucket: &str) {
     line.push(b',');
 }
 
-pub(super) fn import(tool: &Tool) -> Result<Done, String> {
+pub(super) fn import(tool: &Tool) -> Result<Done, Failed> {
     let input: Box<dyn BufRead> = match &tool.subject {
         Some(path) => {
             let file = File::open(Path::new(path)).map_err(|error| format!("{path}: {error}"))?;
@@ -95,8 +93,8 @@ pub(super) fn import(tool: &Tool) -> Result<Done, String> {
         }
         let object = match parse(&line, MAX_DEPTH).map(Raw::to_json) {
             Ok(Json::Object(object)) => object,
-            Ok(_) => return Err(at("expected a JSON object".into())),
-            Err(error) => return Err(at(error.to_string())),
+            Ok(_) => return Err(at("expected a JSON object".into()).into()),
+            Err(error) => return Err(at(error.to_string()).into()),
         };
         match tool.buckets.first() {
             Some(bucket) => {
@@ -112,7 +110,7 @@ pub(super) fn import(tool: &Tool) -> Result<Done, String> {
 }
 
 /// Takes over what the reference server has kept; see [`noex`].
-pub(super) fn take_over(tool: &Tool, source: &Path) -> Result<Done, String> {
+pub(super) fn take_over(tool: &Tool, source: &Path) -> Result<Done, Failed> {
     let found = noex::read(source)?;
     let mut data = Offline::open(&tool.persistence, now())?;
     let known: Vec<String> =
@@ -127,7 +125,7 @@ pub(super) fn take_over(tool: &Tool, source: &Path) -> Result<Done, String> {
         });
         let name = meant.next().unwrap_or(&found.name).clone();
         if meant.any(|other| *other != name) {
-            return Err(format!("{}: it is not clear which bucket this is", found.source));
+            return Err(format!("{}: it is not clear which bucket this is", found.source).into());
         }
         if !tool.buckets.is_empty() && !tool.buckets.contains(&name) {
             continue;
@@ -158,7 +156,8 @@ pub(super) fn take_over(tool: &Tool, source: &Path) -> Result<Done, String> {
                     return Err(format!(
                         "{}: no field holds the key of every record; define the bucket first",
                         found.source
-                    ));
+                    )
+                    .into());
                 }
             },
         };
@@ -166,7 +165,7 @@ pub(super) fn take_over(tool: &Tool, source: &Path) -> Result<Done, String> {
         contents.push(found.into_content(&name, definition)?);
     }
     if let Some(missing) = left.first() {
-        return Err(format!("{}: there is no bucket \"{missing}\"", source.display()));
+        return Err(format!("{}: there is no bucket \"{missing}\"", source.display()).into());
     }
     data.replace(&contents).map_err(|error| error.message.into_owned())?;
     data.save()?;

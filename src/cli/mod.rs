@@ -22,6 +22,8 @@ use getopts::{HasArg, Matches, Occur};
 use crate::config::command_line::{self, Command};
 use crate::config::{Config, Persistence};
 use crate::json::Object;
+use crate::server::{StartError, exit};
+use crate::storage::StorageError;
 
 /// One subcommand, understood.
 #[derive(Debug)]
@@ -74,9 +76,10 @@ Work on a data directory (see docs/backups.md).
 
 DATA is --data-dir DIR, --db FILE or --config FILE, as for the server. `restore`
 and `import` need the server to be stopped. Without FILE, `export` writes to
-standard output and `import` reads standard input. `check` ends with 0 if there is
-no damage, 65 if there is, 74 for what cannot be read and 78 for a place without
-data.
+standard output and `import` reads standard input. They end with 0 if it is done, 65
+if the data is damaged, 74 for what cannot be read or written, 75 if another process
+uses the data, 78 for a command line, a configuration or a place that is wrong, and
+1 for anything else. `check` tells damage by 65.
 ";
 
 /// What a subcommand has to say when it is done.
@@ -88,6 +91,33 @@ pub enum Done {
     /// Something for standard output and for standard error, and what the
     /// program is to end with.
     Ended { out: String, errors: String, code: u8 },
+}
+
+/// Why a tool ends without having done it.
+#[derive(Debug)]
+pub struct Failed {
+    /// For people.
+    pub reason: String,
+    /// What the program is to end with.
+    pub code: u8,
+}
+
+impl From<String> for Failed {
+    fn from(reason: String) -> Self {
+        Failed { reason, code: exit::OTHER }
+    }
+}
+
+impl From<StorageError> for Failed {
+    fn from(error: StorageError) -> Self {
+        Failed { code: exit::of_storage(error.kind), reason: error.message }
+    }
+}
+
+impl From<StartError> for Failed {
+    fn from(error: StartError) -> Self {
+        Failed { code: error.exit_code(), reason: error.to_string() }
+    }
 }
 
 /// Understands a command line without the program's name. `None`: it does not
@@ -188,8 +218,8 @@ impl Tool {
     ///
     /// # Errors
     ///
-    /// For people. Nothing was changed then.
-    pub fn run(&self) -> Result<Done, String> {
+    /// Nothing was changed then.
+    pub fn run(&self) -> Result<Done, Failed> {
         match self.verb {
             Verb::Backup => files::backup(self),
             Verb::Restore => files::restore(self),

@@ -68,7 +68,6 @@ impl Engine {
         self.sessions.mode = Mode::BuiltIn(Box::new(identity));
         self.restore_revocations(blacklist_ttl_ms);
         self.seed_roles()?;
-        self.check_signup_roles()?;
         self.publish();
         Ok(())
     }
@@ -112,12 +111,14 @@ impl Engine {
         }
     }
 
-    /// What [`Engine::reload_keys`] reads, for people.
-    pub fn key_files(&self) -> &'static str {
+    /// What [`Engine::reload_keys`] reads: a word for the metrics, and for people.
+    pub fn key_files(&self) -> Option<(&'static str, &'static str)> {
         match &self.sessions.mode {
-            Mode::Open => "",
-            Mode::External(_) => "keys that stand in files are",
-            Mode::BuiltIn(_) => "secrets that stand in files are",
+            Mode::External(_) => Some(("keys", "keys that stand in files are")),
+            Mode::BuiltIn(identity) if identity.reads_file() => {
+                Some(("secret", "secrets that stand in files are"))
+            }
+            Mode::Open | Mode::BuiltIn(_) => None,
         }
     }
 

@@ -89,6 +89,11 @@ impl Identity {
         self.secret.ct_eq(&digest(presented)).into()
     }
 
+    /// Whether the secret stands in a file.
+    pub fn reads_file(&self) -> bool {
+        self.settings.admin_secret_file.is_some()
+    }
+
     /// Reads the file with the secret again, if it came from one. On an error
     /// the old one stays.
     pub fn reload(&mut self, read: ReadFile<'_>) -> Result<(), String> {

@@ -57,6 +57,15 @@ pub(super) struct Access {
     login: Option<Login>,
 }
 
+/// Where trusted certificates are, if nobody names another file.
+pub(super) fn roots(
+    named: Option<String>,
+    environment: impl Fn(&str) -> Option<String>,
+) -> PathBuf {
+    let file = named.or_else(|| environment("SSL_CERT_FILE"));
+    file.map_or_else(|| SYSTEM_ROOTS.into(), PathBuf::from)
+}
+
 impl Access {
     /// Reads flags, environment and files; asks for a password.
     pub fn of(
@@ -76,10 +85,7 @@ impl Access {
         }
         let trust = match matches.opt_present(INSECURE) {
             true => Trust::Anybody,
-            false => {
-                let file = matches.opt_str("ca").or_else(|| environment("SSL_CERT_FILE"));
-                Trust::Roots(file.map_or_else(|| SYSTEM_ROOTS.into(), PathBuf::from))
-            }
+            false => Trust::Roots(roots(matches.opt_str("ca"), &environment)),
         };
         Ok(Access { target, trust, login: login(matches, environment)? })
     }

@@ -269,7 +269,7 @@ pub(super) fn request(id: u64, operation: &str, fields: &Object) -> String {
 }
 
 /// For the handshake, which reads and writes by itself.
-struct Blocking<'a>(&'a super::Socket);
+pub(super) struct Blocking<'a>(pub &'a super::Socket);
 
 impl io::Read for Blocking<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

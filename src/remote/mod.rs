@@ -36,9 +36,7 @@ pub mod types;
 #[cfg(feature = "tools")]
 mod wire;
 
-pub(crate) use place::Place;
-#[cfg(feature = "tools")]
-use place::Socket;
+pub(crate) use place::{Place, Socket};
 
 /// Why a tool ended.
 #[derive(Debug)]
@@ -53,4 +51,22 @@ pub enum Failure {
     Told,
     /// Whoever read the output has gone.
     Unread,
+}
+
+/// Puts TLS on a connection: with `host`, if that is to be checked, else with
+/// whoever answers.
+#[cfg(feature = "tools")]
+pub(crate) fn seal(
+    socket: Socket,
+    host: &str,
+    is_checked: bool,
+) -> std::io::Result<impl std::io::Read + std::io::Write> {
+    use crate::net::tls::{Client, Trust};
+
+    let trust = match is_checked {
+        true => Trust::Roots(access::roots(None, |name| std::env::var(name).ok())),
+        false => Trust::Anybody,
+    };
+    let client = Client::connect(host, &trust, &mut client::Blocking(&socket))?;
+    Ok(wire::Wire::new(socket, Some(client)))
 }

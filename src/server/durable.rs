@@ -47,7 +47,7 @@ fn key(settings: &Persistence) -> &'static str {
     if settings.data_dir.is_some() { "dataDir" } else { "db" }
 }
 
-fn failed(settings: &Persistence, error: &StorageError) -> StartError {
+pub(super) fn failed(settings: &Persistence, error: &StorageError) -> StartError {
     StartError::Storage {
         step: key(settings).into(),
         kind: error.kind,

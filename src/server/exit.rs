@@ -18,7 +18,7 @@ pub const IO: u8 = 74;
 const IN_USE: u8 = 75;
 
 /// The code for what the storage failed with.
-pub(super) fn of_storage(kind: StorageErrorKind) -> u8 {
+pub(crate) fn of_storage(kind: StorageErrorKind) -> u8 {
     match kind {
         StorageErrorKind::InUse => IN_USE,
         StorageErrorKind::Foreign | StorageErrorKind::Newer | StorageErrorKind::Damaged => DATA,

@@ -103,7 +103,7 @@ pub(super) fn listen(
     for (at, (entry, passed)) in plan.entries.iter().zip(plan.passed).enumerate() {
         let sockets = match &entry.address {
             ListenAddress::Systemd(_) => passed,
-            ListenAddress::Tcp { host, port } => bind_name(host, *port, at, &bound)?,
+            ListenAddress::Tcp { host, port } => bind_name((host, *port), (at, config), &bound)?,
             ListenAddress::Unix(path) => {
                 let place = format!("listen[{at}].address");
                 let (socket, file) =
@@ -235,12 +235,16 @@ fn listen_apart(
 
 /// Binds every address of a name, which none of the earlier listeners has.
 fn bind_name(
-    host: &str,
-    port: u16,
-    entry: usize,
+    (host, port): (&str, u16),
+    (entry, config): (usize, &Config),
     earlier: &[Bound],
 ) -> Result<Vec<Listening>, StartError> {
-    let addresses = crate::names::resolve(host, port).map_err(|reason| failed("host", reason))?;
+    // The key that somebody has written.
+    let place = match config.listen.is_empty() {
+        true => "host".to_owned(),
+        false => format!("listen[{entry}].address"),
+    };
+    let addresses = crate::names::resolve(host, port).map_err(|reason| failed(&*place, reason))?;
     let taken = |address: &SocketAddr| {
         earlier.iter().find(|one| port != 0 && one.socket.address() == Some(*address))
     };
@@ -255,7 +259,7 @@ fn bind_name(
             {
                 attempt += 1;
             }
-            Err((address, error)) => return Err(explain(address, &error)),
+            Err((address, error)) => return Err(explain(&place, address, &error)),
             Ok(bound) => return Ok(bound),
         }
     }
@@ -290,14 +294,14 @@ fn bind(addresses: &[SocketAddr]) -> Result<Vec<Listening>, (SocketAddr, io::Err
     }
 }
 
-fn explain(address: SocketAddr, error: &io::Error) -> StartError {
+fn explain(place: &str, address: SocketAddr, error: &io::Error) -> StartError {
     match error.kind() {
         ErrorKind::AddrInUse => failed("port", format!("{address} is in use")),
         ErrorKind::PermissionDenied => {
             failed("port", format!("{address} is not permitted: {error}"))
         }
         ErrorKind::AddrNotAvailable => {
-            failed("host", format!("{address} is no address of this machine"))
+            failed(place, format!("{address} is no address of this machine"))
         }
         _ => failed("listen", format!("{address}: {error}")),
     }

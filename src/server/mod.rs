@@ -60,7 +60,7 @@ pub use check::check_definitions;
 pub use handle::{CallError, Handle, LocalClient, Stopped};
 pub use local::Closed;
 #[cfg(feature = "sqlite")]
-pub(crate) use offline::Offline;
+pub(crate) use offline::{Offline, claim};
 pub use start_error::StartError;
 pub use threaded::ServerThread;
 #[doc(hidden)]

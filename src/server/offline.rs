@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::durable;
 use super::service::{Loading, Notifier};
+use super::start_error::StartError;
 use crate::app::{App as _, JobId, Now};
 use crate::config::Persistence;
 use crate::engine::{CommitLog, Engine, EngineOptions};
 use crate::json::Object;
 use crate::protocol::OpError;
-use crate::storage::{Batch, Claim, Journal, Task};
+use crate::storage::{Batch, Claim, Journal, Location, StorageError, Task};
 use crate::store::{Content, Data};
 
 /// See the module's description.
@@ -45,13 +46,14 @@ impl Offline {
     ///
     /// # Errors
     ///
-    /// What a server would not start with, for people.
-    pub fn open(persistence: &Persistence, wall: u64) -> Result<Self, String> {
-        let recovered = durable::open(persistence, None, Loading::new(&Notifier::none()))
-            .map_err(|error| error.to_string())?;
-        let recovered = recovered.ok_or("nothing is kept here")?;
+    /// What a server would not start with.
+    pub fn open(persistence: &Persistence, wall: u64) -> Result<Self, StartError> {
+        let recovered = durable::open(persistence, None, Loading::new(&Notifier::none()))?;
+        let failed = |step: &str, reason: String| StartError::Failed { step: step.into(), reason };
+        let recovered =
+            recovered.ok_or_else(|| failed("dataDir", "nothing is kept here".into()))?;
         let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| format!("randomness: {error}"))?;
+        getrandom::fill(&mut seed).map_err(|error| failed("randomness", error.to_string()))?;
         let now = Now { mono: 0, wall };
         let options = EngineOptions { seed, ..EngineOptions::default() };
         let mut engine = Engine::new(options, recovered.store, now);
@@ -100,12 +102,21 @@ impl Offline {
     /// # Errors
     ///
     /// What writing failed with.
-    pub fn save(mut self) -> Result<(), String> {
+    pub fn save(mut self) -> Result<(), StorageError> {
         self.engine.turn_ended(self.now);
         let batches =
             std::mem::take(&mut *self.batches.0.lock().unwrap_or_else(PoisonError::into_inner));
-        self.journal.write(&batches, 0).map_err(|error| error.message)?;
-        self.journal.sync().map_err(|error| error.message)?;
-        self.journal.close().map_err(|error| error.message)
+        self.journal.write(&batches, 0)?;
+        self.journal.sync()?;
+        self.journal.close()
     }
+}
+
+/// Locks the data of a server that does not run.
+///
+/// # Errors
+///
+/// What a server would not start with: another process has them.
+pub fn claim(persistence: &Persistence, location: &mut Location) -> Result<Claim, StartError> {
+    location.claim().map_err(|error| durable::failed(persistence, &error))
 }

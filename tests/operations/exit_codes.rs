@@ -31,6 +31,18 @@ fn what_a_restart_does_not_mend() {
 }
 
 #[test]
+fn a_role_of_new_users_that_does_not_exist_is_a_mistake_of_the_configuration() {
+    let place = Place::new();
+    let auth =
+        r#"{"builtIn":true,"adminSecret":"not-so-secret","signup":{"roles":["writer","nope"]}}"#;
+    let file = place.file("signup.json", &format!(r#"{{"auth":{auth}}}"#));
+    let (code, err) = fails(&["--host", "127.0.0.1", "--config", file.to_str().expect("UTF-8")]);
+    assert_eq!(code, Some(78), "{err}");
+    let error = err.lines().find(|line| line.starts_with("Error: "));
+    assert_eq!(error, Some("Error: auth.signup.roles: there is no role \"nope\""), "{err}");
+}
+
+#[test]
 fn a_port_that_is_taken_may_be_free_later() {
     let server = Server::start("{}");
     let output = noexd().args(["--port", &server.port.to_string()]).output().expect("run noexd");
@@ -42,6 +54,46 @@ fn a_port_that_is_taken_may_be_free_later() {
 #[cfg(feature = "sqlite")]
 mod storage {
     use super::*;
+
+    /// What the server would end with, the tools that work on its data do.
+    #[test]
+    fn tools_end_as_a_server_would() {
+        let place = Place::new();
+        let scratch = Place::new();
+        let data = place.path().join("data").to_str().expect("UTF-8").to_owned();
+        let copy = scratch.path().join("copy").to_str().expect("UTF-8").to_owned();
+        let server = Server::start_with(place, "{}", |command| {
+            command.args(["--data-dir", &data]);
+        });
+        let run = |args: &[&str]| {
+            let output = noexd().args(args).output().expect("run noexd");
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let (code, err) = run(&["backup", "--data-dir", &data, "--output", &copy]);
+        assert_eq!(code, Some(0), "{err}");
+        for args in [
+            &["restore", "--data-dir", &data, &copy] as &[&str],
+            &["import", "--data-dir", &data, "/dev/null"],
+        ] {
+            let (code, err) = run(args);
+            let expected = "Error: dataDir: in use by another process\n";
+            assert_eq!((code, err.as_str()), (Some(75), expected), "{args:?}");
+        }
+        let (code, err) = run(&["restore", "--data-dir", &data, "/no/such/backup"]);
+        assert_eq!(
+            (code, err.as_str()),
+            (Some(78), "Error: Backup \"/no/such/backup\" not found\n")
+        );
+        drop(server);
+        let file = scratch.file("none.sqlite", &"This is no database. ".repeat(400));
+        let none = file.to_str().expect("UTF-8");
+        for args in [&["export", "--db", none] as &[&str], &["import", "--db", none, "/dev/null"]] {
+            let (code, err) = run(args);
+            assert_eq!(code, Some(65), "{args:?}: {err}");
+        }
+        let (code, err) = run(&["import", "--data-dir", "/proc/noexd", "/dev/null"]);
+        assert_eq!(code, Some(74), "{err}");
+    }
 
     #[test]
     fn data_that_somebody_uses() {

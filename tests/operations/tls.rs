@@ -537,6 +537,40 @@ fn a_client_without_the_right_certificate_stays_outside() {
     }
 }
 
+/// operations.md 10: of the main listener, if there is none for metrics.
+#[test]
+#[cfg(feature = "tools")]
+fn healthcheck_asks_a_server_that_speaks_tls_only() {
+    let authority = Authority::with_server();
+    let server = Server::start(&authority.config("", ""));
+    let run = |args: &[&str], roots: Option<PathBuf>| {
+        let mut command = noexd();
+        command.arg("healthcheck").args(args).env_remove("SSL_CERT_FILE");
+        command.envs(roots.map(|file| ("SSL_CERT_FILE", file)));
+        let output = command.output().expect("run noexd");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let place = Place::new();
+    let port = server.port.to_string();
+    let file = place.file("noexd.json", &authority.config("", &format!(",\"port\":{port}")));
+    let ready = (Some(0), "ready\n".to_owned(), String::new());
+    assert_eq!(run(&["--config", file.to_str().expect("UTF-8")], None), ready);
+    let url = format!("https://127.0.0.1:{port}/readyz");
+    assert_eq!(run(&["--url", &url], Some(authority.path("ca.pem"))), ready);
+    assert_eq!(run(&["--url", &url, "--insecure"], None), ready);
+    let foreign = Authority::new();
+    let (code, out, err) = run(&["--url", &url], Some(foreign.path("ca.pem")));
+    assert_eq!((code, &*out), (Some(1), ""), "{err}");
+    assert!(err.starts_with(&format!("Error: 127.0.0.1:{port}: ")), "{err}");
+    // Nobody is let in without a certificate, and there is none to show.
+    let ca = format!(",\"clientCa\":\"{}\"", authority.path("ca.pem").display());
+    let file = place.file("noexd.json", &authority.config(&ca, ""));
+    let (code, _, err) = run(&["--config", file.to_str().expect("UTF-8")], None);
+    assert_eq!(code, Some(78), "{err}");
+    assert!(err.starts_with("Error: tls.clientCa: ") && err.contains("metrics.listen"), "{err}");
+}
+
 /// The serial number of the certificate that the server shows.
 fn serial(authority: &Authority, port: u16) -> String {
     let (ok, said) = authority.handshake(port, "");

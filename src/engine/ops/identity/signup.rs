@@ -5,6 +5,7 @@ use super::session::output_of;
 use super::users::{check_email, check_username, insert_given, optional};
 use crate::access::RateKey;
 use crate::app::ConnId;
+use crate::engine::sessions::Mode;
 use crate::engine::{Engine, Outcome};
 use crate::identity::Id;
 use crate::json::{Json, Kind, Object};
@@ -92,15 +93,11 @@ impl Engine {
         Ok(ids)
     }
 
-    /// The configured roles that do not exist, for the start.
-    pub(in crate::engine) fn check_signup_roles(&self) -> Result<(), OpError> {
-        let identity = self.identity()?;
+    /// The first of the configured roles that does not exist, for the start.
+    pub fn missing_signup_role(&self) -> Option<&str> {
+        let Mode::BuiltIn(identity) = &self.sessions.mode else { return None };
         let mut names = identity.settings.signup.iter().flat_map(|signup| &signup.roles);
-        match names.find(|name| identity.directory.role_by_name(name).is_none()) {
-            Some(name) => {
-                Err(OpError::validation(format!("auth.signup.roles: there is no role \"{name}\"")))
-            }
-            None => Ok(()),
-        }
+        let missing = names.find(|name| identity.directory.role_by_name(name).is_none());
+        missing.map(String::as_str)
     }
 }
