@@ -330,6 +330,10 @@ pub trait App {
     }
     /// The peer closed, was lost, or broke the frame protocol: forget it.
     fn closed(&mut self, conn: ConnId, now: Now);
+    /// The same, with the close code that it is counted under, and why.
+    fn ended(&mut self, conn: ConnId, _code: u16, _why: &'static str, now: Now) {
+        self.closed(conn, now);
+    }
     /// The socket took output; `buffered` bytes are still queued. Called when
     /// `buffered` fell, at most once per connection and turn.
     fn wrote(&mut self, conn: ConnId, buffered: usize, now: Now);

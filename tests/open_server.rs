@@ -127,7 +127,12 @@ fn probes_of_old_tools_are_answered() {
         let answer = server.ask(request);
         assert!(answer.starts_with(expected), "{request:?}: {answer}");
     }
-    assert!(server.ask("OPTIONS / HTTP/1.0\r\n\r\n").contains("\r\nAllow: GET, HEAD, OPTIONS\r\n"));
+    let answer = server.ask("OPTIONS / HTTP/1.0\r\n\r\n");
+    for field in
+        ["Allow: GET, HEAD, OPTIONS", "X-Content-Type-Options: nosniff", "Cache-Control: no-store"]
+    {
+        assert!(answer.contains(&format!("\r\n{field}\r\n")), "{answer}");
+    }
 }
 
 #[test]

@@ -48,8 +48,12 @@ impl App for Engine {
     }
 
     fn closed(&mut self, conn: ConnId, now: Now) {
+        self.ended(conn, 1000, "left", now);
+    }
+
+    fn ended(&mut self, conn: ConnId, code: u16, why: &'static str, now: Now) {
         self.take_time(now);
-        self.forget(conn);
+        self.forget(conn, (code, why));
         self.publish();
     }
 

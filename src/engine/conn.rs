@@ -224,6 +224,7 @@ impl Conns {
         self.remove(id);
         self.len += 1;
         let conn = Box::new(Conn::new(id, self.opened, peer, now));
+        log::debug!(conn = conn.name(); "connected: {}", conn.address);
         let slot = id.slot as usize;
         if slot >= self.slots.len() && slot - self.slots.len() < MOST_SKIPPED {
             self.slots.resize_with(slot + 1, || None);

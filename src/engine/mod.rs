@@ -21,9 +21,9 @@
 //!    `subscriptions/windows`, `timers`
 //! 2. `app`, `budgets`, `chores`, `client_sessions/once`, `client_sessions/table`, `door`,
 //!    `door/rpc`, `expiry`, `heartbeat`, `introspection/load`, `introspection/views`,
-//!    `log_level`, `metrics_table`, `metrics_table/world`, `notices`, `readiness`, `spread`,
+//!    `log_level`, `metrics_table`, `metrics_table/world`, `readiness`, `spread`,
 //!    `subscriptions/moved`, `subscriptions/proof`
-//! 3. `audited`, `client_sessions/stored`, `metrics_table/series`, `shutdown`
+//! 3. `audited`, `client_sessions/stored`, `metrics_table/series`, `notices`, `shutdown`
 //! 4. `conn`, `metrics_table/rows`
 //! 5. `introspection/insights`, `introspection/top`, `ops/disconnect`, `ops/server`,
 //!    `presence`, `sessions`, `subscriptions`
@@ -361,7 +361,7 @@ impl Engine {
             // In front of what its end may bring about: the end of the loop, which
             // waits for those that are being closed and for nobody else.
             self.effects.list.push(Effect::Close { conn, code, reason });
-            self.forget(conn);
+            self.forget(conn, (code, reason));
         }
     }
 
@@ -369,14 +369,16 @@ impl Engine {
     fn abandon(&mut self, conn: ConnId, code: u16, reason: &'static str) {
         if self.conns.get(conn).is_some() {
             self.effects.list.push(Effect::Abandon { conn, code, reason });
-            self.forget(conn);
+            self.forget(conn, (code, reason));
         }
     }
 
     /// Drops everything that belongs to a connection. The one place where a
-    /// connection ends, whatever the cause. False if it was not there.
-    fn forget(&mut self, id: ConnId) -> bool {
+    /// connection ends, whatever the cause: a close code, and in words. False if
+    /// it was not there.
+    fn forget(&mut self, id: ConnId, (code, why): (u16, &'static str)) -> bool {
         let Some(conn) = self.conns.remove(id) else { return false };
+        log::debug!(conn = conn.name(), code = code; "closed: {}, {why}", conn.address);
         self.calls.open -= usize::from(conn.is_call);
         if let Some(timer) = conn.heartbeat.timer {
             self.wheel.cancel(timer);

@@ -33,7 +33,7 @@ impl<A: App + 'static> Transport<A> {
         let most = self.options.max_connections.unwrap_or(usize::MAX);
         if self.table.len() >= most.saturating_add(SOCKETS_BEYOND_MAXIMUM) {
             let refusal = Refusal::TooManyConnections;
-            self.counters.count_refused(refusal.reason());
+            self.note_refused(refusal.reason(), peer, refusal.text());
             // Whoever expects TLS would not understand it.
             return match terms.tls {
                 true => Ok(()),
@@ -42,8 +42,7 @@ impl<A: App + 'static> Transport<A> {
         }
         stream.set_nodelay()?;
         if terms.proxy && !is_trusted(peer, &self.options.trusted_proxies) {
-            self.counters.count_refused("proxy_untrusted");
-            log::debug!("{peer}: no proxy that is trusted");
+            self.note_refused("proxy_untrusted", peer, "no proxy that is trusted");
             return Ok(());
         }
         let vacant = self.table.vacant_entry();

@@ -19,9 +19,8 @@ impl<A: App + 'static> Transport<A> {
         let Some(entry) = self.table.get(id.slot as usize) else { return };
         let site = self.site(entry);
         if let Some(refusal) = foreign(request, &site) {
-            log::info!("{address}: {}", request.foreign(refusal));
             self.counters.count_http(door.name(), refusal.status());
-            return self.refuse(id.slot, refusal, request.method);
+            return self.refuse_request(id.slot, refusal, request, address);
         }
         let cors = cors(request, &site);
         if request.method == Method::Options {

@@ -58,14 +58,15 @@ pub struct Request {
 }
 
 impl Request {
-    /// What the guard did not let in, for the log.
-    pub fn foreign(&self, refusal: Refusal) -> String {
+    /// Why it was refused, for the log: without its path, which may say anything.
+    pub fn refused(&self, refusal: Refusal) -> Cow<'static, str> {
         let (what, value) = match refusal {
             Refusal::ForeignHost => ("host", &self.host),
-            _ => ("origin", &self.origin),
+            Refusal::ForeignOrigin | Refusal::OriginNotAllowed => ("origin", &self.origin),
+            _ => return refusal.text().into(),
         };
         let value = String::from_utf8_lossy(value.as_deref().unwrap_or_default());
-        format!("{what} not allowed: {value}")
+        format!("{what} not allowed: {value}").into()
     }
 }
 
@@ -312,7 +313,7 @@ pub fn answer(
 
 /// The answer to `OPTIONS`, with which some balancers look whether we are there.
 pub const OPTIONS_ANSWER: &[u8] =
-    b"HTTP/1.1 204 No Content\r\nConnection: close\r\nAllow: GET, HEAD, OPTIONS\r\n\r\n";
+    b"HTTP/1.1 204 No Content\r\nConnection: close\r\nAllow: GET, HEAD, OPTIONS\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n\r\n";
 
 fn phrase(status: u16) -> &'static str {
     match status {

@@ -83,7 +83,7 @@ impl<A: App + 'static> Transport<A> {
     /// Closes with 1013, without what makes it too much.
     fn give_up(&mut self, slot: u32, reason: &'static str) {
         let Some(id) = self.id_of(slot) else { return };
-        self.tell_closed(id);
+        self.tell_closed(id, 1013, reason);
         let Some(entry) = self.table.get_mut(slot as usize) else { return };
         log::warn!("connection from {}: closed, {reason}", entry.address);
         if entry.conn.is_reading_body() {

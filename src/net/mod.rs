@@ -15,8 +15,8 @@
 //! Files from the ground up; each imports only what stands above its line:
 //!
 //! 1. `address`, `clock`, `counters`, `guard`, `http/client`, `http/door`, `http/target`,
-//!    `limits`, `proxy`, `rounds`, `signals`, `socket`, `spares`, `tls`, `tls/absent`,
-//!    `tls/session`
+//!    `limits`, `proxy`, `refusals`, `rounds`, `signals`, `socket`, `spares`, `tls`,
+//!    `tls/absent`, `tls/session`
 //! 2. `accepting`, `certificates`, `frame`, `http`, `http/console`, `shake`, `tls/certificate`
 //! 3. `decode`, `mailbox`, `outbox`, `tls/client`
 //! 4. `conn`, `worker`
@@ -48,6 +48,7 @@ mod output;
 mod preamble;
 mod probing;
 pub mod proxy;
+mod refusals;
 mod requests;
 mod rounds;
 mod sealed;

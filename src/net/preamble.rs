@@ -45,8 +45,8 @@ impl<A: App + 'static> Transport<A> {
         match proxy::read(input) {
             Header::NeedMore => entry.conn.keep(input, true),
             Header::Bad => {
-                self.counters.count_refused("proxy_header");
-                log::debug!("{}: no header of the PROXY protocol", entry.address);
+                let from = entry.address;
+                self.note_refused("proxy_header", from, "no header of the PROXY protocol");
                 self.doom(slot);
             }
             Header::Found { used, source } => {

@@ -105,7 +105,7 @@ impl<A: App + 'static> Transport<A> {
             if !entry.admitted || has_answered(entry, round.asked_at) {
                 continue;
             }
-            self.tell_closed(id);
+            self.tell_closed(id, 4001, "heartbeat_timeout");
             if let Some(entry) = find(&mut self.table, id)
                 && entry.conn.is_open()
             {

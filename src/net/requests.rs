@@ -25,7 +25,7 @@ impl<A: App + 'static> Transport<A> {
         }
         match judge(request, &self.site(entry)) {
             Verdict::Upgrade(_) if self.is_full() => {
-                self.refuse(slot, Refusal::TooManyConnections, request.method);
+                self.refuse_request(slot, Refusal::TooManyConnections, request, address);
             }
             Verdict::Upgrade(answer) => {
                 let Some(entry) = self.table.get_mut(slot as usize) else { return };
@@ -42,16 +42,27 @@ impl<A: App + 'static> Transport<A> {
                 self.answer_plain(slot, OPTIONS_ANSWER);
             }
             Verdict::Refuse(refusal) => {
-                if let Refusal::ForeignOrigin | Refusal::ForeignHost = refusal {
-                    log::info!("{address}: {}", request.foreign(refusal));
-                }
                 if !request.is_upgrade {
                     self.counters.count_http("other", refusal.status());
                 }
-                self.refuse(slot, refusal, request.method);
+                self.refuse_request(slot, refusal, request, address);
             }
             Verdict::Page(path) => self.answer_page(id, request, &path, address),
         }
+    }
+
+    /// Refuses a request of somebody who may have come through a proxy.
+    pub(super) fn refuse_request(
+        &mut self,
+        slot: u32,
+        refusal: Refusal,
+        request: &Request,
+        address: Address,
+    ) {
+        if let Some(entry) = self.table.get_mut(slot as usize) {
+            entry.address = address;
+        }
+        self.refuse_because(slot, refusal, request.method, &request.refused(refusal));
     }
 
     /// What is known of whoever sent a request.
@@ -91,7 +102,7 @@ impl<A: App + 'static> Transport<A> {
         let foreign = foreign(request, &self.site(entry));
         if let Some((door, bytes)) = self.file(entry, request, path, foreign) {
             if let Some(refusal) = foreign.filter(|_| door == "console") {
-                log::info!("{address}: {}", request.foreign(refusal));
+                self.note_refused(refusal.reason(), address, &request.refused(refusal));
             }
             self.counters.count_http(door, status_of(&bytes));
             return self.answer_plain(id.slot, &bytes);
@@ -110,9 +121,12 @@ impl<A: App + 'static> Transport<A> {
         match self.app.http(&asked, self.now) {
             None => {
                 self.counters.count_http("other", 404);
-                self.refuse(id.slot, Refusal::NotFound, request.method);
+                self.refuse_request(id.slot, Refusal::NotFound, request, address);
             }
             Some(page) => {
+                if let Some(refusal) = foreign.filter(|foreign| foreign.status() == page.status) {
+                    self.note_refused(refusal.reason(), address, &request.refused(refusal));
+                }
                 let bytes = answer(page.status, page.content_type, "", &page.body, request.method);
                 self.answer_plain(id.slot, &bytes);
                 self.perform_effects();

@@ -218,12 +218,11 @@ impl<A: App + 'static> Transport<A> {
     fn fail_handshake(&mut self, slot: u32, reason: &str) {
         self.counters.tls_failed.fetch_add(1, Relaxed);
         let Some(entry) = self.table.get_mut(slot as usize) else { return };
-        log::debug!("{}: TLS handshake: {reason}", entry.address);
         entry.is_shaking = false;
         // From here on bytes are what they are.
         let alert = entry.tls.take().map(|tls| tls.output).unwrap_or_default();
         entry.conn.answer(&alert);
-        self.begin_end_of_handshake(slot, "tls_failed");
+        self.begin_end_of_handshake(slot, "tls_failed", &format!("TLS: {reason}"));
     }
 
     fn count_waiting(&self) {

@@ -9,9 +9,13 @@ use super::limits::{
     MICROS_PER_TURN, MILLIS_PER_CONNECTION, OUTPUT_PER_CONNECTION,
 };
 use super::transport::Transport;
+use crate::address::Address;
 use crate::app::{App, ConnId, Flow, Peer};
 use std::io::{self, Read};
 use std::sync::atomic::Ordering::Relaxed;
+
+/// Why a connection ended that nobody has closed.
+const LOST: &str = "lost";
 
 /// What one connection may still use of this turn.
 pub(super) struct Budget {
@@ -239,9 +243,12 @@ impl<A: App + 'static> Transport<A> {
             Step::Request(request) => self.answer_request(id, &request),
             Step::Call(caller, body) => self.call_with_body(id, &caller, body),
             Step::Denied(door, denied) => self.begin_end_of_call(slot, door, denied.status()),
-            Step::Refused(refusal) => self.begin_end_of_handshake(slot, refusal.reason()),
+            Step::Refused(refusal) => {
+                self.begin_end_of_handshake(slot, refusal.reason(), refusal.text());
+            }
             Step::Ended(code) => {
-                self.tell_closed(id);
+                let why = if code == NO_CLOSE_FRAME { LOST } else { "by the peer" };
+                self.tell_closed(id, code, why);
                 self.begin_end(slot, code);
             }
         }
@@ -278,15 +285,35 @@ impl<A: App + 'static> Transport<A> {
 
     /// Refuses what has not become a WebSocket.
     pub(super) fn refuse(&mut self, slot: u32, refusal: Refusal, method: Method) {
+        self.refuse_because(slot, refusal, method, refusal.text());
+    }
+
+    /// The same, with what is to be logged of it.
+    pub(super) fn refuse_because(
+        &mut self,
+        slot: u32,
+        refusal: Refusal,
+        method: Method,
+        why: &str,
+    ) {
         if let Some(entry) = self.table.get_mut(slot as usize) {
             entry.conn.refuse(refusal, method);
-            self.begin_end_of_handshake(slot, refusal.reason());
+            self.begin_end_of_handshake(slot, refusal.reason(), why);
         }
     }
 
-    pub(super) fn begin_end_of_handshake(&mut self, slot: u32, reason: &'static str) {
-        self.counters.count_refused(reason);
+    pub(super) fn begin_end_of_handshake(&mut self, slot: u32, reason: &'static str, why: &str) {
+        if let Some(from) = self.table.get(slot as usize).map(|entry| entry.address) {
+            self.note_refused(reason, from, why);
+        }
         self.begin_drain(slot);
+    }
+
+    /// Counts a handshake that was refused, and logs it if it is the first of its
+    /// reason in this second.
+    pub(super) fn note_refused(&mut self, reason: &'static str, from: Address, why: &str) {
+        self.counters.count_refused(reason);
+        self.refusals.note(reason, from, why, self.now.mono);
     }
 
     /// A close frame is queued, or none will be: from here on the connection is
@@ -328,7 +355,7 @@ impl<A: App + 'static> Transport<A> {
     /// The socket gives and takes nothing any more.
     pub(super) fn lose(&mut self, slot: u32) {
         let Some(id) = self.id_of(slot) else { return };
-        self.tell_closed(id);
+        self.tell_closed(id, NO_CLOSE_FRAME, LOST);
         if let Some(entry) = self.table.get_mut(slot as usize)
             && (entry.conn.is_open() || entry.conn.is_streaming())
         {
@@ -339,11 +366,11 @@ impl<A: App + 'static> Transport<A> {
         self.doom(slot);
     }
 
-    pub(super) fn tell_closed(&mut self, id: ConnId) {
+    pub(super) fn tell_closed(&mut self, id: ConnId, code: u16, why: &'static str) {
         if let Some(entry) = self.table.get_mut(id.slot as usize)
             && std::mem::take(&mut entry.announced)
         {
-            self.app.closed(id, self.now);
+            self.app.ended(id, code, why, self.now);
             self.perform_effects();
         }
     }

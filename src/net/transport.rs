@@ -15,6 +15,7 @@ use super::http::console::ConsoleFiles;
 use super::http::door::Doors;
 use super::limits::{EVENTS, READ_BYTES};
 use super::mailbox::{Durability, Mailbox, Remote};
+use super::refusals::Refusals;
 use super::rounds::Probing;
 use super::sealing::Shared;
 use super::signals::Signals;
@@ -144,6 +145,8 @@ pub struct Transport<A: App> {
     pub(super) probing: Probing,
     /// Somebody was told of a proxy that is not trusted.
     pub(super) proxy_told: bool,
+    /// What was told of refused handshakes.
+    pub(super) refusals: Refusals,
     /// Nobody is looked for before this time who holds too much output.
     pub(super) output_again: Option<u64>,
     /// Input of all connections goes through here.
@@ -243,6 +246,7 @@ impl<A: App + 'static> Transport<A> {
             per_client: PerClient::new(options.max_connections_per_ip),
             probing: Probing::default(),
             proxy_told: false,
+            refusals: Refusals::default(),
             output_again: None,
             buffer: vec![0; READ_BYTES],
             spares: Spares::default(),

@@ -74,6 +74,7 @@ impl<A: App + 'static> Transport<A> {
             self.accepting.paused_until,
             self.spares.deadline(),
             self.output_again,
+            self.refusals.next_deadline(),
             self.certificates.as_ref().map(|certificates| certificates.look_at),
             self.stop.deadline,
         ];
@@ -191,6 +192,7 @@ impl<A: App + 'static> Transport<A> {
         }
         self.expired = expired;
         self.end_rounds();
+        self.refusals.tell(self.now.mono);
         if self.app.next_deadline().is_some_and(|deadline| deadline <= self.now.mono) {
             self.app.timers(self.now, &View(&self.table));
             self.perform_effects();
@@ -201,10 +203,11 @@ impl<A: App + 'static> Transport<A> {
         let Some(entry) = find(&mut self.table, id) else { return };
         entry.timer = None;
         if entry.is_veiled() && entry.conn.is_in_handshake() {
-            self.counters.count_refused(Refusal::Timeout.reason());
             if !entry.awaits_header {
                 self.counters.tls_timeout.fetch_add(1, Relaxed);
             }
+            let (from, refusal) = (entry.address, Refusal::Timeout);
+            self.note_refused(refusal.reason(), from, refusal.text());
             self.doom(id.slot);
         } else if entry.conn.is_in_handshake() {
             self.refuse(id.slot, Refusal::Timeout, Method::Other);

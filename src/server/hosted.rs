@@ -41,24 +41,24 @@ impl Hosted {
     /// Reads again what may have been changed outside: keys, the audit file.
     pub fn reload(&mut self) {
         self.engine.end_log_level();
-        match self.engine.reload_keys(&read_file) {
-            Ok(()) => {
-                self.engine.count_reload("keys", true);
-                match self.engine.key_files() {
-                    "" => log::info!("reload: there are no keys to be read again"),
-                    what => log::info!("reload: {what} read again"),
-                }
-            }
-            Err(problems) => {
-                self.engine.count_reload("keys", false);
-                for problem in problems {
-                    log::error!("{problem}; the old keys stay");
+        match self.engine.key_files() {
+            None => log::info!("reload: there are no keys to be read again"),
+            Some((what, shown)) => {
+                let reloaded = self.engine.reload_keys(&read_file);
+                self.engine.count_reload(what, reloaded.is_ok());
+                match reloaded {
+                    Ok(()) => log::info!("reload: {shown} read again"),
+                    Err(problems) => {
+                        for problem in problems {
+                            log::error!("{problem}; the old keys stay");
+                        }
+                    }
                 }
             }
         }
+        // Its thread says what comes of it.
         if let Some(file) = &self.audit_file {
             file.reopen();
-            log::info!("reload: audit.file opened again");
         }
     }
 
@@ -296,6 +296,11 @@ impl App for Hosted {
 
     fn closed(&mut self, conn: ConnId, now: Now) {
         self.engine.closed(conn, now);
+        self.settle(now);
+    }
+
+    fn ended(&mut self, conn: ConnId, code: u16, why: &'static str, now: Now) {
+        self.engine.ended(conn, code, why, now);
         self.settle(now);
     }
 

@@ -312,7 +312,7 @@ impl Engine {
     fn close_stream(&mut self, conn: ConnId, code: u16) {
         if self.conns.get(conn).is_some() {
             self.effects.list.push(Effect::Close { conn, code, reason: "ended" });
-            self.forget(conn);
+            self.forget(conn, (code, "stream ended"));
         }
     }
 

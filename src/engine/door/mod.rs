@@ -198,7 +198,7 @@ impl Engine {
     fn answer_and_forget(&mut self, conn: ConnId, answer: CallAnswer, needs: CommitSeq) {
         // In front of what its end may bring about.
         self.effects.list.push(Effect::Answer { conn, answer: Box::new(answer), needs });
-        self.forget(conn);
+        self.forget(conn, (1000, "answered"));
     }
 
     /// Ends a call from this side; false if the connection is none.

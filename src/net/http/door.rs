@@ -139,7 +139,7 @@ pub fn preflight(door: Door, cors: &str) -> Vec<u8> {
         }
     };
     let allow = door.allow();
-    format!("HTTP/1.1 204 No Content\r\nConnection: close\r\nAllow: {allow}\r\n{cors}{asked}\r\n")
+    format!("HTTP/1.1 204 No Content\r\nConnection: close\r\nAllow: {allow}\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n{cors}{asked}\r\n")
         .into_bytes()
 }
 
