@@ -210,12 +210,19 @@ fn resource(operation: Operation, request: &Request<'_>) -> String {
         Operation::LogicDefineView => inside("definition", "name"),
         Operation::LogicDefineConstraint => inside("constraint", "name"),
         Operation::LogicDropConstraint => field("name"),
-        Operation::ServerDisconnect => match field("connectionId") {
-            Some(id) => Some(id.replacen("conn-", "conn:", 1)),
-            None => field("userId").map(|id| format!("user:{id}")),
-        },
+        Operation::StoreBackup
+        | Operation::StoreRestore
+        | Operation::StoreDeleteBackup
+        | Operation::AccessDefineSet
+        | Operation::AccessDropSet => field("name"),
+        Operation::ServerDisconnect | Operation::AccessExplain => {
+            target(request, &["connectionId", "userId"])
+        }
+        Operation::ServerTrace => target(request, &["connectionId", "ruleId", "bucket"]),
+        Operation::ServerTop => target(request, &["connectionId"]),
+        Operation::ServerViews => target(request, &["bucket"]),
         Operation::ServerRevokeSessions | Operation::AuthImpersonate => {
-            field("userId").map(|id| format!("user:{id}"))
+            target(request, &["userId"])
         }
         _ => match (operation.family(), operation.resource()) {
             (
@@ -231,6 +238,19 @@ fn resource(operation: Operation, request: &Request<'_>) -> String {
         },
     };
     named.unwrap_or_else(|| "*".into())
+}
+
+/// Whom or what an operation that looks, or that ends something, is about: the
+/// first of these fields that names it.
+fn target(request: &Request<'_>, fields: &[&str]) -> Option<String> {
+    let (field, name) =
+        fields.iter().find_map(|field| Some((*field, request.str_field(field)?)))?;
+    Some(match field {
+        "connectionId" => name.replacen("conn-", "conn:", 1),
+        "userId" => format!("user:{name}"),
+        "ruleId" => format!("rule:{name}"),
+        _ => format!("bucket:{name}"),
+    })
 }
 
 /// The first of the fields that tell what a request is about.
@@ -268,6 +288,7 @@ fn details(operation: Operation, request: &Request<'_>) -> Option<Json> {
         }
         Operation::IdentityTransferOwner => &["resourceType", "resourceName", "newOwnerId"],
         Operation::StoreTransaction => return Some(transaction(request)),
+        Operation::StoreSubscribeMany => return Some(subscriptions(request)),
         _ => return None,
     };
     let kept = fields.iter().filter_map(|name| Some((*name, bounded(request.field(name)?, 2))));
@@ -294,6 +315,30 @@ fn transaction(request: &Request<'_>) -> Json {
             .into_iter()
             .collect();
     Json::Object(members)
+}
+
+/// What the entries of a `store.subscribeMany` name, and how many there are.
+fn subscriptions(request: &Request<'_>) -> Json {
+    let (mut names, mut count) = (Vec::new(), 0usize);
+    for entry in request.field("subscriptions").into_iter().flat_map(Raw::elements) {
+        count += 1;
+        if names.len() == MAX_ELEMENTS {
+            continue;
+        }
+        let operation = match entry.get("type").and_then(Raw::as_str) {
+            None => Some(Operation::StoreSubscribe),
+            Some(name) => Operation::from_name(&name),
+        };
+        let field = match operation {
+            Some(Operation::StoreSubscribe) => "query",
+            Some(Operation::StoreLive) => "bucket",
+            Some(Operation::LogicSubscribeView) => "name",
+            _ => continue,
+        };
+        names.extend(entry.get(field).and_then(Raw::as_str).map(|name| Json::string(cut(&name))));
+    }
+    let members = [("queries", Json::Array(names)), ("subscriptions", Json::Number(count as f64))];
+    Json::Object(members.into_iter().collect())
 }
 
 /// A value within the bounds of an entry. `level` counts containers.

@@ -25,6 +25,15 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// are safe.
 pub type OnSynced = Box<dyn Fn(u64) + Send>;
 
+/// Called there, too, when the file was to be opened anew: whether it is.
+pub type OnReopened = Box<dyn Fn(bool) + Send>;
+
+/// Whom the thread tells what it has done.
+struct Told {
+    synced: OnSynced,
+    reopened: OnReopened,
+}
+
 #[derive(Default)]
 struct Queue {
     lines: VecDeque<Arc<Entry>>,
@@ -88,16 +97,22 @@ fn trim(queue: &mut Queue) {
 impl AuditFile {
     /// Opens the file and starts its thread. `on_synced` is told how many lines
     /// since the start are safe: on disk with `sync: "always"`, else written.
+    /// `on_reopened` is told what came of [`AuditFile::reopen`].
     ///
     /// # Errors
     /// When the file cannot be opened for appending, or the thread not started.
-    pub fn open(settings: &config::AuditFile, on_synced: OnSynced) -> io::Result<Self> {
+    pub fn open(
+        settings: &config::AuditFile,
+        on_synced: OnSynced,
+        on_reopened: OnReopened,
+    ) -> io::Result<Self> {
+        let told = Told { synced: on_synced, reopened: on_reopened };
         let writer = Writer::open(settings)?;
         let shared = Arc::new(Shared::default());
         let (sync, theirs) = (settings.sync, Arc::clone(&shared));
         let thread = thread::Builder::new()
             .name("audit".into())
-            .spawn(move || work(writer, sync, &theirs, &on_synced))?;
+            .spawn(move || work(writer, sync, &theirs, &told))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -155,7 +170,7 @@ impl Drop for AuditFile {
 
 /// The thread: one batch after the other, until it is told to stop and has
 /// nothing left that can be written.
-fn work(mut writer: Writer, sync: AuditSync, shared: &Shared, on_synced: &OnSynced) {
+fn work(mut writer: Writer, sync: AuditSync, shared: &Shared, told: &Told) {
     let mut synced_at = Instant::now();
     let mut safe = 0u64;
     loop {
@@ -166,7 +181,7 @@ fn work(mut writer: Writer, sync: AuditSync, shared: &Shared, on_synced: &OnSync
             AuditSync::Never => batch.stop,
         };
         let count = batch.lines.len() as u64;
-        let mut result = begin(&mut writer, &batch);
+        let mut result = begin(&mut writer, &batch, told);
         if result.is_ok() {
             result = writer.write(batch.dropped, &mut batch.lines);
         }
@@ -181,7 +196,7 @@ fn work(mut writer: Writer, sync: AuditSync, shared: &Shared, on_synced: &OnSync
                     shared.lock().failing = false;
                 }
                 safe += count + batch.dropped;
-                on_synced(safe);
+                (told.synced)(safe);
             }
             Err(error) => {
                 if !batch.failing {
@@ -241,19 +256,26 @@ fn next_batch(writer: &Writer, sync: AuditSync, shared: &Shared) -> Batch {
 }
 
 /// Opens the file anew where that was asked for, or the old one cannot be written.
-fn begin(writer: &mut Writer, batch: &Batch) -> io::Result<()> {
+fn begin(writer: &mut Writer, batch: &Batch, told: &Told) -> io::Result<()> {
     if !batch.reopen && !batch.failing {
         return Ok(());
     }
-    if writer.is_dirty() {
-        // What the old file has must not depend on the new one.
-        writer.sync()?;
-    }
-    match writer.reopen() {
-        Err(error) if !batch.failing => {
-            log::error!("audit.file: cannot be opened anew: {error}; the old one stays");
-            Ok(())
+    // What the old file has must not depend on the new one.
+    let synced = if writer.is_dirty() { writer.sync() } else { Ok(()) };
+    let is_synced = synced.is_ok();
+    let opened = synced.and_then(|()| writer.reopen());
+    if batch.reopen {
+        match &opened {
+            Ok(()) => log::info!("reload: audit.file opened again"),
+            Err(error) => {
+                log::error!("audit.file: cannot be opened anew: {error}; the old one stays");
+            }
         }
+        (told.reopened)(opened.is_ok());
+    }
+    match opened {
+        // The old one is as good as before.
+        Err(_) if is_synced && !batch.failing => Ok(()),
         other => other,
     }
 }

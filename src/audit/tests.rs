@@ -105,6 +105,31 @@ fn resources() {
         (r#""type":"server.stats","name":"x""#, "*"),
         (r#""type":"server.revokeSessions","userId":"x""#, "user:x"),
         (r#""type":"server.revokeSessions","role":"x""#, "*"),
+        (r#""type":"server.disconnect","connectionId":"conn-7""#, "conn:7"),
+        (r#""type":"server.disconnect","userId":"u""#, "user:u"),
+        (r#""type":"server.disconnect","remoteAddress":"192.0.2.7""#, "*"),
+        (r#""type":"server.trace","connectionId":"conn-7""#, "conn:7"),
+        (r#""type":"server.trace","ruleId":"r""#, "rule:r"),
+        (r#""type":"server.trace","bucket":"b""#, "bucket:b"),
+        (r#""type":"server.trace","bucket":7"#, "*"),
+        (r#""type":"server.untrace","subscriptionId":"sub-1""#, "*"),
+        (r#""type":"server.top""#, "*"),
+        (r#""type":"server.top","connectionId":"conn-7""#, "conn:7"),
+        (r#""type":"server.views","query":"q""#, "*"),
+        (r#""type":"server.views","query":"q","bucket":"b""#, "bucket:b"),
+        (r#""type":"server.insights","bucket":"b""#, "*"),
+        (r#""type":"access.explain","operation":"store.get","userId":"u""#, "user:u"),
+        (r#""type":"access.explain","operation":"store.get","connectionId":"conn-7""#, "conn:7"),
+        (r#""type":"access.explain","operation":"store.get","roles":["writer"]"#, "*"),
+        (r#""type":"auth.impersonate","userId":"u""#, "user:u"),
+        (r#""type":"store.backup","name":"n","bucket":"stray""#, "n"),
+        (r#""type":"store.backup""#, "*"),
+        (r#""type":"store.restore","name":"n""#, "n"),
+        (r#""type":"store.deleteBackup","name":"n""#, "n"),
+        (r#""type":"store.backups","name":"stray""#, "*"),
+        (r#""type":"access.defineSet","name":"s","bucket":"stray""#, "s"),
+        (r#""type":"access.dropSet","name":"s""#, "s"),
+        (r#""type":"store.subscribeMany","query":"stray","subscriptions":[]"#, "*"),
         (r#""type":"identity.login","username":"u""#, "user:u"),
         (r#""type":"identity.deleteUser","userId":"u""#, "user:u"),
         (r#""type":"identity.deleteRole","roleId":"r""#, "role:r"),
@@ -166,6 +191,27 @@ fn entries_are_bounded() {
     let buckets: Vec<_> = (0..16).map(|n| format!("\"b{n}\"")).collect();
     let details = format!(r#""details":{{"buckets":[{}],"operations":40}}"#, buckets.join(","));
     assert!(entry(&fields).contains(&details));
+}
+
+#[test]
+fn many_subscriptions_are_told_by_what_they_name() {
+    let details = |list: &str| {
+        let text = entry(&format!(r#""type":"store.subscribeMany","subscriptions":{list}"#));
+        let at = text.find(r#""details":"#).expect("details");
+        let end = text.find(r#","remoteAddress""#).expect("the last member");
+        text[at + 10..end].to_owned()
+    };
+    let list = r#"[{"query":"q","params":{"x":"HIDDEN"}},{"type":"store.subscribe","query":"r"},
+        {"type":"store.live","bucket":"b","filter":{"x":"HIDDEN"}},
+        {"type":"logic.subscribeView","name":"v"},{"query":7},{"type":"store.get","bucket":"no"},5]"#;
+    assert_eq!(details(list), r#"{"queries":["q","r","b","v"],"subscriptions":7}"#);
+    let many: Vec<_> = (0..40).map(|n| format!(r#"{{"query":"q{n}"}}"#)).collect();
+    let names: Vec<_> = (0..16).map(|n| format!("\"q{n}\"")).collect();
+    assert_eq!(
+        details(&format!("[{}]", many.join(","))),
+        format!(r#"{{"queries":[{}],"subscriptions":40}}"#, names.join(","))
+    );
+    assert_eq!(details("7"), r#"{"queries":[],"subscriptions":0}"#);
 }
 
 #[test]
@@ -311,7 +357,7 @@ fn settings(path: &Path) -> config::AuditFile {
 fn open(settings: &config::AuditFile) -> (AuditFile, mpsc::Receiver<u64>) {
     let (sender, safe) = mpsc::channel();
     let on_synced = Box::new(move |count| sender.send(count).unwrap_or_default());
-    (AuditFile::open(settings, on_synced).expect("the file opens"), safe)
+    (AuditFile::open(settings, on_synced, Box::new(|_| {})).expect("the file opens"), safe)
 }
 
 fn wait_for(safe: &mpsc::Receiver<u64>, count: u64) {
@@ -458,6 +504,7 @@ fn what_could_not_be_written_is_written_later() {
 fn a_file_that_cannot_be_opened_is_an_error_at_start() {
     let directory = Directory::new("missing");
     let missing = settings(&directory.0.join("no/such/directory/audit.jsonl"));
-    let error = AuditFile::open(&missing, Box::new(|_| {})).expect_err("no directory");
+    let error =
+        AuditFile::open(&missing, Box::new(|_| {}), Box::new(|_| {})).expect_err("no directory");
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
 }

@@ -25,6 +25,56 @@ fn a_reload_says_what_it_read_and_what_it_could_not_follow() {
     assert_eq!(server.get("/readyz").0, 200);
 }
 
+/// operations.md 6: each kind of file has its series.
+#[test]
+fn reloads_are_counted_by_what_was_read_and_how_that_went() {
+    let place = Place::new();
+    let path = place.path().to_owned();
+    let (secret, logs) = (place.file("secret", "a-secret-of-many-letters"), path.join("logs"));
+    std::fs::create_dir(&logs).expect("a directory");
+    let config = format!(
+        r#"{{"host":"127.0.0.1","metrics":true,"auth":{{"builtIn":true,"adminSecretFile":{:?}}},"audit":{{"file":{:?}}}}}"#,
+        secret.display().to_string(),
+        logs.join("audit.jsonl").display().to_string()
+    );
+    let mut server = Server::start_with(place, &config, |_| {});
+    let series = |server: &Server| {
+        let (_, text) = server.get("/metrics");
+        let mine = text.lines().filter(|line| line.starts_with("noexd_reloads_total{"));
+        let mut mine: Vec<String> = mine.map(str::to_owned).collect();
+        mine.sort();
+        mine
+    };
+    // The audit file's thread says when it is done, and the loop counts that.
+    let counted = |server: &Server, expected: &[&str]| {
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|series| {
+                let (what, rest) = series.split_once(' ').expect("three words");
+                let (result, count) = rest.split_once(' ').expect("three words");
+                format!("noexd_reloads_total{{what=\"{what}\",result=\"{result}\"}} {count}")
+            })
+            .collect();
+        let (mut seen, began) = (series(server), std::time::Instant::now());
+        while seen != expected && began.elapsed().as_secs() < 60 {
+            seen = series(server);
+        }
+        assert_eq!(seen, expected);
+    };
+    assert_eq!(series(&server), [""; 0]);
+    server.signal("HUP");
+    server.line_with("reload: secrets that stand in files are read again");
+    server.line_with("reload: audit.file opened again");
+    counted(&server, &["audit ok 1", "secret ok 1"]);
+    std::fs::write(&secret, "").expect("an empty file");
+    std::fs::rename(&logs, path.join("moved")).expect("moved");
+    server.signal("HUP");
+    server.line_with("the file is empty; the old keys stay");
+    let line = server.line_with("audit.file");
+    assert!(line.contains("cannot be opened anew: "), "{line}");
+    counted(&server, &["audit failed 1", "audit ok 1", "secret failed 1", "secret ok 1"]);
+}
+
 #[test]
 fn healthcheck_tells_by_its_exit_code() {
     let server = Server::start(r#"{"shutdownDelayMs":600000}"#);
