@@ -80,6 +80,10 @@ struct Meter {
     scanned: AtomicU64,
     /// Records that a scan found.
     found: AtomicU64,
+    /// Records that were looked at, whatever led there.
+    looked_at: AtomicU64,
+    /// Rows of the answer.
+    rows: AtomicU64,
 }
 
 impl Meter {
@@ -98,6 +102,8 @@ impl Meter {
             too_long: false.into(),
             scanned: AtomicU64::new(NO_SCAN),
             found: AtomicU64::new(0),
+            looked_at: AtomicU64::new(0),
+            rows: AtomicU64::new(0),
         }
     }
 }
@@ -141,6 +147,28 @@ impl Budget {
     /// Takes whole steps.
     pub fn spend(&self, steps: u64) -> Result<(), OverBudget> {
         self.spend_units(steps.saturating_mul(UNITS_PER_STEP))
+    }
+
+    /// Takes the step of a record that is looked at.
+    pub fn look(&self) -> Result<(), OverBudget> {
+        self.0.looked_at.store(self.0.looked_at.load(Relaxed).wrapping_add(1), Relaxed);
+        self.spend(1)
+    }
+
+    /// How many records were looked at.
+    pub fn looked_at(&self) -> u64 {
+        self.0.looked_at.load(Relaxed)
+    }
+
+    /// The answer has so many more rows.
+    pub fn note_rows(&self, rows: usize) {
+        let before = self.0.rows.load(Relaxed);
+        self.0.rows.store(before.wrapping_add(rows as u64), Relaxed);
+    }
+
+    /// How many rows the answer has.
+    pub fn rows(&self) -> u64 {
+        self.0.rows.load(Relaxed)
     }
 
     /// Takes parts of steps.
@@ -272,6 +300,19 @@ mod tests {
         assert_eq!(budget.check(), Err(OverBudget::Steps(10)));
         assert_eq!(budget.spend(0), Err(OverBudget::Steps(10)));
         assert!(budget.is_over());
+    }
+
+    #[test]
+    fn records_that_are_looked_at_are_steps_with_a_count() {
+        let mut budget = Budget::new(2, usize::MAX);
+        budget.look().expect("a step");
+        budget.spend(1).expect("a step");
+        budget.note_rows(3);
+        budget.note_rows(4);
+        assert_eq!((budget.spent(), budget.looked_at(), budget.rows()), (2, 1, 7));
+        assert_eq!(budget.look(), Err(OverBudget::Steps(2)));
+        budget.renew(2, usize::MAX);
+        assert_eq!((budget.looked_at(), budget.rows()), (0, 0));
     }
 
     #[test]

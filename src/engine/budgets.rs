@@ -11,6 +11,10 @@ use crate::store::BucketId;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spent {
     pub request: u64,
+    /// Records that it looked at.
+    pub looked_at: u64,
+    /// Rows of its answer.
+    pub rows: u64,
     /// What rules made of it.
     pub after: u64,
 }

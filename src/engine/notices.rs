@@ -1,10 +1,12 @@
 //! Lines of the log that peers can cause. A flood of them is one line a second
 //! for each kind, with how many more there were.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use log::kv::Value;
 
+use super::budgets::Spent;
 use super::{Engine, Timer};
 use crate::app::ConnId;
 use crate::protocol::Request;
@@ -39,7 +41,10 @@ struct Members {
     op: Option<String>,
     ms: Option<u64>,
     code: Option<u16>,
+    bucket: Option<String>,
     query: Option<String>,
+    rule: Option<String>,
+    traceparent: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -82,12 +87,21 @@ impl Worst {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let Members { conn, user, op, ms, code, query } = &self.members;
-        let texts = [("conn", conn), ("user", user), ("op", op), ("query", query)];
+        let Members { conn, user, op, ms, code, bucket, query, rule, traceparent } = &self.members;
+        let texts = [
+            ("conn", conn),
+            ("user", user),
+            ("op", op),
+            ("bucket", bucket),
+            ("query", query),
+            ("rule", rule),
+            ("traceparent", traceparent),
+        ];
         let texts = texts
             .iter()
             .filter_map(|(name, value)| value.as_deref().map(|value| (*name, Value::from(value))));
-        let numbers = [("ms", *ms), ("code", code.map(u64::from))];
+        let n = Some(self.more).filter(|more| *more > 0);
+        let numbers = [("ms", *ms), ("code", code.map(u64::from)), ("n", n)];
         let numbers =
             numbers.iter().filter_map(|(name, value)| Some((*name, Value::from((*value)?))));
         let pairs: Vec<(&str, Value<'_>)> = texts.chain(numbers).collect();
@@ -128,16 +142,24 @@ impl Engine {
         if limit == 0 || micros < limit.saturating_mul(1_000) {
             return;
         }
-        let named = ["bucket", "query", "name", "topic"];
-        let resource = named.into_iter().find_map(|name| request.str_field(name));
+        let field = |name: &str| request.str_field(name).map(Cow::into_owned);
+        let named = ["bucket", "query", "name", "topic", "ruleId"];
+        let resource = named.into_iter().find_map(field);
         let resource = resource.map_or_else(String::new, |name| format!(" on \"{name}\""));
-        let (op, ms, looked) = (&request.operation, micros / 1_000, self.current.spent.request);
-        let text = format!("slow request: {op}{resource} took {ms} ms, looked at {looked}");
+        let (op, ms) = (&request.operation, micros / 1_000);
+        let Spent { looked_at, rows, .. } = self.current.spent;
+        let text = format!(
+            "slow request: {op}{resource} took {ms} ms, looked at {looked_at}, {rows} rows"
+        );
         let members = Members {
             conn: self.conns.get(conn).map(|conn| conn.name()),
             user: self.session(conn).map(|session| session.user_id.to_string()),
             op: Some(op.to_string()),
             ms: Some(ms),
+            bucket: field("bucket"),
+            query: field("query"),
+            rule: field("ruleId"),
+            traceparent: field("traceparent").filter(|text| is_traceparent(text)),
             ..Members::default()
         };
         self.note(Kind::SlowRequest, micros, || (text, members));
@@ -183,9 +205,43 @@ impl Engine {
     }
 }
 
+/// Whether a text has the form of W3C's trace context: version, trace, parent,
+/// flags.
+fn is_traceparent(text: &str) -> bool {
+    let is_hex = |part: &str, digits: usize| {
+        part.len() == digits && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let is_id = |part: &str, digits| is_hex(part, digits) && part.bytes().any(|byte| byte != b'0');
+    let mut parts = text.split('-');
+    let begins = parts.next().is_some_and(|version| is_hex(version, 2) && version != "ff")
+        && parts.next().is_some_and(|trace| is_id(trace, 32))
+        && parts.next().is_some_and(|parent| is_id(parent, 16));
+    begins && parts.next().is_some_and(|flags| is_hex(flags, 2)) && parts.next().is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_has_the_form_of_a_trace_is_one() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert!(is_traceparent(good));
+        for bad in [
+            "",
+            "00",
+            &good.to_uppercase(),
+            &good[1..],
+            &format!("{good}-x"),
+            &good.replace("00-", "ff-"),
+            &good.replace("0af7651916cd43dd8448eb211c80319c", &"0".repeat(32)),
+            &good.replace("b7ad6b7169203331", &"0".repeat(16)),
+            &good.replace('-', "_"),
+            &good.replace("01", "0g"),
+        ] {
+            assert!(!is_traceparent(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn the_worst_of_a_second_is_told_with_how_many_more_there_were() {

@@ -175,7 +175,10 @@ impl Engine {
             conn.time_push(self.now.mono);
         }
         self.metrics.pushes += 1;
-        self.figures.event_pushes += 1;
+        match channel {
+            "trace" => self.figures.trace_pushes += 1,
+            _ => self.figures.event_pushes += 1,
+        }
         Pushed::Queued
     }
 }

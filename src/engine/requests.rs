@@ -6,6 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::budgets::Spent;
 use super::introspection::Author;
 use super::{Engine, Outcome};
 use crate::app::{CommitSeq, ConnId, EffectsMark, Flow};
@@ -69,7 +70,13 @@ impl Engine {
             let result = self.run_request(conn, &request, &mut reply);
             self.hold_budget(commits, request.known, &reply, result)
         }));
-        self.current.spent.request = self.budget.spent();
+        let budget = &self.budget;
+        self.current.spent = Spent {
+            request: budget.spent(),
+            looked_at: budget.looked_at(),
+            rows: budget.rows(),
+            after: 0,
+        };
         self.note_spent(conn, result.as_ref().ok().and_then(|result| result.as_ref().err()));
         self.end_answer(conn, before, &mut reply);
         self.note_scan(&request);

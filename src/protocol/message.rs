@@ -64,10 +64,12 @@ pub fn parse_message_at(
     max_depth: u32,
     place: Option<u64>,
 ) -> Result<Incoming<'_>, Rejected> {
-    let reject = |error| Rejected { id: RequestId::Integer(0), error };
-    let parse_error =
-        |message: Cow<'static, str>| reject(OpError::new(ErrorCode::ParseError, message));
-    let invalid = |message| Err(reject(OpError::new(ErrorCode::InvalidRequest, message)));
+    let place = place.and_then(|place| i64::try_from(place).ok()).map(RequestId::Integer);
+    let nobody = RequestId::Integer(0);
+    let parse_error = |message: Cow<'static, str>| Rejected {
+        id: place.unwrap_or(nobody),
+        error: OpError::new(ErrorCode::ParseError, message),
+    };
     let fields = parse_fields(text, max_depth).map_err(|error| match error {
         JsonError::TooDeep { max } => {
             parse_error(format!("Message is nested too deeply (max {max} levels)").into())
@@ -81,6 +83,11 @@ pub fn parse_message_at(
         }
         _ => parse_error("Invalid JSON".into()),
     })?;
+    // An id that is there and of no request names nothing.
+    let invalid = |message| {
+        let id = place.filter(|_| fields.get("id").is_none()).unwrap_or(nobody);
+        Err(Rejected { id, error: OpError::new(ErrorCode::InvalidRequest, message) })
+    };
     let operation = match fields.get("type").and_then(Raw::as_str) {
         Some(name) if !name.is_empty() => name,
         _ => return invalid("Message must include non-empty string \"type\""),
@@ -91,7 +98,6 @@ pub fn parse_message_at(
             None => invalid("Pong must include finite numeric \"timestamp\""),
         };
     }
-    let place = place.and_then(|place| i64::try_from(place).ok()).map(RequestId::Integer);
     let id = match fields.get("id") {
         None => place,
         Some(id) => read_id(id),

@@ -150,6 +150,7 @@ fn answer(plan: &Plan, bucket: &Bucket, out: &mut Vec<u8>) -> Result<(), OpError
     let shown = members.into_iter().skip(offset.saturating_sub(passed));
     let pieces: Vec<Piece> = shown.map(|member| Piece::Row(member.row.clone())).collect();
     write_list(pieces.iter(), &plan.projection, out);
+    plan.budget.note_rows(pieces.len());
     Ok(plan.budget.reply(out.len() + 1)?)
 }
 
@@ -185,7 +186,10 @@ fn write<'r>(
     match result {
         Evaluated::Value(Some(value)) => write_number(out, value),
         Evaluated::Value(None) => out.extend_from_slice(b"null"),
-        Evaluated::List(pieces) => write_list(pieces.iter(), &plan.projection, out),
+        Evaluated::List(pieces) => {
+            write_list(pieces.iter(), &plan.projection, out);
+            plan.budget.note_rows(pieces.len());
+        }
     }
     Ok(plan.budget.reply(out.len() + 1)?)
 }

@@ -130,6 +130,14 @@ impl Live {
         }
     }
 
+    /// How many rows the result has, where somebody has counted.
+    pub fn rows(&self) -> Option<usize> {
+        match self {
+            Live::Declared(view) => view.form().rows(),
+            Live::Program(..) | Live::Derived(..) => None,
+        }
+    }
+
     /// The text of the whole current result.
     pub fn body(&mut self, store: &Store) -> Body {
         let bucket = self.bucket(store);

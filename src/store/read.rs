@@ -351,7 +351,7 @@ impl<'b> Selection<'b> {
             let slot = self.advance();
             let row = self.bucket.table.row(slot)?;
             self.looked_at += 1;
-            self.budget.spend(1).ok()?;
+            self.budget.look().ok()?;
             if !self.all && self.bucket.is_over(row) {
                 continue;
             }

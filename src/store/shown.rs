@@ -112,7 +112,7 @@ impl Bucket {
         filter: &'b Filter,
         budget: &'b Budget,
     ) -> impl Iterator<Item = &'b Row> + 'b {
-        let paid = slots.into_iter().take_while(|_| budget.spend(1).is_ok());
+        let paid = slots.into_iter().take_while(|_| budget.look().is_ok());
         let rows = paid.filter_map(|slot| self.table.row(slot));
         rows.filter(|row| !self.is_over(row) && filter.matches(row, budget))
     }

@@ -79,6 +79,7 @@ pub(crate) struct Figures {
     pub rate_limited_subscriptions: u64,
     pub subscription_pushes: u64,
     pub event_pushes: u64,
+    pub trace_pushes: u64,
     pub event_gaps: u64,
     /// Results that a newer one superseded before they could be sent.
     pub pushes_skipped: u64,
@@ -106,6 +107,7 @@ impl Default for Figures {
             rate_limited_subscriptions: 0,
             subscription_pushes: 0,
             event_pushes: 0,
+            trace_pushes: 0,
             event_gaps: 0,
             pushes_skipped: 0,
             push_delays: Histogram::new(BATCH_BOUNDS),

@@ -263,6 +263,7 @@ pub(super) static ROWS: &[Row] = &[
             [
                 ("subscription", s.engine.figures.subscription_pushes),
                 ("event", s.engine.figures.event_pushes),
+                ("trace", s.engine.figures.trace_pushes),
             ],
         )
     }),

@@ -169,7 +169,8 @@ impl<'e> Deriving<'e> {
         view.require_buckets(self.store)?;
         self.require_read(&name)?;
         let read = self.rights.read_of_view(&view)?;
-        view.query(self.store, read.as_deref(), (self.wall, self.budget), out)?;
+        let rows = view.query(self.store, read.as_deref(), (self.wall, self.budget), out)?;
+        self.budget.note_rows(rows);
         Ok(self.budget.reply(out.len() + 1)?)
     }
 

@@ -160,14 +160,17 @@ fn write_list<T>(
     write: impl Fn(T, &mut Vec<u8>),
 ) -> Result<(), OverBudget> {
     out.push(b'[');
-    for (at, element) in elements.into_iter().enumerate() {
-        if at > 0 {
+    let mut count = 0;
+    for element in elements {
+        if count > 0 {
             out.push(b',');
         }
+        count += 1;
         write(element, out);
         budget.spend(1)?;
         budget.reply(out.len())?;
     }
     out.push(b']');
+    budget.note_rows(count);
     Ok(())
 }

@@ -167,6 +167,13 @@ impl Engine {
         if without_deltas {
             out.extend_from_slice(b",\"mode\":\"full\"");
         }
+        if !keeps {
+            let shown = match mode {
+                Mode::Window(span) => view.rows().map(|rows| span.of(rows).len()),
+                _ => view.rows(),
+            };
+            self.budget.note_rows(shown.unwrap_or_default());
+        }
         match mode {
             Mode::Full if keeps => {}
             Mode::Full => {

@@ -73,6 +73,15 @@ fn a_connection_is_followed_without_what_it_says() {
     let numbers: Vec<f64> =
         told.iter().filter_map(|entry| entry.get("n").and_then(Json::as_number)).collect();
     assert_eq!(numbers, [1.0, 2.0, 3.0, 4.0]);
+    let counted =
+        call(&mut rig, admin, r#""type":"server.metrics","names":["noexd_pushes_total"]"#);
+    let of = |channel: &str| {
+        let series = format!(r#"{{"labels":{{"channel":"{channel}"}},"value":"#);
+        let text = counted.to_text();
+        let (_, rest) = text.split_once(&series).unwrap_or_else(|| panic!("{channel} in {text}"));
+        rest.split('}').next().and_then(|value| value.parse::<u64>().ok()).expect("a number")
+    };
+    assert_eq!((of("subscription"), of("event"), of("trace")), (1, 0, 4));
     rig.engine.closed(client, rig.now);
     rig.drain();
     let last = entries(&mut rig, admin);

@@ -168,7 +168,7 @@ impl Sources {
         lists.sort_by_key(|list| list.len());
         let Some((shortest, others)) = lists.split_first() else { return true };
         for order in *shortest {
-            if budget.spend(1).is_err() {
+            if budget.look().is_err() {
                 return false;
             }
             if !others.iter().all(|list| list.contains(order)) {

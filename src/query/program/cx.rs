@@ -197,7 +197,7 @@ impl<'c> QueryBucket<'c> {
     pub fn get(&self, key: &Value) -> Option<Value> {
         let key = Key::from_json(&Json::from(key.clone()))?;
         self.read.borrow_mut().records.insert((self.bucket.id(), key.clone()));
-        self.budget.spend(1).ok()?;
+        self.budget.look().ok()?;
         let row = self.bucket.get(&key);
         row.filter(|row| self.shown.allows(row, self.budget)).map(|row| self.value(row))
     }
@@ -207,7 +207,7 @@ impl<'c> QueryBucket<'c> {
         let bucket = self.all_of_it();
         match self.seen() {
             None => {
-                let rows = bucket.iter().take_while(|_| self.budget.spend(1).is_ok());
+                let rows = bucket.iter().take_while(|_| self.budget.look().is_ok());
                 rows.map(|(_, row)| self.value(row)).collect()
             }
             Some(seen) => {

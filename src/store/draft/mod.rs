@@ -156,7 +156,7 @@ impl Draft {
 
     /// The record with a key, as this draft sees it.
     pub fn get(&self, store: &Store, bucket: BucketId, key: &Lookup) -> Option<Row> {
-        self.budget.spend(1).ok()?;
+        self.budget.look().ok()?;
         let bucket = store.bucket(bucket)?;
         self.row(bucket, key.key()?).filter(|row| self.shows(bucket, row)).cloned()
     }
@@ -279,7 +279,7 @@ impl Draft {
         let open = Draft { sight: None, ..self.clone() };
         let allowed = |row: &Row| limits.iter().all(|rule| rule.allows(row, &self.budget));
         let refused = match self.overlay(bucket.id) {
-            None => bucket.visible().any(|(_, row)| self.budget.spend(1).is_err() || !allowed(row)),
+            None => bucket.visible().any(|(_, row)| self.budget.look().is_err() || !allowed(row)),
             Some(_) => !open.find(store, bucket.id, None, usize::MAX).iter().all(allowed),
         };
         self.budget.check()?;

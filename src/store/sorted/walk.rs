@@ -208,7 +208,7 @@ impl Bucket {
         };
         let mut visit = |slot: Slot| {
             let Some(row) = self.table.row(slot) else { return false };
-            if budget.spend(1).is_err() {
+            if budget.look().is_err() {
                 return false;
             }
             if (!all && self.is_over(row)) || !filter.matches(row, budget) {

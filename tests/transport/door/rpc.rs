@@ -16,18 +16,35 @@ fn messages_are_handled_in_order_and_each_is_answered() {
         {"id": "x", "type": "store.count", "bucket": "kilns"},
         [],
         {"type": "pong", "timestamp": 1},
-        {"type": "store.count", "bucket": "kilns"}
+        {"type": "store.count", "bucket": "kilns"},
+        {"a": 1},
+        5,
+        {"id": 70},
+        {"type": "store.count"}
     ]);
     let answer = post(&server, &messages);
     assert_eq!(answer.status, 200);
     let answers = answer.json();
     let answers = answers.as_array().unwrap();
     let ids: Vec<&Value> = answers.iter().map(|answer| &answer["id"]).collect();
-    assert_eq!(json!(ids), json!([0, 40, 2, 3, -1.5, 0, 0, 7, 8]));
+    assert_eq!(json!(ids), json!([0, 40, 2, 3, -1.5, 0, 6, 7, 8, 9, 10, 0, 12]));
     let codes: Vec<&Value> = answers.iter().map(|answer| &answer["code"]).collect();
     let (none, not_defined, invalid) = (Value::Null, "BUCKET_NOT_DEFINED", "INVALID_REQUEST");
-    let expected =
-        json!([none, none, not_defined, none, none, invalid, "PARSE_ERROR", invalid, none]);
+    let expected = json!([
+        none,
+        none,
+        not_defined,
+        none,
+        none,
+        invalid,
+        "PARSE_ERROR",
+        invalid,
+        none,
+        invalid,
+        "PARSE_ERROR",
+        invalid,
+        "VALIDATION_ERROR"
+    ]);
     assert_eq!(json!(codes), expected);
     assert_eq!((&answers[4]["data"], &answers[8]["data"]), (&json!(2), &json!(2)));
     assert_eq!(answers[7]["message"], "\"pong\" needs a WebSocket");

@@ -99,9 +99,12 @@ fn expected(request: &Request<'_>) -> Result<Option<Expect>, OpError> {
 }
 
 /// A record or `null`.
-pub(super) fn write_row(out: &mut Vec<u8>, row: Option<&Row>) {
+pub(super) fn write_row(out: &mut Vec<u8>, row: Option<&Row>, budget: &Budget) {
     match row {
-        Some(row) => row.write(out),
+        Some(row) => {
+            row.write(out);
+            budget.note_rows(1);
+        }
         None => out.extend_from_slice(b"null"),
     }
 }
@@ -113,14 +116,17 @@ pub(super) fn write_rows<'r>(
     budget: &Budget,
 ) -> Result<(), OverBudget> {
     out.push(b'[');
-    for (at, row) in rows.enumerate() {
-        if at > 0 {
+    let mut count = 0;
+    for row in rows {
+        if count > 0 {
             out.push(b',');
         }
+        count += 1;
         row.write(out);
         budget.reply(out.len())?;
     }
     out.push(b']');
+    budget.note_rows(count);
     // Rows that a walk cut short has not found are none.
     budget.check()
 }

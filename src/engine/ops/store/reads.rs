@@ -27,11 +27,11 @@ impl Reading<'_> {
         let key = request.require_value("key")?;
         let read = self.rights.readable(&name)?;
         let bucket = self.store.require(&name)?;
-        self.budget.spend(1)?;
+        self.budget.look()?;
         let row = Key::text_of(key).and_then(|key| bucket.get_by_text(&key));
         let row = row.filter(|row| read.allows(row, self.budget));
         self.budget.check()?;
-        write_row(out, row);
+        write_row(out, row, self.budget);
         Ok(())
     }
 
@@ -48,7 +48,7 @@ impl Reading<'_> {
             let rows = bucket.in_table_order(Some(&filter), self.budget);
             return Ok(write_rows(out, rows.map(|(_, row)| row), self.budget)?);
         }
-        let rows = bucket.visible().take_while(|_| self.budget.spend(1).is_ok());
+        let rows = bucket.visible().take_while(|_| self.budget.look().is_ok());
         Ok(write_rows(out, rows.map(|(_, row)| row), self.budget)?)
     }
 
@@ -72,7 +72,7 @@ impl Reading<'_> {
         let (bucket, filter) = filtered(self.store, &read, request)?;
         let first = bucket.select(Some(&filter), self.budget).rows().next();
         self.budget.check()?;
-        write_row(out, first);
+        write_row(out, first, self.budget);
         Ok(())
     }
 

@@ -87,7 +87,7 @@ fn run(
     let id: BucketId = bucket.id();
     let compile = |filter: &Raw<'_>| Filter::compile(bucket.layout(), *filter);
     match &step.action {
-        Action::Get(key) => super::write_row(out, draft.get(store, id, key).as_ref()),
+        Action::Get(key) => super::write_row(out, draft.get(store, id, key).as_ref(), budget),
         Action::Insert(data) => draft.insert(store, ids, id, &Data::from(*data))?.write(out),
         Action::Update(key, data, apply, expect) => {
             let edit = Edit { data, apply, expect: expect.as_ref() };
@@ -106,7 +106,7 @@ fn run(
         }
         Action::FindOne(filter) => {
             let rows = draft.find(store, id, Some(&compile(filter)?), 1);
-            super::write_row(out, rows.first());
+            super::write_row(out, rows.first(), budget);
         }
         Action::Count(None) => write_number(out, draft.len(store, id) as f64),
         Action::Find(query) => {
