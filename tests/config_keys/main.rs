@@ -86,6 +86,9 @@ fn prints_what_loads(resolved: &Resolved, what: &str) {
         // What is printed of the host is the one that it comes to.
         let mut same = resolved.config.clone();
         same.host = again.config.host.clone();
+        // And of the input the number that it comes to.
+        let input = same.max_payload_bytes.max(256 << 20);
+        same.limits.max_input_bytes = same.limits.max_input_bytes.or(Some(input));
         let mut one_listener = again.config.clone();
         // These are for storage alone.
         if !same.persistence.is_enabled() {
