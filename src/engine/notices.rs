@@ -1,7 +1,6 @@
 //! Lines of the log that peers can cause. A flood of them is one line a second
 //! for each kind, with how many more there were.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use log::kv::Value;
@@ -14,6 +13,9 @@ use crate::query::SlowView;
 
 /// How long the worst of a kind is waited for.
 const SECOND_MS: u64 = 1_000;
+
+/// Characters of a name.
+const LONGEST_NAME: usize = 128;
 
 /// What is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,11 +144,11 @@ impl Engine {
         if limit == 0 || micros < limit.saturating_mul(1_000) {
             return;
         }
-        let field = |name: &str| request.str_field(name).map(Cow::into_owned);
+        let field = |name: &str| request.str_field(name).map(|text| cut(&text));
         let named = ["bucket", "query", "name", "topic", "ruleId"];
         let resource = named.into_iter().find_map(field);
         let resource = resource.map_or_else(String::new, |name| format!(" on \"{name}\""));
-        let (op, ms) = (&request.operation, micros / 1_000);
+        let (op, ms) = (cut(&request.operation), micros / 1_000);
         let Spent { looked_at, rows, .. } = self.current.spent;
         let text = format!(
             "slow request: {op}{resource} took {ms} ms, looked at {looked_at}, {rows} rows"
@@ -154,7 +156,7 @@ impl Engine {
         let members = Members {
             conn: self.conns.get(conn).map(|conn| conn.name()),
             user: self.session(conn).map(|session| session.user_id.to_string()),
-            op: Some(op.to_string()),
+            op: Some(op),
             ms: Some(ms),
             bucket: field("bucket"),
             query: field("query"),
@@ -205,6 +207,15 @@ impl Engine {
     }
 }
 
+/// What a client has called something, at most so much of it that the rest of
+/// the line is told, too.
+fn cut(name: &str) -> String {
+    match name.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),
+        None => name.to_owned(),
+    }
+}
+
 /// Whether a text has the form of W3C's trace context: version, trace, parent,
 /// flags.
 fn is_traceparent(text: &str) -> bool {
@@ -222,6 +233,12 @@ fn is_traceparent(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_name_leaves_room_for_the_rest() {
+        assert_eq!(cut(&"é".repeat(LONGEST_NAME)), "é".repeat(LONGEST_NAME));
+        assert_eq!(cut(&"é".repeat(LONGEST_NAME + 1)), format!("{}…", "é".repeat(LONGEST_NAME)));
+    }
 
     #[test]
     fn only_what_has_the_form_of_a_trace_is_one() {
