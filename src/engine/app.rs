@@ -105,6 +105,7 @@ impl App for Engine {
         // What one long answer needed is not kept for the short ones.
         self.current.scratch.clear();
         self.current.scratch.shrink_to(SCRATCH_BYTES);
+        self.effects.bytes.shrink_to(SCRATCH_BYTES);
         self.take_time(now);
         self.chores.expired_in_turn = 0;
         self.hand_over_batch();

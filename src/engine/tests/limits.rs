@@ -131,7 +131,11 @@ fn every_operation_that_walks_records_has_an_end() {
 fn what_a_long_answer_needed_is_given_back() {
     let (mut rig, conn) = rig(options());
     let reads = vec![r#"{"op":"where","bucket":"b","filter":{}}"#; 60].join(",");
-    call(&mut rig, conn, &format!(r#""type":"store.transaction","operations":[{reads}]"#));
+    // An answer that is sent takes its buffer along; one that is given up does not.
+    let fails = r#"{"op":"update","bucket":"b","key":-9,"data":{}}"#;
+    let request = format!(r#""type":"store.transaction","operations":[{reads},{fails}]"#);
+    let refused = call(&mut rig, conn, &request);
+    assert_eq!(refused.get("code").and_then(Json::as_str), Some("NOT_FOUND"), "{refused}");
     assert!(rig.engine.current.scratch.capacity() > 300_000, "the answer was long");
     rig.engine.turn_ended(rig.now);
     assert!(rig.engine.current.scratch.capacity() < 300_000);
