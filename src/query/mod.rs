@@ -8,19 +8,20 @@
 //! Files from the ground up; each imports only what stands above its line:
 //!
 //! 1. `ids`, `intervals`, `order`, `params`, `piece`, `program`, `span`, `sum`
-//! 2. `definition`, `list`, `lists`
+//! 2. `definition`, `list`, `lists`, `wanted`
 //! 3. `leaf`, `value`
 //! 4. `groups`, `list/change`
 //! 5. `list/turnover`, `plan`
-//! 6. `form`, `program/cx`
-//! 7. `routing`, `view`
-//! 8. `derived`, `news`, `program/state`, `sets`
-//! 9. `live`
-//! 10. `entry`
-//! 11. `views`
-//! 12. `costly`, `explain`, `listed`, `moved`, `position`, `registry`, `resume`, `upkeep`,
+//! 6. `digest`, `program/cx`
+//! 7. `form`, `routing`
+//! 8. `sets`, `view`
+//! 9. `derived`, `news`, `program/state`
+//! 10. `live`
+//! 11. `entry`
+//! 12. `views`
+//! 13. `costly`, `explain`, `listed`, `moved`, `position`, `registry`, `resume`, `upkeep`,
 //!     `windows`
-//! 13. `ad_hoc`
+//! 14. `ad_hoc`
 
 mod ad_hoc;
 mod costly;
@@ -56,6 +57,7 @@ mod upkeep;
 mod value;
 mod view;
 mod views;
+mod wanted;
 mod windows;
 
 #[cfg(test)]

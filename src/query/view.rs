@@ -11,6 +11,8 @@ use super::params::Params;
 use super::plan::{Evaluated, Plan};
 use super::span::{BySpan, Span, Spans};
 use super::value::MemberChange;
+pub(crate) use super::wanted::Want;
+use super::wanted::Wanted;
 use crate::budget::Budget;
 use crate::json::{Json, write_number};
 use crate::protocol::{OpError, bounds};
@@ -18,56 +20,6 @@ use crate::store::{Bucket, BucketId, Change};
 
 /// The text of a result as clients see it; `None`: undefined.
 pub(crate) type Body = Option<Arc<[u8]>>;
-
-/// What kind of pushes a subscriber wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Want {
-    /// The whole result, as soon as it changes.
-    Full,
-    /// The whole result, some time later and then the newest.
-    FullLater,
-    /// Deltas. With positions or, for plain rows, as changes of a set.
-    Delta { positions: bool },
-    /// Deltas with positions, of what a window shows.
-    Window(Span),
-}
-
-/// How many subscribers want what.
-#[derive(Debug, Default)]
-struct Wanted {
-    full: usize,
-    full_later: usize,
-    positions: usize,
-    sets: usize,
-    spans: Spans,
-}
-
-impl Wanted {
-    fn join(&mut self, want: Want) {
-        match want {
-            Want::Window(span) => self.spans.join(span),
-            Want::Full => self.full += 1,
-            Want::FullLater => self.full_later += 1,
-            Want::Delta { positions: true } => self.positions += 1,
-            Want::Delta { positions: false } => self.sets += 1,
-        }
-    }
-
-    fn leave(&mut self, want: Want) {
-        let count = match want {
-            Want::Window(span) => return self.spans.leave(span),
-            Want::Full => &mut self.full,
-            Want::FullLater => &mut self.full_later,
-            Want::Delta { positions: true } => &mut self.positions,
-            Want::Delta { positions: false } => &mut self.sets,
-        };
-        *count = count.saturating_sub(1);
-    }
-
-    fn total(&self) -> usize {
-        self.full + self.full_later + self.positions + self.sets + self.spans.lookers()
-    }
-}
 
 /// A change of a result, in every form that a subscriber wants.
 #[derive(Clone, Debug, Default)]
