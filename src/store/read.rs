@@ -279,8 +279,8 @@ impl Bucket {
             }
             _ => Walk::List(slots.into_iter()),
         };
-        let is_exact = matches!(access, Access::Index(..))
-            && filter.is_some_and(|filter| filter.conditions() == 1 && !filter.is_narrowed());
+        let is_exact =
+            matches!(access, Access::Index(..)) && filter.is_some_and(Filter::is_one_condition);
         let all = false;
         (access, Selection { bucket: self, filter, budget, walk, all, is_exact, looked_at: 0 })
     }

@@ -144,6 +144,13 @@ impl Filter {
         conditions.is_empty() && all.is_empty() && any.is_none() && self.also.is_none()
     }
 
+    /// Whether there is one condition at the top and nothing else, no empty list
+    /// of alternatives either, which nothing matches.
+    pub(in crate::store) fn is_one_condition(&self) -> bool {
+        let Group { conditions, all, any } = &self.root;
+        conditions.len() == 1 && all.is_empty() && any.is_none() && self.also.is_none()
+    }
+
     /// This and another one. The order of the candidates stays that of this one,
     /// whatever index serves both together.
     #[must_use]

@@ -78,6 +78,10 @@ fn filter(dice: &mut Dice) -> String {
         let (a, b) = (condition(dice), condition(dice));
         conditions.push(format!(r#""$or":[{{{a}}},{{{b}}}]"#));
     }
+    if dice.likely(5) {
+        // Which nothing matches.
+        conditions.push(r#""$or":[]"#.into());
+    }
     format!("{{{}}}", conditions.join(","))
 }
 
