@@ -378,7 +378,7 @@ impl Mode {
 }
 
 /// May a bucket be used by this operation?
-fn question_of(operation: Operation, bucket: &str) -> Question<'_> {
+pub(super) fn question_of(operation: Operation, bucket: &str) -> Question<'_> {
     let tier = operation.tier();
     Question {
         operation: Cow::Borrowed(operation.name()),

@@ -30,7 +30,7 @@
 //! 6. `authentication`, `client_sessions/life`, `continuity/token`, `impersonation`,
 //!    `introspection/surroundings`, `named_records`, `ops/auth`, `rates`, `revocation`, `rows`,
 //!    `rules_bridge/first_events`
-//! 7. `continuity/shared`, `logic`, `ops/explain`, `ops/session`, `subscriptions/publish`
+//! 7. `continuity/shared`, `logic`, `ops/session`, `subscriptions/publish`
 //! 8. `continuity/resume`, `door/live`, `introspection/trace`, `ops/windows`,
 //!    `rules_bridge/numbered`, `rules_bridge/subscriptions`, `subscriptions/release`
 //! 9. `introspection/traced`
@@ -42,8 +42,8 @@
 //! 15. `gate`, `ops`, `ops/identity`, `ops/identity/change`, `ops/identity/roles`, `ops/logic`,
 //!     `ops/procedures`, `ops/queries`, `ops/rules`, `ops/store`, `ops/store/many`,
 //!     `ops/store/reads`, `ops/store/transaction`
-//! 16. `ops/identity/acl`, `ops/identity/owners`, `ops/identity/session`, `ops/store/admin`,
-//!     `ops/store/asked`
+//! 16. `ops/explain`, `ops/identity/acl`, `ops/identity/owners`, `ops/identity/session`,
+//!     `ops/store/admin`, `ops/store/asked`
 //! 17. `ops/identity/passwords`, `ops/identity/users`
 //! 18. `ops/identity/signup`
 

@@ -110,14 +110,7 @@ impl Engine {
         conn: ConnId,
         query: &str,
     ) -> Result<(), OpError> {
-        if !self.orphans.contains(query) {
-            return Ok(());
-        }
-        match self.query_source(query) {
-            Some(bucket) if self.store.bucket_id(&bucket).is_some() => {
-                self.require_read(conn, &bucket)
-            }
-            _ => Ok(()),
-        }
+        let buckets = self.buckets_of_orphan(Some(Operation::StoreQuery), Some(query));
+        buckets.iter().try_for_each(|bucket| self.require_read(conn, bucket))
     }
 }

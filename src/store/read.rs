@@ -324,8 +324,9 @@ impl<'b> Selection<'b> {
         }
         let passed = most.min(self.bucket.len());
         let steps = passed.min(self.bucket.len() - passed) as u64;
-        // Used up, the walk ends at its next step.
-        let _ = self.budget.spend(steps / 8);
+        if self.budget.spend(steps / 8).is_err() {
+            return 0;
+        }
         *slot = self.bucket.table.behind(passed);
         passed
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::access::{Principal, Question, ResourceKind, Roles, Trace};
 use crate::app::ConnId;
 use crate::engine::Engine;
+use crate::engine::gate::question_of;
 use crate::engine::rows::{NOBODY, Who};
 use crate::engine::sessions::Mode;
 use crate::identity::{ADMIN, SUPERADMIN, VIRTUAL_ADMIN};
@@ -246,17 +247,7 @@ impl Engine {
         directory.decide_traced(who, question, trace)?;
         // What it was allowed on was dropped and defined anew.
         for bucket in self.buckets_of_orphan(operation, question.name.as_deref()) {
-            let tier = Operation::StoreAll.tier();
-            let read = Question {
-                operation: Cow::Borrowed(Operation::StoreAll.name()),
-                tier,
-                class: tier,
-                kind: Some(ResourceKind::Bucket),
-                name: Some(Cow::Owned(bucket)),
-                source: None,
-                record: None,
-            };
-            directory.decide_traced(who, &read, trace)?;
+            directory.decide_traced(who, &question_of(Operation::StoreAll, &bucket), trace)?;
         }
         Ok(())
     }
