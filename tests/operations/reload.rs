@@ -16,9 +16,11 @@ fn a_reload_says_what_it_read_and_what_it_could_not_follow() {
     let mut server = Server::start_with(place, &config(0), |_| {});
     std::fs::write(path.join("noexd.json"), config(5)).expect("a configuration");
     server.signal("HUP");
-    server.line_with("reload: keys that stand in files are read again");
-    server.line_with("reload: audit.file opened again");
-    server.line_with("the configuration has changed in shutdownGraceMs: that needs a restart");
+    server.lines_with([
+        "reload: keys that stand in files are read again",
+        "reload: audit.file opened again",
+        "the configuration has changed in shutdownGraceMs: that needs a restart",
+    ]);
     std::fs::write(path.join("noexd.json"), "{").expect("a configuration");
     server.signal("HUP");
     server.line_with("the configuration would not be accepted any more: ");
@@ -63,14 +65,15 @@ fn reloads_are_counted_by_what_was_read_and_how_that_went() {
     };
     assert_eq!(series(&server), [""; 0]);
     server.signal("HUP");
-    server.line_with("reload: secrets that stand in files are read again");
-    server.line_with("reload: audit.file opened again");
+    server.lines_with([
+        "reload: secrets that stand in files are read again",
+        "reload: audit.file opened again",
+    ]);
     counted(&server, &["audit ok 1", "secret ok 1"]);
     std::fs::write(&secret, "").expect("an empty file");
     std::fs::rename(&logs, path.join("moved")).expect("moved");
     server.signal("HUP");
-    server.line_with("the file is empty; the old keys stay");
-    let line = server.line_with("audit.file");
+    let [_, line] = server.lines_with(["the file is empty; the old keys stay", "audit.file"]);
     assert!(line.contains("cannot be opened anew: "), "{line}");
     counted(&server, &["audit failed 1", "audit ok 1", "secret failed 1", "secret ok 1"]);
 }

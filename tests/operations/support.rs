@@ -136,16 +136,26 @@ impl Server {
 
     /// Reads standard error up to a line with this text in it; returns the line.
     pub fn line_with(&mut self, text: &str) -> String {
+        let [line] = self.lines_with([text]);
+        line
+    }
+
+    /// A line for each of the texts, in whatever order they come: threads do not
+    /// wait for each other.
+    pub fn lines_with<const N: usize>(&mut self, texts: [&str; N]) -> [String; N] {
+        let mut found = [const { None }; N];
         let mut seen = String::new();
-        loop {
+        while let Some(missing) = (0..N).find(|at| found[*at].is_none()) {
             let mut line = String::new();
             let read = self.err.read_line(&mut line).expect("standard error");
-            assert!(read > 0, "no {text:?} in:\n{seen}");
-            if line.contains(text) {
-                return line;
-            }
+            assert!(read > 0, "no {:?} in:\n{seen}", texts[missing]);
             seen.push_str(&line);
+            let is_of = |at: &usize| found[*at].is_none() && line.contains(texts[*at]);
+            if let Some(at) = (0..N).find(is_of) {
+                found[at] = Some(line);
+            }
         }
+        found.map(|line| line.expect("a line for each"))
     }
 
     /// The end, and what is left of standard error.
