@@ -277,3 +277,41 @@ test("presence: who left during a break is gone after it; who logs in is there a
   await shows("");
   await Promise.all([db.close(), watcher.close()]);
 });
+
+test("a login, a logout or a signup by the operation's name is one of the client", async (t) => {
+  const secret = "0123456789abcdef";
+  const server = await serve({ auth: { builtIn: true, adminSecret: secret, signup: { roles: ["writer"] } }, audit: {}, buckets });
+  t.after(() => server.end());
+  const line = spy();
+  const db = connect(server.url, { WebSocket: line.Spy, ...fast });
+  const insert = (id) => db.bucket("b").insert({ id });
+  const root = await db.identity.loginWithSecret({ secret });
+  assert.equal(db.user.userId, root.user.id);
+  await insert("1");
+  const ada = await db.identity.createUser({ username: "ada", password: "correct horse" });
+  await db.identity.assignRole({ userId: ada.id, roleName: "writer" });
+  const who = { username: "ada", password: "correct horse" };
+  await db.identity.login(who);
+  assert.equal(db.user.userId, ada.id);
+  await insert("2");
+  await db.auth.logout();
+  assert.equal(db.user, null);
+  const { token } = await db.identity.login(who);
+  assert.equal((await db.auth.login({ token })).userId, ada.id);
+  // Nothing waits for the answer: the change is ada's, and behind her login.
+  await Promise.all([db.auth.login({ token }), insert("3")]);
+  line.cut();
+  await insert("4");
+  assert.equal(db.user.userId, ada.id);
+  const { user: bob } = await db.identity.signup({ username: "bob", password: "battery staple" });
+  assert.equal(db.user.userId, bob.id);
+  await insert("5");
+  await db.identity.loginWithSecret({ secret });
+  await assert.rejects(db.auth.impersonate({ userId: ada.id }), { code: "CONFLICT" });
+  await insert("6");
+  assert.equal(await db.bucket("b").count(), 6);
+  assert.ok(line.of("store.insert").every((one) => one.once > 0));
+  await assert.rejects(db.identity.login({ username: "ada", password: "wrong" }), { code: "UNAUTHORIZED" });
+  await db.close();
+  await assert.rejects(db.auth.login({ token }), { code: "CLOSED" });
+});

@@ -58,6 +58,9 @@ const QUEUEABLE = /^store\.((insert|update|delete)(Many)?|upsert|clear|transacti
 /** What changes nothing may be sent again after a break. */
 const READ = /^ping$|\.(get|list|find|query|explain|validate|my|who|all|where|count|first|last|paginate|sum|avg|min|max|group|buckets|stats|backups|connections|metrics|top|views|insights)/;
 
+/** What changes the user of a connection. */
+const MOVE = /^(auth|identity)\.(login|logout|signup)/;
+
 /** How long a refused or ended Live waits, first and longest; without times: for a login. */
 const retryOf = ({ code, retryable }) => retryable ? [5000, 60000]
   : /DEFINED$|Undefined|Dropped/.test(code) ? [1000, 30000]
@@ -253,6 +256,7 @@ export function connect(url, given = {}) {
 
   const request = (type, fields = {}, o = {}) => {
     if (restoring) return restoring.then(() => request(type, fields, o));
+    if (level && MOVE.test(type)) return moveOn(type, fields);
     return new Promise((resolve, reject) => {
       const size = new Blob([JSON.stringify(fields)]).size + 64;
       const isRead = READ.test(type);
@@ -676,8 +680,8 @@ export function connect(url, given = {}) {
     }
   };
 
-  const tryLogin = (who) =>
-    move(who.token ? "auth.login" : who.secret ? "identity.loginWithSecret" : "identity.login", who, adopt);
+  const loginOf = (who) => (who.token ? "auth.login" : who.secret ? "identity.loginWithSecret" : "identity.login");
+  const tryLogin = (who) => move(loginOf(who), who, adopt);
 
   /** A refusal that need not last. */
   const loginFailed = (error, again) => {
@@ -736,15 +740,21 @@ export function connect(url, given = {}) {
     signInAgain();
   };
 
-  const login = async (who) => {
+  /** A login or logout by the operation's name, of which the client has to know. */
+  const moveOn = async (type, fields) => {
     wake();
     if (level < ONLINE) await ready;
-    const one = await tryLogin(who);
+    const answer = await move(type, fields, async (answer) => {
+      await (/out/.test(type) ? forgetLogin() : adopt(answer));
+      return answer;
+    });
     auth = {};
-    if (who.token) await kept(who.token);
+    if (fields.token) await kept(fields.token);
     subscribeAll();
-    return one;
+    return answer;
   };
+
+  const login = (who) => moveOn(loginOf(who), who).then(() => user);
 
   const logout = async () => {
     const forgotten = forgetLogin(), mine = socket;
