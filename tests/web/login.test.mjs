@@ -113,7 +113,7 @@ test("a login that is refused for a while is tried again, and changes wait for i
     if (message.type != "auth.login") return false;
     logins++;
     if (logins == 1 || logins == 3) peer.fail(message, "RATE_LIMITED", "Too many logins", { retryAfterMs: 30 });
-    else peer.answer(message, { userId: "ada", roles: [], expiresAt: Date.now() + (logins == 2 ? 30000 : 3600000) });
+    else peer.answer(message, { userId: "ada", roles: [], expiresAt: Date.now() + (logins == 2 ? 2000 : 3600000) });
     return true;
   });
   const db = connect(server.url, { WebSocket, ...fast, auth: { getToken: async () => "t" } });
@@ -314,4 +314,90 @@ test("a login, a logout or a signup by the operation's name is one of the client
   await assert.rejects(db.identity.login({ username: "ada", password: "wrong" }), { code: "UNAUTHORIZED" });
   await db.close();
   await assert.rejects(db.auth.login({ token }), { code: "CLOSED" });
+});
+
+test("who logs out stays logged out, whatever was under way: a token asked for, a login that waits, a renewal", async () => {
+  let asked, refreshed;
+  const server = await serving((message, peer) => {
+    if (message.type == "identity.login") return peer.answer(message, { token: "t1", user: { id: "ada", roles: [] }, expiresAt: Date.now() + 1500 }), true;
+    if (message.type == "identity.refreshSession") return (refreshed = () => peer.answer(message, { token: "t2", user: { id: "ada", roles: [] }, expiresAt: Date.now() + 60000 })), true;
+    // The line breaks in front of the answer.
+    if (message.type == "auth.logout" && refreshed) return refreshed(), setImmediate(() => peer.socket.terminate()), true;
+    return false;
+  });
+  const heard = () => server.peers.at(-1).heard.filter((one) => one.type == "auth.login").length;
+  const one = connect(server.url, { WebSocket, ...fast, auth: { getToken: () => new Promise((resolve) => { asked = resolve; }) } });
+  await until("asked", () => asked);
+  await one.logout();
+  asked("ada");
+  await one.ready;
+  await one.bucket("b").count();
+  assert.deepEqual([one.user, heard()], [null, 0]);
+  await one.close();
+
+  const two = connect(server.url, { WebSocket, ...fast });
+  const login = assert.rejects(two.login({ token: "ada" }), { code: "ABORTED" });
+  await two.logout();
+  await login;
+  await two.bucket("b").count();
+  assert.deepEqual([two.user, heard()], [null, 0]);
+  await two.close();
+
+  const three = connect(server.url, { WebSocket, ...fast, auth: { username: "ada", password: "x" } });
+  await until("renewing", () => refreshed);
+  await three.logout();
+  await until("back", () => server.peers.length == 4 && three.status == "online");
+  assert.deepEqual([three.user, heard()], [null, 0]);
+  await three.close();
+  await server.end();
+});
+
+test("a renewal that was asked for before somebody else logged in does not replace him", async () => {
+  let asked = 0, give;
+  const server = await serving((message, peer) => message.type == "auth.login" && (peer.answer(message, { userId: message.token, roles: [], expiresAt: Date.now() + 2000 }), true));
+  const db = connect(server.url, { WebSocket, ...fast, auth: { getToken: () => (asked++ ? new Promise((resolve) => { give = resolve; }) : "ada") } });
+  await until("renewing", () => give);
+  await db.login({ token: "bob" });
+  give("ada");
+  await db.bucket("b").count();
+  assert.deepEqual([db.user.userId, server.peers[0].heard.filter((one) => one.type == "auth.login").length], ["bob", 2]);
+  await db.close();
+  await server.end();
+});
+
+test("after a logout Lives are asked for again; what was made before it is parked at once, also away", async (t) => {
+  const server = await serve({ auth: { tokens: users("ada"), required: false }, buckets });
+  t.after(() => server.end());
+  const line = spy();
+  const db = connect(server.url, { WebSocket: line.Spy, ...fast, auth: { token: "ada" } });
+  const live = db.bucket("b").live({ sort: { id: "asc" } });
+  live.subscribe(() => {});
+  await live.loaded();
+  await db.logout();
+  await live.move({ offset: 0, limit: 1 });
+  await db.login({ token: "ada" });
+  line.cut();
+  await until("away", () => db.status != "online");
+  const write = assert.rejects(db.bucket("b").insert({ id: "1" }), { code: "CLOSED" });
+  assert.equal(db.pending()[0].parked, false);
+  await db.logout();
+  assert.equal(db.pending()[0].parked, true);
+  await db.close();
+  await write;
+});
+
+test("a password that is wrong is sent once; a getToken that rejects with nothing keeps nobody from connecting", async (t) => {
+  const server = await serve({ auth: { builtIn: true, adminSecret: "0123456789abcdef" }, buckets });
+  t.after(() => server.end());
+  const line = spy();
+  const db = connect(server.url, { WebSocket: line.Spy, ...fast, auth: { username: "ada", password: "wrong password" } });
+  await db.ready;
+  line.cut();
+  await until("away", () => db.status != "online");
+  await until("back", () => db.status == "online");
+  assert.equal(line.of("identity.login").length, 1);
+  await db.close();
+  const none = connect(server.url, { WebSocket, ...fast, auth: { getToken: () => Promise.reject() } });
+  await none.ready;
+  await none.close();
 });

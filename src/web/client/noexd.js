@@ -100,6 +100,9 @@ const safely = (fn, ...args) => {
 };
 const report = (error) => (globalThis.reportError ?? ((e) => queueMicrotask(() => { throw e; })))(error);
 
+/** Bytes of a message with these fields, and what stands around them. */
+const sizeOf = (fields) => new Blob([JSON.stringify(fields)]).size + 99;
+
 /** 160 random bits. */
 const newId = () => crypto.getRandomValues(new Uint32Array(5)).join("-");
 
@@ -176,23 +179,21 @@ const addressOf = (url) => {
 export function connect(url, given = {}) {
   const {
     tokenStore = "memory", queue: queueing = "memory", timeoutMs = 10000, connectTimeoutMs = 10000, staleAfterMs = 1000,
-    keepMs = 5000, hiddenMs, maxMessageBytes = 1048576, hydrate, lazy, log,
+    keepMs = 5000, hiddenMs, maxMessageBytes = 1048576, lazy, log,
     WebSocket: Socket = globalThis.WebSocket, retry: { minMs = 100, baseMs = 1500, maxMs = 30000 } = {},
   } = given;
-  const address = addressOf(url);
+  const address = addressOf(url), hydrate = { ...given.hydrate };
   /** Live queries by their question, topics by pattern, what hears pushes by subscription, requests by id. */
   const lives = new Map(), topics = new Map(), subs = new Map(), unanswered = new Map();
   const handlers = new Set();
   const watchdog = alarm(), reconnect = alarm(), refresh = alarm(), expiry = alarm(), hidden = alarm();
   let level = IDLE, reason, user = null, socket, epoch, features, isOnce, syncing;
-  /** A login failed or is over, so that nobody knows whose the changes are; how many logins succeeded, and how many are under way. */
-  let isLost, logins = 0, moves = 0;
+  /** A login failed or is over, so that nobody knows whose the changes are; how often somebody left, and how many logins are under way. */
+  let isLost, departures = 0, moves = 0;
   /** Whose session the connection has, and whether it is being opened. */
   let bound, isOpening;
   let lastId = 0, attempt = 0, full = 0, bugs = [], onlineSince, heard, hastened = 0, heartbeatMs, lastPing;
-  let retryAfter, revoked, staleTimer, isReady, notReady, skew = 0;
-  const ready = new Promise((...both) => { [isReady, notReady] = both; });
-  ready.catch(() => {});
+  let retryAfter, revoked, staleTimer, skew = 0, longest = maxMessageBytes;
 
   const tell = (event, ...args) => {
     log?.(event == "error" ? "warn" : "info", event, args);
@@ -206,6 +207,20 @@ export function connect(url, given = {}) {
     reason = why;
     tell("status", STATUS[to], why);
   };
+
+  /** The next time online, if not now; rejects when the client is closed. */
+  const online = () => new Promise((resolve, reject) => {
+    const handler = ["status", () => {
+      if (level && level < ONLINE) return;
+      handlers.delete(handler);
+      level ? resolve() : reject(away());
+    }];
+    handlers.add(handler);
+    handler[1]();
+  });
+  const away = (type) => fault(level ? "OFFLINE" : "CLOSED", type, level ? undefined : reason);
+  const ready = online();
+  ready.catch(() => {});
 
   const setUser = (to) => {
     if (equal(user, to)) return;
@@ -243,9 +258,9 @@ export function connect(url, given = {}) {
   };
 
   /** On this connection or not at all; `of`: the subscriptions that are asked for. */
-  const send = (type, fields, done = () => {}, of) => {
+  const send = (type, fields = {}, done = () => {}, of) => {
     if (level >= WELCOMED) transmit({ type, fields, done, of });
-    else done(fault("OFFLINE", type));
+    else done(away(type));
   };
   const ask = (type, fields) =>
     new Promise((resolve, reject) => send(type, fields, (why, value) => (why ? reject(why) : resolve(value))));
@@ -258,20 +273,20 @@ export function connect(url, given = {}) {
     if (restoring) return restoring.then(() => request(type, fields, o));
     if (level && MOVE.test(type)) return moveOn(type, fields);
     return new Promise((resolve, reject) => {
-      const size = new Blob([JSON.stringify(fields)]).size + 64;
+      const size = sizeOf(fields);
       const isRead = READ.test(type);
       const isQueued = queueing && QUEUEABLE.test(type);
+      wake();
       const refusal = !level ? "CLOSED" : size > maxMessageBytes ? "TOO_LARGE"
         : isQueued ? (numbered >= 1000 || bytes + size > 1048576) && "QUEUE_FULL"
         : !isRead && level == WAITING && "OFFLINE";
       if (refusal) throw fault(refusal, type);
-      wake();
       const w = { n: isQueued && ++counter, type, fields, size, isRead, once: o.once != false, user: user || level == ONLINE ? userId() : undefined, optimistic: o.optimistic };
       const abort = () => cut("ABORTED");
       w.end = (why, value, message) => {
         clearTimeout(timer);
         o.signal?.removeEventListener("abort", abort);
-        if (message) o.onCommit?.(message.commit);
+        if (message) safely(o.onCommit, message.commit);
         why ? reject(why) : resolve(value);
       };
       /** Who has waited long enough may not know what becomes of it, but the change itself goes on. */
@@ -290,10 +305,15 @@ export function connect(url, given = {}) {
   /** In the stored queue; that it may have been sent is stored before it is. */
   const keep = (w, isSent) => {
     w.stored = 2;
-    if (!store) return;
+    // What is not numbered would be done twice by who finds it.
+    if (!store || !w.once) return;
     w.stored = 0;
-    store.put(w, isSent).then(() => ((w.stored = isSent ? 2 : 1), pump()), (why) => finish(w, why));
+    const mine = session;
+    store.put(w, isSent).then(() => mine == session && ((w.stored = isSent ? 2 : 1), pump()), (why) => finish(w, why));
   };
+
+  /** Of somebody else, or of nobody knows whom. */
+  const isParked = (w, me = userId()) => me === undefined || (w.user !== undefined && w.user !== me);
 
   /** Whose changes are made now: of nobody, or of who will log in. */
   const userId = () => (user ? user.userId : isLost ? undefined : null);
@@ -307,8 +327,7 @@ export function connect(url, given = {}) {
     for (const w of queue) {
       if (w.n) {
         if (w.user === undefined) w.user = me;
-        w.parked = me === undefined || w.user !== me;
-        if (w.parked || moves || bound !== me) continue;
+        if (isParked(w) || moves || bound !== me) continue;
         oldest ??= w.n;
       }
       if (w.id) continue;
@@ -345,16 +364,21 @@ export function connect(url, given = {}) {
   };
 
   const finish = (w, why, value, message) => {
-    if (queue.delete(w) && w.n) numbered--, (bytes -= w.size), store?.delete(w.n);
+    if (queue.delete(w) && w.n) {
+      numbered--;
+      bytes -= w.size;
+      store?.delete(w.n);
+      told(w, why);
+    }
     settle(w, why, value, message);
     pump();
   };
 
+  const told = ({ n, type }, why) => tell("write", { n, type, state: why ? "rejected" : "done", error: why });
+
   /** The end of a promise: the change itself may go on. */
   const settle = (w, why, value, message) => {
     w.end?.(why, value, message);
-    // What is stored when the client is closed will be sent by another one.
-    if (w.n && (level || !store)) tell("write", { n: w.n, type: w.type, state: why ? "rejected" : "done", error: why });
     if (!w.optimistic) return;
     Object.assign(w, { isOver: true, why, commit: message?.commit, epoch });
     const settleAll = () => lives.forEach((it) => it.settle());
@@ -381,7 +405,7 @@ export function connect(url, given = {}) {
   const lay = (w, optimistic) => {
     const temporary = Symbol();
     if (typeof optimistic == "function") {
-      optimistic((live, fn) => [...lives.values()].find((it) => it.live == live)?.lay(w, (list, keyField) => {
+      safely(optimistic, (live, fn) => [...lives.values()].find((it) => it.live == live)?.lay(w, (list, keyField) => {
         const known = new Map(list.map((one) => [one.row, one]));
         return fn(list.map((one) => one.row)).map((row, i) =>
           known.get(row) ?? { key: row[keyField] ?? list[i]?.key ?? `new-${i}`, row });
@@ -398,12 +422,14 @@ export function connect(url, given = {}) {
     syncing = ASKED;
     send("session.sync", {}, (why, answer) => {
       const isAgain = answer && syncing == AGAIN;
-      // What is owed comes with a push, after which it is asked again.
-      syncing = answer && !answer.complete ? OWED : 0;
+      // What is owed comes with a push, after which it is asked again; or with another connection.
+      syncing = (why ? why.code == "OFFLINE" : !answer.complete) ? OWED : 0;
       if (answer?.complete) lives.forEach((it) => it.bookmark(answer.commit));
       if (isAgain) sync();
     });
   };
+
+  const syncAgain = () => { if (syncing == OWED) (syncing = 0), sync(); };
 
   // The connection
 
@@ -415,7 +441,6 @@ export function connect(url, given = {}) {
   };
 
   const open = () => {
-    become(CONNECTING);
     heartbeatMs = lastPing = bound = isOpening = undefined;
     moves = 0;
     const mine = (socket = new Socket(address));
@@ -423,6 +448,7 @@ export function connect(url, given = {}) {
     mine.onclose = (event) => mine == socket && closed(event.code, event.reason);
     mine.onerror = () => {};
     watchdog(drop, connectTimeoutMs);
+    become(CONNECTING);
   };
 
   /** Does not wait for a closing handshake that may never come. */
@@ -446,7 +472,7 @@ export function connect(url, given = {}) {
       pump();
     }
     subs.get(subscriptionId)?.(message);
-    if (type == "push" && syncing == OWED) (syncing = 0), sync();
+    if (type == "push") syncAgain();
     if (type == "ping") {
       socket.send(JSON.stringify({ type: "pong", timestamp }));
       if (lastPing && !heartbeatMs) (heartbeatMs = timestamp - lastPing), watch();
@@ -472,9 +498,10 @@ export function connect(url, given = {}) {
     }
   };
 
-  /** Silence of two heartbeats and five seconds drops the socket. */
+  /** Silence of two heartbeats and five seconds drops the socket, unless the server has none. */
   const watch = () => {
-    const left = heard + (heartbeatMs ? 2 * heartbeatMs : 70000) + 5000 - Date.now();
+    if (heartbeatMs === 0) return watchdog();
+    const left = heard + 2 * (heartbeatMs ?? 35000) + 5000 - Date.now();
     watchdog(() => (left > 0 ? watch() : drop()), Math.max(left, 50));
   };
 
@@ -497,15 +524,16 @@ export function connect(url, given = {}) {
         isOnce = answer && numbered;
         features = answer?.features ?? [];
         epoch = answer?.epoch;
+        longest = answer?.maxPayloadBytes ?? maxMessageBytes;
         if (answer) known.add(id);
         else if (numbered) giveUp();
       }
-      if (answer?.heartbeatMs) (heartbeatMs = answer.heartbeatMs), watch();
-      staleTimer = clearTimeout(staleTimer);
+      heartbeatMs = answer?.heartbeatMs ?? heartbeatMs;
+      watch();
       onlineSince ??= Date.now();
       full = 0;
       become(ONLINE);
-      isReady();
+      syncAgain();
       // Somebody may have logged in meanwhile.
       openSession();
     });
@@ -513,6 +541,7 @@ export function connect(url, given = {}) {
 
   /** Asks for what is not live: after a connect, and after a login, which may open what was refused. */
   const subscribeAll = () => {
+    if (level < SIGNED) return;
     topics.forEach(hear);
     const all = [...lives.values()].filter((it) => it.isAsking());
     // A server that has not said what it has answers at least that it does not know.
@@ -520,8 +549,15 @@ export function connect(url, given = {}) {
     // What may have broken the connection is asked for singly, to tell which it was.
     const many = all.filter((it) => hasMany && !it.strikes || it.start());
     while (many.length) {
-      const part = many.splice(0, 100), answered = part.map((it) => it.renew());
-      send("store.subscribeMany", { subscriptions: part.map((it) => it.question()) }, (why, answer, message) => {
+      const part = [], subscriptions = [];
+      for (let room = longest; many.length && part.length < 100; part.push(many.shift())) {
+        const question = many[0].question();
+        room -= sizeOf(question);
+        if (room < 0 && part.length) break;
+        subscriptions.push(question);
+      }
+      const answered = part.map((it) => it.renew());
+      send("store.subscribeMany", { subscriptions }, (why, answer, message) => {
         part.forEach((it, i) => {
           const { error, ...one } = answer?.results?.[i] ?? {};
           // What was too much together, or is unknown here, is asked for singly.
@@ -545,13 +581,13 @@ export function connect(url, given = {}) {
     onlineSince = undefined;
     let [from, to] = retryAfter ? [0, retryAfter] : [minMs, Math.max(minMs, Math.min(maxMs, baseMs * 2 ** attempt++))];
     retryAfter = undefined;
-    if (code == 1009) {
-      from = to = 0;
-      if (first) answer(first, fault("TOO_LARGE", first.type));
-    } else if (code == 1011 && text == "internal_error") {
+    const isLong = code == 1009;
+    if (isLong || (code == 1011 && text == "internal_error")) {
+      // One that comes soon after another break has to wait as any other.
+      if (isLong && attempt < 2) from = to = 0;
       const of = first && (first.of ?? [first]);
       of?.forEach((one) => { one.strikes = (one.strikes ?? 0) + 1; });
-      if (of?.[0].strikes > 1) answer(first, fault("INTERNAL_ERROR", first.type));
+      if (of?.[0].strikes > 1 || (isLong && first && !first.of)) answer(first, fault(isLong ? "TOO_LARGE" : "INTERNAL_ERROR", first.type));
     } else if (code == 1011 || code == 1013) (from = 5000), (to += from);
     else if (code == 4003) from = to = Math.min(60000, 5000 * 2 ** full++);
     else if (code == 4002) {
@@ -561,20 +597,22 @@ export function connect(url, given = {}) {
       bugs = [...bugs.filter((at) => at > Date.now() - 300000), Date.now()];
       if (bugs.length > 3) final = "protocol";
     }
+    if (![...lives.values()].some((it) => it.isAsking())) staleTimer = clearTimeout(staleTimer);
     if (level) staleTimer ??= later(() => ((staleTimer = undefined), lives.forEach((it) => it.stale(true))), staleAfterMs);
     lives.forEach((it) => it.lost());
     topics.forEach((topic) => { topic.sub = undefined; });
     subs.clear();
     for (const w of new Set([...unanswered.values(), ...queue])) {
       if (w.isRead || (w.n && (!w.id || isRepeated(w)))) w.id = 0;
-      else answer(w, w.id && !w.done ? unknown(w) : fault("OFFLINE", w.type));
+      else answer(w, w.id && !w.done ? unknown(w) : away(w.type));
     }
     unanswered.clear();
     if (code == 4004) renew();
     if (!level) return;
     if (final != null) return end(final);
-    become(WAITING, text || `${code}`);
+    // In this order: who hears of it may close.
     reconnect(open, random(from, to));
+    become(WAITING, text || `${code}`);
   };
 
   /** A sign of life of the network or the page. */
@@ -584,8 +622,9 @@ export function connect(url, given = {}) {
       hastened = Date.now();
       reconnect(open, random(0, 300));
     } else if (level == ONLINE && Date.now() - heard > 10000) {
-      watchdog(drop, 4000);
-      send("ping", {}, watch);
+      const at = heard;
+      watchdog(() => (heard == at ? drop() : watch()), 4000);
+      send("ping");
     }
   };
 
@@ -594,7 +633,7 @@ export function connect(url, given = {}) {
     if (level <= IDLE) return;
     drop(1001);
     reconnect();
-    become(IDLE, "resting");
+    if (level) become(IDLE, "resting");
   };
 
   const stop = new AbortController(), page = globalThis.document;
@@ -614,16 +653,20 @@ export function connect(url, given = {}) {
 
   const end = (why) => {
     become(CLOSED, why);
-    const error = fault("CLOSED", undefined, why);
+    const error = away();
     reconnect();
     hidden();
     clearTimeout(staleTimer);
     stop.abort();
-    for (const w of queue) settle(w, w.sent && !w.isRead ? unknown(w) : error);
+    for (const w of queue) {
+      const why = w.sent && !w.isRead ? unknown(w) : error;
+      settle(w, why);
+      // What is stored will be sent by another client.
+      if (w.n && !(store && w.once)) told(w, why);
+    }
     queue.clear();
     store?.close();
     lives.forEach((it) => it.close());
-    notReady(error);
   };
 
   // The login
@@ -650,23 +693,24 @@ export function connect(url, given = {}) {
   const forgetLogin = () => {
     auth = {};
     isLost = false;
+    departures++;
     unbind(null);
     stopTimers();
     setUser(null);
     return kept(null);
   };
 
-  const adopt = async ({ user: who, userId = who.id, roles = who?.roles ?? [], expiresAt = null, token }) => {
-    logins++;
-    isLost = false;
+  /** What is to be done with the answer to a login that is sent now: nothing, if somebody leaves before it comes. */
+  const adopting = (at = departures) => async ({ user: who, userId = who.id, roles = who?.roles ?? [], expiresAt = null, token }) => {
     unbind(userId);
+    if (at != departures) return;
+    isLost = false;
     setUser({ userId, roles, expiresAt });
     const left = expiresAt - Date.now() - skew, most = 2 ** 31 - 1;
-    refresh(expiresAt && renewLogin, Math.min(Math.max(auth.getToken ? left - 30000 : left * random(0.75, 0.85), 1000), most));
+    refresh(expiresAt && renewLogin, Math.min(Math.max(auth.getToken ? Math.max(left - 30000, left / 2) : left * random(0.75, 0.85), 1000), most));
     // What ends after longer than a timer can wait is renewed before.
     expiry(expiresAt && left < most && expired, Math.max(left, 1000));
     if (token) await kept(token);
-    return user;
   };
 
   /** While the user of the connection may change no change leaves, and then none without a session of his. */
@@ -681,46 +725,50 @@ export function connect(url, given = {}) {
   };
 
   const loginOf = (who) => (who.token ? "auth.login" : who.secret ? "identity.loginWithSecret" : "identity.login");
-  const tryLogin = (who) => move(loginOf(who), who, adopt);
+  const tryLogin = (who) => move(loginOf(who), who, adopting());
+
+  /** Whether what the client began by itself is still to be done: on this connection, while nobody else logs in or out. */
+  const lasting = (mine = socket, was = user, at = departures) => () => mine == socket && was == user && at == departures && !moves;
 
   /** A refusal that need not last. */
   const loginFailed = (error, again) => {
     tell("error", error);
-    if (error.retryable ?? true) refresh(again, error.retryAfterMs ?? 5000);
+    if (error?.retryable ?? true) refresh(again, error?.retryAfterMs ?? 5000);
   };
 
   const renewLogin = async () => {
-    const mine = socket;
+    const isMine = lasting();
     try {
       const token = await (auth.getToken ? auth.getToken() : kept());
-      if (token) await (auth.getToken ? tryLogin({ token }) : ask("identity.refreshSession", {}).then(adopt));
+      if (token && isMine()) await (auth.getToken ? tryLogin({ token }) : ask("identity.refreshSession").then(adopting()));
     } catch (error) {
-      if (mine == socket) loginFailed(error, renewLogin);
+      if (isMine()) loginFailed(error, renewLogin);
     }
   };
 
   /** With what there is: the kept token first. */
   const signIn = async () => {
-    const mine = socket, before = logins;
+    const isMine = lasting();
     const token = await kept();
     let hasFailed;
     for (const who of [{ token }, auth]) {
       try {
         const one = who.getToken ? { token: await who.getToken() } : who;
-        if (logins != before || !(one.token || one.secret || one.password)) continue;
+        if (!isMine() || !(one.token || one.secret || one.password)) continue;
         await tryLogin(one);
         // Used once and not kept.
         if (one.password) auth = {};
         return;
       } catch (error) {
-        if (mine != socket) return;
+        if (!isMine()) return;
         hasFailed = true;
         if (who != auth && /UNAUTHORIZED|REVOKED/.test(error.code)) await kept(null);
+        // What is wrong now is wrong at the next connect.
+        if ((who.password || who.secret) && !error.retryable) auth = {};
         loginFailed(error, signInAgain);
       }
     }
-    // Unless somebody logged in meanwhile.
-    if (logins != before) return;
+    if (!isMine()) return;
     isLost ||= hasFailed;
     setUser(null);
   };
@@ -742,12 +790,14 @@ export function connect(url, given = {}) {
 
   /** A login or logout by the operation's name, of which the client has to know. */
   const moveOn = async (type, fields) => {
+    if (/out/.test(type)) return leave(type, fields);
+    const at = departures;
     wake();
-    if (level < ONLINE) await ready;
-    const answer = await move(type, fields, async (answer) => {
-      await (/out/.test(type) ? forgetLogin() : adopt(answer));
-      return answer;
-    });
+    if (level < ONLINE) await online();
+    if (at != departures) throw fault("ABORTED", type, "Somebody logged out");
+    const adopt = adopting();
+    const answer = await move(type, fields, (answer) => adopt(answer).then(() => answer));
+    if (at != departures) return answer;
     auth = {};
     if (fields.token) await kept(fields.token);
     subscribeAll();
@@ -756,13 +806,23 @@ export function connect(url, given = {}) {
 
   const login = (who) => moveOn(loginOf(who), who).then(() => user);
 
-  const logout = async () => {
+  /** Nobody is logged in from now on; a login that is under way counts for nothing. */
+  const leave = async (type, fields) => {
     const forgotten = forgetLogin(), mine = socket;
     staleAll();
-    // A login may have been under way; and who cannot log out is not left logged in.
-    if (level >= WELCOMED) await move("auth.logout", {}, forgetLogin).catch(() => mine == socket && drop());
-    await forgotten;
+    try {
+      return level < WELCOMED ? undefined : await move(type, fields);
+    } catch (error) {
+      // Who cannot log out is not left logged in.
+      if (mine == socket) drop();
+      throw error;
+    } finally {
+      await forgotten;
+      subscribeAll();
+    }
   };
+
+  const logout = () => leave("auth.logout").then(() => {}, () => {});
 
   // Live queries
 
@@ -771,7 +831,7 @@ export function connect(url, given = {}) {
     let state; // as the server says: a list of { key, row }, or a value
     let shown = {}, told = shown; // with layers on it; as the listeners know it
     let status = "loading", error, commit, itsEpoch, window, snap;
-    let seq, sub, keyField, isKeyed, token, wantsKeys, isResyncing, asked = 0, tries = 0, since = 0, isDue;
+    let seq, sub, keyField, isKeyed, token, wantsKeys, isResyncing, isPending, asked = 0, tries = 0, since = 0, isDue;
     let layers = [];
     const listeners = new Set(), retry = alarm(), ending = alarm();
 
@@ -795,14 +855,23 @@ export function connect(url, given = {}) {
       changed();
     };
 
+    /** At that commit of that epoch, or answered in a later one. */
+    const isBeyond = (at, to) => sub && (itsEpoch != at || commit >= to);
+
     /** After each news, true or not: layers go whose change is in the state now, and the rest is shown. */
     const settle = (to, isNews) => {
       if (to != null) (commit = to), (itsEpoch = epoch), (snap = undefined);
       layers = layers.filter(({ w }) => {
         if (w.why?.code == "UNKNOWN_OUTCOME") resync();
-        return !(w.isOver && (w.why || w.isDue || (w.commit == null ? isNews : itsEpoch != w.epoch || commit >= w.commit)));
+        return !(w.isOver && (w.why || w.isDue || (w.commit == null ? isNews : isBeyond(w.epoch, w.commit))));
       });
-      const next = merge(shown, layers.reduce((list, { put }) => Array.isArray(list) ? put(list, keyField, isKeyed) : list, state), isKeyed);
+      const next = merge(shown, layers.reduce((list, layer) => {
+        try { return Array.isArray(list) ? layer.put(list, keyField, isKeyed) : list; } catch (error) {
+          report(error);
+          layer.put = (same) => same;
+          return list;
+        }
+      }, state), isKeyed);
       if (!layers.length) state = next.list;
       if (next != shown) (shown = next), changed();
       call();
@@ -819,7 +888,7 @@ export function connect(url, given = {}) {
     const forget = () => {
       retry();
       subs.delete(sub);
-      sub = seq = isResyncing = undefined;
+      sub = seq = isResyncing = isPending = undefined;
       asked++;
     };
 
@@ -830,12 +899,14 @@ export function connect(url, given = {}) {
         const isLate = mine != asked;
         if (why) return isLate || failed(why);
         subs.set(answer.subscriptionId, push);
-        if (isLate || !listeners.size) return unsubscribe(operation, answer.subscriptionId);
+        if (isLate) return unsubscribe(operation, answer.subscriptionId);
         sub = answer.subscriptionId;
+        isPending = false;
         tries = it.strikes = 0;
         since = Date.now();
         keyField = answer.key;
-        window = token = undefined;
+        window = token = commit = undefined;
+        itsEpoch = epoch;
         take(answer, message);
       };
     };
@@ -881,22 +952,33 @@ export function connect(url, given = {}) {
     const renew = () => {
       unsubscribe(operation, sub);
       forget();
+      isPending = level >= SIGNED;
       return answered();
     };
 
     /** Subscribes, or will when there is a connection; if nobody listens, ends. */
     const start = () => {
       const done = renew();
-      if (!listeners.size) lives.get(name) == it && lives.delete(name);
-      else if (level >= SIGNED) send(operation, it.question(), done, [it]);
-      else wake();
+      if (!listeners.size) {
+        it.lost();
+        if (lives.get(name) == it) lives.delete(name);
+      } else if (level >= SIGNED) send(operation, it.question(), done, [it]);
+      else if (Socket) wake();
+    };
+
+    /** Somebody wants it now: an error of before is none. */
+    const restart = () => {
+      if (status == "error") become(shown.data === undefined ? "loading" : "stale");
+      start();
     };
 
     const hold = (fn) => {
       ending();
       listeners.add(fn);
-      if (!lives.has(name)) lives.set(name, it);
-      if (listeners.size == 1 && !sub) start();
+      // Another one may have been made since this one was forgotten: both are served.
+      while ((lives.get(name) ?? it) != it) name += " ";
+      lives.set(name, it);
+      if (listeners.size == 1 && !sub && !isPending) restart();
     };
 
     const release = (fn) => {
@@ -912,6 +994,7 @@ export function connect(url, given = {}) {
           release(check);
           why ? reject(why) : resolve(shown.data);
         };
+        wake();
         hold(check);
         check();
       });
@@ -925,17 +1008,18 @@ export function connect(url, given = {}) {
         return () => release(listener);
       },
       loaded: () => until(() => shown.data !== undefined && status == "live"),
-      reached(to) {
+      async reached(to) {
+        if (epoch == null) wake(), await online();
         const at = epoch;
         let isSure;
+        const done = until(() => (at == null ? isSure && sub : isBeyond(at, to)));
         // Without numbers: the pushes of a request stand before the next answer, but
         // for a subscription that is so young that its first one is held back.
-        if (at == null) send("ping", {}, () => later(() => ((isSure = true), call()), since + 2200 - Date.now()));
-        const done = until(() => isSure || (at != null && itsEpoch != at) || commit >= to).then(() => {});
-        if (at != null && !(commit >= to)) sync();
-        return done;
+        if (at == null) request("ping", {}, { timeoutMs: 0 }).catch(() => {}).then(() => later(() => ((isSure = true), call()), since + 2200 - Date.now()));
+        else if (!isBeyond(at, to)) sync();
+        await done;
       },
-      retry() { tries = it.strikes = 0; if (!sub) start(); },
+      retry() { tries = it.strikes = 0; if (!sub) restart(); },
       async move(to) {
         const isAnswered = () => status == "live" && sub;
         // An answer that is under way is waited for. Who has not asked yet asks for
@@ -954,8 +1038,7 @@ export function connect(url, given = {}) {
         if (!sub || (features?.includes("window") && keyField)) {
           window = next;
           token = undefined;
-          if (status == "error") become(shown.data === undefined ? "loading" : "stale");
-          start();
+          restart();
           try { await until(isAnswered); } catch (e) {
             if (e.code == "VALIDATION_ERROR") (window = undefined), start();
             throw e;
@@ -976,19 +1059,26 @@ export function connect(url, given = {}) {
         } finally { release(fn); }
       },
       // For tanstack.js.
-      keys: () => shown.list.map((one) => one.key),
+      keys: () => shown.list?.map?.((one) => one.key),
       keyField: () => keyField,
     };
     for (const member in live.snapshot()) Object.defineProperty(live, member, { get: () => live.snapshot()[member], enumerable: true });
 
     const it = {
       live, operation, bucket, takes: {}, start, settle, renew,
-      question: () => ({
-        type: operation, ...fields, ...(/^store/.test(operation) && { mode: "delta", positions: true }), window,
-        resume: token ? { token, commit, keys: wantsKeys ? state.map((one) => one.key) : undefined } : {},
-      }),
+      // Keys that are too many for the server, or may have been, are left out: it says then what it would say at first.
+      question(keys = wantsKeys && !it.strikes ? state.map((one) => one.key) : undefined) {
+        const question = {
+          type: operation, ...fields, ...(/^store/.test(operation) && { mode: "delta", positions: true }), window,
+          resume: token ? { token, commit, keys } : {},
+        };
+        if (!keys || sizeOf(question) <= longest) return question;
+        delete question.resume.keys;
+        return question;
+      },
       isAsking: () => listeners.size && !(it.strikes > 1) && (status == "error" ? retryOf(error) : !sub || status == "stale"),
-      lost: forget,
+      // What nobody hears is not asked for again.
+      lost() { forget(); if (!listeners.size) it.stale(); },
       // Who was away is not, if it has been answered before the client calls itself online.
       stale(wasAway) { if (status == "live" && !(wasAway && sub)) become("stale"); },
       bookmark(to) { if (sub && !isResyncing && to > (commit ?? -1)) settle(to, true); },
@@ -996,7 +1086,9 @@ export function connect(url, given = {}) {
       lay(w, put) { if (layers.length < 100) layers.push({ w, put }), settle(); },
       dump: () => ({ state, token, commit, keyField, isKeyed, wantsKeys, window }),
     };
-    const old = hydrate?.[name];
+    const old = hydrate[name];
+    // What is made again later starts from nothing.
+    delete hydrate[name];
     if (old?.state !== undefined) {
       ({ state, token, commit, keyField, isKeyed, wantsKeys, window } = old);
       status = "stale";
@@ -1023,7 +1115,7 @@ export function connect(url, given = {}) {
     send("rules.subscribe", { pattern }, (why, answer) => {
       topic.sub = answer?.subscriptionId;
       if (why) {
-        if (why.code == "OFFLINE") return;
+        if (/OFFLINE|CLOSED/.test(why.code)) return;
         if (why.retryable) later(() => topics.get(pattern) == topic && hear(topic, pattern), why.retryAfterMs ?? 5000);
         return tell("error", why);
       }
@@ -1044,7 +1136,7 @@ export function connect(url, given = {}) {
   };
 
   const events = (pattern, ...listener) => {
-    wake();
+    if (Socket) wake();
     const topic = topics.get(pattern) ?? { listeners: new Set() };
     topics.set(pattern, topic);
     topic.listeners.add(listener);
@@ -1063,14 +1155,15 @@ export function connect(url, given = {}) {
     get reason() { return reason; },
     get user() { return user; },
     ready, request, events, login, logout,
-    watch(type, fields, on) {
+    async watch(type, fields, on) {
       wake();
-      return ready.then(() => new Promise((resolve, reject) => send(type, fields, (why, answer) => {
+      await online();
+      return new Promise((resolve, reject) => send(type, fields, (why, answer) => {
         if (why) return reject(why);
         const id = answer.subscriptionId;
-        subs.set(id, (message) => on(message.data));
+        subs.set(id, (message) => safely(on, message.data));
         resolve(() => { unsubscribe(type, id); });
-      })));
+      }));
     },
     bucket(bucket) {
       const self = {
@@ -1097,7 +1190,7 @@ export function connect(url, given = {}) {
     call: (name, input, o) => request("procedures.call", { name, input }, o).then((answer) => answer?.result),
     transaction: (operations, o) =>
       request("store.transaction", { operations }, o).then((answer) => answer?.results.map((one) => one.data)),
-    pending: () => [...queue].filter((w) => w.n).map(({ n, type, fields, sent, parked }) => ({ n, type, fields, sent: !!sent, parked: !!parked })),
+    pending: () => [...queue].filter((w) => w.n).map((w) => ({ n: w.n, type: w.type, fields: w.fields, sent: !!w.sent, parked: isParked(w) })),
     on(...handler) {
       handlers.add(handler);
       return () => handlers.delete(handler);
