@@ -13,6 +13,18 @@ const { noexdCollection } = await import(`../../src/web/${form}/tanstack.js`);
 const { offlineQueue } = await import(`../../src/web/${form}/offline.js`);
 const { joinPresence } = await import(`../../src/web/${form}/presence.js`);
 
+/** Web Locks, which Node 20 does not have. */
+const held = new Set();
+const locks = {
+  async request(lock, _, fn) {
+    if (held.has(lock)) return fn(null);
+    held.add(lock);
+    try { return await fn({}); } finally { held.delete(lock); }
+  },
+};
+const setLocks = (value) => Object.defineProperty(globalThis, "navigator", { value, configurable: true });
+setLocks({ locks });
+
 const people = { people: { key: "id", schema: { id: { type: "string" }, name: { type: "string" }, age: { type: "number" } } } };
 let server;
 before(async () => { server = await serve({ buckets: people }); });
@@ -167,5 +179,152 @@ test("presence: the own record at each connect, changed, deleted", async () => {
   await until("here again", () => live.status == "live" && live.data.some((row) => row.id == me.key && row.age == 3));
   await me.leave();
   await until("gone", () => !live.data.some((row) => row.id == me.key));
+  await db.close();
+});
+
+const opened = { epoch: "e", commit: 0, session: "new", newest: 0, features: ["once"] };
+/** A server that answers changes as long as `isOpen` says so; `done`: whose and what. */
+function shop(isOpen = () => true) {
+  const users = new Map(), done = [];
+  return script((message, peer) => {
+    if (message.type == "auth.login") return users.set(peer, message.token), peer.answer(message, { userId: message.token, roles: [] });
+    if (message.type == "session.open") return peer.answer(message, opened);
+    if (message.type != "store.insert") return peer.answer(message, { commit: 9, complete: true });
+    if (!isOpen(message)) return;
+    done.push([users.get(peer), message.data.n, message.once]);
+    peer.answer(message, message.data, { commit: 1 });
+  }).then((fake) => Object.assign(fake, { done }));
+}
+const rows = (name) => new Promise((resolve, reject) => {
+  const request = indexedDB.open(`noexd:${name}`, 1);
+  request.onerror = () => reject(request.error);
+  request.onsuccess = () => {
+    const all = request.result.transaction("writes").objectStore("writes").getAll();
+    all.onsuccess = () => (request.result.close(), resolve(all.result));
+  };
+});
+/** A page that is gone, whose changes (of `users`) were never answered. */
+async function gonePage(name, users) {
+  const fake = await shop(() => false);
+  const db = connect(fake.url, { WebSocket, ...fast, queue: offlineQueue(name) });
+  await db.ready;
+  for (const [n, token] of users.entries()) {
+    await db.login({ token });
+    db.bucket("b").insert({ n }).catch(() => {});
+  }
+  await until("stored", async () => (await rows(name)).length == users.length);
+  await db.close();
+  await until("gone", () => !held.size);
+  await fake.end();
+}
+
+test("a stored queue: a change that gets another number while it is being stored is there once", async () => {
+  const fake = await shop(), sockets = [];
+  class Spy extends WebSocket { constructor(...args) { super(...args); sockets.push(this); } }
+  const db = connect(fake.url, { WebSocket: Spy, ...fast, queue: offlineQueue("renewed") });
+  await db.ready;
+  for (let n = 0; n < 3; n++) await db.bucket("b").insert({ n });
+  const stray = db.bucket("b").insert({ n: 3 });
+  sockets.at(-1).onclose({ code: 4004, reason: "session_replaced" });
+  await stray;
+  await until("nothing is left", async () => !(await rows("renewed")).length);
+  await until("one lock", () => held.size == 1);
+  await db.close();
+  await until("no lock", () => !held.size);
+  assert.deepEqual(fake.done.map(([, n]) => n), [0, 1, 2, 3]);
+  await fake.end();
+});
+
+test("a stored queue keeps nothing that is not numbered", async () => {
+  const fake = await shop(() => false);
+  const db = connect(fake.url, { WebSocket, ...fast, queue: offlineQueue("unnumbered") });
+  const told = [];
+  db.on("write", ({ error }) => told.push(error.code));
+  await db.ready;
+  const once = assert.rejects(db.bucket("b").insert({ n: 1 }, { once: false }), { code: "UNKNOWN_OUTCOME" });
+  db.bucket("b").insert({ n: 2 }).catch(() => {});
+  await until("stored", async () => (await rows("unnumbered")).length);
+  assert.deepEqual((await rows("unnumbered")).map((one) => one.fields.data.n), [2]);
+  await db.close();
+  await once;
+  assert.deepEqual(told, ["UNKNOWN_OUTCOME"]);
+  await fake.end();
+});
+
+test("without Web Locks a queue is in memory: nobody's changes are sent by somebody else", async (t) => {
+  await gonePage("lockless", ["ada"]);
+  setLocks({});
+  t.after(() => setLocks({ locks }));
+  const fake = await shop();
+  const db = connect(fake.url, { WebSocket, ...fast, auth: { token: "ada" }, queue: offlineQueue("lockless") });
+  await db.bucket("b").insert({ n: 7 });
+  assert.deepEqual([fake.done, fake.peers.length, db.pending()], [[["ada", 7, 1]], 1, []]);
+  await db.close();
+  await fake.end();
+});
+
+test("what gone pages left goes with our login, each one's with his; nothing stays open for what is parked", async () => {
+  // The first is taken over as our own queue, the second is adopted.
+  const fake = await shop();
+  const first = connect(fake.url, { WebSocket, ...fast, queue: offlineQueue("gone") });
+  await first.ready;
+  const own = [...held];
+  own.forEach((lock) => held.delete(lock));
+  await gonePage("gone", ["bob", "ada"]);
+  own.forEach((lock) => held.add(lock));
+  assert.deepEqual(fake.done, []);
+  await first.login({ token: "ada" });
+  await until("hers", () => fake.done.length == 1);
+  await until("let go", () => held.size == 1);
+  await first.login({ token: "bob" });
+  await until("his", () => fake.done.length == 2);
+  await until("let go", () => held.size == 1);
+  assert.deepEqual(fake.done, [["ada", 1, 2], ["bob", 0, 1]]);
+  assert.equal(first.user.userId, "bob");
+  await first.close();
+  await until("no lock", () => !held.size);
+  await fake.end();
+});
+
+test("a stored queue that is closed while it is loaded or adopts lets every lock go", async () => {
+  const fake = await shop();
+  for (let turns = 0; turns < 12; turns++) {
+    const db = connect(fake.url, { WebSocket, ...fast, queue: offlineQueue(`closed${turns}`) });
+    for (let i = 0; i < turns; i++) await new Promise(setImmediate);
+    if (turns > 9) await db.ready;
+    await db.close();
+    await until("no lock", () => !held.size);
+  }
+  await fake.end();
+});
+
+test("presence without a login: the newest state waits, and no more of it", async () => {
+  let isOver;
+  const fake = await script((message, peer) => {
+    if (message.type == "auth.login") return peer.answer(message, { userId: message.token, roles: [] });
+    if (message.type == "session.open") return peer.answer(message, opened);
+    if (message.type == "store.get" && isOver) return peer.fail(message, "UNAUTHORIZED", "Session expired");
+    peer.answer(message, message.data ?? {});
+  });
+  let asked = 0;
+  const db = connect(fake.url, { WebSocket, ...fast, auth: { getToken: async () => (asked++ ? null : "ada") } });
+  await db.ready;
+  const me = joinPresence(db, { bucket: "here", key: "me" });
+  isOver = true;
+  await assert.rejects(db.bucket("b").get(1), { code: "UNAUTHORIZED" });
+  await until("over", () => !db.user);
+  const updates = Array.from({ length: 100 }, (_, x) => me.update({ x }));
+  assert.ok(db.pending().length <= 2, `${db.pending().length}`);
+  await db.login({ token: "ada" });
+  await Promise.all(updates);
+  assert.equal(fake.peers[0].heard.filter((one) => one.type == "store.upsert").at(-1).data.x, 99);
+  await db.close();
+  await fake.end();
+});
+
+test("TanStack DB: a value has no rows, and says so", async () => {
+  const db = open();
+  const count = createCollection(noexdCollection({ db, bucket: "people", config: { aggregate: { function: "count" } } }));
+  await assert.rejects(count.preload(), /key field/);
   await db.close();
 });

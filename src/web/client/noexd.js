@@ -1212,7 +1212,11 @@ export function connect(url, given = {}) {
     get: (_, name) => (name == "then" ? undefined : (fields, o) => request(`${family}.${name}`, fields, o)),
   });
   if (!lazy && Socket) wake();
-  // What other pages left behind goes over connections of its own.
-  if (store) ready.then(() => store.adopt((queue) => connect(url, { ...given, queue, lazy: false }), tell), () => {});
+  // What other pages left behind goes over connections of its own, with our login.
+  if (store) {
+    const getToken = async () => (auth.getToken ? auth.getToken() : (await kept()) ?? auth.token);
+    const adoptAll = () => store.adopt((queue) => connect(url, { ...given, queue, lazy: false, tokenStore: "memory", auth: { getToken } }), tell, userId()).catch((error) => level && report(error));
+    ready.then(() => (handlers.add(["user", adoptAll]), adoptAll()), () => {});
+  }
   return client;
 }

@@ -20,100 +20,120 @@ function database(name) {
 }
 
 /** Takes the lock of a queue if it is free; returns how to let it go. */
-function lock(name, session) {
-  if (!globalThis.navigator?.locks) return Promise.resolve(() => {});
-  return new Promise((taken, failed) => {
-    navigator.locks.request(`noexd:${name}:${session}`, { ifAvailable: true }, (held) =>
-      held ? new Promise((release) => taken(release)) : taken(undefined)).catch(failed);
-  });
-}
+const lock = (name, session) => new Promise((taken, failed) => {
+  navigator.locks.request(`noexd:${name}:${session}`, { ifAvailable: true }, (held) =>
+    held ? new Promise((release) => taken(release)) : taken(undefined)).catch(failed);
+});
 
 /** A change as the client has it in its queue: `stored` is 2 if it may have been sent. */
 const restored = ({ n, type, fields, user, wasSent }) =>
   ({ n, type, fields, user, sent: wasSent, once: true, stored: wasSent ? 2 : 1, size: JSON.stringify(fields).length });
 
 export function offlineQueue(name, gone) {
-  const db = database(name);
+  // Without locks (an insecure page) nobody knows whose page is gone: the queue is in memory.
+  if (!globalThis.navigator?.locks) return {};
+  const db = database(name), others = new Set();
   db.catch(() => {});
-  let own, release, counter = 0, isClosed = false, last = Promise.resolve();
+  let own, release, counter = 0, isClosed = false, last = Promise.resolve(), busy = last;
 
   /** Durable when it resolves; in order. */
-  const write = (fn) => (last = last.catch(() => {}).then(async () => {
-    if (isClosed) return;
+  const write = (fn) => (isClosed ? Promise.resolve() : (last = last.catch(() => {}).then(async () => {
     const tx = (await db).transaction(["queues", "writes"], "readwrite");
     fn(tx.objectStore("queues"), tx.objectStore("writes"));
     await new Promise((resolve, reject) => {
       tx.oncomplete = resolve;
       tx.onabort = tx.onerror = () => reject(tx.error);
     });
-  }));
+  })));
   const range = (session) => IDBKeyRange.bound([session, 0], [session, Infinity]);
   const read = async (store, of) => result((await db).transaction(store).objectStore(store).getAll(of));
 
-  /** A queue whose page is gone, with its lock. */
-  async function find() {
+  /** A queue whose page is gone, with its lock, if its changes are wanted. */
+  async function find(isWanted = () => true) {
     for (const queue of await read("queues")) {
-      if (queue.session == own) continue;
-      const free = await lock(name, queue.session);
+      const { session } = queue;
+      const free = !isClosed && session != own && (await lock(name, session));
       if (!free) continue;
-      const writes = await read("writes", range(queue.session));
-      if (writes.length) return { queue, writes, free };
-      await write((queues) => queues.delete(queue.session));
-      free();
+      let isFound;
+      try {
+        const writes = await read("writes", range(session));
+        isFound = writes.length && isWanted(writes);
+        if (isFound) return { queue, writes, free };
+        if (!writes.length) await write((queues) => queues.delete(session));
+      } finally {
+        if (!isFound) free();
+      }
     }
   }
 
   return {
     /** The changes to go on with: of the page that was here before, if it is gone. */
-    async load(session) {
-      const found = gone ?? (await find());
-      if (!found) {
-        release = await lock(name, (own = session));
-        await write((queues) => queues.put({ session, counter }));
-        return { session, counter, writes: [] };
-      }
-      own = found.queue.session;
-      release = found.free;
-      // Numbers that were used are not used again, whoever's changes they are.
-      counter = Math.max(found.queue.counter ?? 0, found.writes.at(-1).n);
-      return { session: own, counter, writes: found.writes.map(restored) };
+    load(session) {
+      busy = (async () => {
+        const found = gone ?? (await find());
+        if (!found) {
+          release = await lock(name, (own = session));
+          await write((queues) => queues.put({ session, counter }));
+          return { session, counter, writes: [] };
+        }
+        own = found.queue.session;
+        release = found.free;
+        // Numbers that were used are not used again, whoever's changes they are.
+        counter = Math.max(found.queue.counter ?? 0, found.writes.at(-1).n);
+        return { session: own, counter, writes: found.writes.map(restored) };
+      })();
+      return busy;
     },
-    /** That it may have been sent is stored before it is. */
-    put: ({ n, type, fields, user }, wasSent = false) => write((queues, writes) => {
-      counter = Math.max(counter, n);
-      queues.put({ session: own, counter });
-      writes.put({ session: own, n, type, fields, user, wasSent });
-    }),
-    delete(n) { write((_, writes) => writes.delete([own, n])).catch(() => {}); },
-    /** Another session, whose numbers begin anew. */
+    /** That it may have been sent is stored before it is; under the session that it has its number in, or not at all. */
+    put({ n, type, fields, user }, wasSent = false) {
+      const session = own;
+      return write((queues, writes) => {
+        if (session != own) return;
+        counter = Math.max(counter, n);
+        queues.put({ session, counter });
+        writes.put({ session, n, type, fields, user, wasSent });
+      });
+    },
+    delete(n) {
+      const session = own;
+      write((_, writes) => writes.delete([session, n])).catch(() => {});
+    },
+    /** Another session, whose numbers begin anew: locked before others see it, and the old one until it is gone. */
     session(id) {
-      const old = own;
+      const old = own, free = release;
       own = id;
       counter = 0;
+      last = last.catch(() => {}).then(() => lock(name, id)).then((taken) => { release = taken; });
       write((queues, writes) => {
         queues.delete(old);
         writes.delete(range(old));
-        queues.put({ session: id, counter });
-      }).catch(() => {});
-      release?.();
-      lock(name, id).then((free) => { release = free; }, () => {});
+        queues.put({ session: id, counter: 0 });
+      }).catch(() => {}).then(free);
     },
-    /** Sends every other queue without a page, over a connection of its own that ends with it. */
-    async adopt(open, tell) {
-      for (let found; !isClosed && !gone && (found = await find()); ) {
-        const other = open(offlineQueue(name, found));
-        other.on("write", (write) => {
-          tell("write", write);
-          if (!other.pending().length) other.close();
-        });
-      }
+    /** Sends what `user` may send of other queues without a page, over connections that end with that. */
+    adopt(open, tell, user) {
+      const tried = new Set();
+      busy = busy.catch(() => {}).then(async () => {
+        for (let found; !gone && (found = await find((writes) =>
+          !tried.has(writes[0].session) && writes.some((one) => (one.user ?? user) === user))); ) {
+          if (isClosed) return found.free();
+          tried.add(found.queue.session);
+          const other = open(offlineQueue(name, found));
+          const check = () => {
+            if (others.has(other) && other.pending().every((one) => one.parked)) others.delete(other), other.close();
+          };
+          others.add(other);
+          other.on("write", (write) => (tell("write", write), check()));
+          other.on("user", check);
+          other.ready.then(check, () => {});
+        }
+      });
+      return busy;
     },
     close() {
-      last = last.catch(() => {}).then(async () => {
-        isClosed = true;
-        (await db).close();
-        release?.();
-      });
+      isClosed = true;
+      for (const other of others) other.close();
+      last = Promise.allSettled([busy, last]).then(async () => (await db).close()).catch(() => {}).then(() => release?.());
     },
   };
 }

@@ -12,7 +12,7 @@ export function joinPresence(db, { bucket, query, params, key = randomKey(), dat
   // A record of the past is worth nothing: not numbered, and made anew at each connect.
   const o = { once: false };
   /** The record is made to be what it should be. What a break leaves open is done at the next connect. */
-  const put = async () => {
+  const send = async () => {
     user = db.user?.userId;
     try {
       if (isHere) await records.upsert({ ...own, [keyField]: key }, o);
@@ -23,15 +23,23 @@ export function joinPresence(db, { bucket, query, params, key = randomKey(), dat
       throw error;
     }
   };
+  let sent, next;
+  /** One is under way, or waits for a login; at most one more is behind it, with what is newest then. */
+  const put = () => {
+    if (sent) return (next ??= sent.catch(() => {}).then(() => ((next = undefined), put())));
+    const mine = (sent = send().finally(() => { if (sent == mine) sent = undefined; }));
+    return mine;
+  };
+  /** After a connect and for another user, whatever became of the one before. */
+  const putAnew = () => ((sent = undefined), put());
   const report = (error) => (globalThis.reportError ? reportError(error) : console.error(error));
-  const onStatus = db.on("status", (status) => { if (status == "online") put().catch(report); });
+  const onStatus = db.on("status", (status) => { if (status == "online") putAnew().catch(report); });
   // The record of somebody else goes with his login; who is nobody may have no right to one.
   const onUser = db.on("user", (now) => {
-    if (db.status == "online" && now?.userId !== user) put().catch((error) => now && report(error));
+    if (db.status == "online" && now?.userId !== user) putAnew().catch((error) => now && report(error));
   });
   const stop = () => (onStatus(), onUser());
-  const first = db.status == "online" ? put() : db.ready;
-  first.catch(report);
+  if (db.status == "online") put().catch(report);
   return {
     key,
     live: query ? records.live(query, params) : records.live({}),
