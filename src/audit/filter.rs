@@ -65,7 +65,7 @@ impl AuditFilter {
         })
     }
 
-    pub(super) fn matches(&self, entry: &Entry) -> bool {
+    pub(crate) fn matches(&self, entry: &Entry) -> bool {
         let time = entry.timestamp();
         self.user_id.as_deref().is_none_or(|id| entry.user_id() == Some(id))
             && self.operation.as_deref().is_none_or(|name| entry.operation() == name)

@@ -172,13 +172,15 @@ impl AuditLog {
 
     /// The entries that match, newest first.
     pub fn query<'l>(&'l self, filter: &'l AuditFilter) -> impl Iterator<Item = &'l Entry> {
-        self.ring
-            .iter()
-            .rev()
-            .map(|entry| &**entry)
+        self.newest_first()
             .filter(|entry| filter.matches(entry))
             .skip(filter.offset)
             .take(filter.limit.unwrap_or(usize::MAX))
+    }
+
+    /// All entries held.
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = &Entry> {
+        self.ring.iter().rev().map(|entry| &**entry)
     }
 
     /// Entries held at most.

@@ -159,15 +159,12 @@ impl Engine {
         match result {
             // What changes something has looked before it did: now it is too
             // late to say no.
-            Ok(outcome) => {
-                // Its entries say it, each for itself.
-                let says = operation == Some(Operation::StoreSubscribeMany);
-                let reads = || operation?.tier().filter(|_| !says);
-                match self.budget.reply(reply.length()) {
-                    Err(_) if untouched && reads() == Some(Tier::Read) => Err(self.too_costly()),
-                    _ => Ok(outcome),
+            Ok(outcome) => match self.budget.reply(reply.length()) {
+                Err(_) if untouched && operation.is_some_and(may_be_given_up) => {
+                    Err(self.too_costly())
                 }
-            }
+                _ => Ok(outcome),
+            },
             // Without the rest of what it had to look at, it may be mistaken.
             Err(error) if error.code == ErrorCode::Backpressure => {
                 self.metrics.data_bytes_reached += 1;
@@ -211,6 +208,17 @@ impl Engine {
             Err(OverBudget::Steps(_)) => self.metrics.request_steps_reached += 1,
             Err(OverBudget::Reply(_)) => self.metrics.reply_bytes_reached += 1,
         }
+    }
+}
+
+/// Whether nothing is lost, and nothing has happened, when it is not answered.
+fn may_be_given_up(operation: Operation) -> bool {
+    match operation {
+        // Its entries say it, each for itself.
+        Operation::StoreSubscribeMany => false,
+        // They look, too, at more than any scope shows.
+        Operation::ServerTop | Operation::ServerViews | Operation::ServerInsights => true,
+        _ => operation.only_looks() || operation.tier() == Some(Tier::Read),
     }
 }
 

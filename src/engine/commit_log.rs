@@ -15,7 +15,7 @@ use super::{Engine, EngineOptions};
 use crate::app::{CommitSeq, Effect, JobId, Now};
 use crate::json::{Json, Raw};
 use crate::logic::COMPUTED;
-use crate::protocol::{Request, Resource, Tier};
+use crate::protocol::{Operation, Request, Resource, Tier};
 use crate::storage::{
     Batch, BucketEntry, Document, EpochId, Epochs, Op, Origin, RecordEntry, RowText, StorageError,
     StorageStats, Task, VisitPast, Writer,
@@ -457,9 +457,13 @@ impl Engine {
     }
 
     /// What the response to a request that went well waits for: a read of one
-    /// bucket only for the commits of that bucket, everything else for all.
+    /// bucket only for the commits of that bucket, a look at the process for none
+    /// (who finds out why it stands still must not wait), everything else for all.
     pub(super) fn response_needs(&self, request: &Request<'_>) -> CommitSeq {
         if !self.log.is_on() {
+            return 0;
+        }
+        if request.known.is_some_and(Operation::is_about_the_process) {
             return 0;
         }
         let reads_one = request.known.is_some_and(|operation| {

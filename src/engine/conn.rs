@@ -30,6 +30,8 @@ pub(crate) struct Heartbeat {
     pub put_off: u8,
     /// Deadlines in a row that passed amid a transfer.
     pub transfers: u8,
+    /// That of the newest ping is one of them: the next one decides.
+    pub is_excused: bool,
     /// A pong for the newest ping has arrived, or none was sent yet.
     pub answered: bool,
 }

@@ -49,7 +49,7 @@ impl Engine {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let beat = &mut conn.heartbeat;
         beat.timer = None;
-        let next = if !beat.answered {
+        let next = if !beat.answered && !beat.is_excused {
             // A connection that the server itself does not read is not blamed:
             // a request that waits for a job holds its messages back, and a
             // client that is slow to read is alive while it takes output.
@@ -61,10 +61,10 @@ impl Engine {
                 && beat.transfers < MOST_TRANSFERS
                 && view.is_amid_transfer(id, beat.pinged_mono)
             {
-                // Slow, and moving: from here on it has to move again.
+                // Slow, and moving: the next ping decides.
                 beat.transfers += 1;
-                beat.pinged_mono = now.mono;
-                now.mono.saturating_add(timeout)
+                beat.is_excused = true;
+                beat.next_ping
             } else if excused {
                 now.mono.saturating_add(timeout)
             } else if view.has_unread_input(id) && beat.put_off < MOST_PUT_OFF {
@@ -81,6 +81,7 @@ impl Engine {
             beat.pinged = now.wall.max(beat.pinged.saturating_add(1));
             beat.pinged_mono = now.mono;
             beat.answered = false;
+            beat.is_excused = false;
             beat.put_off = 0;
             // Counted from the connect, so that pings do not drift; ticks that
             // were missed are skipped.

@@ -65,9 +65,8 @@ impl Engine {
         let mark = self.effects.mark();
         let before = self.begin_answer();
         let result = catch_unwind(AssertUnwindSafe(|| {
-            audited?;
             let commits = self.metrics.seen_commits();
-            let result = self.run_request(conn, &request, &mut reply);
+            let result = self.run_request(conn, &request, audited, &mut reply);
             self.hold_budget(commits, request.known, &reply, result)
         }));
         let budget = &self.budget;
@@ -126,17 +125,20 @@ impl Engine {
     }
 
     /// One request, from its first check to its response. `Err` is the error
-    /// response; the reply buffer then goes unused.
+    /// response; the reply buffer then goes unused. `audited`: what the audit log
+    /// says about it, which nobody learns who may not ask, or asks too often.
     fn run_request(
         &mut self,
         conn: ConnId,
         request: &Request<'_>,
+        audited: Result<(), OpError>,
         reply: &mut Reply,
     ) -> Result<Outcome, OpError> {
         if !self.conns.get(conn).is_some_and(|conn| conn.trusted) {
             self.authorise(conn, request)?;
             self.limit_request(conn, request)?;
         }
+        audited?;
         self.route(conn, request, reply)
     }
 

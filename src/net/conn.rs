@@ -383,10 +383,10 @@ impl Conn {
     /// Bytes of input that wait to be completed.
     pub fn unfinished_bytes(&self) -> usize {
         let body = match &self.phase {
-            Phase::Body(body) => body.bytes.capacity(),
+            Phase::Body(body) => body.bytes.len(),
             _ => 0,
         };
-        self.kept.capacity().saturating_add(self.decoder.kept_bytes()).saturating_add(body)
+        self.kept.len().saturating_add(self.decoder.kept_bytes()).saturating_add(body)
     }
 
     /// A frame of a message has arrived in part, or a message without its end.

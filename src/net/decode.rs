@@ -76,7 +76,7 @@ impl Decoder {
 
     /// Bytes kept of the message that is arriving.
     pub fn kept_bytes(&self) -> usize {
-        self.message.as_ref().map_or(0, |message| message.bytes.capacity())
+        self.message.as_ref().map_or(0, |message| message.bytes.len())
     }
 
     /// Part of a message is there, and not all of it.

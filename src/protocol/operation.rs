@@ -261,9 +261,31 @@ macro_rules! takes_once {
     };
 }
 
+/// Whether a scope only looks: of those that may change nothing.
+macro_rules! only_looks {
+    (reading) => {
+        true
+    };
+    (looking) => {
+        true
+    };
+    (knowing) => {
+        true
+    };
+    (deriving) => {
+        true
+    };
+    (users) => {
+        true
+    };
+    ($_scope:ident) => {
+        false
+    };
+}
+
 macro_rules! operations {
     ($($variant:ident $name:literal $tier:expr, $resource:expr $(, $once:ident)?
-        => $_scope:ident $_handler:ident ($($_argument:ident),*);)*) => {
+        => $scope:ident $_handler:ident ($($_argument:ident),*);)*) => {
         /// Every operation there is.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Operation { $($variant),* }
@@ -304,6 +326,11 @@ macro_rules! operations {
                 match self { $(Operation::$variant => takes_once!($($once)?)),* }
             }
 
+            /// Whether its scope keeps it from changing anything.
+            pub const fn only_looks(self) -> bool {
+                match self { $(Operation::$variant => only_looks!($scope)),* }
+            }
+
             pub const fn resource(self) -> Resource {
                 use Resource::*;
                 match self { $(Operation::$variant => $resource),* }
@@ -313,6 +340,24 @@ macro_rules! operations {
 }
 
 operation_table!(operations);
+
+impl Operation {
+    /// Whether it is about the running process and its connections, and tells
+    /// nothing of what is stored.
+    pub const fn is_about_the_process(self) -> bool {
+        matches!(
+            self,
+            Operation::ServerTop
+                | Operation::ServerViews
+                | Operation::ServerInsights
+                | Operation::ServerMetrics
+                | Operation::ServerSetLogLevel
+                | Operation::ServerDisconnect
+                | Operation::ServerTrace
+                | Operation::ServerUntrace
+        )
+    }
+}
 
 impl Resource {
     /// The connection's own: whoever may send requests may do with it as he likes.

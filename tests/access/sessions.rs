@@ -352,3 +352,35 @@ fn nothing_audited_runs_while_the_file_cannot_have_it() {
     let text = std::fs::read_to_string(&path).expect("the file");
     assert!(text.contains("Audit log unavailable"));
 }
+
+/// Who may not ask learns nothing of the file.
+#[cfg(target_os = "linux")]
+#[test]
+fn authentication_comes_before_the_state_of_the_audit_file() {
+    use std::os::unix::fs::symlink;
+    let directory = Directory::new("unavailable-to-whom");
+    let path = directory.0.join("audit.jsonl");
+    symlink("/dev/full", &path).expect("a link");
+    let server = start(json!({
+        "auth": {"tokens": {"ada": {"userId": "ada", "roles": ["admin"]}}},
+        "audit": {"tiers": ["admin", "write"], "file": {"path": path, "sync": "always"}},
+    }));
+    let mut waiting = Vec::new();
+    loop {
+        let mut attempt = Client::connect(&server);
+        attempt.ok("auth.login", json!({"token": "ada"}));
+        attempt.send(r#"{"id":72,"type":"server.stats"}"#);
+        match attempt.try_receive() {
+            Some(answer) => break assert_eq!(answer["message"], "Audit log unavailable"),
+            None => waiting.push(attempt),
+        }
+    }
+    let mut stranger = Client::connect(&server);
+    let refusal = stranger.refused("server.stats", json!({}));
+    assert_eq!(refusal, "UNAUTHORIZED Authentication required");
+    std::fs::remove_file(&path).expect("unlinked");
+    symlink(directory.0.join("real"), &path).expect("a link");
+    for mut attempt in waiting {
+        attempt.response(72).expect("statistics");
+    }
+}

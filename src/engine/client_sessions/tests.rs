@@ -224,8 +224,8 @@ fn of_many_that_are_due_at_once_some_are_forgotten_in_each_turn() {
     assert_eq!(kept(&rig), ALL as u64);
     (rig.now.mono, rig.now.wall) = (rig.now.mono + KEEP_MS + 1, rig.now.wall + KEEP_MS + 1);
     for left in [ALL - FORGOTTEN_PER_TURN, ALL - 2 * FORGOTTEN_PER_TURN, 5, 0] {
-        let unread = rig.unread.clone();
-        rig.engine.timers(rig.now, &unread);
+        let view = rig.view();
+        rig.engine.timers(rig.now, &view);
         assert_eq!(kept(&rig), left as u64);
         let next = rig.engine.next_deadline();
         assert!(left == 0 || next.is_some_and(|at| at <= rig.now.mono + 1), "{next:?}");

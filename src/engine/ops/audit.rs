@@ -12,12 +12,26 @@ impl Engine {
     ) -> Result<(), OpError> {
         let filter = AuditFilter::of(request)?;
         out.extend_from_slice(b"{\"entries\":[");
-        let entries = self.audit.iter().flat_map(|log| log.query(&filter));
-        for (at, entry) in entries.enumerate() {
-            if at > 0 {
+        let (mut rest, mut skipped) = (filter.limit.unwrap_or(usize::MAX), 0);
+        let begin = out.len();
+        for entry in self.audit.iter().flat_map(|log| log.newest_first()) {
+            if rest == 0 {
+                break;
+            }
+            self.budget.spend(1)?;
+            if !filter.matches(entry) {
+                continue;
+            }
+            if skipped < filter.offset {
+                skipped += 1;
+                continue;
+            }
+            rest -= 1;
+            if out.len() > begin {
                 out.push(b',');
             }
             out.extend_from_slice(entry.json().as_bytes());
+            self.budget.reply(out.len())?;
         }
         out.extend_from_slice(b"]}");
         Ok(())

@@ -452,7 +452,7 @@ fn coalescing_pushes_once_per_turn() {
     }
     // The end of the turn is now.
     assert!(rig.engine.wheel.next_deadline().is_some_and(|at| at <= rig.now.mono));
-    rig.engine.timers(rig.now, &Vec::<ConnId>::new());
+    rig.engine.timers(rig.now, &crate::app::NobodyWaits);
     rig.drain();
     let of = |messages: &[Json], id: &str| -> Vec<String> {
         let mine =

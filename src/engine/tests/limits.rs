@@ -524,3 +524,38 @@ fn patterns_that_are_dear_to_compile_take_from_the_budget() {
         assert_eq!(message, "Request is too costly: more than 20000000 steps");
     }
 }
+
+/// Whatever its tier: nothing is lost when it is not answered.
+#[test]
+fn what_only_looks_has_no_longer_answer_than_another() {
+    let (mut rig, conn) = rig(options());
+    rig.engine.set_audit(crate::audit::AuditLog::new(&crate::config::Audit::default()));
+    rig.engine.options.max_reply_bytes = 300;
+    for request in [
+        r#""type":"audit.query""#,
+        r#""type":"server.metrics""#,
+        r#""type":"server.stats""#,
+        r#""type":"server.top""#,
+        r#""type":"store.listQueries""#,
+        r#""type":"server.connections""#,
+    ] {
+        let answer = call(&mut rig, conn, request);
+        let text = answer.to_text();
+        assert!(
+            text.len() < 400 || text.contains("Reply is too large: more than 300 bytes"),
+            "{request}: {text}"
+        );
+    }
+    let (message, _) = refused(&mut rig, conn, r#""type":"server.metrics""#);
+    assert_eq!(message, "Reply is too large: more than 300 bytes");
+    for _ in 0..3 {
+        ok(&mut rig, conn, r#""type":"store.defineQuery","name":"q","config":{"bucket":"b"}"#);
+        ok(&mut rig, conn, r#""type":"store.undefineQuery","name":"q""#);
+    }
+    let (message, _) = refused(&mut rig, conn, r#""type":"audit.query""#);
+    assert_eq!(message, "Reply is too large: more than 300 bytes");
+    rig.engine.options.request_steps = 2;
+    rig.engine.options.max_reply_bytes = 1 << 20;
+    let (message, _) = refused(&mut rig, conn, r#""type":"audit.query""#);
+    assert_eq!(message, "Request is too costly: more than 2 steps");
+}

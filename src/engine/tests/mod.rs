@@ -70,6 +70,47 @@ fn a_silent_client_is_closed_after_the_timeout() {
 }
 
 #[test]
+fn a_deadline_amid_a_transfer_is_let_pass_and_the_next_ping_decides() {
+    let mut rig = beating(3000, 1000);
+    let conn = rig.connect();
+    rig.advance(3000);
+    let first = timestamps(&rig.received(conn));
+    rig.moved_at = Some(rig.now.mono + 1);
+    // The upload pauses, for longer than the timeout.
+    rig.advance(2999);
+    assert_eq!((timestamps(&rig.received(conn)).len(), rig.is_closed(conn)), (0, None));
+    rig.advance(1);
+    let second = timestamps(&rig.received(conn));
+    assert_eq!(second.len(), 1, "pings come as ever");
+    // Only the newest one can be answered, and took as long as it did.
+    rig.engine.message(conn, &format!(r#"{{"type":"pong","timestamp":{}}}"#, first[0]), rig.now);
+    rig.advance(250);
+    rig.engine.message(conn, &format!(r#"{{"type":"pong","timestamp":{}}}"#, second[0]), rig.now);
+    assert_eq!(rig.engine.conns.get(conn).and_then(|conn| conn.meter.ping_ms), Some(250));
+    rig.advance(2750);
+    assert_eq!(timestamps(&rig.received(conn)).len(), 1);
+    rig.advance(1000);
+    assert_eq!(rig.is_closed(conn), Some((4001, "heartbeat_timeout")), "nothing has moved");
+}
+
+#[test]
+fn ten_deadlines_in_a_row_are_let_pass() {
+    let mut rig = beating(1000, 300);
+    let conn = rig.connect();
+    for ping in 1..=10 {
+        rig.advance(1000);
+        assert_eq!(timestamps(&rig.received(conn)).len(), 1, "{ping}");
+        rig.moved_at = Some(rig.now.mono + 1);
+    }
+    rig.advance(1000);
+    rig.moved_at = Some(rig.now.mono + 1);
+    rig.advance(299);
+    assert_eq!(rig.is_closed(conn), None);
+    rig.advance(1);
+    assert_eq!(rig.is_closed(conn), Some((4001, "heartbeat_timeout")));
+}
+
+#[test]
 fn the_timeout_is_never_longer_than_the_interval() {
     let mut rig = beating(1000, 5000);
     let conn = rig.connect();

@@ -37,6 +37,8 @@ pub(crate) struct Rig {
     pub stopped: bool,
     next_slot: u32,
     pub unread: Vec<ConnId>,
+    /// When part of a message last arrived, of everybody.
+    pub moved_at: Option<u64>,
     pub jobs: Vec<Job>,
     pub resumed: Vec<ConnId>,
     /// Of calls.
@@ -46,9 +48,19 @@ pub(crate) struct Rig {
     pub longest: usize,
 }
 
-impl TransportView for Vec<ConnId> {
+/// Who has input that nobody read, and when part of a message last arrived.
+pub(crate) struct View {
+    unread: Vec<ConnId>,
+    moved_at: Option<u64>,
+}
+
+impl TransportView for View {
     fn has_unread_input(&self, conn: ConnId) -> bool {
-        self.contains(&conn)
+        self.unread.contains(&conn)
+    }
+
+    fn is_amid_transfer(&self, _conn: ConnId, since: u64) -> bool {
+        self.moved_at.is_some_and(|at| at > since)
     }
 
     fn is_read_paused(&self, _conn: ConnId) -> bool {
@@ -80,6 +92,7 @@ impl Rig {
             stopped: false,
             next_slot: 0,
             unread: Vec::new(),
+            moved_at: None,
             jobs: Vec::new(),
             resumed: Vec::new(),
             answers: Vec::new(),
@@ -234,6 +247,10 @@ impl Rig {
         }
     }
 
+    pub fn view(&self) -> View {
+        View { unread: self.unread.clone(), moved_at: self.moved_at }
+    }
+
     /// Moves time forward, stopping at every deadline on the way.
     pub fn advance(&mut self, ms: u64) {
         let end = self.now.mono + ms;
@@ -241,8 +258,8 @@ impl Rig {
             let next = self.engine.next_deadline().unwrap_or(u64::MAX).clamp(self.now.mono, end);
             self.now.wall += next - self.now.mono;
             self.now.mono = next;
-            let unread = self.unread.clone();
-            self.engine.timers(self.now, &unread);
+            let view = self.view();
+            self.engine.timers(self.now, &view);
             self.drain();
             if next == end {
                 return;

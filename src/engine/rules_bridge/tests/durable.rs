@@ -126,7 +126,7 @@ impl Life {
         let gap = ids.next_u64() % 90;
         self.now.mono += gap;
         self.now.wall += gap;
-        self.engine.timers(self.now, &Vec::<ConnId>::new());
+        self.engine.timers(self.now, &crate::app::NobodyWaits);
         self.look(false);
         let text = format!(r#"{{"id":7,"type":{}}}"#, request(ids));
         self.engine.message(self.conn, &text, self.now);
