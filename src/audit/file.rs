@@ -172,7 +172,9 @@ impl Drop for AuditFile {
 /// nothing left that can be written.
 fn work(mut writer: Writer, sync: AuditSync, shared: &Shared, told: &Told) {
     let mut synced_at = Instant::now();
-    let mut safe = 0u64;
+    // Entries that came out of the queue and did not go back: once nothing fails,
+    // all of them are safe.
+    let mut taken = 0u64;
     loop {
         let mut batch = next_batch(&writer, sync, shared);
         let due = match sync {
@@ -180,10 +182,10 @@ fn work(mut writer: Writer, sync: AuditSync, shared: &Shared, told: &Told) {
             AuditSync::Interval => batch.stop || synced_at.elapsed() >= INTERVAL,
             AuditSync::Never => batch.stop,
         };
-        let count = batch.lines.len() as u64;
-        let mut result = begin(&mut writer, &batch, told);
+        taken += batch.lines.len() as u64 + batch.dropped;
+        let mut result = begin(&mut writer, &mut batch, told);
         if result.is_ok() {
-            result = writer.write(batch.dropped, &mut batch.lines);
+            result = writer.write(&mut batch.dropped, &mut batch.lines);
         }
         if result.is_ok() && due && writer.is_dirty() {
             result = writer.sync();
@@ -195,19 +197,19 @@ fn work(mut writer: Writer, sync: AuditSync, shared: &Shared, told: &Told) {
                     log::info!("the audit file is written again");
                     shared.lock().failing = false;
                 }
-                safe += count + batch.dropped;
-                (told.synced)(safe);
+                (told.synced)(taken);
             }
             Err(error) => {
                 if !batch.failing {
                     log::error!("the audit file cannot be written: {error}");
                 }
-                safe += count - batch.lines.len() as u64;
-                give_back(batch.lines, writer.undone_dropped(), shared);
+                writer.take_lost(&mut batch.dropped, &mut batch.lines);
+                taken -= batch.lines.len() as u64 + batch.dropped;
+                give_back(batch.lines, batch.dropped, shared);
             }
         }
         if batch.stop {
-            let lost = shared.lock().lines.len();
+            let lost = shared.lock().lines.len() + usize::from(writer.has_begun());
             if lost > 0 {
                 log::error!("{lost} audit entries could not be written");
             }
@@ -256,14 +258,21 @@ fn next_batch(writer: &Writer, sync: AuditSync, shared: &Shared) -> Batch {
 }
 
 /// Opens the file anew where that was asked for, or the old one cannot be written.
-fn begin(writer: &mut Writer, batch: &Batch, told: &Told) -> io::Result<()> {
+fn begin(writer: &mut Writer, batch: &mut Batch, told: &Told) -> io::Result<()> {
     if !batch.reopen && !batch.failing {
         return Ok(());
     }
     // What the old file has must not depend on the new one.
     let synced = if writer.is_dirty() { writer.sync() } else { Ok(()) };
     let is_synced = synced.is_ok();
-    let opened = synced.and_then(|()| writer.reopen());
+    if let Err(error) = synced {
+        // It is written once more, to whatever file there is then.
+        writer.take_lost(&mut batch.dropped, &mut batch.lines);
+        if !batch.failing {
+            log::error!("the audit file cannot be written: {error}");
+        }
+    }
+    let opened = writer.reopen();
     if batch.reopen {
         match &opened {
             Ok(()) => log::info!("reload: audit.file opened again"),

@@ -29,7 +29,7 @@ fn log(tiers: &[Tier], auth: bool, max_entries: usize) -> AuditLog {
     AuditLog::new(&config::Audit { tiers: tiers.to_vec(), max_entries, file: None, auth })
 }
 
-fn everything() -> AuditLog {
+pub(super) fn everything() -> AuditLog {
     log(&[Tier::Read, Tier::Write, Tier::Admin], true, 1000)
 }
 
@@ -327,16 +327,16 @@ fn a_broken_sink_changes_nothing() {
 }
 
 /// A directory of its own for one test, removed at the end.
-struct Directory(PathBuf);
+pub(super) struct Directory(PathBuf);
 
 impl Directory {
-    fn new(test: &str) -> Self {
+    pub(super) fn new(test: &str) -> Self {
         let path = std::env::temp_dir().join(format!("noexd-audit-{test}-{}", std::process::id()));
         fs::create_dir_all(&path).expect("a directory");
         Directory(path)
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         self.0.join("audit.jsonl")
     }
 }
@@ -364,13 +364,13 @@ fn wait_for(safe: &mpsc::Receiver<u64>, count: u64) {
     while safe.recv().expect("the writer lives") < count {}
 }
 
-fn record(log: &mut AuditLog, users: &[&str]) {
+pub(super) fn record(log: &mut AuditLog, users: &[&str]) {
     for user in users {
         log.session_event("session.expired", Some(user), &WHO, 1);
     }
 }
 
-fn users(path: &Path) -> Vec<String> {
+pub(super) fn users(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).expect("a file");
     assert!(text.ends_with('\n'));
     text.lines()
@@ -498,6 +498,80 @@ fn what_could_not_be_written_is_written_later() {
     let users = users(&directory.0.join("real"));
     assert_eq!(users[..3], ["51", "50", "51"], "the note of dropped lines, then the rest");
     assert_eq!(users.len(), 10_001);
+}
+
+/// Links the file to somewhere else and has it opened anew.
+#[cfg(target_os = "linux")]
+fn point(directory: &Directory, to: &Path) {
+    fs::remove_file(directory.file()).expect("unlinked");
+    std::os::unix::fs::symlink(to, directory.file()).expect("a link");
+}
+
+#[cfg(target_os = "linux")]
+fn wait_until_failing(file: &AuditFile) {
+    while !file.is_failing() {
+        std::thread::yield_now();
+    }
+}
+
+/// `/dev/null` takes everything and cannot be synced.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_could_not_be_synced_is_written_once_more() {
+    let directory = Directory::new("unsynced");
+    std::os::unix::fs::symlink("/dev/null", directory.file()).expect("a link");
+    let (file, safe) = open(&settings(&directory.file()));
+    let mut log = everything();
+    log.add_sink(file.sink());
+    record(&mut log, &["a", "b"]);
+    wait_until_failing(&file);
+    record(&mut log, &["c"]);
+    assert_eq!(safe.try_recv(), Err(mpsc::TryRecvError::Empty), "nothing is safe");
+    point(&directory, &directory.0.join("real"));
+    file.reopen();
+    wait_for(&safe, 3);
+    assert!(!file.is_failing());
+    file.close();
+    assert_eq!(users(&directory.0.join("real")), ["a", "b", "c"]);
+}
+
+/// The note of dropped lines is written, the lines behind it are not, because the
+/// file is full and cannot be moved away.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_failure_that_ends_in_two_steps_leaves_nobody_waiting() {
+    let directory = Directory::new("two-steps");
+    std::os::unix::fs::symlink("/dev/full", directory.file()).expect("a link");
+    let mut settings = settings(&directory.file());
+    settings.max_bytes = Some(1_000_000);
+    let (file, safe) = open(&settings);
+    let mut log = everything();
+    log.add_sink(file.sink());
+    record(&mut log, &["first"]);
+    wait_until_failing(&file);
+    for n in 0..10_050 {
+        record(&mut log, &[&n.to_string()]);
+    }
+    let (real, in_the_way) = (directory.0.join("real"), directory.0.join("audit.jsonl.1"));
+    let full = format!("{{\"count\":\"{}\"}}\n", "x".repeat(999_900));
+    fs::write(&real, &full).expect("a file");
+    fs::create_dir_all(in_the_way.join("x")).expect("a directory");
+    point(&directory, &real);
+    file.reopen();
+    while fs::metadata(&real).expect("a file").len() == full.len() as u64 {
+        std::thread::yield_now();
+    }
+    assert!(file.is_failing());
+    fs::remove_dir_all(&in_the_way).expect("removed");
+    file.reopen();
+    wait_for(&safe, 10_051);
+    assert!(!file.is_failing());
+    record(&mut log, &["after"]);
+    wait_for(&safe, 10_052);
+    file.close();
+    let text = fs::read_to_string(&real).expect("a file");
+    assert_eq!(text.lines().count(), 2);
+    assert!(text.ends_with("\"operation\":\"audit.dropped\",\"count\":51}\n"));
 }
 
 #[test]

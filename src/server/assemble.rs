@@ -208,7 +208,7 @@ pub(super) fn transport(
         None => Default::default(),
     };
     let (mut met, views) = Everything::meet(config, &mut store, documents)?;
-    let mut engine = Engine::new(engine_options(config, seed), store, now);
+    let mut engine = Engine::new(engine_options(config, max_connections, seed), store, now);
     engine.set_views(views);
     engine.limit_data(config.limits.max_data_bytes.and_then(super::memory::bytes_of));
     let gate_output = recovered.is_some() && config.persistence.durability != Durability::None;
@@ -415,7 +415,11 @@ fn exposure(config: &Config) -> Exposure {
     }
 }
 
-fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
+fn engine_options(
+    config: &Config,
+    max_connections: Option<usize>,
+    seed: [u8; 32],
+) -> EngineOptions {
     EngineOptions {
         name: config.name.clone(),
         max_payload_bytes: config.max_payload_bytes,
@@ -454,7 +458,7 @@ fn engine_options(config: &Config, seed: [u8; 32]) -> EngineOptions {
         min_free_bytes: config.persistence.min_free_bytes,
         slow_request_ms: config.slow_request_ms,
         slow_view_ms: config.slow_view_ms,
-        max_connections: config.max_connections,
+        max_connections,
         ring_bytes: config.continuity.as_ref().map_or(0, |continuity| continuity.ring_bytes),
         seed,
     }

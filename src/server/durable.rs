@@ -154,8 +154,8 @@ fn journal(
             location.directory.display()
         );
     }
-    let storage = Sqlite::open_with(&location.file, policy == Policy::Always, checkpoints)?
-        .waiting(Duration::from_millis(settings.storage_wait_ms));
+    let wait = Duration::from_millis(settings.storage_wait_ms);
+    let storage = Sqlite::open_with(&location.file, policy == Policy::Always, checkpoints, wait)?;
     let storage = match history_bytes {
         Some(bytes) => storage.keeping(bytes),
         None => storage,

@@ -5,10 +5,10 @@ use ed25519_dalek::VerifyingKey as Ed25519Key;
 use hmac::{Hmac, Mac};
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature as P256Signature, VerifyingKey as P256Key};
-use rsa::pkcs1::DecodeRsaPublicKey;
-use rsa::pkcs8::DecodePublicKey;
-use rsa::traits::PublicKeyParts;
-use rsa::{BigUint, Pkcs1v15Sign, RsaPublicKey};
+use p256::pkcs8::DecodePublicKey;
+use rsa::pkcs8::der::Decode;
+use rsa::pkcs8::{Document, SubjectPublicKeyInfoRef};
+use rsa::{BigUint, Pkcs1v15Sign, RsaPublicKey, pkcs1};
 use sha2::{Digest, Sha256};
 
 use crate::access::ReadFile;
@@ -17,6 +17,8 @@ use crate::json::{self, DEFAULT_MAX_DEPTH, Json, Object};
 
 const MIN_SECRET_BYTES: usize = 32;
 const MIN_RSA_BITS: usize = 2048;
+/// No use is known of longer ones, and each signature would take the longer.
+const MAX_RSA_BITS: usize = 16_384;
 
 /// One key; each kind serves exactly one algorithm, so a public key is never
 /// used as a secret.
@@ -179,9 +181,8 @@ fn public_key(text: &str) -> Result<Material, String> {
     if pem.contains("PRIVATE KEY") {
         return Err("expected a public key, got a private one".into());
     }
-    let rsa_key = RsaPublicKey::from_public_key_pem(pem).ok();
-    if let Some(key) = rsa_key.or_else(|| RsaPublicKey::from_pkcs1_pem(pem).ok()) {
-        return checked_rsa(key);
+    if let Some((modulus, exponent)) = rsa_of_pem(pem) {
+        return rsa(&modulus, &exponent);
     }
     if let Ok(key) = P256Key::from_public_key_pem(pem) {
         return Ok(Material::P256(key));
@@ -191,11 +192,40 @@ fn public_key(text: &str) -> Result<Material, String> {
         .map_err(|_| "expected the PEM of a public key: RSA, P-256 or Ed25519".into())
 }
 
-fn checked_rsa(key: RsaPublicKey) -> Result<Material, String> {
-    if key.n().bits() < MIN_RSA_BITS {
+/// Modulus and exponent of an RSA key, as SPKI or PKCS#1. Taken apart here, because
+/// the library's own readers refuse what has more than 4096 bits as if it were none.
+fn rsa_of_pem(pem: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (label, document) = Document::from_pem(pem).ok()?;
+    let parts = |der: &[u8]| {
+        let key = pkcs1::RsaPublicKey::try_from(der).ok()?;
+        Some((key.modulus.as_bytes().to_vec(), key.public_exponent.as_bytes().to_vec()))
+    };
+    match label {
+        "RSA PUBLIC KEY" => parts(document.as_bytes()),
+        "PUBLIC KEY" => {
+            let info = SubjectPublicKeyInfoRef::from_der(document.as_bytes()).ok()?;
+            info.algorithm.assert_algorithm_oid(pkcs1::ALGORITHM_OID).ok()?;
+            // RFC 8017, A.1: its parameters are NULL.
+            info.algorithm.parameters.filter(|parameters| parameters.is_null())?;
+            parts(info.subject_public_key.as_bytes()?)
+        }
+        _ => None,
+    }
+}
+
+/// A key of big-endian modulus and exponent.
+fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Material, String> {
+    let (modulus, exponent) = (BigUint::from_bytes_be(modulus), BigUint::from_bytes_be(exponent));
+    let bits = modulus.bits();
+    if bits < MIN_RSA_BITS {
         return Err(format!("expected an RSA modulus of at least {MIN_RSA_BITS} bits"));
     }
-    Ok(Material::Rsa(key))
+    if bits > MAX_RSA_BITS {
+        return Err(format!("expected an RSA modulus of at most {MAX_RSA_BITS} bits, got {bits}"));
+    }
+    RsaPublicKey::new_with_max_size(modulus, exponent, MAX_RSA_BITS)
+        .map(Material::Rsa)
+        .map_err(|_| "not a key for RS256: its modulus or exponent is out of range".into())
 }
 
 /// The keys of a JWK Set (RFC 7517) that verify signatures. Those for other uses
@@ -259,8 +289,7 @@ fn jwk_material(jwk: &Object) -> Result<Option<Material>, String> {
         JwtAlgorithm::Hs256 => hmac(&bytes("k")?)?,
         JwtAlgorithm::Rs256 => {
             let (n, e) = (bytes("n")?, bytes("e")?);
-            let key = RsaPublicKey::new(BigUint::from_bytes_be(&n), BigUint::from_bytes_be(&e));
-            checked_rsa(key.map_err(|_| malformed("RS256"))?)?
+            rsa(&n, &e)?
         }
         JwtAlgorithm::Es256 => {
             // The uncompressed form of SEC 1.

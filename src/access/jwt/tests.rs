@@ -15,6 +15,10 @@ const SECRET: &str = "a secret of at least thirty-two bytes";
 const RS256: &str = include_str!("testdata/rs256.jwt");
 const RSA_SPKI: &str = include_str!("testdata/rsa-spki.pem");
 const RSA_PKCS1: &str = include_str!("testdata/rsa-pkcs1.pem");
+const RSA_5120_SPKI: &str = include_str!("testdata/rsa-5120-spki.pem");
+const RSA_5120_PKCS1: &str = include_str!("testdata/rsa-5120-pkcs1.pem");
+/// Signed by the key of both.
+const RSA_5120_JWT: &str = include_str!("testdata/rs256-5120.jwt");
 const RSA_1024: &str = include_str!("testdata/rsa-1024.pem");
 /// Wall time of most tests, ms.
 const NOW: u64 = 1_800_000_000_000;
@@ -387,6 +391,30 @@ fn user_ids_and_roles() {
     let literal = r#","realm_access":{"roles":["a"]},"realm_access.roles":["b"]"#;
     assert_eq!(roles(&settings, literal).as_deref(), Some("b"));
     assert_eq!(roles(&settings, r#","realm_access":"x""#).as_deref(), Some("reader"));
+}
+
+#[test]
+fn rsa_keys_may_be_long() {
+    let claims = RSA_5120_JWT.trim();
+    let (spki, pkcs1) = (public(RSA_5120_SPKI), public(RSA_5120_PKCS1));
+    for key in [spki, pkcs1] {
+        let settings = Jwt::new(vec![JwtAlgorithm::Rs256], vec![key]);
+        assert_eq!(verdict(&settings, claims), "session");
+        assert_eq!(verdict(&settings, RS256.trim()), "invalid");
+    }
+    // In a set, and up to a length that is told.
+    let load = |bytes: usize| {
+        let n = BASE64URL_NOPAD.encode(&vec![0xff; bytes]);
+        let set = format!(r#"{{"keys":[{{"kty":"RSA","n":"{n}","e":"AQAB"}}]}}"#);
+        let mut settings = Jwt::new(vec![JwtAlgorithm::Rs256], Vec::new());
+        settings.jwks_file = Some("keys.json".into());
+        JwtVerifier::load(&settings, &|_: &Path| Ok(set.clone().into_bytes()))
+            .map(drop)
+            .map_err(|problems| problems.concat())
+    };
+    assert_eq!(load(2_048), Ok(()));
+    let refused = load(2_049).expect_err("too long");
+    assert!(refused.contains("at most 16384 bits, got 16392"), "{refused}");
 }
 
 #[test]

@@ -3,29 +3,57 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::audit::Entry;
-use crate::config;
+use crate::config::{self, AuditSync};
 use crate::private;
 
 /// Bytes handed to the operating system at once.
 const CHUNK: usize = 1 << 18;
 
+/// What a line of the file tells.
+enum Told {
+    Entry(Arc<Entry>),
+    /// So many entries had to go.
+    Dropped(u64),
+}
+
+/// A line of which only a part could be written.
+struct Begun {
+    bytes: Vec<u8>,
+    /// How much of it the file ends with.
+    written: usize,
+    told: Told,
+}
+
+/// Lines that are on their way.
+#[derive(Default)]
+struct Lines {
+    entries: VecDeque<Arc<Entry>>,
+    dropped: u64,
+}
+
 pub(super) struct Writer {
     path: PathBuf,
     max_bytes: Option<u64>,
     max_files: usize,
+    /// Somebody will ask for syncs, so what they are to cover is kept.
+    keeps: bool,
     file: File,
     size: u64,
     /// Written since the last sync.
     dirty: bool,
     /// The last byte written is not a line break: a line is torn.
     torn: bool,
-    /// A note of dropped lines that could not be written.
-    undone_dropped: u64,
+    begun: Option<Begun>,
+    /// Written, and not known to be on disk.
+    unsynced: Lines,
+    /// A sync of these has failed: whether they are on disk nobody will ever know.
+    lost: Lines,
 }
 
 impl Writer {
@@ -35,17 +63,27 @@ impl Writer {
             path: settings.path.clone(),
             max_bytes: settings.max_bytes,
             max_files: settings.max_files,
+            keeps: settings.sync != AuditSync::Never,
             file,
             size,
             dirty: false,
             torn,
-            undone_dropped: 0,
+            begun: None,
+            unsynced: Lines::default(),
+            lost: Lines::default(),
         })
     }
 
     /// Opens the file anew; after an error the old one is still in use.
     pub fn reopen(&mut self) -> io::Result<()> {
-        (self.file, self.size, self.torn) = open(&self.path)?;
+        let before = self.file.metadata()?;
+        let (file, size, torn) = open(&self.path)?;
+        let now = file.metadata()?;
+        let is_same = (before.dev(), before.ino()) == (now.dev(), now.ino()) && size == self.size;
+        if let Some(begun) = self.begun.as_mut().filter(|_| !is_same) {
+            begun.written = 0;
+        }
+        (self.file, self.size, self.torn) = (file, size, torn);
         Ok(())
     }
 
@@ -53,28 +91,47 @@ impl Writer {
         self.dirty
     }
 
-    pub fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()?;
-        self.dirty = false;
-        Ok(())
+    /// Whether a line waits for its rest to be written.
+    pub fn has_begun(&self) -> bool {
+        self.begun.is_some()
     }
 
-    /// How many dropped lines the last call of [`Writer::write`] failed to tell.
-    pub fn undone_dropped(&mut self) -> u64 {
-        std::mem::take(&mut self.undone_dropped)
+    /// After an error nothing is known of what was written since the last one, not
+    /// even if another sync succeeds: see [`Writer::take_lost`].
+    pub fn sync(&mut self) -> io::Result<()> {
+        let result = self.file.sync_data();
+        let unsynced = std::mem::take(&mut self.unsynced);
+        self.dirty = false;
+        if result.is_err() {
+            self.lost.entries.extend(unsynced.entries);
+            self.lost.dropped += unsynced.dropped;
+        }
+        result
+    }
+
+    /// What was written in vain and is to be written once more goes to the front of
+    /// `lines` and to `dropped`.
+    pub fn take_lost(&mut self, dropped: &mut u64, lines: &mut VecDeque<Arc<Entry>>) {
+        let mut lost = std::mem::take(&mut self.lost);
+        *dropped += lost.dropped;
+        lost.entries.append(lines);
+        *lines = lost.entries;
     }
 
     /// Appends the lines, after a line about `dropped` ones if there are any.
-    /// What was written is taken from `lines`; after an error the rest is still
-    /// there.
-    pub fn write(&mut self, dropped: u64, lines: &mut VecDeque<Arc<Entry>>) -> io::Result<()> {
-        if dropped > 0 {
+    /// What was written, or begun, is taken from both; after an error the rest is
+    /// still there.
+    pub fn write(&mut self, dropped: &mut u64, lines: &mut VecDeque<Arc<Entry>>) -> io::Result<()> {
+        self.end_line()?;
+        if *dropped > 0 {
             let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let line = format!(
                 "{{\"timestamp\":{},\"operation\":\"audit.dropped\",\"count\":{dropped}}}\n",
                 time.as_millis()
             );
-            self.append(line.as_bytes()).0.inspect_err(|_| self.undone_dropped = dropped)?;
+            let told = Told::Dropped(std::mem::take(dropped));
+            self.begun = Some(Begun { bytes: line.into_bytes(), written: 0, told });
+            self.end_line().inspect_err(|_| self.give_back_note(dropped))?;
         }
         let mut chunk = Vec::new();
         let mut ends = VecDeque::new();
@@ -99,21 +156,58 @@ impl Writer {
             }
             let (result, written) = self.append(&chunk);
             let whole = ends.iter().take_while(|end| **end <= written).count();
-            lines.drain(..whole);
+            for line in lines.drain(..whole) {
+                self.note_written(Told::Entry(line));
+            }
+            let start = whole.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0);
+            if written > start
+                && let Some(line) = lines.pop_front()
+            {
+                let bytes = format!("{}\n", line.json()).into_bytes();
+                let told = Told::Entry(line);
+                self.begun = Some(Begun { bytes, written: written - start, told });
+            }
             result?;
             chunk.clear();
             ends.clear();
         }
     }
 
+    /// A note of which the file has nothing is made anew later: there may be more to
+    /// tell by then.
+    fn give_back_note(&mut self, dropped: &mut u64) {
+        if let Some(Begun { written: 0, told: Told::Dropped(count), .. }) = self.begun {
+            self.begun = None;
+            *dropped += count;
+        }
+    }
+
+    fn note_written(&mut self, told: Told) {
+        match told {
+            Told::Entry(entry) if self.keeps => self.unsynced.entries.push_back(entry),
+            Told::Dropped(count) if self.keeps => self.unsynced.dropped += count,
+            _ => {}
+        }
+    }
+
+    /// Writes the rest of a line that was begun. One that somebody else has left, or
+    /// that stands in another file, is ended as it is.
+    fn end_line(&mut self) -> io::Result<()> {
+        if self.torn && self.begun.as_ref().is_none_or(|begun| begun.written == 0) {
+            self.append(b"\n").0?;
+        }
+        let Some(mut begun) = self.begun.take() else { return Ok(()) };
+        let (result, written) = self.append(begun.bytes.get(begun.written..).unwrap_or_default());
+        begun.written += written;
+        match &result {
+            Ok(()) => self.note_written(begun.told),
+            Err(_) => self.begun = Some(begun),
+        }
+        result
+    }
+
     /// Writes all of it and says how much that was if it fails.
     fn append(&mut self, bytes: &[u8]) -> (io::Result<()>, usize) {
-        if self.torn {
-            match self.file.write_all(b"\n") {
-                Ok(()) => (self.torn, self.size) = (false, self.size + 1),
-                Err(error) => return (Err(error), 0),
-            }
-        }
         let mut written = 0;
         let result = loop {
             let rest = bytes.get(written..).unwrap_or_default();
@@ -201,4 +295,59 @@ pub(super) fn tail(path: &Path, most: usize) -> io::Result<Vec<String>> {
     // The first line may have begun before what was read.
     let skip = lines.len().saturating_sub(most).max(usize::from(start > 0));
     Ok(lines.into_iter().skip(skip).map(String::from).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::tests::{Directory, everything, record, users};
+
+    fn two() -> VecDeque<Arc<Entry>> {
+        let mut log = everything();
+        record(&mut log, &["a", "b"]);
+        log.ring.iter().cloned().collect()
+    }
+
+    /// A writer whose first line was cut off by a full disk, and the second line.
+    fn cut(path: &Path) -> (Writer, VecDeque<Arc<Entry>>) {
+        let mut writer = Writer::open(&config::AuditFile::new(path)).expect("a file");
+        let mut lines = two();
+        let line = lines.pop_front().expect("two");
+        let bytes = format!("{}\n", line.json()).into_bytes();
+        writer.append(&bytes[..20]).0.expect("written");
+        writer.begun = Some(Begun { bytes, written: 20, told: Told::Entry(line) });
+        (writer, lines)
+    }
+
+    #[test]
+    fn a_torn_line_is_ended_where_it_was_cut_off() {
+        let directory = Directory::new("cut");
+        let (mut writer, mut lines) = cut(&directory.file());
+        writer.reopen().expect("the same file");
+        writer.write(&mut 0, &mut lines).expect("room");
+        assert_eq!((users(&directory.file()), lines.len()), (vec!["a".into(), "b".into()], 0));
+        assert_eq!(writer.unsynced.entries.len(), 2);
+    }
+
+    #[test]
+    fn in_another_file_a_torn_line_is_written_as_a_whole() {
+        let directory = Directory::new("cut-moved");
+        let (mut writer, mut lines) = cut(&directory.file());
+        std::fs::rename(directory.file(), directory.file().with_extension("1")).expect("moved");
+        writer.reopen().expect("another file");
+        writer.write(&mut 3, &mut lines).expect("room");
+        assert_eq!(users(&directory.file()), ["a", "3", "b"]);
+        // Or behind what somebody else has appended.
+        let (mut writer, mut lines) = cut(&directory.file());
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(directory.file())
+            .and_then(|mut file| file.write_all(b"odd"))
+            .expect("appended");
+        writer.reopen().expect("the same file");
+        writer.write(&mut 0, &mut lines).expect("room");
+        let text = std::fs::read_to_string(directory.file()).expect("a file");
+        assert_eq!(text.lines().count(), 6, "{text}");
+        assert!(text.lines().nth(3).is_some_and(|line| line.ends_with("odd")), "{text}");
+    }
 }

@@ -9,6 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure::failure;
+use super::lock;
 use super::meta::{keep_cookie, set_cookie, set_lineage};
 use super::schema::{
     APPLICATION_ID, DENSE, FORMAT_VERSION, RECORD_TRIGGERS, SPARSE, TABLES, TRIGGERS, UPGRADES,
@@ -217,7 +218,7 @@ pub fn check_contents(connection: &Connection, path: &Path) -> Result<(), Storag
 }
 
 /// Brings the tables of an older file up to date, in one transaction.
-pub fn upgrade(connection: &mut Connection, path: &Path) -> Result<(), StorageError> {
+pub fn upgrade(connection: &Connection, path: &Path, wait: Duration) -> Result<(), StorageError> {
     let failed = |error: rusqlite::Error| failure("bring up to date", path, &error);
     let version = version_of(connection).map_err(failed)?;
     let done = usize::try_from(version - 1).unwrap_or(0);
@@ -225,7 +226,7 @@ pub fn upgrade(connection: &mut Connection, path: &Path) -> Result<(), StorageEr
         return Ok(());
     };
     log::info!("{}: from format {version} to format {FORMAT_VERSION}", path.display());
-    let transaction = connection.transaction().map_err(failed)?;
+    let transaction = lock::begin(connection, path, wait, 0, BUSY).map_err(failed)?;
     for step in steps {
         transaction.execute_batch(step).map_err(failed)?;
     }
@@ -236,7 +237,11 @@ pub fn upgrade(connection: &mut Connection, path: &Path) -> Result<(), StorageEr
 }
 
 /// Lays out anew what takes several times its size, if there is room for both.
-pub fn make_dense(connection: &mut Connection, path: &Path) -> Result<(), StorageError> {
+pub fn make_dense(
+    connection: &Connection,
+    path: &Path,
+    wait: Duration,
+) -> Result<(), StorageError> {
     let failed = |error: rusqlite::Error| failure("lay out", path, &error);
     let sparse: u64 = connection.query_row(SPARSE, [], |row| row.get(0)).map_err(failed)?;
     let size = std::fs::metadata(path).map_or(0, |file| file.len());
@@ -246,7 +251,7 @@ pub fn make_dense(connection: &mut Connection, path: &Path) -> Result<(), Storag
         return Ok(());
     }
     log::info!("{}: its records are laid out more densely, once", path.display());
-    let transaction = connection.transaction().map_err(failed)?;
+    let transaction = lock::begin(connection, path, wait, 0, BUSY).map_err(failed)?;
     keep_cookie(&transaction, |tables| {
         tables.execute_batch(DENSE)?;
         tables.execute_batch(RECORD_TRIGGERS)

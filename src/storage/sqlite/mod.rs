@@ -73,10 +73,11 @@ impl Sqlite {
     /// `Foreign`, `Newer` and `Damaged` name the file and what to do; it is left
     /// as it was. Otherwise what the file system or SQLite answers.
     pub fn open(path: &Path, synced: bool) -> Result<Self, StorageError> {
-        Self::open_with(path, synced, Checkpoints::Own)
+        Self::open_with(path, synced, Checkpoints::Own, DEFAULT_WAIT)
     }
 
-    /// As [`Sqlite::open`].
+    /// As [`Sqlite::open`]; another program that has locked the file is waited for,
+    /// now and later.
     ///
     /// # Errors
     ///
@@ -85,13 +86,14 @@ impl Sqlite {
         path: &Path,
         synced: bool,
         checkpoints: Checkpoints,
+        wait: Duration,
     ) -> Result<Self, StorageError> {
         replacing::recover(path)?;
         file::create_if_missing(path)?;
         file::check_header(path)?;
         let evidence = Evidence::gather(path)?;
         judge(path, &evidence)?;
-        let mut connection = file::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let connection = file::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let history = History::load(&connection).map_err(|error| failure("read", path, &error))?;
         file::begin_wal(&connection, path, synced, checkpoints)?;
         let is_own = checkpoints == Checkpoints::Own;
@@ -109,16 +111,16 @@ impl Sqlite {
                 ),
             ));
         }
-        file::upgrade(&mut connection, path)?;
-        file::make_dense(&mut connection, path)?;
-        let (record, epochs) = recovery::note(&connection, path, synced, checkpoints)?;
+        file::upgrade(&connection, path, wait)?;
+        file::make_dense(&connection, path, wait)?;
+        let (record, epochs) = recovery::note(&connection, path, synced, checkpoints, wait)?;
         let last = record.last;
         let synced_file = Synced::open(directory::record_path(path), record)?;
         synced_file.sync()?;
         directory::sync_directory(&directory::directory_of(path))?;
         Ok(Self {
             connection,
-            wait: DEFAULT_WAIT,
+            wait,
             each_synced: synced,
             history,
             epochs,
@@ -128,12 +130,6 @@ impl Sqlite {
             checkpoints,
             log: pinned::Watch::new(checkpoints),
         })
-    }
-
-    /// Another time to wait for programs that have locked the file.
-    #[must_use]
-    pub fn waiting(self, wait: Duration) -> Self {
-        Sqlite { wait, ..self }
     }
 
     /// So many bytes of recent commits are kept for those who come back.

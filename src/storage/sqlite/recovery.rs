@@ -5,12 +5,14 @@
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::failure::failure;
 use super::file::{self, Checkpoints};
+use super::lock;
 use super::meta::{
     CLOSED, EACH_SYNCED, EPOCHS, LINEAGE, PLACE, SCHEMA, cookie, epochs_sum, last_commit, meta,
     meta_is, set_lineage, set_meta,
@@ -129,9 +131,10 @@ pub fn note(
     path: &Path,
     synced: bool,
     checkpoints: Checkpoints,
+    wait: Duration,
 ) -> Result<(Record, Epochs), StorageError> {
     let failed = |error: rusqlite::Error| failure("write", path, &error);
-    let transaction = connection.unchecked_transaction().map_err(failed)?;
+    let transaction = lock::begin(connection, path, wait, 0, file::BUSY).map_err(failed)?;
     let known: Option<i64> = meta(connection, EACH_SYNCED).map_err(failed)?;
     let lineage: Option<String> = meta(connection, LINEAGE).map_err(failed)?;
     if lineage.is_none() {

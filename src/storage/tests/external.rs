@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use super::files::{Scratch, open};
 use super::*;
 use crate::storage::Checkpoints;
 
 fn open_external(path: &Path) -> Result<Sqlite, StorageError> {
-    Sqlite::open_with(path, true, Checkpoints::External)
+    Sqlite::open_with(path, true, Checkpoints::External, Duration::from_secs(60))
 }
 
 fn length(path: &Path) -> u64 {
@@ -107,4 +108,30 @@ fn the_end_of_a_write_that_was_cut_off_is_not_left_there() {
     assert_eq!(State::of(&mut storage).unwrap().describe(), replay(&history).describe());
     assert!(length(&file) > was && length(&log) < begun, "taken in, for once");
     Box::new(storage).close().unwrap();
+}
+
+/// Who copies the log locks the file for a moment, also while noexd starts.
+#[test]
+fn a_start_waits_for_a_lock() {
+    let scratch = Scratch::new("locked-start");
+    let file = scratch.file();
+    Box::new(open(&file).unwrap()).close().unwrap();
+    for checkpoints in [Checkpoints::Own, Checkpoints::External] {
+        let other = rusqlite::Connection::open(&file).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        // Not without an end.
+        let most = Duration::from_millis(50);
+        let error = Sqlite::open_with(&file, true, checkpoints, most).unwrap_err();
+        assert!(error.message.contains("locked"), "{error}");
+        let (path, (sender, started)) = (file.clone(), std::sync::mpsc::channel());
+        let start = std::thread::spawn(move || {
+            let storage = Sqlite::open_with(&path, true, checkpoints, Duration::from_secs(60));
+            sender.send(()).unwrap();
+            storage.map(|storage| Box::new(storage).close())
+        });
+        assert!(started.recv_timeout(Duration::from_millis(500)).is_err(), "it waits");
+        other.execute_batch("ROLLBACK").unwrap();
+        drop(other);
+        start.join().unwrap().unwrap().unwrap();
+    }
 }
