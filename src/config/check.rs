@@ -169,6 +169,12 @@ impl Config {
                 reader.at(name, |reader| reader.problem(text));
             }
         }
+        // The core is this with `.js` behind it. `/` itself is nearly always taken.
+        let ends = |path: &str| path != self.path && path.ends_with('/');
+        if self.client.as_ref().is_some_and(|client| ends(&client.path)) {
+            let text = "must not end with \"/\"".to_string();
+            reader.at("client.path", |reader| reader.problem(text));
+        }
     }
 
     /// The keys in which `other` differs, such as a file that was changed since.

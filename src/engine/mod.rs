@@ -13,12 +13,11 @@
 //! 1. `bound`, `client_sessions`, `client_sessions/receipts`, `client_sessions/sheets`,
 //!    `clock`, `commits`, `continuity`, `continuity/position`, `continuity/reason`,
 //!    `continuity/ring`, `continuity/ring/page`, `continuity/stats`, `disk`, `door/status`,
-//!    `introspection`, `introspection/fields`, `introspection/meter`, `introspection/scans`,
-//!    `many`, `metrics`, `metrics_table/figures`, `metrics_table/render`, `ops/access`,
-//!    `ops/audit`, `ops/no_backup`, `ops/subscribe_many`, `outcome`, `output`,
-//!    `procedures/steps`, `rules_bridge/store_events`, `rules_bridge/store_service`, `sets`,
-//!    `subscriptions/first`, `subscriptions/positions`, `subscriptions/sessions`,
-//!    `subscriptions/windows`, `timers`
+//!    `introspection`, `introspection/fields`, `introspection/meter`, `many`, `metrics`,
+//!    `metrics_table/figures`, `metrics_table/render`, `ops/access`, `ops/audit`,
+//!    `ops/no_backup`, `ops/subscribe_many`, `outcome`, `output`, `procedures/steps`,
+//!    `rules_bridge/store_events`, `rules_bridge/store_service`, `sets`, `subscriptions/first`,
+//!    `subscriptions/positions`, `subscriptions/sessions`, `subscriptions/windows`, `timers`
 //! 2. `app`, `budgets`, `chores`, `client_sessions/once`, `client_sessions/table`, `door`,
 //!    `door/rpc`, `expiry`, `heartbeat`, `introspection/load`, `introspection/views`,
 //!    `log_level`, `metrics_table`, `metrics_table/world`, `readiness`, `spread`,
@@ -28,8 +27,8 @@
 //! 5. `introspection/insights`, `introspection/top`, `ops/disconnect`, `ops/server`,
 //!    `presence`, `sessions`, `subscriptions`
 //! 6. `authentication`, `client_sessions/life`, `continuity/token`, `impersonation`,
-//!    `introspection/surroundings`, `named_records`, `ops/auth`, `rates`, `revocation`, `rows`,
-//!    `rules_bridge/first_events`
+//!    `introspection/scans`, `introspection/surroundings`, `named_records`, `ops/auth`,
+//!    `rates`, `revocation`, `rows`, `rules_bridge/first_events`
 //! 7. `continuity/shared`, `logic`, `ops/session`, `subscriptions/publish`
 //! 8. `continuity/resume`, `door/live`, `introspection/trace`, `ops/windows`,
 //!    `rules_bridge/numbered`, `rules_bridge/subscriptions`, `subscriptions/release`

@@ -236,7 +236,14 @@ pub const FORMS: &[Forms] = &[
         &["true", "false", "{}"],
         &[("\"on\"", "{path}: expected boolean or object, got \"on\"")],
     ),
-    ("client.path", &["\"/js\""], &[("\"/\"", "{path}: must not be the same path as path")]),
+    (
+        "client.path",
+        &["\"/js\""],
+        &[
+            ("\"/\"", "{path}: must not be the same path as path"),
+            ("\"/js/\"", "{path}: must not end with \"/\""),
+        ],
+    ),
     (
         "allowedOrigins",
         &["[]", "[\"https://a.example\"]", "[\"*\"]"],

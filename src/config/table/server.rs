@@ -166,5 +166,5 @@ pub(super) const ROWS: &[Row] = &[
         "Whether the console changes nothing, whoever uses it: its lock cannot be opened."),
     Row::new("client", Kind::Switch, nowhere, "The JavaScript client as files that any page may import."),
     Row::new("client.path", Kind::Text(url_path), |c| Some(&mut c.client.as_mut()?.path),
-        "Where: with `/client` the core is `/client.js`, and `/client/NAME` each file."),
+        "Where: with `/client` the core is `/client.js`, and `/client/NAME` each file. Without a slash at its end."),
 ];

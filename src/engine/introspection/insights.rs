@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use super::meter::INTERVAL_MS;
 use crate::engine::Engine;
 use crate::json::{Json, Object};
-use crate::query::WantedViews;
+use crate::query::{ViewId, WantedViews};
 
 /// How many insights of one kind are shown.
 const MOST_OF_A_KIND: usize = 20;
@@ -49,6 +49,8 @@ pub(super) struct Insight {
     pub cure: String,
     /// Unix time, where it is known; else when it was first told.
     pub since: Option<u64>,
+    /// Tells those apart that have the same subject.
+    pub of: Option<ViewId>,
     pub count: u64,
 }
 
@@ -64,7 +66,7 @@ pub struct Exposure {
 /// Since when what was told last was true.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Told {
-    since: HashMap<(&'static str, String), u64>,
+    since: HashMap<(&'static str, String, Option<ViewId>), u64>,
 }
 
 impl Engine {
@@ -77,7 +79,7 @@ impl Engine {
         self.look_around_once();
         let mut found = Vec::new();
         self.insights_of_exposure(&mut found);
-        self.insights_of_reads(&mut found);
+        self.insights_of_reads(MOST_OF_A_KIND, &mut found);
         self.insights_of_views(&mut found);
         self.insights_of_connections(&mut found);
         self.insights_of_surroundings(&mut found);
@@ -88,7 +90,7 @@ impl Engine {
         let (now, mut before) = (self.now.wall, std::mem::take(&mut self.told.since));
         let mut shown = Vec::with_capacity(found.len());
         for insight in found {
-            let key = (insight.kind, insight.subject.clone());
+            let key = (insight.kind, insight.subject.clone(), insight.of);
             let first = before.remove(&key).unwrap_or(now);
             let since = insight.since.unwrap_or(first);
             self.told.since.insert(key, first);
@@ -131,30 +133,6 @@ impl Engine {
         }
     }
 
-    fn insights_of_reads(&self, found: &mut Vec<Insight>) {
-        let wall = |mono: u64| self.now.wall.saturating_sub(self.now.mono.saturating_sub(mono));
-        for scan in self.scans.wasteful(self.now.mono).into_iter().take(MOST_OF_A_KIND) {
-            let Some(bucket) = self.store.bucket(scan.bucket) else { continue };
-            let first = scan.fields.split(", ").next().unwrap_or_default();
-            let name = bucket.name();
-            found.push(Insight {
-                since: Some(wall(scan.since)),
-                count: scan.looked_at,
-                ..Insight::new(
-                    ("scan", Severity::Warn),
-                    name,
-                    &format!(
-                        "{} filters on {} looked at {} records of bucket \"{name}\", of which less than one in a hundred matched",
-                        scan.requests, scan.fields, scan.looked_at
-                    ),
-                    &format!(
-                        "{{\"type\":\"store.updateBucket\",\"name\":\"{name}\",\"updates\":{{\"addIndexes\":[\"{first}\"]}}}}"
-                    ),
-                )
-            });
-        }
-    }
-
     fn insights_of_views(&self, found: &mut Vec<Insight>) {
         let now = self.now.mono;
         let mut views = self.views.listed(&self.store, WantedViews::default(), now);
@@ -174,6 +152,7 @@ impl Engine {
             };
             found.push(Insight {
                 count: u64::from(view.lately.reruns),
+                of: Some(view.id),
                 ..Insight::new(
                     ("rerun", Severity::Warn),
                     &view.query,
@@ -186,12 +165,18 @@ impl Engine {
             });
         }
         for view in views.iter().filter(|view| view.is_costly).take(MOST_OF_A_KIND) {
-            found.push(Insight::new(
-                ("costly", Severity::Warn),
-                &view.query,
-                &format!("query \"{}\" costs so much that its subscribers follow late", view.query),
-                "a narrower query, or a limit",
-            ));
+            found.push(Insight {
+                of: Some(view.id),
+                ..Insight::new(
+                    ("costly", Severity::Warn),
+                    &view.query,
+                    &format!(
+                        "query \"{}\" costs so much that its subscribers follow late",
+                        view.query
+                    ),
+                    "a narrower query, or a limit",
+                )
+            });
         }
         let whole = views.iter().filter(|view| {
             let (delta, _) = self.subscriptions.kinds_of(view.id);
@@ -204,6 +189,7 @@ impl Engine {
         for view in whole.take(MOST_OF_A_KIND) {
             found.push(Insight {
                 count: view.lately.pushed_bytes,
+                of: Some(view.id),
                 ..Insight::new(
                     ("wholeResults", Severity::Info),
                     &view.query,
@@ -266,7 +252,9 @@ impl Engine {
         let options = &self.options;
         let subscriptions = (self.total_subscriptions, options.max_total_subscriptions);
         let data = (self.store.memory(), self.store.memory_limit().unwrap_or(0) as usize);
-        let connections = (self.conns.len(), options.max_connections.unwrap_or(0));
+        // As they are counted when one comes: in handshakes, and closing, too.
+        let sockets = self.world.as_ref().map_or(0, |ask| ask().sockets) as usize;
+        let connections = (sockets.max(self.conns.len()), options.max_connections.unwrap_or(0));
         let held = self.held.as_ref().map_or_else(Default::default, |ask| ask());
         let [output, input] = held.map(|held| (held.used as usize, held.limit as usize));
         for (key, (used, limit)) in [
@@ -359,6 +347,7 @@ impl Insight {
             reason: reason.into(),
             cure: cure.into(),
             since: None,
+            of: None,
             count: 1,
         }
     }

@@ -57,10 +57,12 @@ impl Load {
 }
 
 impl Load {
-    /// The bound below which 99 of 100 syncs of the last minutes stayed.
-    pub(super) fn sync_p99_micros(&self) -> Option<u64> {
+    /// The bound above which one in a hundred syncs of the last minutes was.
+    pub(super) fn sync_p99_above_micros(&self) -> Option<u64> {
         let first = self.samples.front()?.syncs.as_ref()?;
-        Some(percentile(first, self.samples.back()?.syncs.as_ref()?))
+        let last = self.samples.back()?.syncs.as_ref()?;
+        let bound = percentile(first, last);
+        Some(last.bounds.iter().copied().filter(|lower| *lower < bound).max().unwrap_or(0))
     }
 }
 
@@ -102,6 +104,18 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::engine::metrics_table::TURN_BOUNDS;
+
+    #[test]
+    fn a_slow_sync_is_said_to_take_no_longer_than_it_does() {
+        let (mut load, turns) = (Load::default(), Histogram::new(TURN_BOUNDS));
+        let mut syncs = Histogram::new(TURN_BOUNDS);
+        for at in 0..2 {
+            load.take(at * INTERVAL_MS, turns.clone(), Some(syncs.clone()));
+            (0..100).for_each(|_| syncs.count(120_000));
+        }
+        let above = load.sync_p99_above_micros().expect("two samples");
+        assert!(above <= 120_000 && above > 60_000, "{above}");
+    }
 
     #[test]
     fn the_newest_samples_tell_how_busy_the_loop_is() {

@@ -2,10 +2,11 @@
 
 use hashbrown::HashMap;
 
+use super::insights::{Insight, Severity};
 use crate::engine::Engine;
-use crate::json::Raw;
+use crate::json::{Json, Object, Raw};
 use crate::protocol::Request;
-use crate::store::BucketId;
+use crate::store::{Bucket, BucketId};
 
 /// How many kinds of filters are told apart.
 const MOST: usize = 256;
@@ -13,7 +14,7 @@ const MOST: usize = 256;
 const WINDOW_MS: u64 = 5 * 60_000;
 /// From so many records a minute on it is worth a word.
 const WORTH_A_MINUTE: u64 = 100_000;
-/// Characters of the names of fields.
+/// Bytes of the names of fields.
 const MOST_NAMES: usize = 200;
 
 #[derive(Clone, Debug, Default)]
@@ -24,25 +25,27 @@ struct Seen {
     found: u64,
 }
 
+/// The names that a filter asks about, in its order, each once.
+type Names = Box<[Box<str>]>;
+
 /// See the module's description.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Scans {
-    seen: HashMap<(BucketId, Box<str>), Seen>,
+    seen: HashMap<(BucketId, Names), Seen>,
 }
 
 /// One kind of filter that an index would serve better.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) struct Scan {
     pub bucket: BucketId,
-    /// Names, separated by commas.
-    pub fields: Box<str>,
+    pub fields: Names,
     pub since: u64,
     pub requests: u64,
     pub looked_at: u64,
 }
 
 impl Scans {
-    fn count(&mut self, key: (BucketId, Box<str>), now: u64, looked_at: u64, found: u64) {
+    fn count(&mut self, key: (BucketId, Names), now: u64, looked_at: u64, found: u64) {
         if self.seen.len() >= MOST && !self.seen.contains_key(&key) {
             self.seen.retain(|_, seen| now < seen.since.saturating_add(WINDOW_MS));
             if self.seen.len() >= MOST {
@@ -80,32 +83,96 @@ impl Scans {
     }
 }
 
-/// The fields of a filter by name, in its order.
-fn fields_of(filter: Raw<'_>) -> Box<str> {
-    let mut names = String::new();
-    for (name, _) in filter.members().filter(|(name, _)| !name.starts_with('$')) {
-        if names.len() + name.len() > MOST_NAMES {
-            break;
+/// Adds the fields of a filter, those of alternatives included.
+fn add_fields(filter: Raw<'_>, names: &mut Vec<Box<str>>) {
+    for (name, value) in filter.members() {
+        if matches!(&*name, "$and" | "$or") {
+            value.elements().for_each(|part| add_fields(part, names));
+        } else if !name.starts_with('$') && !names.iter().any(|have| **have == *name) {
+            let bytes: usize = names.iter().map(|name| name.len()).sum();
+            if bytes + name.len() > MOST_NAMES {
+                return;
+            }
+            names.push(name.into());
         }
-        if !names.is_empty() {
-            names.push_str(", ");
+    }
+}
+
+/// The fields by which a request looked for records of a bucket: those of its filter,
+/// or of the filters in its transaction.
+fn fields_of(request: &Request<'_>, bucket: &str) -> Names {
+    let mut names = Vec::new();
+    if let Some(filter) = request.field("filter") {
+        add_fields(filter, &mut names);
+    }
+    for operation in request.field("operations").iter().flat_map(|all| all.elements()) {
+        let is_there = operation.get("bucket").and_then(Raw::as_str).is_some_and(|at| at == bucket);
+        if let Some(filter) = operation.get("filter").filter(|_| is_there) {
+            add_fields(filter, &mut names);
         }
-        names.push_str(&name);
     }
     names.into()
+}
+
+/// What would serve such filters: a message that adds an index, if one can.
+fn cure_of(bucket: &Bucket, fields: &[Box<str>]) -> String {
+    let definition = bucket.definition();
+    let is_indexed = |field: &str| {
+        field == &*definition.key
+            || bucket.indexes().iter().any(|index| index.field().name() == field)
+    };
+    let declared = |field: &str| definition.field(field).is_some();
+    if let Some(field) = fields.iter().find(|field| declared(field) && !is_indexed(field)) {
+        let updates = Json::Object(
+            [("addIndexes", Json::Array(vec![Json::from(&**field)]))].into_iter().collect(),
+        );
+        let message: Object = [
+            ("type", Json::from("store.updateBucket")),
+            ("name", Json::from(bucket.name())),
+            ("updates", updates),
+        ]
+        .into_iter()
+        .collect();
+        return Json::Object(message).to_text();
+    }
+    match fields.iter().any(|field| is_indexed(field)) {
+        true => "look for whole values: an index does not serve these operators".into(),
+        false => "declare the fields in the schema, and an index on one of them".into(),
+    }
 }
 
 impl Engine {
     /// A request has ended: what it walked through is remembered.
     pub(in crate::engine) fn note_scan(&mut self, request: &Request<'_>) {
-        let Some(bucket) = self.budget.scanned() else { return };
-        let Some(filter) = request.field("filter") else { return };
-        let fields = fields_of(filter);
+        let Some(id) = self.budget.scanned().map(BucketId) else { return };
+        let Some(bucket) = self.store.bucket(id) else { return };
+        let fields = fields_of(request, bucket.name());
         if fields.is_empty() {
             return;
         }
-        let (looked_at, found) = (self.budget.spent(), self.budget.found());
-        self.scans.count((BucketId(bucket), fields), self.now.mono, looked_at, found);
+        let (looked_at, found) = (self.budget.looked_at(), self.budget.found());
+        self.scans.count((id, fields), self.now.mono, looked_at, found);
+    }
+
+    pub(super) fn insights_of_reads(&self, most: usize, found: &mut Vec<Insight>) {
+        let wall = |mono: u64| self.now.wall.saturating_sub(self.now.mono.saturating_sub(mono));
+        for scan in self.scans.wasteful(self.now.mono).into_iter().take(most) {
+            let Some(bucket) = self.store.bucket(scan.bucket) else { continue };
+            let (name, fields) = (bucket.name(), scan.fields.join(", "));
+            found.push(Insight {
+                since: Some(wall(scan.since)),
+                count: scan.looked_at,
+                ..Insight::new(
+                    ("scan", Severity::Warn),
+                    name,
+                    &format!(
+                        "{} filters on {fields} looked at {} records of bucket \"{name}\", of which less than one in a hundred matched",
+                        scan.requests, scan.looked_at
+                    ),
+                    &cure_of(bucket, &scan.fields),
+                )
+            });
+        }
     }
 }
 
@@ -116,7 +183,7 @@ mod tests {
     #[test]
     fn what_looks_at_much_and_finds_little_is_told() {
         let mut scans = Scans::default();
-        let key = |at: u32, name: &str| (BucketId(at), Box::from(name));
+        let key = |at: u32, name: &str| (BucketId(at), Names::from([Box::from(name)]));
         for at in 0..10 {
             scans.count(key(1, "maker"), at * 1_000, 50_000, 3);
             scans.count(key(1, "qty"), at * 1_000, 50_000, 5_000);
@@ -124,7 +191,8 @@ mod tests {
         }
         let told = scans.wasteful(10_000);
         assert_eq!(told.len(), 1);
-        assert_eq!((&*told[0].fields, told[0].requests, told[0].looked_at), ("maker", 10, 500_000));
+        assert_eq!((told[0].requests, told[0].looked_at), (10, 500_000));
+        assert_eq!(told[0].fields.join(", "), "maker");
         assert_eq!(scans.wasteful(WINDOW_MS), Vec::new());
         for at in 0..1_000 {
             scans.count(key(3, &format!("f{at}")), 20_000, 1, 0);

@@ -81,7 +81,9 @@ impl Engine {
         self.insight_of_certificate(&world.tls, found);
         let Some(storage) = world.storage else { return };
         self.insight_of_backups(&storage, found);
-        if let Some(micros) = self.load.sync_p99_micros().filter(|p99| *p99 > SLOW_SYNC_MICROS) {
+        if let Some(micros) =
+            self.load.sync_p99_above_micros().filter(|p99| *p99 >= SLOW_SYNC_MICROS)
+        {
             found.push(Insight::new(
                 ("storageSlow", Severity::Warn),
                 "storage",

@@ -165,6 +165,13 @@ fn what_is_almost_used_up_is_told_with_its_key() {
     rig.engine.held = Some(Box::new(move || [held(80, 100), held(81, 100)]));
     assert_eq!(told(&mut rig, conn), [word("warn", "limitNear", "limits.maxInputBytes")]);
     rig.engine.held = None;
+    // Handshakes count as they do when one comes.
+    rig.engine.options.max_connections = Some(10);
+    rig.engine.set_world(Box::new(|| World { sockets: 8, ..World::default() }));
+    assert_eq!(told(&mut rig, conn), []);
+    rig.engine.set_world(Box::new(|| World { sockets: 9, ..World::default() }));
+    assert_eq!(told(&mut rig, conn), [word("warn", "limitNear", "maxConnections")]);
+    rig.engine.options.max_connections = None;
     for (free, file, expected) in [
         (1_999, 10, Some(("critical", "twice `minFreeBytes`"))),
         (2_000, 1_000, None),

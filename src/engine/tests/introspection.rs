@@ -211,6 +211,50 @@ fn insights_say_what_needs_attention_and_what_helps() {
     assert_eq!(told(&mut rig, conn), [behind]);
 }
 
+/// Records, not steps; alternatives and reads of a transaction too; and a cure that cures.
+#[test]
+fn scans_are_told_by_their_records_with_what_would_serve_them() {
+    let scanned = |read: &str, times: usize| {
+        let mut rig = Rig::new(options());
+        let conn = rig.connect();
+        call(
+            &mut rig,
+            conn,
+            r#""type":"store.defineBucket","name":"b","config":{"key":"id","indexes":["ix"],"schema":{
+                "id":{"type":"number"},"no\"such":{"type":"string"},"ix":{"type":"string"}}}"#,
+        );
+        for id in 0..400 {
+            let insert = format!(r#""type":"store.insert","bucket":"b","data":{{"id":{id}}}"#);
+            call(&mut rig, conn, &insert);
+        }
+        for _ in 0..times {
+            call(&mut rig, conn, read);
+        }
+        let answer = call(&mut rig, conn, r#""type":"server.insights""#);
+        let found = answer.get("insights").and_then(Json::as_array).expect("insights").to_vec();
+        let scan = found.iter().find(|one| text(one, "kind") == "scan").cloned();
+        (rig, conn, scan)
+    };
+    let odd = r#""type":"store.where","bucket":"b","filter":{"no\"such":"x"}"#;
+    assert!(scanned(odd, 249).2.is_none(), "99,600 records");
+    let (mut rig, conn, scan) = scanned(odd, 250);
+    let scan = scan.expect("100,000 records");
+    assert_eq!(number(&scan, "count"), 100_000.0);
+    let cure = text(&scan, "cure");
+    let cured = call(&mut rig, conn, &cure[1..cure.len() - 1]);
+    assert_eq!(cured.get("updated"), Some(&Json::Bool(true)), "{cured}");
+    let cure = |read: &str| text(&scanned(read, 260).2.expect(read), "cure").to_string();
+    let either = r#""type":"store.where","bucket":"b","filter":{"$or":[{"no\"such":"x"},{"$and":[{"y":1}]}]}"#;
+    assert!(cure(either).contains(r#""addIndexes":["no\"such"]"#));
+    let inside = r#""type":"store.transaction","operations":[
+        {"op":"where","bucket":"b","filter":{"no\"such":"x"}}]"#;
+    assert!(cure(inside).contains(r#""addIndexes":["no\"such"]"#));
+    let part = r#""type":"store.where","bucket":"b","filter":{"ix":{"$contains":"x"}}"#;
+    assert_eq!(cure(part), "look for whole values: an index does not serve these operators");
+    let undeclared = r#""type":"store.where","bucket":"b","filter":{"y":1}"#;
+    assert_eq!(cure(undeclared), "declare the fields in the schema, and an index on one of them");
+}
+
 #[test]
 fn insights_know_how_the_server_stands_in_the_world() {
     let mut rig = Rig::new(EngineOptions {
