@@ -16,6 +16,8 @@ const WINDOW_MS: u64 = 5 * 60_000;
 const WORTH_A_MINUTE: u64 = 100_000;
 /// Bytes of the names of fields.
 const MOST_NAMES: usize = 200;
+/// Conditions and operations that are looked at for names: no budget pays for it.
+const MOST_LOOKED_AT: usize = 1_000;
 
 #[derive(Clone, Debug, Default)]
 struct Seen {
@@ -83,17 +85,40 @@ impl Scans {
     }
 }
 
-/// Adds the fields of a filter, those of alternatives included.
-fn add_fields(filter: Raw<'_>, names: &mut Vec<Box<str>>) {
-    for (name, value) in filter.members() {
-        if matches!(&*name, "$and" | "$or") {
-            value.elements().for_each(|part| add_fields(part, names));
-        } else if !name.starts_with('$') && !names.iter().any(|have| **have == *name) {
-            let bytes: usize = names.iter().map(|name| name.len()).sum();
-            if bytes + name.len() > MOST_NAMES {
+/// The fields that a request asks about, as far as it is looked at.
+struct Asked {
+    names: Vec<Box<str>>,
+    left: usize,
+}
+
+impl Asked {
+    /// Whether one more condition or operation may be looked at.
+    fn goes_on(&mut self) -> bool {
+        self.left = self.left.saturating_sub(1);
+        self.left > 0
+    }
+
+    /// Adds the fields of a filter, those of alternatives included.
+    fn add(&mut self, filter: Raw<'_>) {
+        for (name, value) in filter.members() {
+            if !self.goes_on() {
                 return;
             }
-            names.push(name.into());
+            if matches!(&*name, "$and" | "$or") {
+                for part in value.elements() {
+                    if !self.goes_on() {
+                        return;
+                    }
+                    self.add(part);
+                }
+            } else if !name.starts_with('$') && !self.names.iter().any(|have| **have == *name) {
+                let bytes: usize = self.names.iter().map(|name| name.len()).sum();
+                if bytes + name.len() > MOST_NAMES {
+                    self.left = 0;
+                    return;
+                }
+                self.names.push(name.into());
+            }
         }
     }
 }
@@ -101,17 +126,20 @@ fn add_fields(filter: Raw<'_>, names: &mut Vec<Box<str>>) {
 /// The fields by which a request looked for records of a bucket: those of its filter,
 /// or of the filters in its transaction.
 fn fields_of(request: &Request<'_>, bucket: &str) -> Names {
-    let mut names = Vec::new();
+    let mut asked = Asked { names: Vec::new(), left: MOST_LOOKED_AT };
     if let Some(filter) = request.field("filter") {
-        add_fields(filter, &mut names);
+        asked.add(filter);
     }
     for operation in request.field("operations").iter().flat_map(|all| all.elements()) {
+        if !asked.goes_on() {
+            break;
+        }
         let is_there = operation.get("bucket").and_then(Raw::as_str).is_some_and(|at| at == bucket);
         if let Some(filter) = operation.get("filter").filter(|_| is_there) {
-            add_fields(filter, &mut names);
+            asked.add(filter);
         }
     }
-    names.into()
+    asked.names.into()
 }
 
 /// What would serve such filters: a message that adds an index, if one can.
@@ -179,6 +207,19 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_is_looked_at_as_far_as_nobody_has_to_pay_for_it() {
+        let looked_at = |parts: usize| {
+            let parts: Vec<String> = (0..parts).map(|_| r#"{"a":1}"#.into()).collect();
+            let filter = format!(r#"{{"$or":[{}],"z":1}}"#, parts.join(","));
+            let mut asked = Asked { names: Vec::new(), left: MOST_LOOKED_AT };
+            asked.add(Raw::checked(&filter));
+            (asked.names.len(), asked.left)
+        };
+        assert_eq!(looked_at(100), (2, MOST_LOOKED_AT - 202));
+        assert_eq!(looked_at(10_000), (1, 0));
+    }
 
     #[test]
     fn what_looks_at_much_and_finds_little_is_told() {
